@@ -1,0 +1,90 @@
+"""Batches cover every text once, respect the budget, and come back in input order."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goemo_utils import batching
+
+LENGTHS = st.lists(st.integers(min_value=0, max_value=600), max_size=200)
+
+
+@given(LENGTHS, st.integers(min_value=1, max_value=2048))
+def test_every_text_is_in_exactly_one_batch(lengths: list[int], budget: int) -> None:
+    batches = batching.token_budget_batches(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(batches)
+
+
+@given(LENGTHS, st.integers(min_value=1, max_value=2048))
+def test_the_budget_is_exceeded_only_by_a_text_that_is_longer_than_it(lengths: list[int], budget: int) -> None:
+    for batch in batching.token_budget_batches(lengths, budget):
+        tokens = len(batch) * max(lengths[i] for i in batch)
+        assert tokens <= budget or len(batch) == 1
+
+
+@given(st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=200), st.integers(min_value=60, max_value=600))
+def test_a_batch_is_closed_only_when_one_more_text_would_not_fit(lengths: list[int], budget: int) -> None:
+    batches = batching.token_budget_batches(lengths, budget)
+    for batch in batches[:-1]:
+        assert (len(batch) + 1) * max(lengths[i] for i in batch) > budget
+
+
+def test_padding_share_of_known_batches() -> None:
+    assert batching.padding_share([2, 4], [[0, 1]]) == pytest.approx(0.25)
+    assert batching.padding_share([2, 4], [[0], [1]]) == 0.0
+    assert batching.padding_share([], []) == 0.0
+
+
+@given(st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=200), st.integers(min_value=1, max_value=32))
+def test_sorting_by_length_never_pads_more_than_input_order(lengths: list[int], batch_size: int) -> None:
+    plain = batching.padding_share(lengths, batching.fixed_batches(len(lengths), batch_size))
+    by_length = batching.padding_share(lengths, batching.sorted_batches(lengths, batch_size))
+    assert by_length <= plain + 1e-12
+
+
+@given(LENGTHS, st.integers(min_value=1, max_value=512))
+def test_scatter_undoes_the_order_of_the_batches(lengths: list[int], budget: int) -> None:
+    batches = batching.token_budget_batches(lengths, budget)
+    rows = [np.array([[i, lengths[i]] for i in batch], dtype=np.float32) for batch in batches]
+    out = batching.scatter(batches, rows, len(lengths), 2)
+    assert out.tolist() == [[i, length] for i, length in enumerate(lengths)]
+
+
+def test_a_text_that_no_batch_answered_stays_nan_and_not_zero() -> None:
+    out = batching.scatter([[1]], [np.zeros((1, 2))], 2, 2)
+    assert np.isnan(out[0]).all()
+
+
+def test_pad_marks_only_the_real_tokens() -> None:
+    ids, mask = batching.pad([[5, 6, 7], [8]], pad_id=1)
+    assert ids.tolist() == [[5, 6, 7], [8, 1, 1]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+@given(st.lists(st.text(max_size=20), max_size=50), st.integers(1, 10), st.integers(1, 40))
+def test_chunks_keep_the_order_and_the_limits(texts: list[str], max_texts: int, max_characters: int) -> None:
+    parts = list(batching.chunks(iter(texts), max_texts, max_characters))
+    assert [text for part in parts for text in part] == texts
+    for part in parts:
+        assert 0 < len(part) <= max_texts
+        assert sum(len(text) for text in part[:-1]) < max_characters
+
+
+def test_chunks_read_no_further_than_they_must() -> None:
+    read: list[int] = []
+
+    def source():
+        for i in range(100):
+            read.append(i)
+            yield "x"
+
+    next(batching.chunks(source(), max_texts=4))
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize("call", [lambda: batching.token_budget_batches([1], 0), lambda: batching.fixed_batches(1, 0)])
+def test_a_budget_or_batch_size_below_one_is_refused(call) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        call()
