@@ -1,0 +1,99 @@
+"""Linear layers whose weights are packed once for oneDNN: the fast float32 and bfloat16 path on a CPU.
+
+``torch.nn.functional.linear`` in float32 goes to MKL on x86; the same product with a weight that oneDNN has packed ahead of
+time is several times faster on CPUs where MKL takes a slower path. The operators are private to torch (its compiler emits
+them), so the packed model is used only after it has answered a real batch like the eager one, and otherwise the eager
+model is kept and the reason recorded.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import nn
+
+# Largest difference of a probability that counts as the same model. float32: rounding is about 3e-7, an ignored padding mask
+# 0.7. bfloat16 has 8 significant bits: one unit in the last place of a logit between 4 and 8 is 2^-5, the sigmoid's slope is
+# at most 1/4, and two orders of summation may differ by a few such units; four of them make 2^-5.
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-5}
+
+
+class PackingError(RuntimeError):
+    """This model, dtype or build of torch cannot be packed; the message says why."""
+
+
+class PackedLinear(nn.Module):
+    """``nn.Linear`` for inference with its weight in oneDNN's own layout. It cannot be saved, copied or cast."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        # A plain attribute: the packed weight is opaque and must not appear in state_dict or be cast by .to().
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.bias = linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, packed for oneDNN"
+
+
+def packed_copy(model: nn.Module) -> nn.Module:
+    """A private copy of ``model`` with every ``nn.Linear`` packed; all other weights are shared with ``model``.
+
+    Subclasses of ``nn.Linear`` are left as they are, because they may compute something else. Raises PackingError.
+    """
+    if not torch.backends.mkldnn.is_available():
+        raise PackingError("this build of torch has no oneDNN")
+    tensors = list(chain(model.parameters(), model.buffers()))
+    for tensor in tensors:
+        if tensor.device.type != "cpu":
+            raise PackingError(f"the model is on {tensor.device}, and packing is for the CPU")
+        if tensor.is_floating_point() and tensor.dtype not in TOLERANCE:
+            raise PackingError(f"the model is in {str(tensor.dtype).removeprefix('torch.')}, and packing is for float32 and bfloat16")
+    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    places = [(parent, name, child) for parent in twin.modules() for name, child in parent.named_children() if type(child) is nn.Linear]
+    if not places:
+        raise PackingError("the model has no linear layers")
+    try:
+        for parent, name, child in places:
+            setattr(parent, name, PackedLinear(child))
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        raise PackingError(f"oneDNN refused a weight: {str(error).splitlines()[0]}") from error
+    return twin.eval()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model runs, and why. ``difference`` is the largest difference of a probability in the self-check, if it ran."""
+
+    model: nn.Module
+    backend: str
+    reason: str
+    difference: float | None
+
+
+def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray]) -> Choice:
+    """Pack ``model`` and keep the packed copy only if it answers a batch like ``model`` does.
+
+    ``probabilities(model)`` runs one real batch, with padding in it, and returns ``[n_texts, n_labels]``.
+    """
+    try:
+        twin = packed_copy(model)
+    except PackingError as error:
+        return Choice(model, "eager", f"Not packed: {error}.", None)
+    expected = probabilities(model)
+    try:
+        got = probabilities(twin)
+    except (RuntimeError, NotImplementedError) as error:
+        return Choice(model, "eager", f"Not packed: the packed model failed on a batch ({str(error).splitlines()[0]}).", None)
+    limit = TOLERANCE[next(model.parameters()).dtype]
+    difference = float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")
+    # Written so that NaN fails.
+    if not difference < limit:
+        return Choice(model, "eager", f"Not packed: the self-check differed by {difference:.2g}, the limit is {limit:.2g}.", difference)
+    return Choice(twin, "packed", f"Packed for oneDNN; the self-check differed by {difference:.1g}, the limit is {limit:.2g}.", difference)
