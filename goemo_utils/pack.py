@@ -1,0 +1,85 @@
+"""A pack: what one forward run leaves on disk, as safetensors beside a JSON manifest. Nothing in it is ever unpickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goemo_utils.errors import PackError, RecordError
+from goemo_utils.record import read_json, sha256_file, write_json
+
+SCHEMA = "goemo.pack/1"
+REQUIRED = ("schema", "role", "model", "task", "texts_digest", "input_ids_digest", "n_texts", "dtype", "device", "simulated", "tensors", "sha256")
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Tensors by name (numpy arrays on the CPU) and the manifest that says where they come from."""
+
+    tensors: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+    path: Path
+
+    @property
+    def output(self) -> np.ndarray:
+        """What is compared: logits [texts, labels], or for an encoder the last hidden state [real tokens, width]."""
+        if "logits" in self.tensors:
+            return self.tensors["logits"]
+        return self.tensors[max((n for n in self.tensors if n.startswith("hidden.")), key=lambda n: int(n.split(".")[1]))]
+
+
+def stem(path: Path | str) -> Path:
+    """The pack's path without a suffix, however it was named."""
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+
+
+def write_pack(path: Path | str, tensors: Mapping[str, Any], manifest: Mapping[str, Any]) -> Path:
+    """Write ``<path>.safetensors`` then ``<path>.json``; the manifest comes last and holds the tensors' hash, so a half-written pack is refused."""
+    from safetensors.numpy import save_file
+
+    path = stem(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.ascontiguousarray(getattr(value, "numpy", lambda v=value: v)()) for name, value in tensors.items()}
+    if not arrays:
+        raise PackError(f"The pack {path} would be empty: a forward run produced no tensor.")
+    data, temporary = path.with_suffix(".safetensors"), path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    save_file(arrays, temporary)
+    os.replace(temporary, data)
+    shapes = {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
+    write_json(path.with_suffix(".json"), {"schema": SCHEMA, **manifest, "tensors": shapes, "sha256": sha256_file(data)})
+    return path
+
+
+def read_pack(path: Path | str) -> Pack:
+    """Read a pack and check it against its manifest.
+
+    Raises PackError when it is missing, truncated, altered, or not a pack.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = stem(path)
+    data = path.with_suffix(".safetensors")
+    try:
+        manifest = read_json(path.with_suffix(".json"))
+    except RecordError as error:
+        raise PackError(f"There is no readable pack at {path}: {error} Make one with `goemo reference`.") from None
+    lacking = [key for key in REQUIRED if not isinstance(manifest, dict) or key not in manifest]
+    if lacking or manifest["schema"] != SCHEMA:
+        raise PackError(f"{path}.json is not the manifest of a pack: expected schema {SCHEMA}"
+                        + (f", and {', '.join(lacking)} is missing." if lacking else f", received {manifest['schema']}."))
+    if not data.is_file():
+        raise PackError(f"The pack {path} has a manifest but no tensors: {data} does not exist. Copy both files.")
+    if (seen := sha256_file(data)) != manifest["sha256"]:
+        raise PackError(f"{data} was altered or cut short: its hash is {seen}, its manifest says {manifest['sha256']}. Copy or make the pack again.")
+    try:
+        tensors = load_file(data)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PackError(f"{data} is not a safetensors file ({error}). Copy or make the pack again.") from None
+    return Pack(tensors, manifest, path)
