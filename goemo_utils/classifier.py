@@ -1,0 +1,237 @@
+"""The classifier: texts in, labels with probabilities out, in input order, fast on a CPU and the same on every device.
+
+    from goemo_utils import GoEmotionsClassifier
+    results, probs = GoEmotionsClassifier().predict(["I am so happy today!"])
+
+Texts are tokenised in chunks, sorted by length inside a chunk, and run in batches limited by a budget of tokens, so that
+padding costs little; on a CPU the linear layers are packed for oneDNN after a self-check (``backend_used``, ``backend_reason``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from goemo_utils import batching, onnx_runtime, packed
+from goemo_utils.device import open_device
+from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
+from goemo_utils.model import Loaded, load_model
+from goemo_utils.texts import BUILTIN
+
+BACKENDS = ("auto", "eager", "packed", "onnxruntime")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
+# Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches; a device is fed more at a time.
+BATCH_TOKENS = {"cpu": 512, "rehearsal": 512, "cuda": 16384, "npu": 16384}
+
+
+class NotTexts(TextsError, TypeError):
+    """Something other than a list of strings was given."""
+
+
+class Prediction(NamedTuple):
+    """The answer for one text of a stream.
+
+    ``labels`` are (label, probability) above the threshold, most probable first; ``probabilities`` float32 ``[n_labels]``, None for
+    an empty text that was skipped.
+    """
+
+    index: int
+    text: str
+    labels: list[tuple[str, float]]
+    probabilities: np.ndarray | None
+    truncated: bool
+    empty: bool
+
+
+class GoEmotionsClassifier:
+    """A text classifier on one device.
+
+    ``model_path``: "embedded", a local folder, a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
+    "npu", "npu:0", "cuda:0" or "rehearsal"; an absent device raises DeviceError and is never replaced by the CPU.
+    ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
+    ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager", "packed" and "onnxruntime" insist.
+    ``batch_tokens``: tokens a batch; None takes 512 on a CPU and more on an accelerator. ``max_length`` is cut to the model's limit.
+
+    After construction: ``labels``, ``threshold``, ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
+    ``backend_used``, ``backend_reason``; ``truncated`` counts the over-long texts that were cut since construction.
+    """
+
+    def __init__(
+        self,
+        model_path: str = "embedded",
+        device: str = "cpu",
+        threshold: float = 0.3,
+        dtype: str | None = None,
+        attn_implementation: str = "eager",
+        backend: str = "auto",
+        batch_tokens: int | None = None,
+        max_length: int = 512,
+        revision: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.threshold = _checked(threshold, batch_tokens, max_length, dtype, backend)
+        self.dtype = dtype or "float32"
+        runtime = "onnxruntime" if self.dtype == "int8" and backend == "auto" else backend
+        _check_combination(runtime, self.dtype, device)
+        if runtime == "onnxruntime":
+            onnx_runtime.require()
+        self.device = open_device(device)
+        weights = "float32" if self.dtype == "int8" else self.dtype
+        loaded = load_model(model_path, revision=revision, dtype=weights, attn_implementation=attn_implementation, seed=seed)
+        _refuse_without_head(loaded)
+        self.labels, self.task, self.info = list(loaded.labels), loaded.task, loaded.info
+        self.max_length = min(max_length, loaded.max_length)
+        self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.kind]
+        self.truncated = 0
+        self._tokenizer = loaded.tokenizer
+        self._pad_id = loaded.tokenizer.pad_token_id
+        self._session: onnx_runtime.Session | None = None
+        self._model = loaded.model.to(self.device.torch_device).eval()
+        self._start(runtime)
+
+    def predict(self, texts: Sequence[str]) -> tuple[list[list[tuple[str, float]]], np.ndarray]:
+        """Classify a list of texts: ``(results, probs)``.
+
+        ``results``: per text, (label, probability) pairs with probability > threshold, most probable first; the list may be empty.
+        ``probs``: float32 ``[n_texts, n_labels]``, sigmoid for multi_label, softmax for single_label, columns as ``labels``. No texts give
+        ``([], array of shape (0, n_labels))``. An empty text is classified as the model sees it: only its special tokens. Texts
+        longer than ``max_length`` tokens are cut there and counted. Raises NotTexts (a TextsError and a TypeError) for a single string or
+        for items that are not strings.
+        """
+        parts = [self._classify(chunk)[0] for chunk in batching.chunks(_texts(texts))]
+        probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
+        return self._above(probs), probs
+
+    def predict_stream(self, texts: Iterable[str], skip_empty: bool = False) -> Iterator[Prediction]:
+        """Classify any number of texts in constant memory, in input order: one Prediction per text.
+
+        With ``skip_empty`` a text of nothing but white space is not shown to the model: no labels, ``empty`` set.
+        """
+        index = 0
+        for chunk in batching.chunks(_texts(texts)):
+            asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]
+            probs, cut = self._classify([chunk[i] for i in asked])
+            answers = dict(zip(asked, zip(self._above(probs), probs, cut, strict=True), strict=True))
+            for i, text in enumerate(chunk):
+                labels, row, truncated = answers.get(i, ([], None, False))
+                yield Prediction(index, text, labels, row, truncated, not text.strip())
+                index += 1
+
+    def _start(self, runtime: str) -> None:
+        """Choose the backend on a real batch and prove where it ran."""
+        batch = self._tokenise(list(BUILTIN))
+        if runtime == "onnxruntime":
+            self._session = onnx_runtime.Session(self._model, batching.pad(batch, self._pad_id), int8=self.dtype == "int8")
+            self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
+            self.placement = self._session.placement()
+            return
+        self.backend_used, self.backend_reason = "eager", f"Eager, as asked with backend='{runtime}'."
+        if runtime != "eager" and self.device.kind == "cpu":
+            choice = packed.choose(self._model, lambda model: self._activate(_numpy(self._forward(batch, model))))
+            if runtime == "packed" and choice.backend != "packed":
+                raise ModelError(f"backend='packed' was asked and cannot be had: {choice.reason} Use backend='auto' to accept eager.")
+            # The eager model is let go here: only one copy of the weights stays in memory.
+            self._model, self.backend_used, self.backend_reason = choice.model, choice.backend, choice.reason
+        elif runtime == "auto":
+            self.backend_reason = f"Eager: packing is for the CPU, and this runs on {self.device.torch_device}."
+        self.placement = self.device.proof(self._model, self._forward(batch[:1], self._model))
+        if not self.placement["on_device"]:
+            raise DeviceError(f"The model was to run on {self.device.torch_device}, and its output came from {self.placement['output_device']}.")
+
+    def _classify(self, texts: list[str]) -> tuple[np.ndarray, list[bool]]:
+        """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
+        if not texts:
+            return np.zeros((0, len(self.labels)), dtype=np.float32), []
+        ids = self._tokenise(texts)
+        cut = self._cut(texts, ids)
+        batches = batching.token_budget_batches([len(i) for i in ids], self.batch_tokens)
+        outputs = [self._run([ids[i] for i in batch]) for batch in batches]
+        # Results are fetched after every batch has been queued, so that a device is never waited for in between.
+        rows = [_numpy(output) for output in outputs]
+        return self._activate(batching.scatter(batches, rows, len(texts), len(self.labels))), cut
+
+    def _tokenise(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, truncated and not padded: padding here would stay set in the tokenizer for its next caller."""
+        try:
+            return self._tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        except (TypeError, UnicodeError):
+            # Half of a surrogate pair, as wrong decoding leaves them, is no character: the tokenizer refuses the whole batch.
+            repaired = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+            return self._tokenizer(repaired, truncation=True, max_length=self.max_length)["input_ids"]
+
+    def _cut(self, texts: list[str], ids: list[list[int]]) -> list[bool]:
+        """Which texts lost tokens. Only those that fill the limit can have, so only they are tokenised again, whole."""
+        full = [i for i, sequence in enumerate(ids) if len(sequence) >= self.max_length]
+        cut = [False] * len(texts)
+        for i in full:
+            whole = self._tokenizer(texts[i].encode("utf-8", "replace").decode(), truncation=False, verbose=False)["input_ids"]
+            cut[i] = len(whole) > self.max_length
+        self.truncated += sum(cut)
+        return cut
+
+    def _run(self, ids: list[list[int]]) -> torch.Tensor | np.ndarray:
+        return self._session.run(*batching.pad(ids, self._pad_id)) if self._session else self._forward(ids, self._model)
+
+    def _forward(self, ids: list[list[int]], model: torch.nn.Module) -> torch.Tensor:
+        """Logits ``[n_texts, n_labels]`` of one batch, still on the device."""
+        tokens, mask = (torch.from_numpy(array).to(self.device.torch_device) for array in batching.pad(ids, self._pad_id))
+        with torch.inference_mode():
+            return model(input_ids=tokens, attention_mask=mask).logits
+
+    def _activate(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities in float32, computed on the host so that they do not depend on the device."""
+        values = torch.from_numpy(logits)
+        return (values.sigmoid() if self.task == "multi_label" else values.softmax(-1)).numpy()
+
+    def _above(self, probs: np.ndarray) -> list[list[tuple[str, float]]]:
+        """(label, probability) pairs above the threshold, most probable first, for every row."""
+        order = np.argsort(-probs, axis=1, kind="stable")
+        counts = (probs > self.threshold).sum(axis=1)
+        return [[(self.labels[j], float(row[j])) for j in ranks[:count]] for row, ranks, count in zip(probs, order, counts, strict=True)]
+
+
+def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
+    return output if isinstance(output, np.ndarray) else output.float().cpu().numpy()
+
+
+def _texts(texts: Iterable[str]) -> Iterator[str]:
+    if isinstance(texts, str | bytes):
+        raise NotTexts(f"One {type(texts).__name__} was given where a list of texts was expected: put it in a list, as in predict([text]).")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise NotTexts(f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str.")
+        yield text
+
+
+def _checked(threshold: float, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str) -> float:
+    if not 0 < threshold < 1:
+        raise ParamsError(f"The threshold is {threshold}; it must lie between 0 and 1.")
+    for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
+        if value is not None and value < 1:
+            raise ParamsError(f"{name} is {value}; it must be at least 1.")
+    if dtype is not None and dtype not in DTYPES:
+        raise ParamsError(f"Unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}.")
+    if backend not in BACKENDS:
+        raise ParamsError(f"Unknown backend '{backend}': expected one of {', '.join(BACKENDS)}.")
+    return float(threshold)
+
+
+def _check_combination(backend: str, dtype: str, device: str) -> None:
+    if dtype == "int8" and backend != "onnxruntime":
+        raise ParamsError(f"dtype='int8' runs in ONNX Runtime and backend='{backend}' was asked: leave the backend at 'auto'.")
+    if backend == "onnxruntime" and dtype in ("float16", "bfloat16"):
+        raise ParamsError(f"backend='onnxruntime' offers float32 and int8, and dtype='{dtype}' was asked.")
+    if backend in ("onnxruntime", "packed") and device != "cpu":
+        raise ParamsError(f"backend='{backend}' is for the CPU, and device='{device}' was asked.")
+
+
+def _refuse_without_head(loaded: Loaded) -> None:
+    name = loaded.info["id"]
+    if loaded.task == "encoder":
+        raise ModelError(f"'{name}' is an encoder without a trained classification head, so it has no labels to predict. Use a fine-tuned classifier.")
+    untrained: list[Any] = loaded.info.get("untrained") or []
+    if untrained and loaded.info.get("source") != "random":
+        raise ModelError(f"'{name}' leaves {', '.join(map(str, untrained))} untrained, so its labels would be random. Use a fine-tuned classifier.")
