@@ -64,14 +64,18 @@ class Session:
 
 
 class _Logits(torch.nn.Module):
-    """Positional inputs and a bare tensor out, as the exporter wants them."""
+    """Positional inputs and a bare tensor out, as the exporter wants them.
+
+    The mask goes in as the additive mask that attention uses: transformers' own way from one to the other cannot be traced.
+    """
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        hidden = (1 - attention_mask[:, None, None, :]).to(torch.float32) * torch.finfo(torch.float32).min
+        return self.model(input_ids=input_ids, attention_mask=hidden).logits
 
 
 def _export(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], folder: Path) -> Path:
