@@ -1,0 +1,22 @@
+"""Parity: is the device's answer the reference's answer, and if they differ, why and where?
+
+``judge`` compares three packs and needs no torch; ``run_job`` explains a difference and is the entry point of the worker.
+"""
+
+from typing import Any, Callable
+
+__all__ = ["judge", "run_job"]
+
+
+def judge(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """See ``goemo_utils.parity.judgement.judge_packs``."""
+    from goemo_utils.parity.judgement import judge_packs
+
+    return judge_packs(*args, **kwargs)
+
+
+def run_job(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """See ``goemo_utils.parity.explain.explain``."""
+    from goemo_utils.parity.explain import explain
+
+    return explain(job, progress)

@@ -1,0 +1,233 @@
+"""How each gate is decided. The order, the words and the limits are in ``gates``."""
+
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from goemo_utils.parity import quality
+from goemo_utils.parity.compared import Compared
+from goemo_utils.parity.decisions import decide
+from goemo_utils.parity.flips import lower_bound, needed, upper_bound
+from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, ORDER, PASS, Gate, Limits, not_run
+
+Part = Mapping[str, Any] | None
+
+
+def refused(reasons: Sequence[str], limits: Limits) -> list[Gate]:
+    """Gates of packs that were made from different inputs: one fails and names the differences, the others are not run."""
+    text = "; ".join(reasons)
+    gates = {id: not_run(id, "The inputs differ, so nothing was compared.") for id in ORDER}
+    gates["finite"] = Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
+    formula = "digests of texts, token ids, weights and tokenizer, and shapes"
+    gates["same_inputs"] = Gate("same_inputs", FAIL, f"{len(reasons)} differences", 0, 0, formula, f"The sides were asked different questions: {text}.")
+    return list(gates.values())
+
+
+def finite(c: Compared) -> Gate:
+    """No NaN, no infinity, on any side; and something was compared."""
+    count, n = sum(c.finite.values()), c.n_elements
+    if not n or not c.n_texts:
+        return Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
+    bad = ", ".join(f"{v} in the {role}" for role, v in c.finite.items() if v)
+    meaning = f"NaN or infinite values: {bad}." if bad else "No output is NaN or infinite."
+    return Gate("finite", FAIL if count else PASS, count, 0, n, "count of NaN and infinite values in candidate, reference and gold", meaning)
+
+
+def same_inputs(c: Compared) -> Gate:
+    """Reached only when nothing differs; see ``refused``. A manifest without digests proves nothing."""
+    formula = "digests of texts, token ids, weights and tokenizer, and shapes"
+    missing = [k for k in ("texts_digest", "input_ids_digest") if not c.manifest.get(k)]
+    if missing:
+        return Gate("same_inputs", CANNOT_TELL, None, "all", c.n_texts, formula, f"The manifest has no {' and no '.join(missing)}.")
+    return Gate("same_inputs", PASS, f"{c.n_texts} / {c.n_texts}", "all", c.n_texts, formula, "All sides read identical token ids.")
+
+
+def known_answer(answer: Mapping[str, Any]) -> Gate:
+    """The published scores of the real checkpoint, checked on the reference: a wrong weight or tokenizer shows here."""
+    ok = answer["error"] is not None and answer["error"] <= answer["limit"]
+    meaning = "The reference gives the author's published scores." if ok else "The reference does not give the author's published scores."
+    return Gate("known_answer", PASS if ok else FAIL, answer["error"], answer["limit"], answer["n"], "max|p_r - p_published|", meaning)
+
+
+def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
+    """The candidate ran where it should: proof of placement, and no operator on the CPU instead."""
+    formula = "device of parameters and of the output; operators that fell back to the CPU"
+    fallbacks = list(manifest.get("fallbacks") or [])
+    placement = dict(manifest.get("placement") or {})
+    n = int(manifest.get("n_texts") or 0)
+    if manifest.get("simulated"):
+        return Gate("on_device", CANNOT_TELL, "simulated", limits.fallbacks, n, formula, "A rehearsal: no such device took part.")
+    if not placement:
+        return Gate("on_device", CANNOT_TELL, None, limits.fallbacks, n, formula, "The pack has no proof of where it ran.")
+    elsewhere = misplaced(placement)
+    if elsewhere:
+        return Gate("on_device", FAIL, elsewhere, limits.fallbacks, n, formula, "The candidate did not run where it should.")
+    if len(fallbacks) > limits.fallbacks:
+        value = f"{len(fallbacks)} fallbacks"
+        return Gate("on_device", FAIL, value, limits.fallbacks, n, formula, f"Operators ran on the CPU instead: {', '.join(fallbacks)}.")
+    return Gate("on_device", PASS, f"{len(fallbacks)} fallbacks", limits.fallbacks, n, formula, f"Parameters and output lie on {placement.get('expected')}.")
+
+
+def misplaced(placement: Mapping[str, Any]) -> str:
+    """What a proof of placement says against itself, empty if nothing does."""
+    if placement.get("on_device") is True:
+        return ""
+    parameters = ", ".join(placement.get("parameters_device") or []) or "nowhere known"
+    return f"parameters on {parameters}, output on {placement.get('output_device')}, expected {placement.get('expected')}"
+
+
+def repeatable(manifest: Mapping[str, Any], invariance: Part) -> Gate:
+    """The same batch twice gives the same bits; the spread is reported where the invariance check measured it."""
+    formula = "the first batch twice, equal bit by bit"
+    rows = [r for r in (invariance or {}).get("rows", []) if r.get("id") in ("again", "reordered") and r.get("side", "candidate") == "candidate"]
+    equal = manifest.get("repeat_equal")
+    if rows:
+        equal = all(r["equal"] == 1.0 for r in rows) and equal is not False
+    if equal is None:
+        return not_run("repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal")
+    if equal:
+        return Gate("repeatable", PASS, "bit-equal", "bit-equal", int(manifest.get("n_texts") or 0), formula, "Two runs give the same bits.")
+    spread = max((r["max"] for r in rows), default=None)
+    value = f"spread {spread:.2g}" if spread is not None else "not equal"
+    return Gate("repeatable", FAIL, value, "bit-equal", int(manifest.get("n_texts") or 0), formula, "Two runs give different bits.")
+
+
+def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
+    """Is the error no more than rounding? R on the logits, and on every hidden state; else an accepted cause explains it."""
+    limit = limits.ratio if limits.ratio is not None else (3.0 if c.dtype in ("float16", "bfloat16") else 2.0)
+    main = "logits" if c.decides else c.names[-1]
+    worst, where, bound = c.ratio(main), main, limit if c.decides else limits.state_ratio
+    for n in c.names:
+        r, b = c.ratio(n), limits.state_ratio if n != "logits" else limit
+        if not r / b <= worst / bound:  # also true for NaN
+            worst, where, bound = r, n, b
+    formula = "largest of RMSE(c, g) / RMSE(r, g) over logits and hidden states, each against its limit"
+    n, extra = c.to_gold[where][0].n, {"where": where}
+
+    def gate(result: str, meaning: str) -> Gate:
+        return Gate("rounding", result, worst, bound, n, formula, meaning, extra)
+
+    if worst <= bound:
+        return gate(PASS, f"Error is {worst:.2g} x the reference's own: rounding.")
+    if cause and cause.get("accepted") and float(cause.get("residual", np.inf)) <= limits.residual:
+        if cause.get("causes"):
+            return gate(EXPLAINED, f"Error is {worst:.3g} x the reference's own: not rounding.")
+        return gate(PASS, f"Error is {worst:.2g} x the reference's own: rounding in another order.")
+    return gate(FAIL, f"Error is {worst:.3g} x the reference's own: not rounding.")
+
+
+def cause(rounding: Gate, limits: Limits, cause: Part, place: Part) -> Gate:
+    """Does an arithmetic that the device was seen to do account for the error, up to its own noise?"""
+    formula = "largest of rms(c - rung) / noise(rung) over logits, embeddings and every layer"
+    if cause is None:
+        if rounding.result == PASS:
+            return not_run("cause", "The error is rounding: there is no cause to find.", formula, limits.residual)
+        return not_run("cause", "No cause was looked for.", formula, limits.residual)
+    names, left, n = list(cause.get("causes", [])), cause.get("residual"), int(cause.get("n", 0))
+    value = float(left) if left is not None else None
+    named = " + ".join(names) or "rounding"
+    if cause.get("accepted") and value is not None and value <= limits.residual:
+        return Gate("cause", PASS, value, limits.residual, n, formula, f"{named} accounts for the error.", {"cause": named})
+    if rounding.result == PASS:
+        return Gate("cause", PASS, value, limits.residual, n, formula, "The error is rounding: no cause is needed.", {"cause": "rounding"})
+    meaning = "No known arithmetic accounts for the error."
+    if place is not None and not place.get("faults"):
+        meaning = "Unexplained, yet every covered call is right: look at what was not covered."
+    return Gate("cause", FAIL, value, limits.residual, n, formula, meaning, {"cause": "unexplained", "nearest": named})
+
+
+def place(limits: Limits, place: Part) -> Gate:
+    """No single call may be wrong, whatever the cause: small faults vanish in the logits."""
+    formula = "calls whose error, on the reference's inputs, is over 10 x (rms) or 20 x (largest element) the CPU's own"
+    formula = formula.replace("10 x", f"{limits.call_rms:g} x").replace("20 x", f"{limits.call_max:g} x")
+    if place is None:
+        return not_run("place", "Calls were not replayed one by one.", formula, 0)
+    faults, covered = list(place.get("faults", [])), int(place.get("covered", 0))
+    if not covered:
+        return Gate("place", FAIL, None, 0, 0, formula, "No call could be replayed: nothing was compared.")
+    hot = [f for f in faults if _over(f.get("ratio_rms"), limits.call_rms) or _over(f.get("ratio_max"), limits.call_max)]
+    if hot:
+        first = hot[0]
+        more = f" and {len(hot) - 1} more" if len(hot) > 1 else ""
+        return Gate("place", FAIL, len(hot), 0, covered, formula, f"{first['operator']} in {first['module'] or 'the model'}{more}: wrong on right inputs.")
+    return Gate("place", PASS, 0, 0, covered, formula, "Every call is right on the reference's inputs.")
+
+
+def _over(value: Any, limit: float) -> bool:
+    """A ratio above its limit; null stands for NaN or infinite, which is above any limit."""
+    return value is None or not float(value) <= limit
+
+
+def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:
+    """No decision may change, and no logit may lie, further out than the accepted arithmetic itself goes."""
+    formula = "flips with |z_g - t| > B, and logits with |z_c - z_g| > B; B = 2 max|z_rung - z_g|"
+    if changed is None:
+        return not_run("flips", f"The task is {c.task}: there are no decisions.", formula, 0)
+    unexplained, outside = changed["unexplained"], changed["outside"]
+    bad = unexplained > limits.unexplained_flips or outside > limits.outside_envelope
+    extra = {"unexplained": unexplained, "outside": outside, "bound": bound if np.isfinite(bound) else None}
+    meaning = (
+        f"{unexplained} unexplained flips, {outside} logits outside the envelope." if bad
+        else f"{changed['flips']} flips, all within reach of rounding." if changed["flips"] else "No decision changed; no logit is outside the envelope."
+    )
+    return Gate("flips", FAIL if bad else PASS, unexplained + outside, limits.unexplained_flips + limits.outside_envelope, c.n_decisions, formula, meaning, extra)
+
+
+def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Gate:
+    """How many texts may get another label set, at 95 % confidence? Too few texts cannot show a small rate."""
+    n, limit = c.n_texts, limits.flip_rate
+    formula = f"Clopper-Pearson bound, one-sided {limits.confidence:.0%}, on the share of texts with another label set"
+    if changed is None:
+        return not_run("flip_bound", f"The task is {c.task}: there are no decisions.", formula, limit)
+    if not n:
+        return Gate("flip_bound", FAIL, None, limit, 0, formula, "Nothing was compared.")
+    k = changed["texts"]
+    upper, extra = upper_bound(k, n, limits.confidence), {"texts_changed": k, "needed": needed(limit, limits.confidence)}
+    if upper <= limit:
+        return Gate("flip_bound", PASS, upper, limit, n, formula, f"{k} of {n:,} texts changed: the rate is below the limit.", extra)
+    if lower_bound(k, n, limits.confidence) <= limit:
+        meaning = f"{n:,} texts cannot show {limit:.3g}: at least {extra['needed']:,} are needed." if not k else f"{k} of {n:,} texts changed: too few texts to tell."
+        return Gate("flip_bound", CANNOT_TELL, upper, limit, n, formula, meaning, extra)
+    if rounding.result == EXPLAINED and not changed["unexplained"]:
+        return Gate("flip_bound", EXPLAINED, upper, limit, n, formula, f"{k} of {n:,} texts changed, all explained by the cause.", extra)
+    return Gate("flip_bound", FAIL, upper, limit, n, formula, f"{k} of {n:,} texts changed: more than the limit.", extra)
+
+
+def invariance(limits: Limits, invariance: Part) -> Gate:
+    """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond rounding."""
+    formula = "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and largest element"
+    if invariance is None:
+        return not_run("invariance", "Other batch sizes and paddings were not run.", formula, limits.invariance_rms)
+    rows = [r for r in invariance.get("rows", []) if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")]
+    if not rows:
+        return Gate("invariance", FAIL, None, limits.invariance_rms, 0, formula, "Nothing was compared.")
+
+    def share(row: Mapping[str, Any]) -> float:
+        pairs = ((row["rms_noise"], limits.invariance_rms), (row["max_noise"], limits.invariance_max))
+        return max(np.inf if value is None else value / limit for value, limit in pairs)
+
+    worst = max(rows, key=share)
+    ok = share(worst) <= 1.0
+    meaning = "Alone, in other batches and padded: the same up to rounding." if ok else f"The answer changes when run {worst['name']}."
+    extra = {"where": worst["id"], "max": worst["max_noise"], "limit_max": limits.invariance_max}
+    return Gate("invariance", PASS if ok else FAIL, worst["rms_noise"], limits.invariance_rms, int(invariance.get("n", 0)), formula, meaning, extra)
+
+
+def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | None) -> Gate:
+    """With true labels: micro-F1 may not change by more than half a point, over the whole 95 % interval."""
+    formula = "100 (F1_c - F1_r), micro-averaged; 95 % interval by paired bootstrap over texts"
+    limit = limits.quality_points
+    if not c.decides:
+        return not_run("task_quality", f"The task is {c.task}: there are no decisions.", formula, limit)
+    if labels is None:
+        return not_run("task_quality", "The texts have no true labels.", formula, limit)
+    truth = quality.truth_matrix([list(ids) for ids in labels], c.n_labels)
+    found = quality.difference(truth, decide(c.reference, c.task, c.threshold), decide(c.candidate, c.task, c.threshold))
+    low, high = (100 * v for v in found["interval"])
+    extra = {"interval": [low, high], "f1_reference": found["reference"], "f1_candidate": found["candidate"], "unit": "points"}
+    value = 100 * found["delta"]
+    if max(abs(low), abs(high)) <= limit:
+        return Gate("task_quality", PASS, value, limit, found["n"], formula, f"Micro-F1 change, 95 % interval [{low:+.2g}, {high:+.2g}].", extra)
+    if low > limit or high < -limit:
+        return Gate("task_quality", FAIL, value, limit, found["n"], formula, f"Micro-F1 changed, 95 % interval [{low:+.2g}, {high:+.2g}].", extra)
+    return Gate("task_quality", CANNOT_TELL, value, limit, found["n"], formula, f"Too few texts: 95 % interval [{low:+.2g}, {high:+.2g}].", extra)

@@ -1,0 +1,80 @@
+"""Were three packs made from the same weights, tokenizer and token ids? If not, nothing about them can be compared."""
+
+from typing import TYPE_CHECKING, Any, Mapping
+
+from goemo_utils.errors import PackError
+
+if TYPE_CHECKING:
+    from goemo_utils.pack import Pack
+
+SAME = {
+    "texts_digest": "texts",
+    "input_ids_digest": "token ids",
+    "n_texts": "number of texts",
+    "n_tokens": "number of tokens",
+    "model.weights_sha256": "weights",
+    "model.tokenizer_sha256": "tokenizer",
+    "labels": "labels",
+    "task": "task",
+}
+"""What must be equal in two packs, as a path into the manifest and a name for people."""
+
+
+def lookup(manifest: Mapping[str, Any], path: str) -> Any:
+    """Value at a dotted path of a manifest, None where it is missing."""
+    value: Any = manifest
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def short(value: Any) -> str:
+    """A value as an error message shows it: long digests and lists cut."""
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:32]}…"
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What differs between two manifests, one phrase each; what both leave out (a manifest by hand) is not compared."""
+    found = []
+    for path, name in SAME.items():
+        x, y = lookup(a, path), lookup(b, path)
+        if x != y:
+            found.append(f"{name}: {short(x)} against {short(y)}")
+    return found
+
+
+def refuse_other(reference: Mapping[str, Any], expected: Mapping[str, Any], path: str = "the reference pack") -> None:
+    """Refuse a reference pack made from something else than this run.
+
+    Raises PackError naming every difference.
+    """
+    found = differences(reference, expected)
+    if found:
+        raise PackError(
+            f"{path} cannot serve as reference for this run, because it was made from something else ({'; '.join(found)}; pack against run). "
+            "Make a pack from this run's model and texts with 'goemo reference', or run with those the pack was made from."
+        )
+
+
+def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
+    """Every reason why packs (by role, the first is the yardstick) do not answer the same question.
+
+    Manifests must agree; so must the shapes of the logits and of every hidden state that two packs share.
+    """
+    (first, base), *rest = packs.items()
+    found = []
+    for role, pack in rest:
+        found += [f"{role} differs from {first} in {d}" for d in differences(base.manifest, pack.manifest)]
+        for name in sorted(base.tensors.keys() & pack.tensors.keys()):
+            x, y = base.tensors[name].shape, pack.tensors[name].shape
+            if x != y:
+                found.append(f"{role} differs from {first} in the shape of {name}: {x} against {y}")
+    return found
+
+
+def states(packs: Mapping[str, "Pack"]) -> list[str]:
+    """Names of the tensors that all packs hold and that can be judged: ``logits``, then ``hidden.0``, ``hidden.1``, …"""
+    shared = set.intersection(*(set(p.tensors) for p in packs.values()))
+    hidden = sorted((n for n in shared if n.startswith("hidden.")), key=lambda n: int(n.split(".")[1]))
+    return (["logits"] if "logits" in shared else []) + hidden

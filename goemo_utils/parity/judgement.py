@@ -1,0 +1,130 @@
+"""Three packs in, one verdict out: metrics, flips and gates of a candidate against reference and gold."""
+
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+import numpy as np
+
+from goemo_utils.parity import checks, tables
+from goemo_utils.parity.compared import Compared
+from goemo_utils.parity.flips import flips
+from goemo_utils.parity.gates import ORDER, Gate, Limits, not_run, verdict
+from goemo_utils.parity.inputs import incomparable
+from goemo_utils.parity.remedies import remedies
+
+if TYPE_CHECKING:
+    from goemo_utils.pack import Pack
+
+
+def judge_packs(
+    gold: "Pack",
+    reference: "Pack",
+    candidate: "Pack",
+    threshold: float | Sequence[float] = 0.3,
+    texts: Sequence[str] = (),
+    limits: Mapping[str, Any] | Limits | None = None,
+    cause: Mapping[str, Any] | None = None,
+    place: Mapping[str, Any] | None = None,
+    invariance: Mapping[str, Any] | None = None,
+    labels: Sequence[Sequence[int]] | None = None,
+    known_answer: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Judge a candidate pack: the payload of the parity step.
+
+    gold is float64, reference the CPU (or another machine) in the candidate's dtype, candidate the device. ``threshold``
+    is a probability, or one per label. ``cause``, ``place`` and ``invariance`` are the parts of what ``run_job``
+    returned, None where it was not run. ``labels`` are true label ids per text, for task quality.
+
+    Packs of other inputs are not compared: the gate same_inputs fails and names the difference. A PackError is raised
+    only where packs hold no tensor in common, or a threshold does not fit the labels.
+    """
+    limits = Limits.of(limits)
+    packs = {"gold": gold, "reference": reference, "candidate": candidate}
+    reasons = incomparable(packs)
+    payload: dict[str, Any] = {
+        "n_texts": int(candidate.manifest.get("n_texts") or 0),
+        "n_tokens": candidate.manifest.get("n_tokens"),
+        "limits": vars(limits).copy(),
+        "packs": {role: dict(p.manifest) for role, p in packs.items()},
+    }
+    if reasons:
+        gates = checks.refused(reasons, limits)
+        return payload | tables.empty(gates, "the packs were made from different inputs") | {"threshold": _plain(threshold), "verdict": verdict(gates)}
+
+    c = Compared.of(gold, reference, candidate, threshold)
+    if not c.n_texts or not c.n_elements:
+        gates = [checks.finite(c), *(not_run(id, "Nothing was compared.") for id in ORDER if id != "finite")]
+        return payload | tables.empty(gates, "there are no texts in the packs") | {"threshold": _plain(threshold), "verdict": verdict(gates)}
+    bound, rung = _envelope(c, cause)
+    changed = flips(c.gold, c.reference, c.candidate, c.task, c.threshold, bound) if c.decides else None
+    gates = _gates(c, limits, cause, place, invariance, changed, bound, labels)
+    if known_answer is not None:
+        gates.insert(2, checks.known_answer(known_answer))
+    return (
+        payload
+        | {
+            "n_texts": c.n_texts,
+            "n_labels": c.n_labels,
+            "n_decisions": c.n_decisions,
+            "threshold": _plain(c.threshold),
+            "quantity": "logits" if c.decides else "hidden states",
+            "metrics": c.metrics(bound),
+            "gates": [g.record() for g in gates],
+            "verdict": verdict(gates),
+            "causes": list(cause.get("causes", [])) if cause else [],
+            "faults": list(place.get("faults", [])) if place else [],
+            "flips": tables.flip_table(changed, bound, rung, cause),
+            "worst": tables.worst(c, changed, texts),
+            "near": tables.near(c, changed),
+            "layers": c.layers(),
+            "ladder": list(cause.get("ladder", [])) if cause else [],
+            "heat": dict(place.get("heat", {"columns": [], "rows": []})) if place else {"columns": [], "rows": []},
+            "remedies": remedies(cause, place, candidate.manifest),
+            "not_checked": tables.not_checked(gates, cause, place, candidate.manifest),
+            "explanation": {"cause": _rest(cause, "ladder"), "place": _rest(place, "heat"), "invariance": dict(invariance) if invariance else None},
+        }
+    )
+
+
+def _rest(part: Mapping[str, Any] | None, *drop: str) -> dict[str, Any] | None:
+    return {k: v for k, v in part.items() if k not in drop} if part else None
+
+
+def _plain(threshold: Any) -> float | list[float]:
+    return float(threshold) if np.ndim(threshold) == 0 else [float(t) for t in threshold]
+
+
+def _envelope(c: Compared, cause: Mapping[str, Any] | None) -> tuple[float, str]:
+    """(B, rung): 2 max |z_rung - z_gold| of the accepted rung; of the reference where no rung was run. Never the candidate's."""
+    if not c.decides:
+        return float("nan"), "none"
+    own = 2.0 * c.to_gold["logits"][1].max
+    given = (cause or {}).get("envelope")
+    if given and cause.get("accepted"):
+        return max(own, float(given["bound"])), str(given["rung"])
+    return own, "reference"
+
+
+def _gates(
+    c: Compared,
+    limits: Limits,
+    cause: Mapping[str, Any] | None,
+    place: Mapping[str, Any] | None,
+    invariance: Mapping[str, Any] | None,
+    changed: Mapping[str, Any] | None,
+    bound: float,
+    labels: Sequence[Sequence[int]] | None,
+) -> list[Gate]:
+    rounding = checks.rounding(c, limits, cause)
+    return [
+        checks.finite(c),
+        checks.same_inputs(c),
+        checks.on_device(c.manifest, limits),
+        checks.repeatable(c.manifest, invariance),
+        rounding,
+        checks.cause(rounding, limits, cause, place),
+        checks.place(limits, place),
+        checks.flips(c, limits, changed, bound),
+        checks.flip_bound(c, limits, changed, rounding),
+        checks.invariance(limits, invariance),
+        checks.task_quality(c, limits, labels),
+    ]

@@ -1,0 +1,76 @@
+"""What to do about a cause: one remedy a cause, each with the setting that applies it and where it is documented."""
+
+from typing import Any, Mapping
+
+HF32 = {
+    "title": "Keep float32 in matrix products",
+    "code": "import torch_npu\n\ntorch.npu.matmul.allow_hf32 = False\ntorch.npu.conv.allow_hf32 = False",
+    "parameter": None,
+    "expect": "R falls to rounding; matrix products become slower.",
+    "source": "torch_npu: torch.npu.matmul.allow_hf32 (default False), torch.npu.conv.allow_hf32 (default True)",
+}
+
+REMEDIES: dict[str, dict[str, Any]] = {
+    "tanh_gelu": {
+        "title": "Call the erf form of GELU",
+        "code": (
+            "import torch_npu\n\ntorch_npu.npu.use_compatible_impl(True)   # every GELU then honours approximate='none'\n"
+            "# or, for one module: torch_npu.npu_gelu(x, approximate='none')"
+        ),
+        "parameter": None,
+        "expect": "R falls to rounding; no weight changes.",
+        "source": "torch_npu documentation of npu_gelu; aclnnGelu is the tanh form, aclnnGeluV2 has both",
+    },
+    "hf32": HF32,
+    "hf32_away": HF32,
+    "hf32_trunc": HF32,
+    "tf32": {
+        "title": "Keep float32 in matrix products",
+        "code": "torch.backends.cuda.matmul.fp32_precision = 'ieee'   # CUDA; on Ascend: torch.npu.matmul.allow_hf32 = False",
+        "parameter": None,
+        "expect": "R falls to rounding; matrix products become slower.",
+        "source": "PyTorch notes on TensorFloat-32",
+    },
+    "fp16_matmul": {
+        "title": "Ask for float32 in matrix products, where the chip has it",
+        "code": "import torch_npu\n\ntorch.npu.matmul.cube_math_type = torch.npu.CubeMathType.KEEP_DTYPE",
+        "parameter": None,
+        "expect": "R falls to rounding on A2 and A3. Atlas 910A and 310P have no float32 matrix unit: there the cause stays.",
+        "source": "op-plugin: cubeMathType; ACL_PRECISION_MODE is allow_fp32_to_fp16 by default on 910 and 310P",
+    },
+    "bf16_matmul": {
+        "title": "Ask for float32 in matrix products",
+        "code": "torch.set_float32_matmul_precision('highest')   # and no autocast to bfloat16",
+        "parameter": None,
+        "expect": "R falls to rounding; matrix products become slower.",
+        "source": "PyTorch: torch.set_float32_matmul_precision",
+    },
+}
+
+REPEAT = {
+    "cause": "not repeatable",
+    "title": "Ask for deterministic kernels",
+    "code": "torch.use_deterministic_algorithms(True)   # before the first forward run",
+    "parameter": None,
+    "expect": "Two runs give the same bits.",
+    "source": "torch_npu: matmul and embedding on A2 and A3 may otherwise be non-deterministic",
+}
+
+ATTENTION = {
+    "cause": "fault in attention",
+    "title": "Compute attention in separate steps",
+    "code": "attn_implementation: eager",
+    "parameter": {"attn_implementation": "eager"},
+    "expect": "If the fault goes, it is in the fused attention kernel or in how it reads the mask.",
+    "source": "op-plugin: scaled_dot_product_attention runs FlashAttention for float32 too; masks of padded batches are its risk",
+}
+
+
+def remedies(cause: Mapping[str, Any] | None, place: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Remedies for the causes that were named, for a fused attention at fault, and for a run that does not repeat."""
+    rows = [{"cause": name, **REMEDIES[name]} for name in (cause or {}).get("causes", []) if name in REMEDIES]
+    if any(f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])):
+        rows.append(dict(ATTENTION))
+    if manifest.get("repeat_equal") is False:
+        rows.append(dict(REPEAT))
+    return rows

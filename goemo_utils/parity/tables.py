@@ -1,0 +1,96 @@
+"""Tables and figures of the payload: flips, worst texts, decisions near the threshold, and what was not checked."""
+
+import math
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from goemo_utils.parity.compared import Compared
+from goemo_utils.parity.decisions import probabilities
+from goemo_utils.parity.gates import CANNOT_TELL, NOT_RUN, Gate
+
+WORST, NEAR = 10, 250
+Part = Mapping[str, Any] | None
+
+HOW = {
+    "on_device": "Run on the device itself: device: npu:0",
+    "repeatable": "Make the packs again with this version of goemo",
+    "cause": "Run 03_parity with the explanation on",
+    "place": "Run 03_parity with the explanation on",
+    "flips": "Choose a model with a trained classification head",
+    "flip_bound": "Run with more texts: texts: path/to/file, limit: 3000",
+    "invariance": "Run 03_parity with the explanation on",
+    "task_quality": "Give texts with labels, such as the GoEmotions dev split",
+}
+
+
+def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
+    """The payload's fields when nothing could be compared."""
+    return {
+        "n_labels": 0, "n_decisions": 0, "quantity": None, "metrics": [], "gates": [g.record() for g in gates], "causes": [], "faults": [],
+        "flips": {"reason": reason}, "worst": [], "near": [], "layers": [], "ladder": [], "heat": {"columns": [], "rows": []}, "remedies": [],
+        "not_checked": [{"what": "everything", "why": reason, "how": "Make all packs from the same model, tokenizer and texts"}], "explanation": {},
+    }  # fmt: skip
+
+
+def flip_table(changed: Part, bound: float, rung: str, cause: Part) -> dict[str, Any]:
+    """Counts of changed decisions, with the accepted rung's own flips beside them."""
+    if changed is None:
+        return {"reason": "there are no decisions: hidden states are compared"}
+    given = (cause or {}).get("envelope") or {}
+    own = given.get("flips") if given.get("rung") == rung else None
+    expected = None if own is None else own + 3 * math.sqrt(own + 1)
+    return {
+        "count": changed["flips"], "explained": changed["explained"], "unexplained": changed["unexplained"], "outside": changed["outside"],
+        "texts": changed["texts"], "rung": rung, "rung_flips": own, "more_than_expected": None if expected is None else changed["flips"] > expected,
+        "bound": bound if math.isfinite(bound) else None, "formula": "explained iff |z_g - t| <= B = 2 max|z_rung - z_g|",
+    }  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The texts with the largest error, each with its worst label; changed decisions first."""
+    if changed is None:
+        return []
+    dz = c.candidate.astype(np.float64) - c.gold
+    size = np.where(np.isfinite(dz), np.abs(dz), np.inf)
+    order = sorted(range(len(size)), key=lambda i: (not changed["changed"][i].any(), -size[i].max()))[:WORST]
+    with np.errstate(invalid="ignore"):
+        p_r, p_c = probabilities(c.reference, c.task), probabilities(c.candidate, c.task)
+    rows = []
+    for i in order:
+        pool = np.where(changed["changed"][i], size[i], -1.0) if changed["changed"][i].any() else size[i]
+        k = int(pool.argmax())
+        rows.append(
+            {
+                "text": str(texts[i]) if i < len(texts) else None, "index": i, "label": c.label_names[k], "p_reference": _number(p_r[i, k]),
+                "p_candidate": _number(p_c[i, k]), "margin": _number(changed["margin"][i, k]), "dz": _number(dz[i, k]),
+                "same": not bool(changed["changed"][i].any()), "explained": bool(changed["explained_mask"][i, k]),
+            }  # fmt: skip
+        )
+    return rows
+
+
+def near(c: Compared, changed: Part) -> list[list[float]]:
+    """[margin, error] in logits of the decisions nearest to changing: those with the smallest margin, at most 250."""
+    if changed is None:
+        return []
+    margin, error = changed["margin"].ravel(), np.abs(c.candidate.astype(np.float64) - c.gold).ravel()
+    keep = np.flatnonzero(np.isfinite(margin) & np.isfinite(error))
+    keep = keep[np.argsort(margin[keep], kind="stable")[:NEAR]]
+    return [[float(margin[i]), float(error[i])] for i in keep]
+
+
+def not_checked(gates: Sequence[Gate], cause: Part, place: Part, manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What this verdict says nothing about, why, and how to check it."""
+    rows = [{"what": g.id, "why": g.meaning, "how": HOW.get(g.id, "")} for g in gates if g.result in (CANNOT_TELL, NOT_RUN) and HOW.get(g.id)]
+    for skipped in (place or {}).get("not_covered", []):
+        rows.append({"what": f"{skipped['operator']}: {skipped['calls']} calls", "why": skipped["why"], "how": "The residual over all states covers what single calls do not"})
+    rows += list((cause or {}).get("not_checked", []))
+    for dtype in ("float16", "bfloat16"):
+        if manifest.get("dtype") == "float32":
+            rows.append({"what": dtype, "why": "this run compared float32", "how": f"goemo run -p dtype {dtype}"})
+    return rows

@@ -1,0 +1,190 @@
+"""The verdict: what must pass, what must fail, and what cannot be told."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from goemo_utils.errors import PackError, ParamsError
+from goemo_utils.parity import judge
+from goemo_utils.parity.gates import ORDER, Limits
+from goemo_utils.parity.inputs import refuse_other
+
+from .packs import Pack, three
+
+CAUSE = {"accepted": True, "causes": ["hf32"], "residual": 1.1, "n": 1000, "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0}}
+CLEAN = {"covered": 30, "faults": [], "not_covered": [], "heat": {"columns": [], "rows": []}}
+
+
+def result(payload, gate):
+    return next(g for g in payload["gates"] if g["id"] == gate)["result"]
+
+
+def value(payload, metric):
+    return next(m for m in payload["metrics"] if m["id"] == metric)["value"]
+
+
+def test_rounding_alone_passes_and_every_gate_is_listed_in_order():
+    payload = judge(*three(), 0.3, ["a text"] * 40)
+    assert payload["verdict"] == "pass"
+    assert [g["id"] for g in payload["gates"]] == list(ORDER)
+    assert value(payload, "R") == pytest.approx(1.0, abs=0.2)
+    json.dumps(payload, allow_nan=False)
+
+
+def test_every_gate_and_metric_says_its_n_and_its_formula():
+    payload = judge(*three())
+    for row in payload["metrics"] + payload["gates"]:
+        assert {"id", "value", "n", "formula"} <= row.keys() and row["formula"]
+    assert all({"limit", "meaning", "result"} <= g.keys() for g in payload["gates"])
+
+
+def test_an_error_larger_than_rounding_fails_without_a_cause():
+    gold, reference, candidate = three()
+    candidate.tensors["logits"] = candidate.tensors["logits"] + np.float32(1e-3)
+    payload = judge(gold, reference, candidate)
+    assert payload["verdict"] == "fail" and result(payload, "rounding") == "fail" and result(payload, "flips") == "fail"
+
+
+def test_an_error_in_a_hidden_state_alone_fails():
+    gold, reference, candidate = three()
+    candidate.tensors["hidden.1"] = candidate.tensors["hidden.1"] * np.float32(1.0001)
+    payload = judge(gold, reference, candidate)
+    gate = next(g for g in payload["gates"] if g["id"] == "rounding")
+    assert gate["result"] == "fail" and gate["where"] == "hidden.1"
+    assert payload["layers"][1]["R"] > 3 > payload["layers"][0]["R"]
+
+
+def test_an_accepted_cause_makes_it_pass_with_cause():
+    gold, reference, candidate = three()
+    rng = np.random.default_rng(5)
+    candidate.tensors = {k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in candidate.tensors.items()}
+    payload = judge(gold, reference, candidate, cause=CAUSE, place=CLEAN)
+    assert payload["verdict"] == "pass-with-cause"
+    assert (result(payload, "rounding"), result(payload, "cause"), result(payload, "place")) == ("explained", "pass", "pass")
+    assert payload["causes"] == ["hf32"] and payload["remedies"][0]["cause"] == "hf32"
+
+
+def test_a_cause_never_excuses_a_call_at_fault():
+    fault = {"module": "encoder.layer.1", "operator": "softmax", "ratio_rms": 40.0, "ratio_max": 60.0}
+    payload = judge(*three(), cause=CAUSE, place={**CLEAN, "faults": [fault]})
+    assert payload["verdict"] == "fail" and result(payload, "place") == "fail"
+
+
+def test_a_cause_that_leaves_too_much_over_is_no_cause():
+    gold, reference, candidate = three()
+    candidate.tensors["logits"] = candidate.tensors["logits"] + np.float32(1e-3)
+    payload = judge(gold, reference, candidate, cause={**CAUSE, "residual": 7.0}, place=CLEAN)
+    gate = next(g for g in payload["gates"] if g["id"] == "cause")
+    assert payload["verdict"] == "fail" and gate["result"] == "fail" and "not covered" in gate["meaning"]
+
+
+@pytest.mark.parametrize("role", [0, 1, 2])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_nan_and_infinity_on_any_side_fail(role, bad):
+    packs = three()
+    packs[role].tensors["logits"][3, 4] = bad
+    payload = judge(*packs)
+    assert payload["verdict"] == "fail" and result(payload, "finite") == "fail"
+    json.dumps(payload, allow_nan=False)
+
+
+def test_nothing_compared_fails():
+    payload = judge(*three(n_texts=0, layers=0))
+    assert payload["verdict"] == "fail" and result(payload, "finite") == "fail"
+    with pytest.raises(PackError, match="nothing to compare"):
+        judge(Pack({}, {}), Pack({}, {}), Pack({}, {}))
+
+
+@pytest.mark.parametrize("key, name", [("texts_digest", "texts"), ("input_ids_digest", "token ids"), ("labels", "labels")])
+def test_other_inputs_are_not_compared_and_the_difference_is_named(key, name):
+    gold, reference, candidate = three()
+    candidate.manifest[key] = "other"
+    payload = judge(gold, reference, candidate)
+    gate = next(g for g in payload["gates"] if g["id"] == "same_inputs")
+    assert payload["verdict"] == "fail" and gate["result"] == "fail" and name in gate["meaning"] and payload["metrics"] == []
+    json.dumps(payload, allow_nan=False)
+
+
+@pytest.mark.parametrize("key, name", [("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")])
+def test_a_reference_pack_of_another_model_is_refused_by_name(key, name):
+    gold, reference, _ = three()
+    reference.manifest["model"] = {**reference.manifest["model"], key: "other"}
+    with pytest.raises(PackError, match=name):
+        refuse_other(reference.manifest, gold.manifest)
+    refuse_other(gold.manifest, gold.manifest)
+
+
+def test_few_texts_cannot_tell_and_say_how_many_are_needed():
+    gate = next(g for g in judge(*three(n_texts=23))["gates"] if g["id"] == "flip_bound")
+    assert gate["result"] == "cannot tell" and gate["needed"] == 2995 and "2,995" in gate["meaning"]
+    assert gate["value"] == pytest.approx(0.122, abs=1e-3)
+
+
+def test_enough_texts_without_a_flip_pass_the_bound():
+    assert result(judge(*three(n_texts=3000, n_labels=3, layers=0)), "flip_bound") == "pass"
+
+
+def test_a_rehearsal_is_never_on_the_device_and_does_not_fail_for_it():
+    payload = judge(*three(simulated=True))
+    gate = next(g for g in payload["gates"] if g["id"] == "on_device")
+    assert (gate["result"], gate["value"], payload["verdict"]) == ("cannot tell", "simulated", "pass")
+
+
+@pytest.mark.parametrize("facts", [{"placement": {"on_device": False, "expected": "npu:0", "parameters_device": ["cpu"]}}, {"fallbacks": ["aten::erf"]}])
+def test_running_elsewhere_fails(facts):
+    assert judge(*three(**facts))["verdict"] == "fail"
+
+
+def test_two_runs_that_differ_fail():
+    payload = judge(*three(repeat_equal=False))
+    assert payload["verdict"] == "fail" and result(payload, "repeatable") == "fail"
+    assert payload["remedies"][-1]["cause"] == "not repeatable"
+
+
+def test_an_encoder_is_judged_on_hidden_states_and_says_why_decisions_are_not():
+    packs = three(task="encoder", labels=[])
+    for pack in packs:
+        del pack.tensors["logits"]
+    payload = judge(*packs)
+    assert payload["quantity"] == "hidden states" and payload["verdict"] == "pass" and payload["near"] == []
+    assert {result(payload, g) for g in ("flips", "flip_bound", "task_quality")} == {"not run"}
+    assert value(payload, "cosine_similarity") == pytest.approx(1.0) and value(payload, "top1_match") is None
+    json.dumps(payload, allow_nan=False)
+
+
+def test_single_label_decides_by_the_largest_logit():
+    payload = judge(*three(task="single_label"))
+    assert payload["n_decisions"] == 40 and payload["verdict"] == "pass"
+
+
+def test_limits_are_parameters_and_unknown_ones_are_refused():
+    packs = three()
+    assert judge(*packs, limits={"ratio": 0.5})["verdict"] == "fail"
+    with pytest.raises(ParamsError, match="no limit 'ratoi'"):
+        judge(*packs, limits={"ratoi": 1})
+    with pytest.raises(ParamsError, match="flip_rate"):
+        Limits.of({"flip_rate": 2})
+
+
+def test_labels_give_task_quality():
+    gold, reference, candidate = three(n_texts=60)
+    labels = [[int(i % 28)] for i in range(60)]
+    gate = next(g for g in judge(gold, reference, candidate, labels=labels)["gates"] if g["id"] == "task_quality")
+    assert gate["result"] == "pass" and gate["interval"] == [0.0, 0.0]
+
+
+def test_changed_decisions_head_the_worst_texts():
+    gold, reference, candidate = three()
+    candidate.tensors["logits"][7, 3] = -gold.tensors["logits"][7, 3] * 10
+    payload = judge(gold, reference, candidate, 0.3, [f"text {i}" for i in range(40)])
+    assert payload["worst"][0]["text"] == "text 7" and payload["worst"][0]["label"] == "label3" and not payload["worst"][0]["same"]
+    assert payload["flips"]["unexplained"] == 1
+
+
+def test_judging_needs_no_torch():
+    code = "import sys; sys.modules['torch'] = None\nfrom goemo_utils.parity import judge\nimport goemo_utils.parity.judgement"
+    subprocess.run([sys.executable, "-c", code], check=True)
