@@ -1,0 +1,87 @@
+"""The parameters cell of a notebook: its text, made from the schema, and its values, read back from the calling notebook."""
+
+import ast
+import re
+from typing import Any
+
+from goemo_utils.errors import ParamsError
+from goemo_utils.params.schema import Params, wanted
+from goemo_utils.params.source import Source
+
+
+def parameters_cell() -> str:
+    """The source of the cell tagged ``parameters``, the same in every notebook: one annotated literal a line, with its meaning."""
+    lines = []
+    for key, field in Params.model_fields.items():
+        default = f'"{field.default}"' if isinstance(field.default, str) else repr(field.default)
+        lines.append(f"{key}: {wanted(key).__name__} = {default}  # {field.description}")
+    return "\n".join(lines)
+
+
+def papermill_parameters(params: Params) -> dict[str, Any]:
+    """What to inject into a notebook so that it runs with exactly these parameters: every key, paths absolute."""
+    return params.resolved()
+
+
+def from_notebook() -> Params:
+    """Check the parameters of the calling notebook; call it in the cell after the parameters cell.
+
+    Read are the values assigned by the parameters cell and by the cell that papermill injects, in the order in which
+    they last ran; a name that either assigns and the schema does not know is refused, and no other variable of the
+    notebook matters. A run_id of None becomes ``lab``.
+
+    Raises:
+        ParamsError: a value is refused, or no parameters cell has run.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        raise ParamsError("from_notebook was called outside a notebook; expected a notebook cell. Use Params.load in a program.")
+    values = assigned(list(shell.history_manager.input_hist_parsed), shell.user_ns)
+    if not values:
+        raise ParamsError("The notebook's parameters: no parameters cell has run in this kernel; run the cell that assigns run_id and model first.")
+    source = Source.notebook()
+    params = Params.check({key: (value, source) for key, value in values.items()})
+    return params if params.run_id else Params.check({key: (value, source) for key, value in {**values, "run_id": "lab"}.items()})
+
+
+def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
+    """The values that the last parameters cell and the last injected cell in an input history assign, the later one winning.
+
+    A literal is taken from the cell itself, so that reusing a parameter's name further down changes nothing; the value
+    of any other expression is looked up in ``variables``.
+    """
+    last: dict[str, dict[str, Any]] = {}
+    for text in history:
+        values = _assignments(text)
+        kind = "injected" if re.match(r"# Parameters\s*\n", text) else "defaults" if {"run_id", "model"} <= values.keys() else None
+        if kind and values:
+            last.pop(kind, None)
+            last[kind] = values
+    if "defaults" not in last:
+        return {}
+    found = {key: node for values in last.values() for key, node in values.items()}
+    return {key: _value(key, node, variables) for key, node in found.items()}
+
+
+def _assignments(text: str) -> dict[str, ast.expr]:
+    """Name to value of a cell that does nothing but assign to plain names; empty for any other cell."""
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    values: dict[str, ast.expr] = {}
+    for statement in statements:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None or not all(isinstance(t, ast.Name) for t in targets):
+            return {}
+        values.update((target.id, statement.value) for target in targets)
+    return values
+
+
+def _value(key: str, node: ast.expr, variables: dict[str, Any]) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        return variables.get(key)
