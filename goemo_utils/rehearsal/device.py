@@ -1,0 +1,145 @@
+"""Switching the simulated device on: the public functions of the package that need torch."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from goemo_utils.errors import DeviceError
+from goemo_utils.rehearsal import autocast, factories, faults, kernels, module, standin, storage
+from goemo_utils.rehearsal.numerics import handlers
+from goemo_utils.rehearsal.settings import parse_fault, parse_numerics, parse_size
+from goemo_utils.rehearsal.state import STATE
+
+OLDEST_TORCH = (2, 10)
+"""The first release with torch.utils.backend_registration._setup_privateuseone_for_python_backend."""
+
+MOST_DEVICES = 16
+
+
+def enable(
+    numerics: str = "exact",
+    memory_limit: int | str | None = None,
+    devices: int = 1,
+    fault: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Give this process a simulated device named ``npu``, before or after transformers is imported. Repeating it is harmless.
+
+    Args:
+        numerics: names of ``NUMERICS`` joined by ``+``.
+        memory_limit: bytes each device has, or a size such as ``"200MiB"``; None for no limit.
+        devices: how many devices exist, ``npu:0`` to ``npu:<devices - 1>``.
+        fault: faults joined by ``;`` (see ``settings.FAULTS``); those that name a module need ``attach``.
+        seed: of the ``ulp`` noise.
+
+    Raises:
+        DeviceError: a setting is wrong, torch is too old, a working torch_npu is present, another backend has taken the
+            place of a third-party device, or the device is already on with other settings.
+    """
+    arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
+    limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+    _check_settings(limit, devices, seed)
+    settings = (arithmetic, limit, devices, disturbances, seed)
+    if STATE.settings is not None:
+        if STATE.settings == settings:
+            return
+        raise DeviceError(
+            f"The rehearsal device is already on in this process with numerics {STATE.numerics!r} and fault {STATE.fault!r}, "
+            "and a process has one such device; restart it (in a notebook: restart the kernel) to use other settings."
+        )
+    _check_process()
+    faults.install(disturbances, _operators())
+    STATE.settings, STATE.devices, STATE.numerics, STATE.fault = settings, devices, arithmetic.text, fault or None
+    STATE.memory_limit = limit if limit is not None else STATE.memory_limit
+    STATE.arithmetic = handlers(arithmetic, seed)
+    _register()
+    standin.install()
+
+
+
+def is_simulated() -> bool:
+    """Whether ``npu`` in this process is the rehearsal device."""
+    return STATE.settings is not None
+
+
+def attach(model: nn.Module) -> None:
+    """Follow ``model``, so that faults which name a module find it; needed only for those and for plain ``oom``.
+
+    Raises:
+        DeviceError: the device is not on, or a fault names a module that the model does not have.
+    """
+    if STATE.settings is None:
+        raise DeviceError("The rehearsal device is not on in this process; call rehearsal.enable() before rehearsal.attach(model).")
+    faults.attach(model, STATE.settings[3])
+
+
+def fault_hits() -> Mapping[str, int]:
+    """How often each fault has fired so far, by its text. A zero says that the fault was never reached."""
+    return MappingProxyType(dict(faults.hits))
+
+
+def _check_settings(limit: int | None, devices: int, seed: int) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0):
+        raise DeviceError(f"The memory limit {limit!r} is not usable; expected a number of bytes above 0, a size such as '200MiB', or None.")
+    if isinstance(devices, bool) or not isinstance(devices, int) or not 1 <= devices <= MOST_DEVICES:
+        raise DeviceError(f"The number of rehearsal devices is {devices!r}; expected an integer from 1 to {MOST_DEVICES}.")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise DeviceError(f"The seed of the rehearsal device is {seed!r}; expected an integer.")
+
+
+def _check_process() -> None:
+    release = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if release < OLDEST_TORCH:
+        raise DeviceError(
+            f"The rehearsal device needs torch {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]} or later, but this is torch {torch.__version__}: earlier "
+            "releases cannot register a device from Python; install a later torch in an environment for rehearsals."
+        )
+    if _torch_npu_works():
+        raise DeviceError(
+            "The rehearsal device cannot share a process with torch_npu, which works here: use device npu:0 for the real one, "
+            "or an environment without torch_npu to rehearse."
+        )
+    taken = torch._C._get_privateuse1_backend_name()
+    if taken != "privateuseone":
+        raise DeviceError(
+            f"The rehearsal device needs torch's place for a third-party device, which {taken!r} has taken in this process; "
+            "start a process that does not load it."
+        )
+
+
+def _torch_npu_works() -> bool:
+    """Whether torch_npu is loaded, or installed and importable. An installed one without its CANN libraries does not count."""
+    loaded = sys.modules.get("torch_npu")
+    if loaded is not None:
+        return hasattr(loaded, "npu")
+    if importlib.util.find_spec("torch_npu") is None:
+        return False
+    environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    probe = subprocess.run([sys.executable, "-c", "import torch_npu"], env=environment, capture_output=True, check=False)
+    return probe.returncode == 0
+
+
+def _operators() -> set[str]:
+    names = torch._C._dispatch_get_registrations_for_dispatch_key("CPU")
+    return {name.removeprefix("aten::").partition(".")[0] for name in names if name.startswith("aten::")} | {"convolution"}
+
+
+def _register() -> None:
+    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+    npu = module.make()
+    _setup_privateuseone_for_python_backend(rename="npu", backend_module=npu)
+    sys.modules["torch.npu"] = npu
+    library = torch.library.Library("aten", "IMPL")
+    for full, function in factories.RESERVED.items():
+        library.impl(full.removeprefix("aten::"), function, "PrivateUse1")
+    kernels.register(library, tuple(factories.RESERVED))
+    STATE.libraries += [library, *autocast.register()]
+    storage.borrow_allocator()
+    storage.patch()

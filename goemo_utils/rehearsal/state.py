@@ -1,0 +1,35 @@
+"""What the simulated device currently is: one object, read by every kernel, written by ``enable`` and ``attach``."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+MARK = "[SIMULATED]"
+DEVICE_NAME = "SIMULATED-NPU (rehearsal on the CPU)"
+DEFAULT_TOTAL = 64 * 2**30
+"""Bytes reported as the device's memory when no limit is set: the HBM of one 910B3."""
+
+Handler = Callable[[Any, list[Any], dict[str, Any]], Any]
+Disturbance = Callable[[Any], None]
+
+
+@dataclass
+class State:
+    """``arithmetic`` and ``disturbances`` are keyed by operator name with its namespace, such as ``aten::addmm``."""
+
+    settings: tuple[Any, ...] | None = None
+    devices: int = 1
+    current: int = 0
+    memory_limit: int | None = None
+    numerics: str = "exact"
+    fault: str | None = None
+    arithmetic: dict[str, Handler] = field(default_factory=dict)
+    disturbances: dict[str, Disturbance] = field(default_factory=dict)
+    before_first: Callable[[], None] | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+    warned: set[str] = field(default_factory=set)
+    libraries: list[Any] = field(default_factory=list)
+
+
+STATE = State()
