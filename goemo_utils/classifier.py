@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from goemo_utils import batching, onnx_runtime, packed
-from goemo_utils.device import open_device
+from goemo_utils.device import Device, open_device
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
 from goemo_utils.model import Loaded, load_model
 from goemo_utils.texts import BUILTIN
@@ -50,7 +50,7 @@ class GoEmotionsClassifier:
     """A text classifier on one device.
 
     ``model_path``: "embedded", a local folder, a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
-    "npu", "npu:0", "cuda:0" or "rehearsal"; an absent device raises DeviceError and is never replaced by the CPU.
+    "npu", "npu:0", "cuda:0" or "rehearsal", or a Device that is already open; an absent device raises DeviceError and is never replaced by the CPU.
     ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager", "packed" and "onnxruntime" insist.
     ``batch_tokens``: tokens a batch; None takes 512 on a CPU and more on an accelerator. ``max_length`` is cut to the model's limit.
@@ -62,7 +62,7 @@ class GoEmotionsClassifier:
     def __init__(
         self,
         model_path: str = "embedded",
-        device: str = "cpu",
+        device: str | Device = "cpu",
         threshold: float = 0.3,
         dtype: str | None = None,
         attn_implementation: str = "eager",
@@ -75,10 +75,10 @@ class GoEmotionsClassifier:
         self.threshold = _checked(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
         runtime = "onnxruntime" if self.dtype == "int8" and backend == "auto" else backend
-        _check_combination(runtime, self.dtype, device)
+        _check_combination(runtime, self.dtype, device.kind if isinstance(device, Device) else device)
         if runtime == "onnxruntime":
             onnx_runtime.require()
-        self.device = open_device(device)
+        self.device = device if isinstance(device, Device) else open_device(device)
         weights = "float32" if self.dtype == "int8" else self.dtype
         loaded = load_model(model_path, revision=revision, dtype=weights, attn_implementation=attn_implementation, seed=seed)
         _refuse_without_head(loaded)
@@ -90,6 +90,9 @@ class GoEmotionsClassifier:
         self._pad_id = loaded.tokenizer.pad_token_id
         self._session: onnx_runtime.Session | None = None
         self._model = loaded.model.to(self.device.torch_device).eval()
+        if self.device.simulated:
+            from goemo_utils import rehearsal
+            rehearsal.attach(self._model)
         self._start(runtime)
 
     def predict(self, texts: Sequence[str]) -> tuple[list[list[tuple[str, float]]], np.ndarray]:

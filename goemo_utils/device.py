@@ -92,7 +92,7 @@ def _open_cuda(spec: str, index: int, numerics: str, fault: str | None) -> Devic
 
 def _open_npu(spec: str, index: int, numerics: str, fault: str | None) -> Device:
     import torch
-    if "goemo_utils.rehearsal.kernels" in sys.modules:
+    if "goemo_utils.rehearsal.device" in sys.modules:
         from goemo_utils import rehearsal
         if rehearsal.is_simulated():
             raise DeviceError(f"Device '{spec}' was requested and this process already runs the SIMULATED one. Use device: rehearsal, or start a new process.")

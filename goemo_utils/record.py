@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from goemo_utils.errors import RecordError
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = ROOT / "notebooks"
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput", "05_report")
 # What a notebook cannot do without. 05_report needs nothing in particular: it renders what there is.
 REQUIRES: dict[str, tuple[str, ...]] = {
@@ -177,10 +176,15 @@ def environment_digest() -> str:
     return sha256_json([versions(), platform.machine(), sys.platform, seen])
 
 
-def notebook_digest(step: str, folder: Path = NOTEBOOKS) -> str:
+def notebooks() -> Path:
+    """The folder of the notebooks; GOEMO_NOTEBOOKS names another one, which reaches the kernels too."""
+    return Path(os.environ.get("GOEMO_NOTEBOOKS") or ROOT / "notebooks")
+
+
+def notebook_digest(step: str) -> str:
     """Digest of a notebook's cells, without its outputs."""
     try:
-        cells = json.loads((folder / f"{step}.ipynb").read_text(encoding="utf-8"))["cells"]
+        cells = json.loads((notebooks() / f"{step}.ipynb").read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError) as error:
-        raise RecordError(f"{folder / step}.ipynb is not a readable notebook ({error}). Restore it: git checkout notebooks") from None
+        raise RecordError(f"{notebooks() / step}.ipynb is not a readable notebook ({error}). Restore it: git checkout notebooks") from None
     return sha256_json([[c["cell_type"], "".join(c["source"])] for c in cells])

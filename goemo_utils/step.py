@@ -39,9 +39,9 @@ def file_digests(params: Params) -> dict[str, str]:
     return found
 
 
-def inputs_of(step: str, params: Params, folder: Path, notebooks: Path | None = None) -> dict[str, str]:
+def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
     """Digests of everything a step's result depends on. Resume compares them one by one and names the one that differs."""
-    found = {"notebook": notebook_digest(step, notebooks) if notebooks else notebook_digest(step), "package": package_digest(),
+    found = {"notebook": notebook_digest(step), "package": package_digest(),
              "params": params.digest, "environment": environment_digest(), **file_digests(params)}
     for earlier in READS.get(step, ()):
         path = folder / f"{earlier}.json"

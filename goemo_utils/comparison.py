@@ -1,0 +1,65 @@
+"""The forward runs of 03_parity and 04_throughput: which jobs they are, and where their packs and logs go."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils import worker
+from goemo_utils.forward import job
+from goemo_utils.pack import Pack, read_pack
+from goemo_utils.record import write_json
+from goemo_utils.reference import fits
+
+if TYPE_CHECKING:
+    from goemo_utils.step import Step
+
+# What the timing of one configuration takes at least: long enough for tens of samples of the embedded model, short enough for a lesson.
+SECONDS = 0.8
+ROUNDS = 10
+
+
+def tell(line: str) -> None:
+    """Show progress on one line, in a notebook as on a terminal."""
+    print(f"\r{line}", end="", file=sys.stderr, flush=True)
+
+
+def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
+    """Run gold, reference and candidate and read their packs; a reference pack from another machine is checked and taken instead."""
+    made: dict[str, Pack] = {}
+    for role in ("gold", "reference", "candidate"):
+        if role == "reference" and Path(step.params.reference).is_absolute():
+            made[role] = read_pack(step.params.reference)
+            continue
+        out = step.path("packs", role)
+        request = job(step.params, texts, role, out)
+        write_json(out.with_suffix(".job.json"), request)
+        worker.run(request, step.path("logs", f"worker-{role}.log"), tell)
+        step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
+        made[role] = read_pack(out)
+    fits(made["reference"], made["candidate"].manifest)
+    return made["gold"], made["reference"], made["candidate"]
+
+
+def explain(step: Step, texts: list[str]) -> dict[str, Any]:
+    """Look for the cause and the place of a difference on the device itself; ``evidence`` is what ``parity.judge`` takes."""
+    request = {**job(step.params, texts, "candidate", step.path("packs", "explain")), "kind": "parity", "checks": ["probe", "cause", "place", "invariance"]}
+    found = worker.run(request, step.path("logs", "worker-explain.log"), tell)
+    evidence = {name: found.get(name) for name in ("cause", "place", "invariance")}
+    return {"causes": found["cause"]["causes"], "faults": found["place"]["faults"], "evidence": evidence}
+
+
+def timed(step: Step, texts: list[str]) -> dict[str, Any]:
+    """Time the CPU and the device in turns, in one child process, and add what parity said: a wrong answer has no speed-up."""
+    params, verdict = step.params, step.results("03_parity")["verdict"]
+    common = job(params, texts, "candidate", step.path("packs", "throughput"))
+    arms = [{"id": "cpu", "device": "cpu"}]
+    if params.device != "cpu":
+        arms.append({"id": "candidate", "device": params.device, "numerics": params.rehearsal_numerics, "fault": params.rehearsal_fault})
+    request = {**common, "kind": "throughput", "arms": arms, "seconds": SECONDS, "min_rounds": ROUNDS}
+    result = worker.run(request, step.path("logs", "worker-throughput.log"), tell)
+    result["parity_verdict"] = verdict
+    if verdict == "fail" and result["speedup"]["value"] is not None:
+        result["speedup"] = {**result["speedup"], "value": None, "ci95": None, "reason": "parity failed: the speed of a wrong answer is not a speed-up"}
+    return result
