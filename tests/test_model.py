@@ -1,0 +1,105 @@
+"""Loading: what was loaded is said exactly; what cannot be trusted is refused."""
+
+import json
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForSequenceClassification, ElectraConfig, ElectraForPreTraining
+
+from goemo_utils.errors import ModelError
+from goemo_utils.model import load_model
+from tests.tiny_model import save_roberta
+
+SMALL = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 48}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_roberta(tmp_path_factory.mktemp("model"))
+
+
+def other(folder, tmp_path, network):
+    """Another architecture beside the tiny tokenizer."""
+    network.save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    return tmp_path
+
+
+def test_a_classifier_is_described_by_hashes_parts_and_limits(folder) -> None:
+    loaded = load_model(str(folder))
+    assert loaded.task == "multi_label" and loaded.labels == ["joy", "anger", "neutral"] and loaded.max_length == 64
+    assert loaded.info["untrained"] == [] and loaded.info["pretrained_used"] and loaded.info["local_weight_used"]
+    assert loaded.info["weights_sha256"].startswith("sha256:") and loaded.info["activation"] == "gelu"
+    assert not loaded.model.training and {p.dtype for p in loaded.model.parameters()} == {torch.float32}
+
+
+def test_the_task_follows_the_checkpoint_and_a_contradiction_is_refused(tmp_path) -> None:
+    single = save_roberta(tmp_path, problem_type=None)
+    assert load_model(str(single)).task == "single_label"
+    multi = save_roberta(tmp_path)
+    with pytest.raises(ModelError, match="task: single_label contradicts"):
+        load_model(str(multi), task="single_label")
+    with pytest.raises(ModelError, match="regression"):
+        load_model(str(save_roberta(tmp_path, problem_type="regression")))
+
+
+def test_an_untrained_head_is_declared_and_its_labels_refused(folder, tmp_path) -> None:
+    electra = other(folder, tmp_path, ElectraForPreTraining(ElectraConfig(**SMALL, embedding_size=16)))
+    loaded = load_model(str(electra))
+    assert loaded.task == "encoder" and loaded.labels == [] and any("discriminator_predictions" in name for name in loaded.info["unused"])
+    with pytest.raises(ModelError, match="no trained classification head.*classifier.*Use task: encoder"):
+        load_model(str(electra), task="multi_label")
+
+
+def test_a_missing_part_of_an_encoder_is_listed(folder, tmp_path) -> None:
+    bert = other(folder, tmp_path, BertForMaskedLM(BertConfig(**SMALL)))
+    assert all(name.startswith("pooler.") for name in load_model(str(bert)).info["untrained"]) and load_model(str(bert)).info["untrained"]
+
+
+def test_other_architectures_load_by_the_same_call(folder, tmp_path) -> None:
+    config = DistilBertConfig(vocab_size=300, dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=48, num_labels=3)
+    loaded = load_model(str(other(folder, tmp_path, DistilBertForSequenceClassification(config))))
+    assert loaded.task == "single_label" and loaded.max_length == 48 and loaded.info["activation"] == "gelu"
+
+
+def test_random_weights_are_labelled_seeded_and_never_called_pretrained(folder) -> None:
+    one, same, two = (load_model(f"random:{folder}", seed=s) for s in (1, 1, 2))
+    assert one.info["source"] == "random" and not one.info["pretrained_used"] and one.info["weight_path"] is None
+    assert one.info["weights_sha256"] == same.info["weights_sha256"] != two.info["weights_sha256"]
+    assert len(one.info["untrained"]) == len(list(one.model.named_parameters()))
+
+
+def test_pickled_weights_are_never_loaded(folder, tmp_path) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="only pytorch_model.bin: pickled weights are never loaded"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["cut weights", "no config", "broken config", "unknown type", "remote code", "no tokenizer", "other sizes", "no folder"])
+def test_a_damaged_checkpoint_is_one_sentence(folder, tmp_path, damage) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    config = json.loads((copy / "config.json").read_text())
+    if damage == "cut weights":
+        (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:-50])
+    if damage == "no config":
+        (copy / "config.json").unlink()
+    if damage == "broken config":
+        (copy / "config.json").write_text("{")
+    if damage == "unknown type":
+        (copy / "config.json").write_text(json.dumps({**config, "model_type": "nonesuch"}))
+    if damage == "remote code":
+        (copy / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": {"AutoConfig": "code.Config"}}))
+        (copy / "code.py").write_text("raise SystemExit('code of the checkpoint was run')")
+    if damage == "no tokenizer":
+        (copy / "tokenizer.json").unlink()
+    if damage == "other sizes":
+        (copy / "config.json").write_text(json.dumps({**config, "hidden_size": 48}))
+    with pytest.raises(ModelError) as refused:
+        load_model(str(copy if damage != "no folder" else copy / "none"))
+    assert "\n" not in str(refused.value) and str(copy) in str(refused.value)

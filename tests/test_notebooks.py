@@ -1,0 +1,135 @@
+"""The notebooks as committed: one shape, no outputs, prose that teaches. And as they run: through the chain, on the defaults."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from goemo_utils.params import parameters_cell
+from goemo_utils.record import ROOT, STEPS
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TAGS = {"parameters", "hide-input", "skip-execution", "nbval-skip", "nbval-ignore-output"}
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook: nbformat.NotebookNode) -> list[str]:
+    return [c.source for c in notebook.cells if c.cell_type == "code"]
+
+
+def test_the_chain_has_its_six_notebooks() -> None:
+    assert set(STEPS) <= {p.stem for p in NOTEBOOKS}
+
+
+def test_a_notebook_is_valid_and_stripped(notebook) -> None:
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec == {"name": "python3", "display_name": "Python 3", "language": "python"}
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"} and set(cell.metadata.get("tags", [])) <= TAGS
+
+
+def test_it_says_what_it_is_for_reads_and_writes_before_any_code(notebook) -> None:
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ") and "**Reads**" in first.source and "**Writes**" in first.source
+
+
+def test_the_parameters_cell_of_a_step_is_the_schema(notebook) -> None:
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    if notebook.cells[0].source[2:4] < "10":
+        assert tagged[0].source == parameters_cell()
+
+
+def test_code_cells_are_short_and_define_nothing(notebook) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.splitlines()) <= 15
+            assert not any(isinstance(n, (ast.FunctionDef, ast.ClassDef)) for n in ast.walk(ast.parse(cell.source)))
+
+
+def test_code_depends_on_no_path_of_any_machine(notebook) -> None:
+    for source in code(notebook):
+        assert not re.search(r"sys\.path|import \*|os\.chdir|[\"'](/|~/|\.\./)", source)
+
+
+def test_prose_stands_before_every_idea(notebook) -> None:
+    run = 0
+    for cell in notebook.cells:
+        run = run + 1 if cell.cell_type == "code" else 0
+        assert run <= 3, f"{cell.id}: more than three code cells in a row"
+    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    assert words >= 100
+
+
+def test_the_last_code_cell_leaves_the_record(notebook) -> None:
+    assert "step.finish(" in code(notebook)[-1] or notebook.cells[0].source[2:4] >= "10"
+
+
+@pytest.fixture(scope="module")
+def default_run(tmp_path_factory):
+    """The README's command: the embedded model on the rehearsal device."""
+    root = tmp_path_factory.mktemp("outputs")
+    done = subprocess.run([sys.executable, "-m", "goemo_utils.cli", "run", "-p", "output_root", str(root), "-p", "run_id", "default"],
+                          capture_output=True, text=True, cwd=root)
+    return done, root / "default"
+
+
+def test_the_default_chain_passes_and_is_labelled_simulated(default_run) -> None:
+    done, folder = default_run
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [json.loads((folder / f"{s}.json").read_text())["status"] for s in STEPS] == ["ok"] * 6
+    assert "SIMULATED" in done.stdout and "Traceback" not in done.stdout + done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["simulated"] is True and summary["speedup"] is None and summary["verdict"] == "pass"
+    report = (folder / "report.html").read_text()
+    assert "SIMULATED" in report and "<script" not in report and "Ported to" not in report
+
+
+def test_the_default_answers_are_sensible(default_run) -> None:
+    rows = json.loads((default_run[1] / "02_smoke.json").read_text())["results"]["rows"]
+    assert next(r for r in rows if r["text"] == "I am so happy today!")["top"] == "joy"
+
+
+def test_a_rerun_skips_every_step_and_says_why(default_run) -> None:
+    _, folder = default_run
+    done = subprocess.run([sys.executable, "-m", "goemo_utils.cli", "run", "-p", "output_root", str(folder.parent), "-p", "run_id", "default"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("skipped") == 6 and "nothing it depends on changed" in done.stdout
+
+
+def test_an_executed_notebook_holds_no_error_and_no_warning(default_run) -> None:
+    for step in STEPS:
+        notebook = nbformat.read(default_run[1] / f"{step}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                assert output.output_type != "error"
+                assert "Warning" not in output.get("text", ""), (step, output.text)
+
+
+def test_papermill_alone_runs_a_notebook_and_refuses_an_unknown_parameter(tmp_path) -> None:
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "00_environment.ipynb"), str(tmp_path / "out.ipynb"),
+               "-f", str(ROOT / "params" / "rehearsal.yaml"), "-p", "output_root", str(tmp_path), "-p", "run_id", "alone"]
+    assert subprocess.run(command, capture_output=True, cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "alone" / "00_environment.json").read_text())["status"] == "ok"
+    refused = subprocess.run([*command, "-p", "batchsize", "4"], capture_output=True, text=True, cwd=tmp_path)
+    assert refused.returncode == 1 and "unknown key batchsize" in refused.stderr and "batch_size" in refused.stderr
+
+
+def test_a_notebook_alone_says_which_one_to_run_first(tmp_path) -> None:
+    done = subprocess.run([sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "03_parity.ipynb"), str(tmp_path / "out.ipynb"),
+                           "-p", "output_root", str(tmp_path), "-p", "run_id", "alone"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "Run notebooks/01_load.ipynb first" in done.stderr
+    assert Path(tmp_path / "alone").exists() is False
