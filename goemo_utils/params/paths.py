@@ -21,17 +21,17 @@ def absolute(key: str, value: str, source: Source) -> str:
     if key == "output_root":
         return os.path.normpath(os.path.join(source.output_base, os.path.expanduser(value))) if value else value
     if key == "model":
-        kind, prefix, name = value.rpartition("random:")
-        return value if kind else prefix + _model(name, source)
+        name = value.removeprefix("random:")
+        return value[: len(value) - len(name)] + _model(name, source)
     if key == "texts" and value not in ("builtin", "stress"):
-        return str(_existing(value, source, f"builtin, stress, or the path of a file{near(value, ('builtin', 'stress'))}"))
+        return str(_existing(value, source, "builtin, stress, or the path of a file", hint=near(value, ("builtin", "stress"))))
     if key == "reference" and value != "cpu" and not re.fullmatch(rf"cuda(:{INDEX})?", value):
         return str(_existing(value, source, "cpu, cuda:N, or the path of a pack made with `goemo reference`", _PACK))
     return value
 
 
 def _model(name: str, source: Source) -> str:
-    path = None if name == "embedded" else source.find(name)
+    path = None if name in ("", "embedded") else source.find(name)
     if path is not None and path.is_dir():
         return str(path)
     if path is not None and path.is_file():
@@ -44,10 +44,10 @@ def _model(name: str, source: Source) -> str:
     return name
 
 
-def _existing(value: str, source: Source, expected: str, suffixes: tuple[str, ...] = ("",)) -> Path:
+def _existing(value: str, source: Source, expected: str, suffixes: tuple[str, ...] = ("",), hint: str = "") -> Path:
     path = source.find(value, suffixes) if value else None
     if path is None:
-        raise ValueError(f"expected {expected}. No such file was found; looked in {source.looked_in()}. Check the path.")
+        raise ValueError(f"expected {expected}. No such file was found; looked in {source.looked_in()}.{hint or ' Check the path.'}")
     return path
 
 
