@@ -1,0 +1,94 @@
+"""What the charts show: data only. ``figures`` draws them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A throughput row: median in texts per second with its interval; ``ours`` is the device being judged."""
+
+    name: str
+    detail: str
+    value: float
+    low: float
+    high: float
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Linear bars from zero with whiskers."""
+
+    bars: list[Bar]
+    heading: str
+    title: str
+    description: str
+    kind: str = "bars"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of the cause ladder: RMSE between the device and a CPU run, and the share of the error it explains."""
+
+    name: str
+    rmse: float
+    share: float | None
+    nearest: bool
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Dots with stems on a log axis, and a linear bar for the share."""
+
+    rungs: list[Rung]
+    heading: str
+    share_heading: str
+    none: str
+    title: str
+    description: str
+    language: str
+    kind: str = "ladder"
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Error ratio per module (rows) and layer (columns); ``marked`` cells are where the error enters. None prints as NaN."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[float | None]]]
+    marked: list[tuple[int, int]]
+    heading: str
+    key: str
+    mark: str
+    title: str
+    description: str
+    kind: str = "heat"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Error ratio of each state on a log axis, from the first to the last."""
+
+    states: list[tuple[str, float]]
+    limit: float
+    heading: str
+    title: str
+    description: str
+    kind: str = "growth"
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Margin against error of decisions, both log. ``bound`` is what the accepted arithmetic can move, if known."""
+
+    points: list[tuple[float, float]]
+    explained: list[tuple[float, float]]
+    unexplained: list[tuple[float, float]]
+    bound: float | None
+    x: str
+    y: str
+    possible: str
+    impossible: str
+    title: str
+    description: str
+    kind: str = "margins"

@@ -1,0 +1,117 @@
+"""What must not be shown: blanks, placeholders and contradictions in the records."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .read import ReportError, Run
+
+PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b")
+DISGUISED_BLANK = {"", "-", "–", "—", "n/a", "na", "none", "null", "undefined", "?", "。", "todo"}
+
+
+def check(run: Run) -> None:
+    """Raise ReportError, naming record and field, for the first blank, placeholder or contradiction."""
+    for name, field, value in _shown(run):
+        _check_value(name, field, value)
+    for step in run.results:
+        _check_absent(step, run.results[step])
+    _check_contradictions(run)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text says nothing, or only pretends to."""
+    return text.strip().lower() in DISGUISED_BLANK
+
+
+def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
+    """Yield (record, field, value) of everything a reader sees that is not a quotation."""
+    model = run.results.get("01_load", {}).get("model") or {}
+    for key in ("id", "architecture", "weights_sha256", "weight_path", "revision", "tokenizer_sha256", "task"):
+        if model.get(key) is not None:
+            yield "01_load", f"model.{key}", model[key]
+    device = run.results.get("01_load", {}).get("device") or {}
+    for key in ("name", "kind", "requested", "torch_device"):
+        if device.get(key) is not None:
+            yield "01_load", f"device.{key}", device[key]
+    parity = run.results.get("03_parity", {})
+    for i, metric in enumerate(parity.get("metrics") or []):
+        for key in ("id", "formula"):
+            yield "03_parity", f"metrics[{i}].{key}", metric.get(key)
+        if metric.get("value") is not None:
+            yield "03_parity", f"metrics[{i}].value ({metric.get('id')})", metric["value"]
+    for i, gate in enumerate(parity.get("gates") or []):
+        for key in ("id", "result", "limit", "meaning"):
+            yield "03_parity", f"gates[{i}].{key}", gate.get(key)
+        if gate.get("result") not in ("not run", "cannot tell"):
+            yield "03_parity", f"gates[{i}].value ({gate.get('id')})", gate.get("value")
+    for i, row in enumerate(run.results.get("04_throughput", {}).get("rows") or []):
+        yield "04_throughput", f"rows[{i}].configuration", row.get("configuration")
+
+
+def _check_value(name: str, field: str, value: Any) -> None:
+    if value is None or isinstance(value, str) and is_blank(value):
+        raise ReportError(f"{name}: {field} is blank ({value!r}), expected a value: run the step again, nothing is left out silently.")
+    if isinstance(value, str) and PLACEHOLDER.search(value):
+        raise ReportError(f"{name}: {field} is a placeholder ({value!r}), expected a value: run the step again.")
+
+
+def _check_absent(step: str, results: dict[str, Any]) -> None:
+    """A null must carry its reason."""
+    rows = [(f"metrics[{i}] ({m.get('id')})", m) for i, m in enumerate(results.get("metrics") or [])]
+    rows += [(f"rows[{i}] ({r.get('configuration')})", {**r, "value": r.get("median")}) for i, r in enumerate(results.get("rows") or []) if step == "04_throughput"]
+    if isinstance(results.get("speedup"), dict):
+        rows.append(("speedup", results["speedup"]))
+    for field, row in rows:
+        if row.get("value") is None and is_blank(str(row.get("reason") or "")):
+            raise ReportError(f"{step}: {field} has neither a value nor a reason, expected one of them: run the step again.")
+
+
+def _check_contradictions(run: Run) -> None:
+    parity, speed, load = (run.results.get(step, {}) for step in ("03_parity", "04_throughput", "01_load"))
+    seen: dict[str, Any] = {}
+    for metric in parity.get("metrics") or []:
+        known = seen.setdefault(metric["id"], metric.get("value"))
+        if known != metric.get("value") and not (_is_nan(known) and _is_nan(metric.get("value"))):
+            raise ReportError(f"03_parity: metric {metric['id']} has two values, {known!r} and {metric.get('value')!r}, expected one: run the step again.")
+    failed = [gate["id"] for gate in parity.get("gates") or [] if gate["result"] == "fail"]
+    verdict = parity.get("verdict")
+    if parity and verdict not in ("pass", "pass-with-cause", "fail"):
+        raise ReportError(f"03_parity: verdict is {verdict!r}, expected pass, pass-with-cause or fail: run the step again.")
+    if failed and verdict != "fail":
+        raise ReportError(f"03_parity: the verdict is {verdict} although gate {failed[0]} failed: run the step again.")
+    if parity and not parity.get("gates"):
+        raise ReportError("03_parity: gates is empty, expected at least one: a run that checked nothing has no verdict.")
+    if parity and not parity.get("n_texts"):
+        raise ReportError(f"03_parity: n_texts is {parity.get('n_texts')!r}, expected at least 1: nothing was compared.")
+    if speed and parity and speed.get("parity_verdict") not in (None, verdict):
+        raise ReportError(f"04_throughput: parity_verdict is {speed['parity_verdict']} but 03_parity says {verdict}: run 04_throughput again.")
+    model = load.get("model") or {}
+    if isinstance(model.get("labels"), list) and model.get("n_labels") not in (None, len(model["labels"])):
+        raise ReportError(f"01_load: model.n_labels is {model['n_labels']} but {len(model['labels'])} labels are listed: run the step again.")
+    digests = {step: record["params_digest"] for step, record in run.records.items() if step in run.results and record.get("params_digest")}
+    if len(set(digests.values())) > 1:
+        first, other = next((a, b) for a in digests for b in digests if digests[a] != digests[b])
+        raise ReportError(f"{other}: params_digest differs from that of {first}, expected one set of parameters in a run: run the chain again without --only.")
+    if run.simulated:
+        _check_no_speed(speed)
+
+
+def _check_no_speed(speed: dict[str, Any]) -> None:
+    """A simulated device has no speed: a figure for it is a contradiction, whoever wrote it."""
+    for row in [*(speed.get("rows") or []), *(speed.get("latency") or [])]:
+        value = row.get("median", row.get("p50"))
+        if not is_cpu(row) and value is not None:
+            raise ReportError(f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a simulated device, expected null with reason 'simulated': run the step again.")
+    if (speed.get("speedup") or {}).get("value") is not None:
+        raise ReportError(f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected null with reason 'simulated': run the step again.")
+
+
+def is_cpu(row: dict[str, Any]) -> bool:
+    """Whether a throughput row was measured on this machine's own CPU."""
+    return str(row.get("device", "")).startswith("cpu")
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

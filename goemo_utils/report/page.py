@@ -1,0 +1,66 @@
+"""View model → one HTML file that executes nothing and loads nothing."""
+
+import base64
+import hashlib
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..record import write_text
+from .blocks import Page
+from .figures import draw
+
+TEMPLATES = Path(__file__).with_name("templates")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+# C0 and C1 controls, marks that change the direction of text, invisible characters, and halves of surrogate pairs.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Show characters that would hide or reorder text by their code point, as ⟨U+202E⟩."""
+    return _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
+def _show(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def stylesheet(page: Page) -> str:
+    """The style sheet, with the margins of the printed page. CSS is not HTML: only a plain run id may enter it."""
+    run = page.run_id if RUN_ID.fullmatch(page.run_id) else ""
+    margin = re.sub(r'["\\\n<]', "", page.margin)
+    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return css + (
+        f'\n@page {{ size: A4; margin: 16mm 14mm 18mm; @top-left {{ content: "goemo {run}"; }} @top-right {{ content: "{margin}"; }} '
+        '@bottom-right { content: counter(page) " / " counter(pages); } }\n'
+    )
+
+
+def content_security_policy(css: str) -> str:
+    """The policy: nothing may load or run; only this style sheet, named by its digest, applies."""
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def html(page: Page) -> str:
+    """Return the page as HTML."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_show)
+    css = stylesheet(page)
+    counter = itertools.count(1)
+    environment.globals.update(
+        page=page,
+        words=page.words,
+        css=Markup(css),
+        csp=Markup(content_security_policy(css)),
+        draw=lambda chart: draw(chart, f"f{next(counter)}"),
+    )
+    return environment.get_template("report.html.j2").render().lstrip()
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the page in one step."""
+    write_text(path, text)

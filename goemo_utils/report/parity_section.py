@@ -1,0 +1,184 @@
+"""The section that says whether it is the same answer, and if not, why and where."""
+
+import math
+from typing import Any
+
+from . import numbers as n
+from .blocks import Code, Column, Details, Figure, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text
+from .charts import Growth, Heat, Ladder, Margins, Rung
+from .figures import heat_step, heat_value
+from .read import Run
+from .sections import absent
+from .verdict import place
+from .words import Words
+
+
+def parity(run: Run, words: Words) -> Section:
+    """Metrics, the named cause and its remedy, where the error enters, and the decisions near the threshold."""
+    results = run.of("03_parity")
+    if not results:
+        return Section("parity", words("s_parity"), [absent(run, words, "03_parity")], measured=True)
+    blocks: list[Any] = [Paragraph(_lead(run, words)), Heading(words("p_metrics")), _metrics(results, words), Paragraph(words("p_symbols"), "small muted")]
+    blocks.append(Details(words("p_why_ratio"), [Paragraph(words("p_why_ratio_p"))]))
+    blocks += [Heading(words("p_cause")), *_cause(results, words)]
+    blocks += _remedies(results, words)
+    blocks += [Heading(words("p_heat")), *_heat(results, words)]
+    blocks += [Heading(words("p_layers")), *_layers(results, words)]
+    blocks += [Heading(words("p_flips")), *_flips(results, words)]
+    return Section("parity", words("s_parity"), blocks, measured=True)
+
+
+def _missing(words: Words, reason: str | None = None) -> Note:
+    return Note(words("section_absent", reason=reason or words("not_recorded")))
+
+
+def _lead(run: Run, words: Words) -> str:
+    results = run.of("03_parity")
+    reference = (results.get("packs") or {}).get("reference") or {}
+    named = f"{(reference.get('device') or {}).get('name') or 'CPU'} {reference.get('dtype') or ''}".strip()
+    threshold = results.get("threshold")
+    if results.get("quantity") == "hidden states" or not results.get("n_labels"):
+        text = words("p_lead_encoder", n=n.number(results["n_texts"]), tokens=n.number(results.get("n_tokens") or 0), reference=named)
+    else:
+        shown = words("several") if isinstance(threshold, list) else n.number(threshold) if isinstance(threshold, (int, float)) else words("unknown")
+        text = words("p_lead", n=n.number(results["n_texts"]), labels=n.number(results["n_labels"]), threshold=shown, reference=named)
+    return f"{text} {words('p_lead_sim')}" if run.simulated else text
+
+
+def metric_value(metric: dict[str, Any], words: Words) -> str:
+    """Write a metric's value, or why there is none."""
+    value = metric.get("value")
+    if value is None:
+        return words("null_sim") if metric.get("reason") == "simulated" else words("absent", reason=metric.get("reason"))
+    if isinstance(value, (str, bool)):
+        return str(value).lower() if isinstance(value, bool) else value
+    if metric["id"] == "cosine_similarity":
+        return "1" if value == 1 else f"1 − {n.number(1 - value)}"
+    if metric.get("unit") == "share":
+        return n.percent(float(value), words.language)
+    return n.ratio(float(value)) if metric["id"] in ("R", "R_max") else n.number(value)
+
+
+def _metrics(results: dict[str, Any], words: Words) -> Table:
+    rows: list[list[Text]] = [[m["id"], Code(m.get("formula") or "–"), m.get("unit") or "–", n.number(m["n"]) if m.get("n") else "–", metric_value(m, words)] for m in results.get("metrics") or []]
+    columns = [Column(words("metric")), Column(words("formula")), Column(words("unit")), Column("n", True), Column(words("value"), True)]
+    return Table(words("p_metrics"), columns, rows, style="wide", measured=True)
+
+
+def _cause(results: dict[str, Any], words: Words) -> list[Any]:
+    rounding = next((g for g in results.get("gates") or [] if g["id"] == "rounding"), {})
+    causes = results.get("causes") or []
+    if causes and causes != ["unexplained"]:
+        lead = words("p_cause_some", causes=words("comma").join(causes))
+    else:
+        lead = words("p_cause_rounding" if rounding.get("result") == "pass" else "p_cause_unknown")
+    blocks: list[Any] = [Paragraph(lead)]
+    rungs = [r for r in results.get("ladder") or [] if isinstance(r.get("rmse"), (int, float))]
+    if not rungs:
+        return [*blocks, _missing(words)] if rounding.get("result") != "pass" else blocks
+    rungs.sort(key=lambda r: r["rmse"])
+    title = words("p_ladder_title", rung=rungs[0]["rung"], n=len(rungs))
+    chart = Ladder(
+        [Rung(str(r["rung"]), float(r["rmse"]), r.get("share"), i == 0) for i, r in enumerate(rungs)],
+        words("p_ladder_rung"), words("p_ladder_share"), words("p_none"), words("p_cause"), "; ".join(f"{r['rung']}: {n.number(float(r['rmse']))}" for r in rungs), words.language,
+    )  # fmt: skip
+    return [*blocks, Figure(title, words("p_ladder_cap"), chart)]
+
+
+def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
+    """Remedies may be sentences, or objects with a text, code, and values before and after."""
+    blocks: list[Any] = []
+    for item in results.get("remedies") or []:
+        if isinstance(item, str):
+            blocks.append(Items([item]))
+            continue
+        text = next((item[k] for k in ("text", "what", "title", "remedy", "why") if item.get(k)), None)
+        if text:
+            blocks.append(Paragraph(str(text)))
+        if item.get("code"):
+            blocks.append(Pre(words("p_remedy"), str(item["code"])))
+        if item.get("before") and item.get("after"):
+            rows: list[list[Text]] = [[key, metric_value({"id": key, "value": before}, words), metric_value({"id": key, "value": item["after"].get(key), "reason": words("not_recorded")}, words)] for key, before in item["before"].items()]
+            blocks.append(Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True))
+    return [Heading(words("p_remedy")), *blocks] if blocks else []
+
+
+def _heat(results: dict[str, Any], words: Words) -> list[Any]:
+    heat, faults = results.get("heat") or {}, results.get("faults") or []
+    rows = [(str(r["module"]), [_finite(v) for v in r["values"]]) for r in heat.get("rows") or []]
+    blocks: list[Any] = []
+    if faults:
+        cells: list[list[Text]] = [[Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), heat_value(_finite(f.get("ratio_rms"))), heat_value(_finite(f.get("ratio_max")))] for f in faults[:20]]
+        columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
+        blocks.append(Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True))
+    if not rows:
+        gate = next((g for g in results.get("gates") or [] if g["id"] == "place"), {})
+        return [*blocks, _missing(words, gate.get("meaning", "").rstrip(".") if gate.get("result") == "not run" else None)]
+    columns_ = [str(c) for c in heat.get("columns") or range(len(rows[0][1]))]
+    cells_ = [(heat_step(v), i, j) for i, (_, values) in enumerate(rows) for j, v in enumerate(values)]
+    hottest = max(cells_)
+    marked = [(hottest[1], hottest[2])] if faults and hottest[0] > 1 else []
+    title = words("p_heat_fault", place=place(faults[0])) if faults else words("p_heat_clean")
+    chart = Heat(columns_, rows, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat"), title)
+    table = Table(words("p_same_table"), [Column(words("p_module")), *(Column(c, True) for c in columns_)], [[Code(name), *(heat_value(v) for v in values)] for name, values in rows], style="wide", measured=True)
+    return [Paragraph(words("p_heat_lead")), Figure(title, words("p_heat_cap"), chart), Details(words("p_same_table"), [table]), *blocks]
+
+
+def _layers(results: dict[str, Any], words: Words) -> list[Any]:
+    states = [(str(row["layer"]), _finite(row.get("R"))) for row in results.get("layers") or []]
+    if not states:
+        return [_missing(words)]
+    limit = float((results.get("limits") or {}).get("state_ratio") or 3.0)
+    known = [(name, math.inf if r is None else r) for name, r in states]
+    title = words("p_layers_title", first=n.ratio(known[0][1]), last=n.ratio(known[-1][1]))
+    chart = Growth(known, limit, words("p_layer"), words("p_layers"), title)
+    return [Figure(title, words("p_layers_cap", limit=n.number(limit)), chart)]
+
+
+def _flips(results: dict[str, Any], words: Words) -> list[Any]:
+    flips, worst = results.get("flips") or {}, results.get("worst") or []
+    if flips.get("count") is None:
+        return [_missing(words, flips.get("reason"))]
+    values = {"flips": n.number(flips["count"]), "n": n.number(results.get("n_decisions") or 0), "texts": n.number(flips["texts"]), "explained": n.number(flips["explained"]), "unexplained": n.number(flips["unexplained"])}
+    blocks: list[Any] = [Paragraph(words("p_flips_lead", **values))]
+    changed = [w for w in worst if not w.get("same") and _positive(w)]
+    spots = {kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind] for kind in (True, False)}
+    taken = set(spots[True]) | set(spots[False])
+    points = [(float(m), float(e)) for m, e in results.get("near") or [] if (m, e) not in taken]
+    if points or changed:
+        could = sum(e >= m for m, e in points)
+        bound = flips.get("bound")
+        title = words("p_near_flipped", flips=values["flips"]) if flips["count"] else words("p_near_some", k=could, n=len(points)) if could else words("p_near_none")
+        caption = words("p_near_cap", n=len(points)) + (" " + words("p_near_envelope", bound=n.number(float(bound))) if bound else "")
+        chart = Margins(points, spots[True], spots[False], bound, words("p_x"), words("p_y"), words("p_possible"), words("p_impossible"), words("p_flips"), title)
+        table = Table(words("p_same_table"), [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)], [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:50])], measured=True)
+        blocks += [Figure(title, caption, chart), Details(words("p_same_table"), [table])]
+    if worst:
+        blocks.append(_worst(worst, values["n"], words))
+    return blocks
+
+
+def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
+    rows: list[list[Text]] = []
+    for row in worst:
+        icon, word = ("pass", "same") if row.get("same") else ("cause", "flip_explained") if row.get("explained") else ("fail", "flip_unexplained")
+        text = Quote(row["text"]) if row.get("text") is not None else words("unknown")
+        numbers = [_or_nan(row.get(k), n.probability) for k in ("p_reference", "p_candidate")] + [_or_nan(row.get(k), n.number) for k in ("margin", "dz")]
+        rows.append([text, Code(str(row.get("label"))), *numbers, State(icon, words(word))])
+    columns = [Column(words("text")), Column(words("label")), Column(words("p_ref"), True), Column(words("p_dev"), True), Column(words("margin"), True), Column("Δz", True), Column(words("decision"))]
+    return Table(words("p_worst"), columns, rows, caption=words("p_worst"), remark=words("p_worst_note", k=len(rows), n=total), style="wide", measured=True)
+
+
+def _or_nan(value: Any, write: Any) -> str:
+    return write(float(value)) if isinstance(value, (int, float)) else "NaN"
+
+
+def _finite(value: Any) -> float | None:
+    """A ratio, or None for NaN, infinity and the words that stand for them in a record."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _positive(row: dict[str, Any]) -> bool:
+    return all(isinstance(row.get(k), (int, float)) and abs(row[k]) > 0 for k in ("margin", "dz"))
+
+

@@ -1,0 +1,132 @@
+"""``summary.json``: the verdict of a run for other programs, with the fields that Ascend model-adaptation reviews read."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..record import sha256_file, write_json
+from .checks import check, is_cpu
+from .read import STEPS, Run
+from .verdict import gates, metric, overall
+
+SCHEMA = "goemo.summary/1"
+SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
+METRICS = ("max_abs_diff", "mean_abs_diff", "cosine_similarity", "top1_match", "top3_overlap", "top5_match")
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """Return the summary of a run. A field that does not apply is null and has its reason in ``reasons``.
+
+    Raises ReportError for a blank, a placeholder or a contradiction in the records.
+    """
+    check(run)
+    parity, model, reasons = run.of("03_parity"), run.model, {}
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "run_id": run.run_id,
+        "goemo_version": __version__,
+        "started": run.manifest["started"],
+        "ended": _ended(run),
+        "simulated": run.simulated,
+        "verdict": overall(run),
+        "gates": [_gate(g) for g in gates(run)],
+        "causes": list(parity.get("causes") or []),
+        "faults": [{key: fault.get(key) for key in ("module", "operator", "ratio_rms", "ratio_max")} for fault in parity.get("faults") or []],
+    }
+    not_judged = _why_not(run, "03_parity")
+    for name in METRICS:
+        found = metric(run, name)
+        summary[name] = _finite(found.get("value"))
+        if summary[name] is None:
+            reasons[name] = found.get("reason") or not_judged
+    _within_one_percent(run, summary, reasons, not_judged)
+    _speed(run, summary, reasons)
+    unknown = _why_not(run, "01_load")
+    for name in ("pretrained_used", "local_weight_used", "weight_path"):
+        summary[name] = model.get(name)
+        if summary[name] is None:
+            reasons[name] = "no weight file was read" if model else unknown
+    fallbacks = ((parity.get("packs") or {}).get("candidate") or {}).get("fallbacks")
+    summary["fallback_used"] = None if fallbacks is None or run.simulated else bool(fallbacks)
+    if summary["fallback_used"] is None:
+        reasons["fallback_used"] = "simulated" if run.simulated else not_judged
+    summary["model"] = {key: model.get(key) for key in ("id", "revision", "architecture", "task", "n_labels", "n_parameters", "weights_sha256", "tokenizer_sha256")} if model else None
+    summary["device"] = {key: run.device.get(key) for key in ("requested", "kind", "name", "torch_device")} if run.device else None
+    summary["comparison"] = {key: parity.get(key) for key in ("quantity", "n_texts", "n_labels", "n_decisions", "threshold")} if parity else None
+    for name, step in (("model", "01_load"), ("device", "01_load"), ("comparison", "03_parity")):
+        if summary[name] is None:
+            reasons[name] = _why_not(run, step)
+    summary["provenance"] = {
+        "code": run.manifest.get("code"),
+        "versions": run.manifest.get("versions"),
+        "params": run.params,
+        "command": run.manifest.get("command"),
+        "manifest_sha256": None,
+        "records": {step: run.states[step].sha256 for step in STEPS},
+    }
+    summary["provenance"]["manifest_sha256"] = sha256_file(run.folder / "manifest.json")
+    summary["steps"] = [{"step": s.step, "status": s.status, "reason": s.reason, "seconds": s.seconds} for s in run.states.values()]
+    summary["reasons"] = reasons
+    return summary
+
+
+def write(path: Path, summary: dict[str, Any]) -> None:
+    """Replace ``summary.json`` in one step."""
+    write_json(path, summary)
+
+
+def _gate(gate: dict[str, Any]) -> dict[str, Any]:
+    return {"id": gate["id"], "result": gate["result"], "value": gate.get("value"), "limit": gate.get("limit"), "n": gate.get("n"), "formula": gate.get("formula")}
+
+
+def _within_one_percent(run: Run, summary: dict[str, Any], reasons: dict[str, str], not_judged: str) -> None:
+    """A share and what it is a share of: without the basis the field can mean anything."""
+    found = metric(run, "match_within_1_percent")
+    summary["match_within_1_percent"] = _finite(found.get("value"))
+    summary["match_basis"] = found.get("match_basis") or found.get("formula") or None
+    for name in ("match_within_1_percent", "match_basis"):
+        if summary[name] is None:
+            reasons[name] = found.get("reason") or not_judged
+
+
+def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Rates, latency and speed-up: of the device only when it is real, and an NPU's only when it is one."""
+    speed, not_timed = run.of("04_throughput"), _why_not(run, "04_throughput")
+    rows = speed.get("rows") or []
+    cpu = next((r for r in rows if is_cpu(r) and r.get("id") == (speed.get("speedup") or {}).get("baseline_id")), None) or next((r for r in rows if is_cpu(r)), None)
+    device = next((r for r in rows if not is_cpu(r)), None)
+    latency = next((r for r in speed.get("latency") or [] if not is_cpu(r)), None)
+    real = not run.simulated and run.device.get("kind") == "npu"
+    refusal = "simulated" if run.simulated else f"the device was {run.device.get('kind')}, not an NPU" if run.device else not_timed
+    told = {
+        "cpu_texts_per_second": (cpu or {}).get("median"),
+        "npu_texts_per_second": (device or {}).get("median") if real else None,
+        "npu_latency_ms": ((latency or {}).get("p50") or (latency or {}).get("median")) if real else None,
+        "speedup": (speed.get("speedup") or {}).get("value") if real else None,
+    }
+    why = {"cpu_texts_per_second": cpu, "npu_texts_per_second": device, "npu_latency_ms": latency, "speedup": speed.get("speedup")}
+    for name, value in told.items():
+        summary[name] = _finite(value)
+        if summary[name] is None:
+            own = (why[name] or {}).get("reason")
+            reasons[name] = refusal if name != "cpu_texts_per_second" and not real else own or (not_timed if not speed else "not measured")
+
+
+def _why_not(run: Run, step: str) -> str:
+    state = run.states[step]
+    if state.status == "ok":
+        return "the record does not hold it"
+    return f"{step}: {state.status}" + (f" ({state.reason})" if state.reason else "")
+
+
+def _ended(run: Run) -> str:
+    ends = [record["ended"] for record in run.records.values() if record.get("ended")]
+    return max(ends) if ends else run.manifest["updated"]
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity have no place in JSON: they become null, and the gate ``finite`` tells of them."""
+    if isinstance(value, float) and not math.isfinite(value) or isinstance(value, str):
+        return None
+    return value

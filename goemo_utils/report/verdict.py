@@ -1,0 +1,233 @@
+"""The verdict in a sentence, the four key figures, and the gates."""
+
+import re
+from typing import Any
+
+from . import numbers as n
+from .blocks import Code, Column, KeyFigure, State, Table, Text, Verdict, join
+from .checks import is_cpu
+from .read import Run
+from .words import Words
+
+ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
+GOEMOTIONS = 28
+
+
+def overall(run: Run) -> str:
+    """Return pass, pass-with-cause, fail or incomplete.
+
+    A failed gate decides even when later steps never ran; otherwise every step must have finished.
+    """
+    parity = run.of("03_parity")
+    if parity.get("verdict") == "fail" or any(gate["result"] == "fail" for gate in gates(run)):
+        return "fail"
+    if run.missing or not parity:
+        return "incomplete"
+    return parity["verdict"]
+
+
+def gates(run: Run) -> list[dict[str, Any]]:
+    """Gates of the parity step, and the sentences of the smoke step as one more."""
+    found = list(run.of("03_parity").get("gates") or [])
+    checks = run.of("02_smoke").get("checks") or []
+    if checks:
+        right = sum(row.get("result") == "pass" for row in checks)
+        found.append(
+            {
+                "id": "smoke",
+                "result": "pass" if right == len(checks) else "fail",
+                "value": f"{right} / {len(checks)}",
+                "limit": "all",
+                "n": len(checks),
+                "formula": "sentences whose highest label is the expected one",
+                "meaning": "Sentences whose label is beyond doubt.",
+            }
+        )
+    return found
+
+
+def metric(run: Run, name: str) -> dict[str, Any]:
+    """Return a parity metric by its id; empty when the record does not hold it."""
+    return next((m for m in run.of("03_parity").get("metrics") or [] if m["id"] == name), {})
+
+
+def device_name(run: Run, words: Words) -> str:
+    """Name the device as people write it: Ascend 910B3, 昇腾 910B3."""
+    name = str(run.device.get("name") or run.device.get("requested") or run.params.get("device") or words("unknown"))
+    found = re.fullmatch(r"(?i)ascend[ _-]?(\d\w*)", name)
+    if found:
+        return f"昇腾 {found[1]}" if words.language == "zh" else f"Ascend {found[1]}"
+    return f" {name} " if words.language == "zh" and name[:1].isascii() else name
+
+
+def label_word(run: Run, words: Words) -> str:
+    """Say "emotions" for the GoEmotions labels, "labels" for any others."""
+    labels = set(run.model.get("labels") or [])
+    return words("emotions" if len(labels) == GOEMOTIONS and {"admiration", "remorse", "neutral"} <= labels else "labels")
+
+
+def gate_name(gate_id: str, words: Words) -> str:
+    """Name a gate; one that a newer kit invented keeps its id."""
+    return words.known("g_", gate_id)
+
+
+def stopped(run: Run, words: Words) -> str:
+    """Say which steps did not finish and what became of them; steps that only wait for those are not repeated."""
+    first = [s for s in run.missing if s.status not in ("not-run", "skipped")] or run.missing[:1]
+    return words("comma").join(words(f"step_{s.status}", step=s.step) for s in first)
+
+
+def verdict(run: Run, words: Words) -> Verdict:
+    """Put the verdict into words: what was ported, to what, and how many texts agree."""
+    outcome, parity = overall(run), run.of("03_parity")
+    total, changed = parity.get("n_texts") or 0, (parity.get("flips") or {}).get("texts")
+    style = {"pass": "pass", "pass-with-cause": "cause", "fail": "fail", "incomplete": "unk"}[outcome]
+    if run.simulated:
+        key = {"fail": "_fail", "incomplete": "_incomplete"}.get(outcome, "")
+        icon = {"fail": "fail", "incomplete": "none"}.get(outcome, "info")
+        sentence = words("h_sim" + key, what=stopped(run, words)) if key == "_incomplete" else words("h_sim" + key)
+        return Verdict(State(icon, words("v_sim" + key)), sentence, _lead(run, words, outcome), "sim")
+    values = {
+        "device": device_name(run, words),
+        "labels": label_word(run, words),
+        "n": n.number(total),
+        "k": n.number(changed or 0),
+        "a": n.number(total - (changed or 0)),
+    }
+    if outcome == "incomplete":
+        return Verdict(State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), words("lead_incomplete"), style)
+    if outcome == "fail":
+        names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
+        sentence = words("h_fail", **values) if changed and (parity.get("flips") or {}).get("unexplained") else words("h_fail_gate", gates=names, n=values["n"])
+        return Verdict(State("fail", words("v_fail")), sentence, _lead(run, words, outcome), style)
+    state = State("cause", words("v_cause")) if outcome == "pass-with-cause" else State("pass", words("v_pass"))
+    decides = changed is not None
+    if run.device.get("kind") != "npu":
+        key = "h_other" if decides else "h_other_encoder"
+    elif not decides:
+        key = "h_encoder" if outcome == "pass" else "h_encoder_cause"
+    elif changed:
+        key = "h_cause"
+    else:
+        key = "h_pass" if outcome == "pass" else "h_cause_all"
+    return Verdict(state, words(key, **values), _lead(run, words, outcome), style)
+
+
+def _lead(run: Run, words: Words, outcome: str) -> Text:
+    parity = run.of("03_parity")
+    if run.simulated:
+        numerics, fault = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown"), run.device.get("fault") or run.params.get("rehearsal_fault")
+        return words("lead_sim", numerics=numerics, fault=words("lead_sim_fault", fault=fault) if fault else "")
+    if outcome == "fail":
+        faults = parity.get("faults") or []
+        if faults:
+            before, after = words("lead_fault", place="\0").split("\0")
+            return join(before, Code(place(faults[0])), after)
+        return words("lead_fail", gates=words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"))
+    ratio = metric(run, "R").get("value")
+    shown = n.ratio(ratio) if isinstance(ratio, (int, float)) else words("unknown")
+    if outcome == "pass-with-cause":
+        return words("lead_cause", causes=words("comma").join(parity.get("causes") or [words("unknown")]), ratio=shown)
+    gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
+    return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
+
+
+def place(fault: dict[str, Any]) -> str:
+    """Address of a call at fault: module and operator."""
+    return " ".join(str(part) for part in (fault.get("module"), fault.get("operator")) if part)
+
+
+def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
+    """The four figures of the summary; in a rehearsal none of them speaks of a device's answers or speed."""
+    parity, flips = run.of("03_parity"), run.of("03_parity").get("flips") or {}
+    took = sum(s.seconds or 0 for s in run.states.values())
+    done = sum(s.status == "ok" for s in run.states.values())
+    steps = KeyFigure(words("k_steps"), words("k_of", k=done, n=len(run.states)), "", words("k_took", seconds=n.duration(took)))
+    if run.simulated:
+        causes = words("comma").join(parity.get("causes") or []) or words("k_no_cause")
+        numerics = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
+        return [
+            KeyFigure(words("k_device"), words("k_none"), "", words("k_simdev", device=run.device.get("torch_device") or "npu:0")),
+            steps,
+            KeyFigure(words("k_cause"), causes if parity else words("k_not_run"), "", words("k_imitated", numerics=numerics)),
+            KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed")),
+        ]
+    texts = steps
+    if flips.get("texts") is not None:
+        texts = KeyFigure(words("k_texts"), words("k_of", k=n.number(flips["texts"]), n=n.number(parity["n_texts"])), "", words("k_unexplained", k=n.number(flips["unexplained"])))
+    gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
+    value = metric(run, "R").get("value")
+    error = KeyFigure(words("k_ratio", quantity=words.known("quantity_", str(parity.get("quantity") or "logits"))), words("k_not_run"), "", words("r_not run"))
+    if isinstance(value, (int, float)):
+        error = KeyFigure(error.label, n.ratio(value), "", words("k_limit", limit=shown_limit(gate, words)) if gate else "")
+    return [texts, error, *_speed_figures(run, words, summary)]
+
+
+def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
+    speed = run.of("04_throughput")
+    row = next((r for r in speed.get("rows") or [] if not is_cpu(r) and r.get("median") is not None), None)
+    why = summary["reasons"].get("npu_texts_per_second") or words("k_not_run")
+    rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why)
+    if row:
+        ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
+        rate = KeyFigure(words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")))
+    up = speed.get("speedup") or {}
+    base = KeyFigure(words("k_base"), words("k_not_run"), "", summary["reasons"].get("speedup") or words("k_not_run"))
+    if up.get("value") is not None:
+        base = KeyFigure(words("k_base"), f"{n.number(up['value'])}×", n.interval(*up["ci95"]) if up.get("ci95") else "", words("k_baseline", baseline=up.get("baseline"), cores=up.get("cores")))
+    return [rate, base]
+
+
+def shown_limit(gate: dict[str, Any], words: Words) -> str:
+    """Write a gate's limit with its sign."""
+    limit, kind = gate.get("limit"), gate["id"]
+    if limit is None:
+        return "–"
+    if isinstance(limit, str):
+        return words(limit) if limit in ("all", "bit-equal") else limit
+    if kind == "flip_bound":
+        return f"≤ {n.percent(float(limit), words.language)}"
+    if kind == "task_quality":
+        return f"± {n.number(limit)} pt"
+    return f"≤ {n.number(limit)}" if limit else "0"
+
+
+def shown_value(gate: dict[str, Any], words: Words) -> str:
+    """Write a gate's measured value; a gate without one shows a dash, and its meaning says why."""
+    value, kind = gate.get("value"), gate["id"]
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return words("bit-equal") if value == "bit-equal" else value
+    if kind == "rounding":
+        return f"R = {n.ratio(float(value))}"
+    if kind == "flip_bound":
+        return n.percent(float(value), words.language)
+    if kind == "task_quality":
+        return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
+    return n.number(value)
+
+
+def meaning(gate: dict[str, Any], words: Words) -> str:
+    """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
+    if words.language == "en":
+        return gate["meaning"]
+    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed"):
+        return words("x_few", n=n.number(gate["n"]), limit=n.percent(float(gate["limit"]), "zh"), needed=n.number(gate["needed"]))
+    return words("m_" + gate["id"]) if gate["result"] == "pass" and words.has("m_" + gate["id"]) else gate["meaning"]
+
+
+def gate_table(run: Run, words: Words) -> Table | None:
+    """Every gate with its result, value, limit and meaning; None when none was judged."""
+    found = gates(run)
+    if not found:
+        return None
+    prefix = "rs_" if run.simulated else "r_"
+    counts = words("comma").join(words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found)))
+    rows: list[list[Text]] = [
+        [gate_name(g["id"], words), State(ICONS.get(g["result"], "unk"), words.known(prefix, g["result"])), shown_value(g, words), shown_limit(g, words), meaning(g, words)]
+        for g in found
+    ]
+    columns = [Column(words("gate")), Column(words("result")), Column(words("value"), True), Column(words("limit"), True), Column(words("meaning"))]
+    remark = words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
+    return Table(words("gates"), columns, rows, caption=words("gates"), remark=remark, style="gates", measured=True)
