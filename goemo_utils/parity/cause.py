@@ -1,0 +1,139 @@
+"""Why the device differs: local attribution call by call, then confirmation at model level by the residual rule.
+
+Local: each product and each GELU of a reference forward is repeated on the device with the reference's inputs; per
+family of operators the claim with the lowest median ratio is the cause. Families are independent, so causes combine
+without rungs of their own. Model level: the rung of that claim is run on the CPU; it is accepted only if in every state
+the candidate lies within three times the rung's own noise of it. Rules and limits: the project's parity calibration.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, rounding
+from goemo_utils.parity.probe import probe
+from goemo_utils.parity.replay import family, replay
+from goemo_utils.parity.twins import States, Twins, largest, rms
+from goemo_utils.rehearsal.numerics import ROUNDING
+
+ACCEPT = 3.0
+"""Residual in units of the rung's noise. Fixed before it was measured: clean runs stay below 2.8."""
+
+RECOGNISED = 10.0
+"""A family whose lowest median ratio is above this computes in no arithmetic known here."""
+
+STAY = 0.05
+"""Share of a rounding rung's own error that counts as its noise at least: the measured spread is heavy-tailed."""
+
+
+def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
+    """Plain float32, every known operand rounding, the probe's own finding, and tanh GELU. Half precision: GELU alone."""
+    claims = [PLAIN]
+    if answers.get("dtype") == "float32":
+        names = list(ROUNDING)
+        seen = answers.get("left")
+        if seen == answers.get("right") and seen not in (None, "unknown") and seen not in names:
+            names.append(seen)
+        claims += [Claim(matmul=name) for name in names]
+    return [*claims, Claim(tanh_gelu=True)]
+
+
+def local_attribution(twins: Twins, batches: Sequence[dict[str, Tensor]], answers: Mapping[str, Any]) -> tuple[Claim, dict[str, Any]]:
+    """The claim that fits the device's own calls, and per family what was named with every claim's median ratio.
+
+    A family is ``unknown`` if no claim fits it. The lower median is taken, so that one faulty call of two decides nothing.
+    """
+    claims = claims_to_test(answers)
+    rows, _ = replay(twins, batches, claims, lambda name: family(name) is not None)
+    found: dict[str, Any] = {}
+    for kind in ("matmul", "gelu"):
+        mine = [r for r in rows if family(r.operator) == kind]
+        if not mine:
+            continue
+        tested = [c for c in claims if c == PLAIN or (c.tanh_gelu if kind == "gelu" else c.matmul)]
+        medians = {c: statistics.median_low(r.rms for r in mine if r.claim == c) for c in tested}
+        best = PLAIN if medians[PLAIN] <= 1.0 else min(tested, key=medians.__getitem__)
+        best = _by_range(best, answers)
+        known = medians.get(best, medians[PLAIN]) <= RECOGNISED
+        found[kind] = {
+            "named": best.name if known else "unknown", "calls": sum(r.claim == PLAIN for r in mine),
+            "ratios": {c.name: _finite(m) for c, m in medians.items()},
+        }  # fmt: skip
+        found[kind]["claim"] = best if known else PLAIN
+    claim = Claim(found.get("matmul", {}).get("claim", PLAIN).matmul, found.get("gelu", {}).get("claim", PLAIN).tanh_gelu)
+    for entry in found.values():
+        del entry["claim"]
+    return claim, found
+
+
+def _by_range(claim: Claim, answers: Mapping[str, Any]) -> Claim:
+    """TF32 and float16 operands agree on the model's values; the probe saw which one holds outside float16's range."""
+    pair = ("tf32", "fp16_matmul")
+    return Claim(matmul=answers["left"]) if claim.matmul in pair and answers.get("left") in pair else claim
+
+
+def _finite(value: float) -> float | None:
+    return value if value < float("inf") else None
+
+
+class Rung:
+    """One arithmetic run on the CPU over the same batches: its states, and per state its own noise."""
+
+    def __init__(self, twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, gold: States, reference: States) -> None:
+        self.claim = claim
+        self.states = twins.run(twins.reference, batches, claim) if claim != PLAIN else reference
+        others = [twins.run(twins.reference, batches, claim, detail) for detail in DETAILS[1:]]
+        self.noise = {n: self._noise(n, others, gold, reference, rms) for n in gold}
+        self.noise_max = {n: self._noise(n, others, gold, reference, largest) for n in gold}
+        self.reach = {n: max(largest(run[n], gold[n]) for run in (self.states, *others)) for n in gold}
+
+    def _noise(self, name: str, others: Sequence[States], gold: States, reference: States, size: Any) -> float:
+        stay = STAY * size(self.states[name], gold[name]) if self.claim.matmul else 0.0
+        return max(*(size(self.states[name], o[name]) for o in others), size(reference[name], gold[name]), stay)
+
+    def residual(self, candidate: States) -> tuple[float, str]:
+        """(largest rms(candidate - rung) / noise over all states, the state); infinite where a value is not finite."""
+        worst = {n: _over(rms(candidate[n], self.states[n]), self.noise[n]) for n in self.states}
+        at = max(worst, key=worst.__getitem__)
+        return worst[at], at
+
+
+def _over(size: float, noise: float) -> float:
+    if size != size:
+        return float("inf")
+    return size / noise if noise > 0 else (0.0 if size == 0 else float("inf"))
+
+
+def share(candidate: Tensor, rung: Tensor, gold: Tensor) -> float | None:
+    """Part of the squared error to gold that a rung explains: 1 - |c - rung|^2 / |c - g|^2."""
+    whole = rms(candidate, gold)
+    return 1.0 - (rms(candidate, rung) / whole) ** 2 if whole > 0 else None
+
+
+def ladder(twins: Twins, batches: Sequence[dict[str, Tensor]], candidate: States, gold: States, rungs: Mapping[str, States]) -> list[dict[str, Any]]:
+    """How far the candidate is from gold and from each rung, on the logits (or the last hidden state)."""
+    main = twins.main(gold)
+    rows = [{"rung": "gold (float64)", "rmse": rms(candidate[main], gold[main]), "share": None, "share_first_layer": None}]
+    first = "hidden.1" if "hidden.1" in gold else main
+    for name, states in rungs.items():
+        rows.append(
+            {
+                "rung": name, "rmse": rms(candidate[main], states[main]), "share": share(candidate[main], states[main], gold[main]),
+                "share_first_layer": share(candidate[first], states[first], gold[first]),
+            }  # fmt: skip
+        )
+    return [{k: (None if isinstance(v, float) and v != v else v) for k, v in row.items()} for row in rows]
+
+
+def decisions(z: Tensor, task: str, threshold: float | Sequence[float]) -> Tensor:
+    """Decisions of logits as booleans, in float64."""
+    z = z.double()
+    if task == "multi_label":
+        return z > torch.logit(torch.as_tensor(threshold, dtype=torch.float64))
+    return torch.nn.functional.one_hot(z.argmax(1), z.shape[1]).bool()
+
+
+__all__ = ["ACCEPT", "Claim", "Rung", "claims_to_test", "decisions", "ladder", "local_attribution", "probe", "rounding", "share"]

@@ -1,0 +1,138 @@
+"""Arithmetic that a device may claim, emulated on plain CPU tensors: the rungs of the ladder.
+
+A claim says how the operands of matrix products are rounded and which form GELU has. It is emulated under any CPU model,
+in float32 (a rung) or in float64 (the rung's gold), by replacing single ``aten`` operators.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from goemo_utils.rehearsal.numerics import CONVOLUTION, GELU, MATMUL, ROUNDING, VECTOR, blocked_matmul, round_mantissa, ulp_noise
+
+NOISE_SEED = 20_011
+"""Another seed than the rehearsal device's, so that a rung's own noise is independent of what it is compared with."""
+
+_GRID = re.compile(r"matmul_(\d+)bit_(rne|away|trunc)")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu`` GELU's form."""
+
+    matmul: str | None = None
+    tanh_gelu: bool = False
+
+    @property
+    def causes(self) -> list[str]:
+        """Names of what differs from plain float32 with the GELU that the model asks for; none for plain rounding."""
+        return ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else [])
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.causes) or "float32"
+
+
+PLAIN = Claim()
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What no claim fixes: in blocks of how many K is summed (0: the library's order), and noise of the vector kernels in 2^-24."""
+
+    block: int = 0
+    ulp: float = 0.0
+
+
+DETAILS = (Detail(), Detail(64), Detail(16, 4.0))
+"""Runs of one rung. Their distance is the rung's own noise; two perturbations, because one alone is heavy-tailed."""
+
+
+def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
+    """How the operands of a matrix product are rounded under ``name``: a rehearsal mode, or a grid such as matmul_9bit_rne."""
+    if name is None:
+        return lambda operand: operand
+    if name in ROUNDING:
+        return ROUNDING[name]
+    match = _GRID.fullmatch(name)
+    if match is None:
+        raise ValueError(f"Unknown operand rounding {name!r}: expected one of {', '.join(ROUNDING)} or a name such as matmul_9bit_rne.")
+    return lambda operand: round_mantissa(operand, int(match[1]), match[2])
+
+
+def _product(name: str, first: int, claim: Claim, detail: Detail) -> Callable[..., Any]:
+    rounded = rounding(claim.matmul)
+    blocks = detail.block and name in ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
+
+    def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        left, right = args[first : first + 2]
+        if left.dtype in (torch.float32, torch.float64):
+            left, right = rounded(left), rounded(right)
+        if not blocks or left.shape[-1] <= detail.block or operator._overloadname != "default":
+            return operator(*args[:first], left, right, *args[first + 2 :], **kwargs)
+        product = blocked_matmul(left, right, detail.block)
+        return kwargs.get("beta", 1) * args[0] + kwargs.get("alpha", 1) * product if first else product
+
+    return compute
+
+
+def _convolution(count: int, claim: Claim) -> Callable[..., Any]:
+    rounded = rounding(claim.matmul)
+
+    def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return operator(*(rounded(a) if a.dtype in (torch.float32, torch.float64) else a for a in args[:count]), *args[count:], **kwargs)
+
+    return compute
+
+
+def _tanh(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return operator(*args, **{**kwargs, "approximate": "tanh"})
+
+
+def _plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return operator(*args, **kwargs)
+
+
+def _noisy(inner: Callable[..., Any], units: float) -> Callable[..., Any]:
+    def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        result = inner(operator, args, kwargs)
+        if isinstance(result, tuple):
+            return (ulp_noise(result[0], NOISE_SEED, units), *result[1:])
+        return ulp_noise(result, NOISE_SEED, units)
+
+    return compute
+
+
+@cache
+def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[..., Any]]:
+    """What stands in for which ``aten`` operator; empty for the plain claim."""
+    table: dict[str, Callable[..., Any]] = {}
+    if claim.matmul or detail.block:
+        table |= {name: _product(name, first, claim, detail) for name, first in MATMUL.items()}
+    if claim.matmul:
+        table["aten::convolution"] = _convolution(CONVOLUTION["aten::convolution"], claim)
+    if claim.tanh_gelu:
+        table |= dict.fromkeys(GELU, _tanh)
+    if detail.ulp:
+        table |= {name: _noisy(table.get(name, _plain), detail.ulp) for name in VECTOR}
+    return table
+
+
+class Emulate(TorchDispatchMode):
+    """Within this context CPU operators compute as ``claim`` and ``detail`` say. Needs no_grad, so that products arrive whole."""
+
+    def __init__(self, claim: Claim, detail: Detail = Detail()) -> None:
+        super().__init__()
+        self.table = replacements(claim, detail)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        stand_in = self.table.get(func._schema.name)
+        if stand_in is None:
+            return func(*args, **(kwargs or {}))
+        return stand_in(func, list(args), kwargs or {})

@@ -1,0 +1,152 @@
+"""The explanation of a difference, as one job of a worker process: probe, cause, place and invariance of one model on one device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from goemo_utils.parity import known
+from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim
+from goemo_utils.parity.invariance import measure
+from goemo_utils.parity.place import add_accumulated, locate
+from goemo_utils.parity.probe import probe
+from goemo_utils.parity.twins import States, Twins, chunks, largest, rms
+
+CHECKS = ("probe", "cause", "place", "invariance")
+STATE_TEXTS = 64  # hidden states of all layers are held for this many texts; more says nothing new about a cause
+LOCAL_TEXTS = 4  # the sharpest test of all needs a handful of texts: operand rounding is a function of each operand
+PLACE_TEXTS = 32
+INVARIANCE_TEXTS = 16
+QUICK = 0.4  # seconds of one reference forward below which rungs that were not named are run for the figure too
+
+
+def explain(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Run a parity job and return its parts: ``probe``, ``cause``, ``place``, ``invariance``, ``known_answer``, ``seconds``.
+
+    The job holds what a forward job holds, with ``checks`` a choice of CHECKS and ``threshold``. Parts that were not
+    asked for are None. At most 64 texts are held at a time; the envelope of a cause is taken over all texts.
+    """
+    if job.get("threads"):
+        torch.set_num_threads(job["threads"])
+    torch.manual_seed(job.get("seed", 0))
+    progress("parity: loading the model")
+    with torch.no_grad():
+        return Explanation(Twins.load(job), job, progress).run()
+
+
+class Explanation:
+    """One analysis in progress; ``run`` gives all of it."""
+
+    def __init__(self, twins: Twins, job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> None:
+        self.twins, self.progress = twins, progress
+        self.texts: list[str] = list(job["texts"])
+        self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
+        self.threshold = job.get("threshold", 0.3)
+        self.checks = job.get("checks") or CHECKS
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def _batches(self, count: int) -> list[dict[str, Any]]:
+        return self.twins.batches(self.texts[:count], self.max_length, self.size)
+
+    def _timed(self, name: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        found = work()
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        return found
+
+    def run(self) -> dict[str, Any]:
+        twins = self.twins
+        self.progress("parity: probing the device")
+        answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype)))
+        answer = self._timed("known answer", lambda: known.check(twins))
+        self.progress("parity: one call after another, for the cause")
+        claim, families = self._timed("local", lambda: local_attribution(twins, self._batches(LOCAL_TEXTS), answers))
+        cause, rung = (None, None)
+        if "cause" in self.checks or "invariance" in self.checks:
+            cause, rung = self._timed("cause", lambda: self._cause(claim, families))
+        place = self._timed("place", lambda: self._place(claim, cause)) if "place" in self.checks else None
+        invariance = None
+        if "invariance" in self.checks and rung is not None:
+            self.progress("parity: other batches, orders and paddings")
+            main = twins.main(rung.states)
+            texts = self.texts[: min(INVARIANCE_TEXTS, len(self.texts))]
+            invariance = self._timed("invariance", lambda: measure(twins, texts, self.max_length, rung.noise[main], rung.noise_max[main]))
+        return {
+            "probe": answers, "cause": cause, "place": place, "invariance": invariance, "known_answer": answer,
+            "seconds": {**self.seconds, "all": round(time.perf_counter() - self.started, 3)},
+        }  # fmt: skip
+
+    def _cause(self, claim: Claim, families: dict[str, Any]) -> tuple[dict[str, Any], Rung]:
+        """Confirm the local answer on every state of the model, and measure the accepted rung's envelope."""
+        twins, batches = self.twins, self._batches(STATE_TEXTS)
+        self.progress("parity: gold, reference and candidate")
+        gold = twins.run(twins.gold, batches)
+        started = time.perf_counter()
+        reference = twins.run(twins.reference, batches)
+        quick = time.perf_counter() - started < QUICK
+        twins.attach(twins.candidate)
+        candidate = twins.run(twins.candidate, batches)
+        ratios = {n: _ratio(rms(candidate[n], gold[n]), rms(reference[n], gold[n])) for n in gold}
+        self.progress(f"parity: the rung {claim.name}")
+        plain = Rung(twins, batches, PLAIN, gold, reference)
+        chosen = plain if claim == PLAIN else Rung(twins, batches, claim, gold, reference)
+        left, at = chosen.residual(candidate)
+        rungs: dict[str, States] = {"reference (float32)" if twins.dtype == "float32" else f"reference ({twins.dtype})": reference}
+        if claim != PLAIN:
+            rungs[claim.name] = chosen.states
+        if quick and twins.dtype == "float32":
+            for other in (Claim(tanh_gelu=True), Claim("hf32"), Claim("fp16_matmul"), Claim("bf16_matmul")):
+                rungs.setdefault(other.name, chosen.states if other == claim else twins.run(twins.reference, batches, other))
+        main = twins.main(gold)
+        found = {
+            "accepted": left <= ACCEPT, "causes": claim.causes, "claim": claim.name, "families": families, "residual": _number(left), "at": at,
+            "n": sum(t.numel() for t in gold.values()), "n_texts": min(len(self.texts), STATE_TEXTS), "limit": ACCEPT,
+            "self_noise": {n: _number(_ratio(v, plain.noise[n])) for n, v in chosen.noise.items()},
+            "states": [{"state": n, "R": _number(ratios[n]), "residual": _number(_ratio(rms(candidate[n], chosen.states[n]), chosen.noise[n]))} for n in gold],
+            "ladder": ladder(twins, batches, candidate, gold, rungs),
+            "envelope": self._envelope(claim, chosen, reference, main) if main == "logits" else None,
+        }  # fmt: skip
+        if any(f["named"] == "unknown" for f in families.values()) and left > ACCEPT:
+            found["not_checked"] = [{"what": "the device's arithmetic", "why": "it is none of those known here", "how": "See explanation.probe in the record"}]
+        return found, chosen
+
+    def _envelope(self, claim: Claim, chosen: Rung, reference: States, main: str) -> dict[str, Any]:
+        """B = 2 max|z_rung - z_gold| over all texts of the run, and how many decisions the rung itself changes."""
+        reach = chosen.reach[main]
+        flips = int((decisions(chosen.states[main], self.twins.loaded.task, self.threshold) != decisions(reference[main], self.twins.loaded.task, self.threshold)).sum())
+        done = min(len(self.texts), STATE_TEXTS)
+        if claim != PLAIN:  # the plain rung is the reference, whose pack already covers every text
+            for part in chunks(self.texts[done:], STATE_TEXTS):
+                more, changed = self._reach(part, claim)
+                reach, flips, done = max(reach, more), flips + changed, done + len(part)
+                self.progress(f"parity: envelope of {claim.name}, {done} of {len(self.texts)} texts")
+        return {"rung": claim.name, "bound": 2.0 * reach, "flips": flips, "n_texts": done}
+
+    def _reach(self, texts: Sequence[str], claim: Claim) -> tuple[float, int]:
+        twins = self.twins
+        batches = twins.batches(texts, self.max_length, self.size)
+        gold, reference = (twins.run(m, batches, hidden=False)["logits"] for m in (twins.gold, twins.reference))
+        runs = [twins.run(twins.reference, batches, claim, detail, hidden=False)["logits"] for detail in DETAILS[:2]]
+        changed = decisions(runs[0], twins.loaded.task, self.threshold) != decisions(reference, twins.loaded.task, self.threshold)
+        return max(largest(z, gold) for z in runs), int(changed.sum())
+
+    def _place(self, claim: Claim, cause: dict[str, Any] | None) -> dict[str, Any]:
+        self.progress("parity: one call after another, for the place")
+        found = locate(self.twins, self._batches(PLACE_TEXTS), claim)
+        if cause is not None:
+            layers = {int(s["state"].split(".")[1]): s["R"] for s in cause["states"] if s["state"] != "logits" and s["R"] is not None}
+            add_accumulated(found["heat"], layers)
+        return found
+
+
+def _ratio(size: float, noise: float) -> float:
+    return size / noise if noise > 0 else (0.0 if size == 0 else float("inf"))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if value == value and abs(value) != float("inf") else None

@@ -1,0 +1,137 @@
+"""Where the device is wrong: every call of a reference forward, judged under the accepted arithmetic.
+
+A call is at fault if its error is over 10 times (rms) or 20 times (largest element) the CPU's own error of that very
+call, if it is not finite, or if it has unmasked a masked score. Clean kernels with 8 ulp of noise stay below 9.6 / 17.2.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from goemo_utils.parity.emulate import Claim
+from goemo_utils.parity.replay import Row, replay
+from goemo_utils.parity.twins import Twins
+
+HOT_RMS, HOT_MAX = 10.0, 20.0
+
+
+def is_hot(row: Row) -> bool:
+    """Above either limit; NaN is above both."""
+    return not (row.rms <= HOT_RMS and row.max <= HOT_MAX)
+
+
+def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
+    """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was not covered."""
+    rows, skipped = replay(twins, batches, [claim])
+    return {
+        "claim": claim.name,
+        "n_texts": sum(len(b["input_ids"]) for b in batches),
+        "covered": len(rows),
+        "faults": faults(rows),
+        "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(skipped.items())],
+        "worst": _worst(rows),
+        "operators": _operators(rows),
+        "heat": heat(rows, twins.reference),
+    }
+
+
+def _worst(rows: Sequence[Row]) -> dict[str, Any]:
+    return {"ratio_rms": _number(max((r.rms for r in rows), default=math.nan)), "ratio_max": _number(max((r.max for r in rows), default=math.nan))}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _larger(a: float, b: float) -> float:
+    """The larger of two ratios, where NaN counts as the largest."""
+    return math.nan if math.isnan(a) or math.isnan(b) else max(a, b)
+
+
+def by_address(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by (module, operator), in the order of the first call."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.module, row.operator].append(row)
+    return groups
+
+
+def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Addresses at fault, worst first. An operator that is hot in all of its places (two or more) is one fault, not many."""
+    groups = by_address(rows)
+    hot = {address: [r for r in mine if is_hot(r)] for address, mine in groups.items() if any(map(is_hot, mine))}
+    places = Counter(operator for _, operator in groups)
+    hot_places = Counter(operator for _, operator in hot)
+    everywhere = {o for o, n in hot_places.items() if n == places[o] and n > 1}
+    found = [_fault(module, operator, mine, len(groups[module, operator])) for (module, operator), mine in hot.items() if operator not in everywhere]
+    for operator in everywhere:
+        mine = [r for (_, o), rs in hot.items() if o == operator for r in rs]
+        modules = [m for m, o in hot if o == operator]
+        calls = sum(len(rs) for (_, o), rs in groups.items() if o == operator)
+        found.append(_fault(f"all {len(modules)} modules that call it", operator, mine, calls) | {"modules": modules})
+    return sorted(found, key=lambda f: (f["ratio_rms"] is not None, -(f["ratio_rms"] or 0)))
+
+
+def _fault(module: str, operator: str, hot: Sequence[Row], calls: int) -> dict[str, Any]:
+    worst_rms, worst_max = hot[0].rms, hot[0].max
+    for row in hot[1:]:
+        worst_rms, worst_max = _larger(worst_rms, row.rms), _larger(worst_max, row.max)
+    gains = [r.gain for r in hot if math.isfinite(r.gain)]
+    gain = max(gains, key=abs) if gains else None
+    reading = None if gain is None or abs(gain) < 1e-8 else f"output is {1 + gain:.6f} x what it should be"
+    return {
+        "module": module, "operator": operator, "ratio_rms": _number(worst_rms), "ratio_max": _number(worst_max), "calls": calls, "hot_calls": len(hot),
+        "gain": gain, "reading": reading if _number(worst_rms) is not None else "not finite, or a masked score came back",
+    }  # fmt: skip
+
+
+def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Per operator: calls, and the worst ratios: the calibration of a device's clean kernels."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.operator].append(row)
+    return [
+        {"operator": o, "calls": len(rs), "ratio_rms": _number(max(r.rms for r in rs)), "ratio_max": _number(max(r.max for r in rs))}
+        for o, rs in sorted(groups.items())
+    ]
+
+
+def layer_of(module: str, stacks: Sequence[str]) -> tuple[int, str] | None:
+    """(layer, path inside the layer) of a module path; None outside the encoder's stack of layers."""
+    for stack in stacks:
+        if module.startswith(stack + "."):
+            index, _, rest = module[len(stack) + 1 :].partition(".")
+            return int(index), rest
+    return None
+
+
+def heat(rows: Sequence[Row], model: nn.Module) -> dict[str, Any]:
+    """Ratio (rms) per layer and place in the layer, for the figure; calls outside the layers are listed beside it."""
+    stacks = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    inside: dict[str, dict[int, float]] = {}
+    outside: dict[str, float] = {}
+    for (module, operator), mine in by_address(rows).items():
+        ratio = mine[0].rms
+        for row in mine[1:]:
+            ratio = _larger(ratio, row.rms)
+        where = layer_of(module, stacks)
+        if where is None:
+            outside[f"{module} {operator}".strip()] = ratio
+        else:
+            inside.setdefault(f"{where[1]} {operator}".strip(), {})[where[0]] = ratio
+    layers = sorted({layer for cells in inside.values() for layer in cells})
+    return {
+        "columns": [str(layer) for layer in layers],
+        "rows": [{"module": name, "values": [_number(cells[i]) if i in cells else None for i in layers]} for name, cells in inside.items()],
+        "outside": [{"module": name, "value": _number(value)} for name, value in outside.items()],
+    }
+
+
+def add_accumulated(heat: dict[str, Any], layers: Mapping[int, float]) -> None:
+    """Append the error that has accumulated at each layer's output, so that spreading and making are seen side by side."""
+    if heat["columns"]:
+        values = [layers.get(int(c) + 1) for c in heat["columns"]]
+        heat["rows"].append({"module": "layer output, accumulated", "values": [None if v is None else _number(v) for v in values]})

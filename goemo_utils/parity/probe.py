@@ -1,0 +1,84 @@
+"""What a device does to matrix operands, in what it accumulates, and which GELU it has: read exactly, without any model.
+
+``X @ I`` returns every left operand as the matrix unit rounded it, ``I @ X`` every right one. Takes milliseconds.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from goemo_utils.parity.emulate import rounding
+from goemo_utils.rehearsal.numerics import ROUNDING, round_mantissa
+
+SIZE = 128
+RANGE = {"tf32": "fp16_matmul", "fp16_matmul": "tf32"}
+"""Two roundings that agree inside the range of float16; only large and tiny values tell them apart."""
+
+
+def operands(seed: int = 0) -> Tensor:
+    """A float32 matrix over twelve binades; half of its rows are exact ties at 6 to 21 bits, where rounding rules differ."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(SIZE, SIZE, generator=g) * torch.exp2(torch.randint(-6, 7, (SIZE, SIZE), generator=g).float())
+    for place, bits in enumerate(range(6, 22)):
+        rows = slice(4 * place, 4 * place + 4)
+        x[rows] = round_mantissa(x[rows], bits + 1, "trunc")
+    return x
+
+
+def name_rounding(x: Tensor, y: Tensor) -> str | None:
+    """Name of the rounding that turned ``x`` into ``y`` bit for bit: None for float32, a mode, a grid, or ``unknown``."""
+    if torch.equal(x, y):
+        return None
+    for name, function in ROUNDING.items():
+        if torch.equal(y, function(x)):
+            return name
+    for bits in range(3, 23):
+        for mode in ("rne", "away", "trunc"):
+            if torch.equal(y, round_mantissa(x, bits, mode)):
+                return f"matmul_{bits}bit_{mode}"
+    return "unknown"
+
+
+def matmul_rounding(device: str) -> dict[str, Any]:
+    """How the device rounds left and right operands of a float32 product, told apart over float16's range too."""
+    x, eye = operands(), torch.eye(SIZE).to(device)
+    ends = {scale: x * scale for scale in (2.0**-30, 2.0**20)}
+
+    def named(product: Any) -> str | None:
+        found = name_rounding(x, product(x))
+        if found in RANGE:  # the same grid: which of the two also holds far outside float16's range?
+            survive = all(torch.equal(product(v), rounding("tf32")(v)) for v in ends.values())
+            return "tf32" if survive else "fp16_matmul"
+        return found
+
+    return {"left": named(lambda v: (v.to(device) @ eye).cpu()), "right": named(lambda v: (eye @ v.to(device)).cpu())}
+
+
+def accumulator(device: str, k: int = 4096) -> float:
+    """Error of 1 + (k - 1) 2^-14 summed by a matrix product: 0 for a float32 accumulator, -0.25 for one that loses the small terms."""
+    row = torch.full((16, k), 2.0**-14)
+    row[:, 0] = 1.0
+    total = (row.to(device) @ torch.ones(k, 16).to(device)).cpu()[0, 0]
+    return float(total) - (1 + (k - 1) * 2.0**-14)
+
+
+def gelu_form(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Which GELU the device computes when asked for the erf form: rms distance to both forms in float64, on [-6, 6]."""
+    v = torch.linspace(-6, 6, 4001).to(dtype)
+    y = gelu(v.to(device)).cpu().double()
+    erf, tanh = (float((y - gelu(v.double(), approximate=form)).square().mean().sqrt()) for form in ("none", "tanh"))
+    return {"gelu": "erf" if erf <= tanh else "tanh", "gelu_erf_rms": erf, "gelu_tanh_rms": tanh}
+
+
+@torch.no_grad()
+def probe(device: str, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """All answers: ``left`` and ``right`` operand rounding (null: float32), ``accumulate_error``, ``gelu``.
+
+    A model in half precision has its operands in that dtype already, so the float32 questions are left out for it.
+    """
+    answers: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch."), **gelu_form(device, dtype)}
+    if dtype == torch.float32:
+        answers |= {**matmul_rounding(device), "accumulate_error": accumulator(device)}
+    return answers

@@ -1,0 +1,205 @@
+"""Every call of a reference forward, repeated on the device and in float64 with the reference's inputs, and judged at once.
+
+With the same inputs an error shows where it is made, not where it has spread; and a rounding of operands is a fixed
+function of them, so that the right claim leaves only the last bits. One call is in memory at a time: four numbers stay.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map
+
+from goemo_utils.parity.emulate import PLAIN, Claim, Emulate
+from goemo_utils.parity.twins import Twins, rms
+
+MOVES = frozenset(
+    "to float double half bfloat16 type type_as clone contiguous reshape view expand permute transpose unsqueeze squeeze detach cpu cuda npu "
+    "numpy tolist item dropout __get__ __set__ __getitem__ full_like zeros_like ones_like empty_like new_zeros new_ones new_full new_empty "
+    "new_tensor split chunk flatten unflatten".split()
+)
+"""Calls that move, cast or make values and compute nothing."""
+
+IN_PLACE = frozenset({"__iadd__", "__isub__", "__imul__", "__itruediv__", "__setitem__"})
+FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH)
+MATMUL_CALLS = frozenset({"linear", "matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "addmm", "baddbmm", "einsum"})
+GELU_CALLS = frozenset({"gelu", "gelu_"})
+
+
+def family(operator: str) -> str | None:
+    """The family whose arithmetic a claim is about: matmul, gelu, or None."""
+    return "matmul" if operator in MATMUL_CALLS else "gelu" if operator in GELU_CALLS else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call under one claim: error of the device's kernel over the CPU's, both against float64 on the same inputs.
+
+    ``gain`` is <error, gold> / <gold, gold>: 1e-4 says the output is 1.0001 times what it should be. Not gated.
+    """
+
+    module: str
+    operator: str
+    claim: Claim
+    rms: float
+    max: float
+    gain: float
+
+
+def compare(device: Tensor, cpu: Tensor, gold: Tensor, real: Tensor | None) -> tuple[float, float, float]:
+    """(rms ratio, max ratio, gain) of one call. Padding rows are nobody's and left out, if the shape has batch and length.
+
+    The CPU's error has the floor eps/4 x rms(gold), because exact kernels have (nearly) none. Scores masked with the
+    smallest number are left out of the ratio, but must be as large and of the same sign on the device: an ignored mask
+    shows nowhere else.
+    """
+    huge, unit = torch.finfo(cpu.dtype).max / 4, torch.finfo(cpu.dtype).eps / 4
+    c, r, g = (t.detach().cpu().double() for t in (device, cpu, gold))
+    if c.shape != g.shape:
+        return math.inf, math.inf, math.nan
+    if real is not None and g.dim() == 3 and g.shape[:2] == real.shape:
+        c, r, g = c[real], r[real], g[real]
+    elif real is not None and g.dim() == 4 and (g.shape[0], g.shape[2]) == real.shape:
+        c, r, g = (t.transpose(1, 2)[real] for t in (c, r, g))
+    keep = g.abs() < huge
+    if not bool(keep.all()):
+        masked, wanted = c[~keep], g[~keep]
+        if not bool(((masked.abs() >= huge) & (masked.sign() == wanted.sign())).all()):
+            return math.inf, math.inf, math.nan
+        c, r, g = c[keep], r[keep], g[keep]
+    if not g.numel():
+        return 0.0, 0.0, 0.0
+    if not bool(c.isfinite().all()):
+        return math.inf, math.inf, math.nan
+    error, own, power = c - g, r - g, float((g * g).sum())
+    floor = unit * rms(g) + 1e-300
+    return (
+        rms(error) / max(rms(own), floor),
+        float(error.abs().max()) / max(float(own.abs().max()), floor),
+        float((error * g).sum()) / power if power else 0.0,
+    )
+
+
+class Replay(TorchFunctionMode):
+    """Around a forward of the reference: each call that makes a new float tensor is repeated and judged under every claim.
+
+    ``claims[0]`` is the arithmetic of the surrounding forward. ``wanted`` chooses operators, None all of them. What
+    could not be repeated is counted in ``skipped`` by (operator, reason).
+    """
+
+    def __init__(self, twins: Twins, path: list[str], real: Tensor, claims: Sequence[Claim], wanted: Callable[[str], bool] | None) -> None:
+        super().__init__()
+        self.twins, self.path, self.real, self.claims, self.wanted = twins, path, real, claims, wanted
+        self.rows: list[Row] = []
+        self.skipped: Counter[tuple[str, str]] = Counter()
+        self.resident = _resident(twins)
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        if name in MOVES or (self.wanted is not None and not self.wanted(name)):
+            return func(*args, **kwargs)
+        inputs = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
+        changes = (name.endswith("_") and not name.endswith("__")) or name in IN_PLACE or kwargs.get("out") is not None
+        if not any(t.is_floating_point() for t in inputs):
+            return func(*args, **kwargs)
+        given = self._snapshot(args, kwargs) if changes else (args, kwargs)
+        result = func(*args, **kwargs)
+        outputs = self._fresh(result, inputs, changes)
+        if outputs:
+            try:
+                self._judge(name, func, given, outputs, result)
+            except Exception as error:  # a kernel may be missing, or a call may refuse float64: counted, never hidden
+                self.skipped[name, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"] += 1
+        return result
+
+    def _snapshot(self, args: Any, kwargs: Any) -> Any:
+        """Arguments of a call that overwrites one of them, as they were before it."""
+        return tree_map(lambda a: a.clone() if isinstance(a, Tensor) and id(a) not in self.resident else a, (args, kwargs))
+
+    @staticmethod
+    def _fresh(result: Any, inputs: Sequence[Tensor], changes: bool) -> list[int]:
+        """Places, among the results, of float tensors that are no view of an input."""
+        own = {t.untyped_storage().data_ptr() for t in inputs}
+        results = [result] if isinstance(result, Tensor) else list(result) if isinstance(result, (tuple, list)) else []
+        return [
+            i for i, t in enumerate(results)
+            if isinstance(t, Tensor) and t.is_floating_point() and t.numel() and (changes or t.untyped_storage().data_ptr() not in own)
+        ]  # fmt: skip
+
+    def _judge(self, name: str, func: Any, given: Any, outputs: list[int], result: Any) -> None:
+        place = self.twins.device.torch_device
+        pick = lambda value: [value] if isinstance(value, Tensor) else [value[i] for i in outputs]
+        with _disable_current_modes():
+            a, k = tree_map(lambda v: self._on_device(v, place), given)
+            with sdpa_kernel(list(FUSED)):  # the device keeps its own choice of kernel, whatever the claim does to the reference
+                on_device = [t.detach().cpu() for t in pick(func(*a, **k))]
+            for claim in self.claims:
+                on_cpu = pick(result)
+                if claim != self.claims[0]:
+                    a, k = self._copied(given)
+                    with Emulate(claim) if claim != PLAIN else nullcontext():
+                        on_cpu = pick(func(*a, **k))
+                a, k = tree_map(self._in_float64, given)
+                with Emulate(claim) if claim != PLAIN else nullcontext():
+                    gold = pick(func(*a, **k))
+                parts = [compare(c, r, g, self.real) for c, r, g in zip(on_device, on_cpu, gold)]
+                worst = max(parts, key=lambda p: max(p[0] / 10, p[1] / 20))
+                self.rows.append(Row(self.path[-1], name, claim, *worst))
+
+    @staticmethod
+    def _copied(given: Any) -> Any:
+        return tree_map(lambda a: a.clone() if isinstance(a, Tensor) else a, given)
+
+    def _on_device(self, value: Any, place: str) -> Any:
+        if isinstance(value, Tensor):
+            resident = self.resident.get(id(value))
+            return resident[0] if resident else value.to(place, copy=True)
+        return torch.device(place) if isinstance(value, torch.device) else value
+
+    def _in_float64(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            resident = self.resident.get(id(value))
+            return resident[1] if resident else value.double() if value.is_floating_point() else value
+        return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+
+def _resident(twins: Twins) -> dict[int, tuple[Tensor, Tensor]]:
+    """By identity of the reference's parameter or buffer: the same on the device and in gold. Weights are never uploaded again."""
+    parts = [[*m.parameters(), *m.buffers()] for m in (twins.reference, twins.candidate, twins.gold)]
+    return {id(r): (c, g) for r, c, g in zip(*parts, strict=True)}
+
+
+@torch.no_grad()
+def replay(twins: Twins, batches: Sequence[dict[str, Tensor]], claims: Sequence[Claim], wanted: Callable[[str], bool] | None = None) -> tuple[list[Row], Counter]:
+    """Rows of every judged call over all batches, and what could not be repeated. The forward itself runs under ``claims[0]``."""
+    twins.attach(twins.reference)
+    path, handles, rows, skipped = [""], [], [], Counter()
+    for name, module in twins.reference.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda m, a, n=name: path.append(n)))
+        handles.append(module.register_forward_hook(lambda m, a, o: _leave(path), always_call=True))
+    claimed = claims[0] != PLAIN
+    try:
+        for batch in batches:
+            mode = Replay(twins, path, batch["attention_mask"].bool(), claims, wanted)
+            with sdpa_kernel(SDPBackend.MATH) if claimed else nullcontext(), Emulate(claims[0]) if claimed else nullcontext(), mode:
+                twins.reference(**batch)
+            rows += mode.rows
+            skipped += mode.skipped
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows, skipped
+
+
+def _leave(path: list[str]) -> None:
+    """A hook that returns a value would replace the module's output."""
+    path.pop()

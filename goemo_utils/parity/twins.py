@@ -1,0 +1,112 @@
+"""One model three times: reference (CPU, the run's dtype), gold (CPU, float64) and candidate (the device), and their forward runs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from goemo_utils.device import Device, open_device
+from goemo_utils.errors import TextsError
+from goemo_utils.forward import encode
+from goemo_utils.model import Loaded, load_model
+from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
+
+States = dict[str, Tensor]
+"""``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype they were computed in."""
+
+
+@dataclass
+class Twins:
+    """The three models of one analysis. Gold holds the reference's weights, widened after the cast to the run's dtype."""
+
+    reference: nn.Module
+    gold: nn.Module
+    candidate: nn.Module
+    loaded: Loaded
+    device: Device
+    dtype: str
+
+    @classmethod
+    def load(cls, job: dict[str, Any]) -> Twins:
+        """Open the job's device, load its model once and copy it."""
+        device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"))
+        dtype = job.get("dtype") or "float32"
+        loaded = load_model(job["model"], job.get("revision"), job.get("task", "auto"), dtype, job.get("attn_implementation", "eager"), job.get("seed", 0))
+        return cls.of(loaded, device, dtype)
+
+    @classmethod
+    def of(cls, loaded: Loaded, device: Device, dtype: str) -> Twins:
+        """Copies of a loaded model; the loaded one itself is the reference."""
+        gold = copy.deepcopy(loaded.model).double()
+        candidate = copy.deepcopy(loaded.model).to(device.torch_device)
+        return cls(loaded.model, gold, candidate, loaded, device, dtype)
+
+    def attach(self, model: nn.Module) -> None:
+        """Tell the rehearsal device in which model its faults are placed; a real device needs nothing."""
+        if self.device.simulated:
+            from goemo_utils import rehearsal
+
+            rehearsal.attach(model)
+
+    def batches(self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None) -> list[dict[str, Tensor]]:
+        """Consecutive padded batches in the order of the texts, as the packs were made; ``pad_to`` adds padding.
+
+        Raises TextsError without texts: nothing compared is a failure.
+        """
+        if not texts:
+            raise TextsError("The parity analysis was given no texts: nothing compared is a failure, so it stops here.")
+        ids = encode(self.loaded, list(texts), max_length)
+        padding = {"padding": "max_length", "max_length": pad_to} if pad_to else {"padding": True}
+        pad = self.loaded.tokenizer.pad
+        return [dict(pad({"input_ids": ids[i : i + size]}, return_tensors="pt", **padding)) for i in range(0, len(ids), size)]
+
+    @torch.no_grad()
+    def run(self, model: nn.Module, batches: Sequence[dict[str, Tensor]], claim: Claim = PLAIN, detail: Detail = Detail(), hidden: bool = True) -> States:
+        """Forward runs over batches; a claim or detail is emulated, on CPU models only.
+
+        Under a claim attention is computed in separate steps: nothing inside a fused kernel could be rounded.
+        """
+        place = next(model.parameters()).device
+        emulated = claim != PLAIN or detail != Detail()
+        found: dict[str, list[Tensor]] = {}
+        with (Emulate(claim, detail) if emulated else nullcontext()), (sdpa_kernel(SDPBackend.MATH) if emulated else nullcontext()):
+            for batch in batches:
+                output = model(**{k: v.to(place) for k, v in batch.items()}, output_hidden_states=hidden)
+                if self.loaded.task != "encoder":
+                    found.setdefault("logits", []).append(output.logits.cpu())
+                states = list(enumerate(output.hidden_states)) if hidden else []
+                if not hidden and self.loaded.task == "encoder":
+                    states = [(0, output.last_hidden_state)]
+                real = batch["attention_mask"].bool()
+                for index, state in states:
+                    found.setdefault(f"hidden.{index}", []).append(state.cpu()[real])
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+    def main(self, states: States) -> str:
+        """Name of what is judged first: the logits, or an encoder's last hidden state."""
+        return "logits" if "logits" in states else max(states, key=lambda n: int(n.split(".")[1]))
+
+
+def rms(a: Tensor, b: Tensor | None = None) -> float:
+    """Root mean square of a tensor, or of the difference of two, in float64."""
+    d = a.double() if b is None else a.double() - b.double()
+    return math.nan if not d.numel() else float(d.square().mean().sqrt())
+
+
+def largest(a: Tensor, b: Tensor) -> float:
+    """Largest absolute difference of two tensors, in float64."""
+    return float((a.double() - b.double()).abs().max()) if a.numel() else math.nan
+
+
+def chunks(texts: Sequence[str], size: int) -> Iterator[list[str]]:
+    """Texts in consecutive groups, for work over more texts than are held at once."""
+    for start in range(0, len(texts), size):
+        yield list(texts[start : start + size])
