@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from goemo_utils import onnx_runtime
 from goemo_utils.classifier import GoEmotionsClassifier
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
+from tests import tiny_model
 
 TEXTS = ["I am so happy today!", "", "No.", "This is awful, and I am angry, and it goes on for a while longer.", "Thank you 🙂", "a\nb"] * 3
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import tiny_model
 
 from goemo_utils import predict
 from goemo_utils.classifier import GoEmotionsClassifier
 from goemo_utils.errors import GoemoError, ParamsError, TextsError
+from tests import tiny_model
 
 TEXTS = ["I am so happy today!", "", "This is awful, and I am angry.", "happy " * 200, "Ärger, 困惑 🙂 \"quoted\", comma"]
 
