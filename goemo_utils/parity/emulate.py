@@ -36,7 +36,7 @@ class Claim:
 
     @property
     def name(self) -> str:
-        return " + ".join(self.causes) or "float32"
+        return " + ".join(self.causes) or "plain"
 
 
 PLAIN = Claim()

@@ -70,7 +70,7 @@ def judge_packs(
             "metrics": c.metrics(bound),
             "gates": [g.record() for g in gates],
             "verdict": verdict(gates),
-            "causes": list(cause.get("causes", [])) if cause else [],
+            "causes": _causes(gates, cause),
             "faults": list(place.get("faults", [])) if place else [],
             "flips": tables.flip_table(changed, bound, rung, cause),
             "worst": tables.worst(c, changed, texts),
@@ -78,7 +78,7 @@ def judge_packs(
             "layers": c.layers(),
             "ladder": list(cause.get("ladder", [])) if cause else [],
             "heat": dict(place.get("heat", {"columns": [], "rows": []})) if place else {"columns": [], "rows": []},
-            "remedies": remedies(cause, place, candidate.manifest),
+            "remedies": remedies(_causes(gates, cause), place, candidate.manifest),
             "not_checked": tables.not_checked(gates, cause, place, candidate.manifest),
             "explanation": {"cause": _rest(cause, "ladder"), "place": _rest(place, "heat"), "invariance": dict(invariance) if invariance else None},
         }
@@ -87,6 +87,14 @@ def judge_packs(
 
 def _rest(part: Mapping[str, Any] | None, *drop: str) -> dict[str, Any] | None:
     return {k: v for k, v in part.items() if k not in drop} if part else None
+
+
+def _causes(gates: Sequence[Gate], cause: Mapping[str, Any] | None) -> list[str]:
+    """Names of the accepted cause; empty if the error is only rounding; ``unexplained`` if it is more and nothing accounts for it."""
+    by_id = {g.id: g for g in gates}
+    if by_id["rounding"].result == "fail" or by_id["cause"].result == "fail":
+        return ["unexplained"]
+    return list(cause.get("causes", [])) if cause else []
 
 
 def _plain(threshold: Any) -> float | list[float]:

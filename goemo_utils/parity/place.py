@@ -16,6 +16,7 @@ from goemo_utils.parity.replay import Row, replay
 from goemo_utils.parity.twins import Twins
 
 HOT_RMS, HOT_MAX = 10.0, 20.0
+ATTENTION = "scaled_dot_product_attention"
 
 
 def is_hot(row: Row) -> bool:
@@ -26,7 +27,7 @@ def is_hot(row: Row) -> bool:
 def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
     """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was not covered."""
     rows, skipped = replay(twins, batches, [claim])
-    return {
+    found = {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
@@ -36,6 +37,27 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
         "operators": _operators(rows),
         "heat": heat(rows, twins.reference),
     }
+    if any(f["operator"] == ATTENTION for f in found["faults"]):
+        found["split"] = split(twins, batches, claim)
+    return found
+
+
+def split(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
+    """The same with attention in separate steps: a fused attention that is at fault is one call and says not which step."""
+    models = (twins.reference, twins.gold, twins.candidate)
+    before = twins.reference.config._attn_implementation
+    try:
+        for model in models:
+            model.set_attn_implementation("eager")
+        rows, _ = replay(twins, batches, [claim])
+    except (ValueError, AttributeError) as error:  # a model without an eager attention
+        return {"attn_implementation": "eager", "reason": f"cannot run: {error}", "faults": []}
+    finally:
+        for model in models:
+            model.set_attn_implementation(before)
+    found = faults(rows)
+    reading = "the separate steps are right: the fused kernel or its mask is at fault" if not found else "the fault is in these steps"
+    return {"attn_implementation": "eager", "covered": len(rows), "faults": found, "reading": reading}
 
 
 def _worst(rows: Sequence[Row]) -> dict[str, Any]:

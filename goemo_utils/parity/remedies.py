@@ -1,6 +1,6 @@
 """What to do about a cause: one remedy a cause, each with the setting that applies it and where it is documented."""
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 HF32 = {
     "title": "Keep float32 in matrix products",
@@ -66,9 +66,9 @@ ATTENTION = {
 }
 
 
-def remedies(cause: Mapping[str, Any] | None, place: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def remedies(causes: Sequence[str], place: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Remedies for the causes that were named, for a fused attention at fault, and for a run that does not repeat."""
-    rows = [{"cause": name, **REMEDIES[name]} for name in (cause or {}).get("causes", []) if name in REMEDIES]
+    rows = [{"cause": name, **REMEDIES[name]} for name in causes if name in REMEDIES]
     if any(f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])):
         rows.append(dict(ATTENTION))
     if manifest.get("repeat_equal") is False:
