@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from goemo_utils.errors import DeviceError
-from goemo_utils.rehearsal import autocast, factories, faults, kernels, module, standin, storage
+from goemo_utils.rehearsal import autocast, factories, faults, kernels, limits, module, standin, storage
 from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.settings import parse_fault, parse_numerics, parse_size
 from goemo_utils.rehearsal.state import STATE
@@ -50,14 +50,14 @@ def enable(
         if STATE.settings == settings:
             return
         raise DeviceError(
-            f"The rehearsal device is already on in this process with numerics {STATE.numerics!r} and fault {STATE.fault!r}, "
+            f"The rehearsal device is already on in this process with numerics {STATE.settings[0].text!r} and fault {STATE.fault!r}, "
             "and a process has one such device; restart it (in a notebook: restart the kernel) to use other settings."
         )
     _check_process()
     faults.install(disturbances, _operators())
-    STATE.settings, STATE.devices, STATE.numerics, STATE.fault = settings, devices, arithmetic.text, fault or None
+    STATE.settings, STATE.devices, STATE.seed, STATE.fault = settings, devices, seed, fault or None
     STATE.memory_limit = limit if limit is not None else STATE.memory_limit
-    STATE.arithmetic = handlers(arithmetic, seed)
+    STATE.arithmetic_settings, STATE.arithmetic = arithmetic, handlers(arithmetic, seed)
     _register()
     standin.install()
 
@@ -139,7 +139,13 @@ def _register() -> None:
     library = torch.library.Library("aten", "IMPL")
     for full, function in factories.RESERVED.items():
         library.impl(full.removeprefix("aten::"), function, "PrivateUse1")
+    for postponed in ("Conjugate", "Negative", "ZeroTensor"):
+        # Without this torch resolves a postponed conjugation by a copy, whose source it resolves by a copy, without end.
+        library.impl("_copy_from", torch.library.fallthrough_kernel, postponed)
     kernels.register(library, tuple(factories.RESERVED))
-    STATE.libraries += [library, *autocast.register()]
+    others = torch.library.Library("_", "IMPL")
+    others.fallback(kernels.run, "PrivateUse1")
+    STATE.libraries += [library, others, *autocast.register()]
     storage.borrow_allocator()
     storage.patch()
+    limits.patch()

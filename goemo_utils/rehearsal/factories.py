@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from goemo_utils.rehearsal.kernels import CPU, CPU_KEYS, ordinal
-from goemo_utils.rehearsal.retag import complex_refused, device, host
+from goemo_utils.rehearsal.retag import complex_refused, dense_only, device, host
 from goemo_utils.rehearsal.state import MARK, STATE
 
 NO_DOUBLE = "Warning: Device do not support double dtype now, dtype cast replace with float. (function operator())"
@@ -28,7 +28,7 @@ def empty(
     memory_format: torch.memory_format | None = None,
 ) -> Tensor:
     """``aten::empty.memory_format`` on the device named by ``device``."""
-    _refuse(dtype, layout)
+    _refuse_layout(layout)
     made = torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format)
     return _label(made, device)
 
@@ -43,7 +43,7 @@ def empty_strided(
     pin_memory: bool | None = None,
 ) -> Tensor:
     """``aten::empty_strided`` on the device named by ``device``."""
-    _refuse(dtype, layout)
+    _refuse_layout(layout)
     return _label(torch.empty_strided(size, stride, dtype=dtype, device=CPU), device)
 
 
@@ -51,17 +51,27 @@ def _label(made: Tensor, where: torch.device | None) -> Tensor:
     return device(made, ordinal(where))
 
 
-def _refuse(dtype: torch.dtype | None, layout: torch.layout | None) -> None:
-    if dtype is not None and dtype.is_complex:
-        raise complex_refused(dtype)
+def zeros(
+    size: Sequence[int],
+    *,
+    dtype: torch.dtype | None = None,
+    layout: torch.layout | None = None,
+    device: torch.device | None = None,
+    pin_memory: bool | None = None,
+) -> Tensor:
+    """``aten::_efficientzerotensor``: real zeros, because torch's own keeps no memory that could change its label."""
+    return _label(torch.zeros(size, dtype=dtype, device=CPU), device)
+
+
+def _refuse_layout(layout: torch.layout | None) -> None:
     if layout not in (None, torch.strided):
-        raise RuntimeError(f"The rehearsal device holds dense tensors only, but {layout} was asked for; call to_dense() first. {MARK}")
+        raise dense_only(layout)
 
 
 def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
     """``aten::_copy_from``: between host and device, and between devices."""
-    if source.is_complex() or target.is_complex():
-        raise complex_refused(source.dtype if source.is_complex() else target.dtype)
+    if source.is_complex() and source.device.type != "npu":
+        raise complex_refused(source.dtype)
     given = host(source) if source.device.type == "npu" else source
     taken = host(target) if target.device.type == "npu" else target
     taken.copy_(given)
@@ -110,6 +120,7 @@ RESERVED = {
     "aten::empty.memory_format": empty,
     "aten::empty_strided": empty_strided,
     "aten::_copy_from": copy_from,
+    "aten::_efficientzerotensor": zeros,
     "aten::resize_": resize,
     "aten::_to_copy": to_copy,
 }

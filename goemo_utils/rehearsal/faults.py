@@ -103,6 +103,11 @@ def install(faults: Sequence[Fault], operators: Iterable[str]) -> None:
         DeviceError: a fault names an operator that never reaches the device.
     """
     known = set(operators)
+    for fault in faults:
+        if fault.operator and fault.operator not in known:
+            raise DeviceError(
+                f"The fault {fault.text!r} names the operator {fault.operator!r}, which never reaches the device; {_near(fault.operator, known)}."
+            )
     by_operator: dict[str, list[Fault]] = {}
     for fault in faults:
         hits[fault.text] = 0
@@ -111,11 +116,6 @@ def install(faults: Sequence[Fault], operators: Iterable[str]) -> None:
         elif fault.kind == "slow_first":
             STATE.before_first = _slow(fault)
         elif fault.operator:
-            if fault.operator not in known:
-                raise DeviceError(
-                    f"The fault {fault.text!r} names the operator {fault.operator!r}, which never reaches the device; "
-                    f"{_near(fault.operator, known)}."
-                )
             by_operator.setdefault(f"aten::{fault.operator}", []).append(fault)
     STATE.disturbances = {name: _disturb(mine) for name, mine in by_operator.items()}
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._C import DispatchKey, DispatchKeySet
 
-from goemo_utils.rehearsal.retag import complex_refused, device, host
+from goemo_utils.rehearsal.retag import device, host
 from goemo_utils.rehearsal.state import MARK, STATE
 
 CPU = torch.device("cpu")
@@ -48,8 +48,6 @@ class _Call:
                 self.index = where.index
             elif self.index != where.index:
                 raise _mixed(f"npu:{self.index}", where, self.name)
-            if value.is_complex():
-                raise complex_refused(value.dtype)
             if resizable and not value.numel():
                 twin = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
                 self.fresh.append((value, twin))
@@ -93,10 +91,13 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         STATE.before_first()
     STATE.calls[name] += 1
     arithmetic = STATE.arithmetic.get(name)
-    if arithmetic is None:
-        result = operator(*host_args, **host_kwargs)
-    else:
-        result = arithmetic(operator, host_args, host_kwargs)
+    try:
+        if arithmetic is None:
+            result = operator(*host_args, **host_kwargs)
+        else:
+            result = arithmetic(operator, host_args, host_kwargs)
+    except RuntimeError as error:
+        result = _again(operator, host_args, host_kwargs, call, error)
     disturbance = STATE.disturbances.get(name)
     if disturbance is not None:
         disturbance(result)
@@ -104,6 +105,29 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         if twin.numel() or twin.shape != original.shape:
             adopt(original, device(twin, call.index or 0))
     return call.to_device(result)
+
+
+def _again(operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, error: RuntimeError) -> Any:
+    """Run an operator once more where the first failure was one of labels, not of the operator; raise ``error`` otherwise.
+
+    Two such failures exist, both before anything is computed: a plain number where the overload wants the tensor that torch
+    had unwrapped it from, and an ``out`` tensor of another shape, whose borrowed memory cannot be resized.
+    """
+    text, name = str(error), operator._schema.name
+    if isinstance(error, NotImplementedError) and "from the 'CPU' backend" in text:
+        raise NotImplementedError(f"The rehearsal device cannot run {name}: the CPU has no kernel to borrow; compute it on the CPU. {MARK}") from None
+    if "Expected a value of type 'Tensor" in text:
+        return getattr(torch.ops.aten, name.removeprefix("aten::"))(*args, **kwargs)
+    if "Trying to resize storage that is not resizable" in text and call.originals:
+        outputs = [argument.name for argument in operator._schema.arguments if argument.is_out]
+        for output in outputs:
+            original = call.originals.pop(id(kwargs[output]))[0]
+            kwargs[output] = torch.empty(0, dtype=original.dtype)
+            call.originals[id(kwargs[output])] = (original, kwargs[output])
+            call.fresh.append((original, kwargs[output]))
+        if outputs:
+            return operator(*args, **kwargs)
+    raise error
 
 
 def adopt(target: Tensor, source: Tensor) -> Tensor:
@@ -134,16 +158,6 @@ def _mixed(first: str, second: torch.device, name: str) -> RuntimeError:
     )
 
 
-def _view(operator: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-    if tensor.is_complex():
-        raise complex_refused(tensor.dtype)
-    return operator.redispatch(CPU_KEYS, tensor, *args, **kwargs)
-
-
-def _complex_view(operator: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-    raise complex_refused(torch.complex64)
-
-
 def register(library: torch.library.Library, reserved: Sequence[str]) -> None:
     """Register every operator with a CPU kernel on the device, but those in ``reserved`` and those torch already composes."""
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
@@ -171,10 +185,9 @@ def find(full: str) -> Any | None:
 
 def _implementation(operator: Any) -> Any:
     name, returns = operator._schema.name, operator._schema.returns
-    if name == "aten::set_":
+    view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
+    if view or name == "aten::set_":
         return partial(operator.redispatch, CPU_KEYS)
-    if returns and returns[0].alias_info is not None and not returns[0].alias_info.is_write:
-        return partial(_complex_view if name in ("aten::view_as_complex", "aten::_conj", "aten::_neg_view") else _view, operator)
     return partial(run, operator)
 
 

@@ -2,13 +2,16 @@
 
 import types
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from goemo_utils.rehearsal import memory
 from goemo_utils.rehearsal.kernels import ordinal
-from goemo_utils.rehearsal.state import DEVICE_NAME, STATE
+from goemo_utils.rehearsal.numerics import handlers
+from goemo_utils.rehearsal.state import DEVICE_NAME, MARK, STATE
 from goemo_utils.rehearsal.streams import Event, Stream
 
 
@@ -16,6 +19,27 @@ class NpuModule(types.ModuleType):
     """Stands for ``torch.npu``; ``IS_SIMULATED`` is True on it and absent on the real one."""
 
     IS_SIMULATED = True
+
+
+class Hf32Switch:
+    """``torch.npu.matmul`` or ``torch.npu.conv``: ``allow_hf32`` reads and changes the rounding of that family's operands.
+
+    It starts as the numerics say, so both are off in ``exact`` mode, where the real device has it on for convolutions.
+    """
+
+    def __init__(self, family: str) -> None:
+        object.__setattr__(self, "family", family)
+
+    def __getattr__(self, name: str) -> bool:
+        if name != "allow_hf32":
+            raise AttributeError(f"torch.npu.{self.family} has no attribute {name!r} on the rehearsal device {MARK}")
+        return str(getattr(STATE.arithmetic_settings, self.family)).startswith("hf32")
+
+    def __setattr__(self, name: str, value: bool) -> None:
+        if name != "allow_hf32" or not isinstance(value, bool):
+            raise TypeError(f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} = {value!r} {MARK}")
+        changed = replace(STATE.arithmetic_settings, **{self.family: "hf32" if value else None})
+        STATE.arithmetic_settings, STATE.arithmetic = changed, handlers(changed, STATE.seed)
 
 
 class Selected:
@@ -129,6 +153,12 @@ def _functions() -> dict[str, Any]:
         "set_rng_state_all": _set_rng_state_all,
         "get_amp_supported_dtype": lambda: [torch.float16, torch.bfloat16],
         "is_bf16_supported": lambda: True,
+        "amp": types.SimpleNamespace(autocast=partial(torch.autocast, "npu"), GradScaler=partial(torch.amp.GradScaler, "npu")),
+        "matmul": Hf32Switch("matmul"),
+        "conv": Hf32Switch("convolution"),
+        "config": types.SimpleNamespace(allow_internal_format=False),
+        "set_compile_mode": _nothing,
+        "set_option": _nothing,
         "Event": Event,
         "Stream": Stream,
         "current_stream": _checked(Stream),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from goemo_utils.rehearsal import memory
+from goemo_utils.rehearsal.state import MARK
 
 _DL_CPU = 1
 _DL_EXTENSION = 12
@@ -26,7 +27,12 @@ _import = torch._C._from_dlpack
 
 
 def host(tensor: Tensor) -> Tensor:
-    """The CPU tensor that shares the memory of an ``npu`` tensor. Any shape and strides; never requires grad."""
+    """The CPU tensor that shares the memory of an ``npu`` tensor. Any shape and strides; never requires grad.
+
+    Conjugation and negation that torch has put off are taken off the device tensor and put back on the CPU tensor.
+    """
+    if tensor.is_conj():
+        return torch._conj(host(torch._conj(tensor)))
     if tensor.is_neg():
         return torch._neg_view(host(torch._neg_view(tensor)))
     capsule = _export(tensor.detach() if tensor.requires_grad else tensor)
@@ -38,21 +44,24 @@ def device(tensor: Tensor, index: int) -> Tensor:
     """The ``npu:index`` tensor that takes over the memory of a fresh CPU tensor; its bytes are charged to that device.
 
     Raises:
-        RuntimeError: the dtype is complex, which the device refuses.
+        RuntimeError: the tensor is sparse, quantized or nested.
         torch.OutOfMemoryError: the device's memory limit would be exceeded.
     """
-    if tensor.is_complex():
-        raise complex_refused(tensor.dtype)
-    if tensor.is_neg():
-        tensor = tensor.resolve_neg()
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
+        raise dense_only(tensor.layout if tensor.layout is not torch.strided else "quantized or nested")
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
     memory.charge(tensor.untyped_storage(), index)
     capsule = _export(tensor)
     _field(_pointer(capsule, _NAME) + _DEVICE_FIELD).value = _DL_EXTENSION | index << 32
     return _import(capsule)
 
 
+def dense_only(kind: object) -> RuntimeError:
+    """The error for anything but a plain dense tensor."""
+    return RuntimeError(f"The rehearsal device holds dense tensors only, but this one is {kind}; compute it on the CPU. {MARK}")
+
+
 def complex_refused(dtype: torch.dtype) -> RuntimeError:
-    """The error for complex numbers: their lazy conjugation does not survive a change of label."""
-    return RuntimeError(
-        f"The rehearsal device holds no complex numbers, but this operator received or produced {dtype}; compute it on the CPU. [SIMULATED]"
-    )
+    """The error for complex numbers sent to the device."""
+    return RuntimeError(f"The rehearsal device takes no complex numbers, but a tensor of {dtype} was sent to it; compute it on the CPU. {MARK}")

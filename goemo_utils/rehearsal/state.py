@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from goemo_utils.rehearsal.settings import Numerics
+
 MARK = "[SIMULATED]"
 DEVICE_NAME = "SIMULATED-NPU (rehearsal on the CPU)"
 DEFAULT_TOTAL = 64 * 2**30
@@ -22,7 +24,8 @@ class State:
     devices: int = 1
     current: int = 0
     memory_limit: int | None = None
-    numerics: str = "exact"
+    arithmetic_settings: Numerics = Numerics()
+    seed: int = 0
     fault: str | None = None
     arithmetic: dict[str, Handler] = field(default_factory=dict)
     disturbances: dict[str, Disturbance] = field(default_factory=dict)
