@@ -44,10 +44,13 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
 
 def explain(step: Step, texts: list[str]) -> dict[str, Any]:
     """Look for the cause and the place of a difference on the device itself; ``evidence`` is what ``parity.judge`` takes."""
-    request = {**job(step.params, texts, "candidate", step.path("packs", "explain")), "kind": "parity", "checks": ["probe", "cause", "place", "invariance"]}
+    request = {**job(step.params, texts, "candidate", step.path("packs", "explain")), "kind": "parity", "checks": ["probe", "cause", "place", "invariance"],
+               "threshold": step.params.threshold}
     found = worker.run(request, step.path("logs", "worker-explain.log"), tell)
-    evidence = {name: found.get(name) for name in ("cause", "place", "invariance")}
-    return {"causes": found["cause"]["causes"], "faults": found["place"]["faults"], "evidence": evidence}
+    cause, place = found["cause"], found["place"]
+    summary = {"arithmetic": cause["claim"], "confirmed on every state": cause["accepted"], "calls compared": place["covered"],
+               "calls at fault": [f"{f['module']} {f['operator']}" for f in place["faults"]] or "none"}
+    return {"summary": summary, "evidence": {name: found.get(name) for name in ("cause", "place", "invariance", "known_answer")}, "probe": found["probe"]}
 
 
 def timed(step: Step, texts: list[str]) -> dict[str, Any]:

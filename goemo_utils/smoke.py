@@ -52,17 +52,18 @@ def states(loaded: Loaded, device: Device, max_length: int) -> tuple[list[dict[s
     return rows, placement
 
 
-def ask(params: Any) -> dict[str, Any]:
-    """Ask the run's model on the run's device: the payload of 02_smoke's record."""
+def ask(params: Any, task: str) -> dict[str, Any]:
+    """Ask the run's model on the run's device: the payload of 02_smoke's record. ``task`` is what 01_load found the model to be."""
     from goemo_utils.device import open_device
-    from goemo_utils.model import load_model
 
     device = open_device(params.device, params.rehearsal_numerics, params.rehearsal_fault)
     common = {"threshold": params.threshold, "n": len(SENTENCES)}
-    probe = load_model(params.model, params.revision, params.task, params.dtype, params.attn_implementation, params.seed)
-    if probe.task == "encoder":
-        probe.model = probe.model.to(device.torch_device)
-        rows, placement = states(probe, device, params.max_length)
+    if task == "encoder":
+        from goemo_utils.model import load_model
+
+        loaded = load_model(params.model, params.revision, params.task, params.dtype, params.attn_implementation, params.seed)
+        loaded.model = loaded.model.to(device.torch_device)
+        rows, placement = states(loaded, device, params.max_length)
         return {**common, "rows": rows, "checks": [], "placement": placement, "why_unchecked": "the model has no trained head"}
     from goemo_utils.classifier import GoEmotionsClassifier
     classifier = GoEmotionsClassifier(params.model, device, params.threshold, params.dtype, params.attn_implementation, revision=params.revision,

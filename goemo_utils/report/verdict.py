@@ -27,23 +27,8 @@ def overall(run: Run) -> str:
 
 
 def gates(run: Run) -> list[dict[str, Any]]:
-    """Gates of the parity step, and the sentences of the smoke step as one more."""
-    found = list(run.of("03_parity").get("gates") or [])
-    checks = run.of("02_smoke").get("checks") or []
-    if checks:
-        right = sum(row.get("result") == "pass" for row in checks)
-        found.append(
-            {
-                "id": "smoke",
-                "result": "pass" if right == len(checks) else "fail",
-                "value": f"{right} / {len(checks)}",
-                "limit": "all",
-                "n": len(checks),
-                "formula": "sentences whose highest label is the expected one",
-                "meaning": "Sentences whose label is beyond doubt.",
-            }
-        )
-    return found
+    """Gates of the parity step. The smoke sentences are none: they speak of the model, not of the port."""
+    return list(run.of("03_parity").get("gates") or [])
 
 
 def metric(run: Run, name: str) -> dict[str, Any]:
@@ -116,7 +101,7 @@ def verdict(run: Run, words: Words) -> Verdict:
 def _lead(run: Run, words: Words, outcome: str) -> Text:
     parity = run.of("03_parity")
     if run.simulated:
-        numerics, fault = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown"), run.device.get("fault") or run.params.get("rehearsal_fault")
+        numerics, fault = imitated(run, words), run.device.get("fault") or run.params.get("rehearsal_fault")
         return words("lead_sim", numerics=numerics, fault=words("lead_sim_fault", fault=fault) if fault else "")
     if outcome == "fail":
         faults = parity.get("faults") or []
@@ -132,6 +117,12 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
     return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
 
 
+def imitated(run: Run, words: Words) -> str:
+    """Name the numerics that the simulated device was told to imitate."""
+    name = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
+    return words("numerics_exact") if name == "exact" else f" {name} " if words.language == "zh" else str(name)
+
+
 def place(fault: dict[str, Any]) -> str:
     """Address of a call at fault: module and operator."""
     return " ".join(str(part) for part in (fault.get("module"), fault.get("operator")) if part)
@@ -145,11 +136,10 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
     steps = KeyFigure(words("k_steps"), words("k_of", k=done, n=len(run.states)), "", words("k_took", seconds=n.duration(took)))
     if run.simulated:
         causes = words("comma").join(parity.get("causes") or []) or words("k_no_cause")
-        numerics = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
         return [
             KeyFigure(words("k_device"), words("k_none"), "", words("k_simdev", device=run.device.get("torch_device") or "npu:0")),
             steps,
-            KeyFigure(words("k_cause"), causes if parity else words("k_not_run"), "", words("k_imitated", numerics=numerics)),
+            KeyFigure(words("k_cause"), causes if parity else words("k_not_run"), "", words("k_imitated", numerics=imitated(run, words).strip())),
             KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed")),
         ]
     texts = steps
@@ -166,13 +156,15 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
 def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
     speed = run.of("04_throughput")
     row = next((r for r in speed.get("rows") or [] if not is_cpu(r) and r.get("median") is not None), None)
-    why = summary["reasons"].get("npu_texts_per_second") or words("k_not_run")
-    rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why)
+    state = run.states["04_throughput"]
+    timed = state.status == "ok"
+    why = summary["reasons"].get("npu_texts_per_second") if timed else words(f"step_{state.status}", step=state.step)
+    rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why or words("k_not_run"))
     if row:
         ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
         rate = KeyFigure(words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")))
     up = speed.get("speedup") or {}
-    base = KeyFigure(words("k_base"), words("k_not_run"), "", summary["reasons"].get("speedup") or words("k_not_run"))
+    base = KeyFigure(words("k_base"), words("k_not_run"), "", (summary["reasons"].get("speedup") if timed else why) or words("k_not_run"))
     if up.get("value") is not None:
         base = KeyFigure(words("k_base"), f"{n.number(up['value'])}×", n.interval(*up["ci95"]) if up.get("ci95") else "", words("k_baseline", baseline=up.get("baseline"), cores=up.get("cores")))
     return [rate, base]
@@ -184,12 +176,12 @@ def shown_limit(gate: dict[str, Any], words: Words) -> str:
     if limit is None:
         return "–"
     if isinstance(limit, str):
-        return words(limit) if limit in ("all", "bit-equal") else limit
+        return words.known("value_", limit)
     if kind == "flip_bound":
-        return f"≤ {n.percent(float(limit), words.language)}"
+        return f"≤ {n.limit(100 * limit)}{'' if words.language == 'zh' else ' '}%"
     if kind == "task_quality":
-        return f"± {n.number(limit)} pt"
-    return f"≤ {n.number(limit)}" if limit else "0"
+        return f"± {n.limit(limit)} pt"
+    return f"≤ {n.limit(limit)}" if limit else "0"
 
 
 def shown_value(gate: dict[str, Any], words: Words) -> str:
@@ -198,7 +190,10 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
-        return words("bit-equal") if value == "bit-equal" else value
+        fallbacks = re.fullmatch(r"(\d+) fallbacks", value)
+        if fallbacks:
+            return words("fallbacks", n=fallbacks[1])
+        return words(f"value_{value}") if words.has(f"value_{value}") else n.prose(value)
     if kind == "rounding":
         return f"R = {n.ratio(float(value))}"
     if kind == "flip_bound":
@@ -210,11 +205,12 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
 
 def meaning(gate: dict[str, Any], words: Words) -> str:
     """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
-    if words.language == "en":
-        return gate["meaning"]
-    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed"):
-        return words("x_few", n=n.number(gate["n"]), limit=n.percent(float(gate["limit"]), "zh"), needed=n.number(gate["needed"]))
-    return words("m_" + gate["id"]) if gate["result"] == "pass" and words.has("m_" + gate["id"]) else gate["meaning"]
+    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
+        return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
+    key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
+    if words.language == "en" or not words.has(key):
+        return n.prose(gate["meaning"])
+    return words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
 
 
 def gate_table(run: Run, words: Words) -> Table | None:
