@@ -72,6 +72,7 @@ class Growth:
     states: list[tuple[str, float]]
     limit: float
     heading: str
+    not_finite: str
     title: str
     description: str
     kind: str = "growth"

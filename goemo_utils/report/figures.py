@@ -168,7 +168,7 @@ def _growth(chart: Growth) -> tuple[list[str], float, float]:
         y, x, over = top + i * row, axis(ratio if math.isfinite(ratio) else math.inf), not ratio <= chart.limit
         body += [_text(0, y + 16, name), _line(f"M{left} {y + 12}H{x:.1f}", "ed", 1.5)]
         body.append(_diamond(x, y + 12, "bar-c", 7) if over else f'<circle cx="{x:.1f}" cy="{y + 12}" r="5" class="bar"/>')
-        body.append(_text(x + 12, y + 16, n.ratio(ratio), "b" if over else ""))
+        body.append(_text(x + 12, y + 16, n.ratio(ratio) if math.isfinite(ratio) else chart.not_finite, "b" if over else ""))
     body.append(_line(f"M{axis(chart.limit):.1f} 22V{height}", "lim"))
     return body, WIDTH, height + 6
 
@@ -178,7 +178,8 @@ def _margins(chart: Margins) -> tuple[list[str], float, float]:
     everything = [*chart.points, *chart.explained, *chart.unexplained]
     low, high = _decades((m for m, _ in everything), floor=-12)
     below, above = _decades((e for _, e in everything), floor=-12)
-    across, up = _Log(x0, x1, low, high), _Log(y1, y0, below, above)
+    # One decade of room below keeps the dots off the words in the corner.
+    across, up = _Log(x0, x1, low, high), _Log(y1, y0, below - 1, above)
     body = []
     if chart.bound and math.isfinite(chart.bound) and chart.bound > 10.0**low:
         body.append(_rect(x0, y0, across(chart.bound) - x0, y1 - y0, "danger"))
@@ -186,7 +187,7 @@ def _margins(chart: Margins) -> tuple[list[str], float, float]:
         body += [_line(f"M{across(10.0**decade):.1f} {y0}V{y1}", "ax"), _text(across(10.0**decade), y1 + 18, n.power(decade), "mu", "middle")]
     for decade in up.ticks():
         body += [_line(f"M{x0} {up(10.0**decade):.1f}H{x1}", "ax"), _text(x0 - 8, up(10.0**decade) + 4, n.power(decade), "mu", "end")]
-    start, stop = max(low, below), min(high, above)
+    start, stop = max(low, below - 1), min(high, above)
     if start < stop:
         body.append(_line(f"M{across(10.0**start):.1f} {up(10.0**start):.1f}L{across(10.0**stop):.1f} {up(10.0**stop):.1f}", "ed", 1.5))
     body += [_text(x0 + 10, y0 + 18, chart.possible, "b"), _text(x1 - 8, y1 - 12, chart.impossible, "b", "end")]

@@ -75,6 +75,7 @@ def page(notebook: Any, name: str, language: str) -> str:
 def clean(fragment: str) -> str:
     """Keep the structure of an HTML fragment and nothing that acts: no script, handler, style or remote reference."""
     text = re.sub(r"(?is)<(script|style|template|iframe|object|svg|math)\b.*?</\1\s*>", "", visible(fragment))
+    text = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", text)
     kept = bleach.clean(text, tags=_TAGS, attributes=_ATTRIBUTES, protocols={"https", "http", "mailto", "data"}, strip=True, strip_comments=True)
     # Links lead away only when a reader follows them; pictures would load by themselves, so only embedded ones stay.
     kept = re.sub(r'(<a\b[^>]*?)\shref="data:[^"]*"', r"\1", kept)

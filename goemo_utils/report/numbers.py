@@ -1,6 +1,7 @@
 """How numbers are written: few digits, real powers of ten, never 0.000000, times in UTC."""
 
 import math
+import re
 from datetime import datetime, timezone
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -50,7 +51,7 @@ def ratio(value: float) -> str:
 
 def probability(value: float) -> str:
     """Write a probability with enough digits to see on which side of a threshold it lies."""
-    return number(value) if not math.isfinite(value) else f"{value:.4f}" if abs(value) >= 1e-4 else number(float(value))
+    return number(value) if not math.isfinite(value) else f"{value:.5f}" if abs(value) >= 1e-4 else number(float(value))
 
 
 def percent(fraction: float, language: str = "en") -> str:
@@ -62,10 +63,23 @@ def percent(fraction: float, language: str = "en") -> str:
         text = f"{value:.0f}"
     elif 99 <= value < 100:
         places = min(9, max(1, 1 - math.floor(math.log10(100 - value))))
-        text = f"{math.floor(value * 10**places + 1e-6) / 10**places:.{places}f}"
+        text = f"{math.floor(value * 10**places + 1e-6) / 10**places:.{places}f}".rstrip("0")
     else:
         text = number(float(value), 2 if abs(value) < 100 else 3)
     return f"{text}%".replace("-", _MINUS) if language == "zh" else f"{text} %".replace("-", _MINUS)
+
+
+def limit(value: float) -> str:
+    """Write a limit as it was set, without trailing zeros."""
+    return number(value) if not math.isfinite(value) or 0 < abs(value) < 1e-2 else f"{value:,.6g}"
+
+
+def prose(text: str) -> str:
+    """Set the numbers inside a sentence of a record as elsewhere: 4.1e+04 x → 4.1 × 10⁴ ×, 5427 / 5427 → 5,427 / 5,427."""
+    text = re.sub(r"(?<![\w.])(\d(?:\.\d+)?)e([+-]?\d+)\b", lambda m: f"{m[1]} × {power(int(m[2]))}", text)
+    text = re.sub(r"(?<=[\d⁰¹²³⁴⁵⁶⁷⁸⁹]) x(?= )", " ×", text)
+    text = re.sub(r"\b\d{4,}(?= / \d)|(?<= / )\d{4,}\b", lambda m: f"{int(m[0]):,}", text)
+    return re.sub(r"(?<=[\[( ])-(?=\d)", _MINUS, text)
 
 
 def interval(low: float, high: float) -> str:

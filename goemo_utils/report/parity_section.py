@@ -40,7 +40,7 @@ def _lead(run: Run, words: Words) -> str:
     if results.get("quantity") == "hidden states" or not results.get("n_labels"):
         text = words("p_lead_encoder", n=n.number(results["n_texts"]), tokens=n.number(results.get("n_tokens") or 0), reference=named)
     else:
-        shown = words("several") if isinstance(threshold, list) else n.number(threshold) if isinstance(threshold, (int, float)) else words("unknown")
+        shown = words("several") if isinstance(threshold, list) else n.limit(threshold) if isinstance(threshold, (int, float)) else words("unknown")
         text = words("p_lead", n=n.number(results["n_texts"]), labels=n.number(results["n_labels"]), threshold=shown, reference=named)
     return f"{text} {words('p_lead_sim')}" if run.simulated else text
 
@@ -108,7 +108,7 @@ def _heat(results: dict[str, Any], words: Words) -> list[Any]:
     rows = [(str(r["module"]), [_finite(v) for v in r["values"]]) for r in heat.get("rows") or []]
     blocks: list[Any] = []
     if faults:
-        cells: list[list[Text]] = [[Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), heat_value(_finite(f.get("ratio_rms"))), heat_value(_finite(f.get("ratio_max")))] for f in faults[:20]]
+        cells: list[list[Text]] = [[Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), _or_nan(f.get("ratio_rms"), n.ratio), _or_nan(f.get("ratio_max"), n.ratio)] for f in faults[:20]]
         columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
         blocks.append(Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True))
     if not rows:
@@ -130,9 +130,9 @@ def _layers(results: dict[str, Any], words: Words) -> list[Any]:
         return [_missing(words)]
     limit = float((results.get("limits") or {}).get("state_ratio") or 3.0)
     known = [(name, math.inf if r is None else r) for name, r in states]
-    title = words("p_layers_title", first=n.ratio(known[0][1]), last=n.ratio(known[-1][1]))
-    chart = Growth(known, limit, words("p_layer"), words("p_layers"), title)
-    return [Figure(title, words("p_layers_cap", limit=n.number(limit)), chart)]
+    title = words("p_layers_title", first=_or_nan(states[0][1], n.ratio), last=_or_nan(states[-1][1], n.ratio))
+    chart = Growth(known, limit, words("p_layer"), words("p_not_finite"), words("p_layers"), title)
+    return [Figure(title, words("p_layers_cap", limit=n.limit(limit)), chart)]
 
 
 def _flips(results: dict[str, Any], words: Words) -> list[Any]:
@@ -151,7 +151,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
         title = words("p_near_flipped", flips=values["flips"]) if flips["count"] else words("p_near_some", k=could, n=len(points)) if could else words("p_near_none")
         caption = words("p_near_cap", n=len(points)) + (" " + words("p_near_envelope", bound=n.number(float(bound))) if bound else "")
         chart = Margins(points, spots[True], spots[False], bound, words("p_x"), words("p_y"), words("p_possible"), words("p_impossible"), words("p_flips"), title)
-        table = Table(words("p_same_table"), [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)], [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:50])], measured=True)
+        table = Table(words("p_same_table"), [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)], [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:12])], measured=True)
         blocks += [Figure(title, caption, chart), Details(words("p_same_table"), [table])]
     if worst:
         blocks.append(_worst(worst, values["n"], words))

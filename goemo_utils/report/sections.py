@@ -41,7 +41,7 @@ def next_steps(run: Run, words: Words) -> Section | None:
     for state in (s for s in run.missing if s.status in ("failed", "timeout", "died")):
         items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {state.step}")))
         items.append(join(words("n_log"), " ", Code(f"logs/{state.step}.log")))
-    if run.missing and not items:
+    if run.missing and not items and overall(run) != "fail":
         items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {run.missing[0].step}")))
     if overall(run) == "fail":
         for fault in (run.of("03_parity").get("faults") or [])[:3]:
@@ -65,7 +65,7 @@ def ported(run: Run, words: Words) -> Section:
     if model.get("source") == "random":
         untrained = words("f_untrained_all", seed=seed)
     else:
-        untrained = words("f_untrained_some", n=n.number(len(missing)), names=names(missing)) if missing else words("f_untrained_none")
+        untrained = words("f_untrained_some", names=names(missing)) if missing else words("f_untrained_none")
     details = words("comma").join(
         words(key, n=n.number(model[field])) for key, field in (("f_layers", "n_layers"), ("f_hidden", "hidden_size"), ("f_labels", "n_labels"), ("f_parameters", "n_parameters")) if model.get(field)
     )
@@ -82,7 +82,7 @@ def ported(run: Run, words: Words) -> Section:
     ]
     unused = list(model.get("unused") or [])
     if unused:
-        rows.append((words("f_unused"), words("f_unused_some", n=n.number(len(unused)), names=names(unused))))
+        rows.append((words("f_unused"), words("f_unused_some", names=names(unused))))
     checks = run.of("02_smoke").get("checks") or []
     if checks:
         right = sum(c.get("result") == "pass" for c in checks)

@@ -30,7 +30,8 @@ def speed(run: Run, words: Words) -> Section:
         blocks += [Heading(words("s_rates")), _rates(rows, words)]
     latency = results.get("latency") or []
     if latency:
-        blocks += [Heading(words("s_latency")), _latency(latency, words)]
+        reasons = dict.fromkeys(str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated"))
+        blocks += [Heading(words("s_latency")), _latency(latency, words), *(Paragraph(words("absent", reason=r), "small muted") for r in reasons)]
     if not rows and not latency and not run.simulated:
         blocks.append(Note(words("section_absent", reason=words("not_recorded"))))
     if up and up.get("value") is None and not run.simulated:
@@ -79,7 +80,7 @@ def _latency(rows: list[dict[str, Any]], words: Words) -> Table:
     known = [p for p in PERCENTILES if any(p in r for r in rows)] or ["median"]
     cells: list[list[Text]] = []
     for row in rows:
-        values = [n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else _absent(row, words) if row.get("reason") else "–" for p in known]
+        values = [n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else words("null_sim" if row.get("reason") == "simulated" else "s_not_reported") for p in known]
         cells.append([str(row.get("configuration") or row.get("id")), n.number(row["n"]) if row.get("n") else "–", *values])
     columns = [Column(words("s_config")), Column("n", True), *(Column(words("s_median") if p == "median" else p, True) for p in known)]
     return Table(words("s_latency"), columns, cells, style="wide", measured=True)

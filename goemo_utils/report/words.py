@@ -63,7 +63,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "lead_fault": ("The error enters at {place}.", "误差产生于 {place}。"),
     "lead_fail": ("These gates failed: {gates}.", "未通过的门限：{gates}。"),
     "lead_incomplete": ("Everything below is from the steps that finished.", "以下内容仅来自已完成的步骤。"),
-    "lead_sim": ("The simulated device was told to imitate {numerics}{fault}. To port the model, run the chain with params/npu.yaml on a machine with an NPU.", "模拟设备被设定为模仿 {numerics}{fault}。要真正移植，请在配有 NPU 的机器上用 params/npu.yaml 运行。"),
+    "lead_sim": ("The simulated device was told to imitate {numerics}{fault}. To port the model, run the chain with params/npu.yaml on a machine with an NPU.", "模拟设备被设定为模仿{numerics}{fault}。要真正移植，请在配有 NPU 的机器上用 params/npu.yaml 运行。"),
     "lead_sim_fault": (" with the fault {fault}", "，并注入错误 {fault}"),
     "step_failed": ("{step} failed", "{step} 失败"),
     "step_timeout": ("{step} ran out of time", "{step} 超时"),
