@@ -1,0 +1,230 @@
+"""A throughput run: build the ways, warm them up, time them in turns, and say how sure the figures are.
+
+Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a notebook's kernel, where torch_npu switches its task queue off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from goemo_utils import batching
+from goemo_utils.errors import DeviceError, GoemoError, TextsError
+from goemo_utils.throughput import conditions, statistics
+from goemo_utils.throughput.phases import phases
+from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interleave, warm_up
+from goemo_utils.throughput.ways import Bench, Way, agreement
+
+BLOCK = 256  # texts a sample: large enough for length sorting to work, small enough for many samples
+BASELINES = (
+    {"id": "classifier", "device": "cpu", "method": "classifier"},
+    {"id": "pipeline-16", "device": "cpu", "method": "pipeline", "batch_size": 16},
+    {"id": "pipeline-1", "device": "cpu", "method": "pipeline", "batch_size": 1},
+    {"id": "onnx", "device": "cpu", "method": "onnx"},
+    {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
+)
+MOST_REPEATS = 16
+MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
+NEW_SHAPES = 10  # single-text calls not counted, because they meet shapes that the warm-up in batches has not
+# A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep their minimum of rounds.
+REHEARSAL_SECONDS = 0.3
+
+
+def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None, clock: Clock = perf_counter) -> dict[str, Any]:
+    """Time the job's arms and the baselines; returns the results of step 04_throughput, without ``parity_verdict``.
+
+    job: ``model, revision, task, dtype, attn_implementation, seed, max_length, batch_size, texts, threads, threshold`` and
+    ``arms`` [{"id", "device", …}] (the first on the CPU is the reference of the parity rows), ``baselines`` (a list of arms; None takes BASELINES, [] none),
+    ``seconds`` and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds`` (at most, per arm), ``latency_seconds``.
+    Raises TextsError without texts, DeviceError for an absent device.
+    """
+    if not job.get("texts"):
+        raise TextsError("A throughput run was given no texts: nothing can be timed.")
+    torch.set_num_threads(int(job.get("threads") or conditions.cores()))
+    before = conditions.snapshot()
+    blocks = _blocks(job["texts"], int(job.get("seed") or 0))
+    bench = Bench(job)
+    ways, absent = _build(bench, job, progress)
+    timing = _Timing(ways, blocks, clock)
+    warm = {way.id: warm_up(timing.arm(way), float(job.get("warm_up_seconds") or 10), clock=clock) for way in _told(ways, progress, "warming up")}
+    timing.balance(warm)
+    progress("timing in turns")
+    seconds, rounds = float(job.get("seconds") or 1), int(job.get("min_rounds") or 10)
+    if any(way.device.simulated for way in ways):
+        seconds = min(seconds, REHEARSAL_SECONDS)
+    samples = interleave([timing.arm(way) for way in ways], seconds, rounds, float(job.get("max_seconds") or 600), clock)
+    progress("single texts")
+    latency = _latency(ways, job, float(job.get("latency_seconds") or min(0.5, seconds)), clock)
+    parts = [phases(bench, way, blocks[0], clock) for way in ways if "loaded" in way.notes]
+    reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
+    lengths = [bench.lengths(block) for block in blocks]
+    threshold = float(job.get("threshold") or 0.3)
+    head = bench.loaded().task != "encoder"
+    rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
+    after = conditions.snapshot()
+    ups = speedups(rows, samples.seconds, timing.repeats)
+    return {
+        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts,
+        "speedup": headline(ups, rows, ways), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
+        "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
+        "not_checked": _not_checked(ways)}
+
+
+class _Timing:
+    """The blocks of texts, what each way answered to them, and how often a way repeats a block within one sample."""
+
+    def __init__(self, ways: Sequence[Way], blocks: list[list[str]], clock: Clock) -> None:
+        self.blocks = blocks
+        self.repeats = {way.id: 1 for way in ways}
+        self.answers: dict[str, dict[int, np.ndarray]] = {way.id: {} for way in ways}
+
+    def arm(self, way: Way) -> Arm:
+        def step(number: int) -> None:
+            block = number % len(self.blocks)
+            for _ in range(self.repeats[way.id]):
+                self.answers[way.id][block] = way.run(self.blocks[block])
+
+        return Arm(way.id, step, way.device.synchronize)
+
+    def balance(self, warm: dict[str, WarmUp]) -> None:
+        """Let fast ways repeat a block within a sample, so that samples last about as long and no arm waits for the others to gather time."""
+        last = {name: (w.samples or [w.cold])[-1] for name, w in warm.items()}
+        longest = max(last.values())
+        self.repeats = {name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()}
+
+    def agreement(self, way: Way, reference: Way, threshold: float, head: bool) -> dict[str, Any]:
+        """Compare on every block that both answered."""
+        both = sorted(self.answers[way.id].keys() & self.answers[reference.id].keys())
+        ours, theirs = (np.concatenate([self.answers[w.id][b] for b in both]) for w in (way, reference))
+        return {"reference": reference.id, **agreement(theirs, ours, threshold, head)}
+
+
+def _blocks(texts: list[str], seed: int) -> list[list[str]]:
+    """Cut the texts into blocks of one length mix: shuffled first, because a file is often sorted by something. A short last block is dropped."""
+    if len(texts) <= BLOCK:
+        return [list(texts)]
+    order = np.random.default_rng(seed).permutation(len(texts))
+    shuffled = [texts[i] for i in order]
+    return [shuffled[start:start + BLOCK] for start in range(0, len(texts) - BLOCK + 1, BLOCK)]
+
+
+def _build(bench: Bench, job: dict[str, Any], progress: Callable[[str], None]) -> tuple[list[Way], list[dict[str, Any]]]:
+    """The ways that can run here, and rows with a reason for the baselines that cannot. An arm that cannot run is an error."""
+    ways, absent = [], []
+    for arm in job["arms"]:
+        progress(f"preparing {arm['id']}")
+        ways.append(bench.build(arm))
+    baselines = job.get("baselines")
+    for arm in BASELINES if baselines is None else baselines:
+        progress(f"preparing {arm['id']}")
+        try:
+            ways.append(bench.build(dict(arm)))
+        except DeviceError:
+            raise
+        except (GoemoError, RuntimeError, ImportError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            absent.append({"id": arm["id"], "configuration": _name(arm), "device": arm.get("device", "cpu"), "dtype": arm.get("dtype") or "float32",
+                           "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None})
+    return ways, absent
+
+
+def _name(arm: dict[str, Any]) -> str:
+    name = {"onnx": "ONNX Runtime", "pipeline": "transformers.pipeline", "classifier": "goemo classifier"}.get(arm.get("method", ""), arm["id"])
+    return f"{name}, {arm.get('dtype') or 'float32'}" + (f", batch {arm['batch_size']}" if arm.get("batch_size") else "")
+
+
+def _told(ways: Sequence[Way], progress: Callable[[str], None], what: str) -> Sequence[Way]:
+    for way in ways:
+        progress(f"{what}: {way.configuration}")
+        yield way
+
+
+def _row(way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: list[list[int]]) -> dict[str, Any]:
+    seconds = samples.seconds[way.id]
+    row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "dtype": way.dtype, "batch_size": way.batch_size, "unit": "texts/s",
+           "padding_share": _padding(way, lengths), "backend": way.notes.get("backend"), "backend_reason": way.notes.get("backend_reason")}
+    if way.device.simulated:
+        # Times of a simulated device describe this machine's CPU: they are not kept, not even raw.
+        return row | statistics.summary([]) | {"n": len(seconds), "raw": [], "tokens_per_second": None, "cold_seconds": None, "warm_up": None, "reason": "simulated", "note": None}
+    work = [len(lengths[r % len(lengths)]) * timing.repeats[way.id] for r in range(len(seconds))]
+    rates = [texts / s for texts, s in zip(work, seconds, strict=True)]
+    per_text = sum(map(sum, lengths)) / sum(map(len, lengths))
+    told = statistics.summary(rates)
+    return row | told | {"raw": rates, "tokens_per_second": told["median"] * per_text, "cold_seconds": warm.cold,
+                         "warm_up": {"n": len(warm.samples), "steady": warm.steady}, "reason": None, "note": _note(told, warm)}
+
+
+def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
+    if told["conclusive"]:
+        return None if warm.steady else "its warm-up did not come to rest"
+    low, high = told["ci95"]
+    return f"too noisy to conclude: the 95 % interval is {100 * (high - low) / told['median']:.0f} % of the median, the limit is {100 * statistics.CONCLUSIVE_WIDTH:.0f} %"
+
+
+def _padding(way: Way, lengths: list[list[int]]) -> float:
+    computed = [(block, way.batches(block)) for block in lengths]
+    return float(np.mean([batching.padding_share(block, batches) for block, batches in computed]))
+
+
+def speedups(rows: Sequence[dict[str, Any]], seconds: dict[str, list[float]], repeats: dict[str, int]) -> list[dict[str, Any]]:
+    """Ratios of every row on a device to every row on the CPU, with intervals from the paired rounds; none for a simulated device."""
+    measured = [row for row in rows if row["median"] is not None]
+    hosts = [row for row in measured if row["device"].startswith("cpu")]
+    told = []
+    for row in (r for r in measured if not r["device"].startswith("cpu")):
+        for base in hosts:
+            ours = [repeats[row["id"]] / s for s in seconds[row["id"]]]
+            theirs = [repeats[base["id"]] / s for s in seconds[base["id"]]]
+            value, interval = statistics.ratio(ours, theirs)
+            told.append({"id": row["id"], "baseline_id": base["id"], "baseline": base["configuration"], "baseline_dtype": base["dtype"], "cores": torch.get_num_threads(),
+                         "value": value, "ci95": list(interval), "conclusive": statistics.is_conclusive(value, interval)})
+    return told
+
+
+def headline(ups: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], ways: Sequence[Way]) -> dict[str, Any]:
+    """The speed-up that may be quoted: the device's fastest row against the fastest float32 CPU row of the same run, or why there is none."""
+    devices = [way for way in ways if way.device.kind != "cpu"]
+    if not devices:
+        return {"value": None, "ci95": None, "reason": "no device but the CPU was timed"}
+    if any(way.device.simulated for way in devices):
+        return {"value": None, "ci95": None, "reason": "simulated"}
+    rates = {row["id"]: row["median"] for row in rows}
+    fair = [up for up in ups if up["baseline_dtype"] == "float32"]
+    best = max(fair, key=lambda up: (rates[up["baseline_id"]], rates[up["id"]]))
+    reason = None if best["conclusive"] else "too noisy to conclude: the interval of the ratio is wider than a fifth of it"
+    return {**best, "reason": reason}
+
+
+def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:
+    """Milliseconds for one text at a time, in turns; percentiles only where there are enough calls."""
+    texts = job["texts"]
+    timed = [way for way in ways if way.id in {arm["id"] for arm in job["arms"]} or way.id == "classifier"]
+    arms = [Arm(way.id, lambda number, way=way: way.run([texts[number % len(texts)]]), way.device.synchronize) for way in timed if not way.device.simulated]
+    samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
+    told = []
+    for way in timed:
+        row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "dtype": way.dtype, "unit": "ms"}
+        values = [1000 * s for s in samples.get(way.id, [])[NEW_SHAPES:]]
+        told.append(row | {"n": len(values), **statistics.percentiles(values), "raw": values,
+                           "reason": "simulated" if way.device.simulated else None if len(values) >= 20 else f"only {len(values)} calls, p50 needs 20"})
+    return told
+
+
+def _protocol(job: dict[str, Any], blocks: list[list[str]], samples: Samples, seconds: float, rounds: int, reference: Way) -> dict[str, Any]:
+    return {
+        "seconds": seconds, "min_rounds": rounds, "rounds": len(samples.order) // len(samples.seconds), "complete": samples.complete, "order": "in turns, A B A B",
+        "texts": len(job["texts"]), "block_texts": len(blocks[0]), "blocks": len(blocks), "batch_size": int(job.get("batch_size") or 16),
+        "warm_up": "until six calls drift by less than 5 % (Theil-Sen slope); the cold first call apart", "synchronised": True,
+        "timed": "tokenising, transfer, forward and the way back to probabilities on the host", "statistic": "median of the rates of the rounds, with quartiles",
+        "interval": f"95 % percentile bootstrap, {statistics.RESAMPLES} resamples; of ratios over paired rounds", "parity_reference": reference.id}
+
+
+def _not_checked(ways: Sequence[Way]) -> list[dict[str, str]]:
+    told = []
+    if any(way.device.simulated for way in ways):
+        told.append({"what": "Speed of the device", "why": "A simulated device has none.", "how": "Run the same parameters with device: npu:0 on an Ascend machine."})
+    return told

@@ -1,0 +1,180 @@
+"""The ways of running one classifier that are timed against each other: what published ports do, what libraries offer, and this package.
+
+Every way takes texts and gives probabilities on the host (of a model without a head: the last hidden state of the first token), so that
+tokenising, transfer and the way back are inside every timing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from goemo_utils import batching, onnx_runtime
+from goemo_utils.device import Device, open_device
+from goemo_utils.errors import GoemoError
+from goemo_utils.model import Loaded, load_model
+
+
+class Unavailable(GoemoError):
+    """This way cannot run here; the message is the reason that its row shows."""
+
+
+@dataclass
+class Way:
+    """One configuration, built and ready. ``run(texts)`` gives float32 ``[n_texts, width]`` in input order."""
+
+    id: str
+    configuration: str
+    device: Device
+    dtype: str
+    batch_size: int | None
+    run: Callable[[Sequence[str]], np.ndarray]
+    batches: Callable[[list[int]], list[list[int]]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Bench:
+    """One model and the ways to run it. Ways on the CPU in one dtype share their weights."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        self.batch_size = int(job.get("batch_size") or 16)
+        self.dtype = job.get("dtype") or "float32"
+        self._on_cpu = cache(self._load)
+
+    def build(self, arm: dict[str, Any]) -> Way:
+        """Build the way that ``arm`` names: ``{"id", "device", "method", "dtype", "batch_size", …}``.
+
+        ``method`` is padded (default) | sorted | classifier | pipeline | onnx. A device of its own gets the job's dtype, the CPU float32 unless
+        ``arm`` says otherwise. Raises Unavailable with the reason, or the DeviceError of an absent device.
+        """
+        device = open_device(arm.get("device") or "cpu", arm.get("numerics") or "exact", arm.get("fault"))
+        dtype = arm.get("dtype") or ("float32" if device.kind == "cpu" else self.dtype)
+        return getattr(self, f"_{arm.get('method') or 'padded'}")(arm, device, dtype)
+
+    def loaded(self) -> Loaded:
+        """The float32 model on the CPU and its tokenizer."""
+        return self._on_cpu("float32")
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Real tokens of each text."""
+        return [len(ids) for ids in self.encode(self.loaded(), texts)]
+
+    def _load(self, dtype: str) -> Loaded:
+        job = self.job
+        return load_model(job["model"], job.get("revision"), job.get("task") or "auto", dtype, job.get("attn_implementation") or "eager", int(job.get("seed") or 0))
+
+    def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, truncated and not padded."""
+        limit = min(int(self.job.get("max_length") or 512), loaded.max_length)
+        return loaded.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+
+    def _padded(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        size = int(arm.get("batch_size") or self.batch_size)
+        return self._torch(arm, device, dtype, size, f"padded batches of {size}", lambda lengths: batching.fixed_batches(len(lengths), size))
+
+    def _sorted(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        size = int(arm.get("batch_size") or self.batch_size)
+        return self._torch(arm, device, dtype, size, f"length-sorted batches of {size}", lambda lengths: batching.sorted_batches(lengths, size))
+
+    def _torch(self, arm: dict[str, Any], device: Device, dtype: str, size: int, name: str, plan: Callable[[list[int]], list[list[int]]]) -> Way:
+        attention = self.job.get("attn_implementation") or "eager"
+        loaded = self._on_cpu(dtype) if device.kind == "cpu" else self._load(dtype)
+        model = loaded.model.to(device.torch_device).eval()
+
+        def run(texts: Sequence[str]) -> np.ndarray:
+            ids = self.encode(loaded, texts)
+            batches = plan([len(i) for i in ids])
+            outputs = [forward(loaded, model, device, [ids[i] for i in batch]) for batch in batches]
+            rows = [output.float().cpu().numpy() for output in outputs]
+            return activate(loaded.task, batching.scatter(batches, rows, len(ids), rows[0].shape[1]))
+
+        return Way(arm["id"], f"{name}, {attention}, {dtype}{_place(device)}", device, dtype, size, run, plan, {"loaded": loaded})
+
+    def _classifier(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        from goemo_utils.classifier import GoEmotionsClassifier
+
+        self._needs_head("The classifier")
+        job = self.job
+        one = GoEmotionsClassifier(
+            job["model"], device=device.requested, dtype=dtype, backend=arm.get("backend") or "auto", batch_tokens=arm.get("batch_tokens"),
+            max_length=int(job.get("max_length") or 512), attn_implementation=job.get("attn_implementation") or "eager", revision=job.get("revision"),
+            seed=int(job.get("seed") or 0))
+        kind = {"packed": "packed linear layers", "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
+        return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
+                   lambda lengths: batching.token_budget_batches(lengths, one.batch_tokens), {"backend": one.backend_used, "backend_reason": one.backend_reason})
+
+    def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        if absent := onnx_runtime.missing():
+            raise Unavailable(f"not installed: {' and '.join(absent)} (pip install 'goemo[onnx]')")
+        way = self._classifier({**arm, "backend": "onnxruntime"}, device, dtype)
+        way.configuration = f"ONNX Runtime, {way.configuration.partition(': ONNX Runtime, ')[2]}"
+        return way
+
+    def _pipeline(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        from transformers import TextClassificationPipeline
+
+        self._needs_head("transformers.pipeline for text classification")
+        size = int(arm.get("batch_size") or self.batch_size)
+        loaded = self._on_cpu(dtype) if device.kind == "cpu" else self._load(dtype)
+        # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of its own.
+        pipeline = TextClassificationPipeline(model=loaded.model.to(device.torch_device), tokenizer=copy.deepcopy(loaded.tokenizer), device=torch.device(device.torch_device))
+        place = {label: i for i, label in enumerate(loaded.labels)}
+        limit = min(int(self.job.get("max_length") or 512), loaded.max_length)
+        function = "sigmoid" if loaded.task == "multi_label" else "softmax"
+
+        def run(texts: Sequence[str]) -> np.ndarray:
+            out = np.full((len(texts), len(place)), np.nan, dtype=np.float32)
+            answers = pipeline(list(texts), batch_size=size, top_k=None, function_to_apply=function, truncation=True, max_length=limit)
+            for row, answer in enumerate(answers):
+                for entry in answer:
+                    out[row, place[entry["label"]]] = entry["score"]
+            return out
+
+        return Way(arm["id"], f"transformers.pipeline, batch {size}, {dtype}{_place(device)}", device, dtype, size, run, lambda lengths: batching.fixed_batches(len(lengths), size))
+
+    def _needs_head(self, what: str) -> None:
+        if self.loaded().task == "encoder":
+            raise Unavailable(f"{what} needs a classification head, and the model has none")
+
+
+def _place(device: Device) -> str:
+    return "" if device.kind == "cpu" else f" on {device.requested}"
+
+
+def forward(loaded: Loaded, model: torch.nn.Module, device: Device, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits of one padded batch, or the first token's last hidden state of a model without a head; still on the device."""
+    tokens, mask = (torch.from_numpy(array).to(device.torch_device) for array in batching.pad(ids, loaded.tokenizer.pad_token_id))
+    with torch.inference_mode():
+        output = model(input_ids=tokens, attention_mask=mask)
+    return output.last_hidden_state[:, 0] if loaded.task == "encoder" else output.logits
+
+
+def activate(task: str, values: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, on the host in float32; hidden states stay as they are."""
+    tensor = torch.from_numpy(values)
+    return {"multi_label": tensor.sigmoid, "single_label": lambda: tensor.softmax(-1), "encoder": lambda: tensor}[task]().numpy()
+
+
+def agreement(reference: np.ndarray, answer: np.ndarray, threshold: float, head: bool = True) -> dict[str, Any]:
+    """How far an answer is from the reference: largest and mean difference, and what it changes in decisions.
+
+    ``top1_changed``: texts whose most probable label differs; ``sets_changed``: texts whose set of labels above ``threshold`` differs; ``flips``: single
+    decisions that differ. None where there are no labels. NaN in either makes the differences NaN, and every such text changed.
+    """
+    difference = np.abs(answer.astype(np.float64) - reference.astype(np.float64))
+    told: dict[str, Any] = {"n_texts": len(reference), "max_difference": float(difference.max()), "mean_difference": float(difference.mean()),
+                            "top1_changed": None, "sets_changed": None, "flips": None}
+    if head:
+        broken = ~np.isfinite(difference).all(axis=1)
+        decided = (answer > threshold) != (reference > threshold)
+        decided[broken] = True
+        told |= {"top1_changed": int(((answer.argmax(1) != reference.argmax(1)) | broken).sum()), "sets_changed": int(decided.any(axis=1).sum()),
+                 "flips": int(decided.sum())}
+    return told
