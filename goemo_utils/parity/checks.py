@@ -150,6 +150,10 @@ def place(limits: Limits, place: Part) -> Gate:
         first = hot[0]
         more = f" and {len(hot) - 1} more" if len(hot) > 1 else ""
         return Gate("place", FAIL, len(hot), 0, covered, formula, f"{first['operator']} in {first['module'] or 'the model'}{more}: wrong on right inputs.")
+    worst = place.get("worst") or {}
+    if any(worst.get(key) is not None and worst[key] > limit for key, limit in (("ratio_rms", limits.call_rms), ("ratio_max", limits.call_max))):
+        operator = max(place["operators"], key=lambda o: max(o["ratio_rms"] / limits.call_rms, o["ratio_max"] / limits.call_max))["operator"]
+        return Gate("place", FAIL, None, 0, covered, formula, f"{operator} is over these limits, which are stricter than the run's.")
     return Gate("place", PASS, 0, 0, covered, formula, "Every call is right on the reference's inputs.")
 
 

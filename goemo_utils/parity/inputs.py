@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Mapping
 
-from goemo_utils.errors import PackError
-
 if TYPE_CHECKING:
     from goemo_utils.pack import Pack
 
@@ -42,19 +40,6 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
         if x != y:
             found.append(f"{name}: {short(x)} against {short(y)}")
     return found
-
-
-def refuse_other(reference: Mapping[str, Any], expected: Mapping[str, Any], path: str = "the reference pack") -> None:
-    """Refuse a reference pack made from something else than this run.
-
-    Raises PackError naming every difference.
-    """
-    found = differences(reference, expected)
-    if found:
-        raise PackError(
-            f"{path} cannot serve as reference for this run, because it was made from something else ({'; '.join(found)}; pack against run). "
-            "Make a pack from this run's model and texts with 'goemo reference', or run with those the pack was made from."
-        )
 
 
 def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:

@@ -80,7 +80,7 @@ def judge_packs(
             "heat": dict(place.get("heat", {"columns": [], "rows": []})) if place else {"columns": [], "rows": []},
             "remedies": remedies(_causes(gates, cause), place, candidate.manifest),
             "not_checked": tables.not_checked(gates, cause, place, candidate.manifest),
-            "explanation": {"cause": _rest(cause, "ladder"), "place": _rest(place, "heat"), "invariance": dict(invariance) if invariance else None},
+            "explanation": {"cause": _rest(cause, "ladder"), "place": _rest(place, "heat"), "invariance": _rest(invariance), "known_answer": _rest(known_answer)},
         }
     )
 

@@ -129,8 +129,9 @@ def ascend_grade(candidate: np.ndarray, reference: np.ndarray, gold: np.ndarray)
     """
 
     def errors(a: np.ndarray) -> tuple[float, float, float]:
-        d = np.abs(a.astype(np.float64) - gold)
-        share = d / (np.abs(gold) + 1e-7)
+        with np.errstate(invalid="ignore"):  # NaN and infinity end as the grade "none"
+            d = np.abs(a.astype(np.float64) - gold)
+            share = d / (np.abs(gold) + 1e-7)
         return float(share.max(initial=0.0)), float(share.mean()), float(np.sqrt(np.mean(d * d)))
 
     gold = gold.astype(np.float64)

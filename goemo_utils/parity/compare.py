@@ -1,0 +1,130 @@
+"""Judge two packs again, under the same or other limits, without running anything."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from goemo_utils.errors import GoemoError, PackError, ParamsError, RecordError
+from goemo_utils.parity.gates import Limits
+from goemo_utils.parity.judgement import judge_packs
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Options of ``goemo compare``."""
+    command.add_argument("reference", type=Path, metavar="REFERENCE", help="the pack that is right, such as outputs/latest/packs/reference")
+    command.add_argument("candidate", type=Path, metavar="CANDIDATE", help="the pack that is judged, such as outputs/latest/packs/candidate")
+    command.add_argument("--gold", type=Path, default=None, metavar="PACK", help="the float64 pack both are measured against (default: gold beside either pack)")
+    command.add_argument("--threshold", type=float, default=None, help="a label counts when its probability is above this (default: the run's, else 0.3)")
+    command.add_argument("--limit", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=f"another limit; repeatable; names: {', '.join(vars(Limits()))}")
+    command.add_argument("--record", type=Path, default=None, metavar="JSON", help="the 03_parity.json whose cause, place and invariance hold (default: the candidate's run)")
+    command.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print gates and verdict; returns 0 if no gate failed, else 1."""
+    from goemo_utils.pack import read_pack
+
+    reference, candidate = read_pack(args.reference), read_pack(args.candidate)
+    gold = read_pack(args.gold or beside(args.candidate, args.reference))
+    stored = evidence(args.record, args.candidate, candidate.manifest)
+    threshold = args.threshold if args.threshold is not None else stored.pop("threshold", 0.3)
+    stored.pop("threshold", None)
+    if not 0 < threshold < 1:
+        raise ParamsError(f"--threshold is {threshold}; a probability between 0 and 1 was expected.")
+    payload = judge_packs(gold, reference, candidate, threshold, limits=numbers(args.limit), **stored)
+    if args.json:
+        json.dump(payload, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
+        print()
+    else:
+        print("\n".join(lines(payload)))
+    return 1 if payload["verdict"] == "fail" else 0
+
+
+def numbers(pairs: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Limits from the command line. Raises ParamsError where a value is no number."""
+    found = {}
+    for name, text in pairs:
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise ParamsError(f"--limit {name} is {text!r}; a number was expected.") from None
+    return found
+
+
+def beside(*packs: Path) -> Path:
+    """The pack called gold in the folder of one of the packs. Raises PackError where there is none."""
+    for pack in packs:
+        if pack.with_name("gold.json").is_file():
+            return pack.with_name("gold")
+    raise PackError(f"There is no gold pack beside {packs[0]}, and without a float64 answer an error cannot be told from rounding. Name one with --gold PACK.")
+
+
+def evidence(record: Path | None, pack: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Cause, place, invariance and threshold stored by the run that made a pack; empty if there is no such record.
+
+    Raises PackError if a record was named that judged another candidate.
+    """
+    from goemo_utils.record import read_json
+
+    path = record or pack.resolve().parent.parent / "03_parity.json"
+    if record is None and not path.is_file():
+        return {}
+    try:
+        results = read_json(path).get("results", {})
+        judged = results["packs"]["candidate"].get("sha256")
+    except (RecordError, KeyError, AttributeError):
+        if record is None:
+            return {}
+        raise PackError(f"{path} is no record of 03_parity; expected the 03_parity.json of a finished run.") from None
+    if judged != manifest.get("sha256"):
+        if record is None:
+            return {}
+        raise PackError(f"{path} judged another candidate (hash {judged}) than {pack} (hash {manifest.get('sha256')}).")
+    stored = results.get("explanation") or {}
+    parts = {name: stored.get(name) for name in ("cause", "place", "invariance", "known_answer")}
+    if parts["cause"]:
+        parts["cause"] = {**parts["cause"], "ladder": results.get("ladder", [])}
+    if parts["place"]:
+        parts["place"] = {**parts["place"], "heat": results.get("heat", {})}
+    return {**parts, "threshold": results.get("threshold", 0.3)}
+
+
+def lines(payload: Mapping[str, Any]) -> list[str]:
+    """The verdict for a terminal: one line a gate, then metrics, faults and the verdict."""
+    simulated = "SIMULATED " if payload["packs"]["candidate"].get("simulated") else ""
+    rows = [f"{'gate':13s} {'result':12s} {'value':>14s} {'limit':>10s} {'n':>9s}  meaning"]
+    rows += [f"{g['id']:13s} {g['result']:12s} {shown(g['value']):>14s} {shown(g['limit']):>10s} {g['n']:>9,d}  {g['meaning']}" for g in payload["gates"]]
+    rows.append("")
+    rows += [f"{m['id']:28s} {shown(m['value']):>12s}  {m['formula']}" for m in payload["metrics"] if m["value"] is not None]
+    rows += [f"fault: {f['operator']} in {f['module'] or 'the model'}, {shown(f['ratio_rms'])} x the CPU's error" for f in payload["faults"]]
+    named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
+    return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, threshold {payload['threshold']}"]
+
+
+def shown(value: Any) -> str:
+    """A value of a gate or metric in a table cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``goemo compare`` without the other commands; returns the exit code."""
+    command = argparse.ArgumentParser(prog="goemo compare", description=(__doc__ or "").strip())
+    add_arguments(command)
+    try:
+        return run(command.parse_args(argv))
+    except GoemoError as error:
+        print(f"goemo: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
