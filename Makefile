@@ -1,0 +1,45 @@
+# The whole project in five commands; `make` alone lists them. Another Python: make setup PYTHON=python3.12
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test lab clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+VERSION := import sys; print('%d.%d' % sys.version_info[:2])
+
+help:
+	@echo 'make report   port the embedded model to the rehearsal device and leave a report in outputs/latest/'
+	@echo 'make test     run every test, and every notebook'
+	@echo 'make setup    only the environment: .venv with pinned packages; a second time it is quick'
+	@echo 'make lab      open the notebooks in JupyterLab'
+	@echo 'make clean    remove .venv; runs stay in outputs/'
+
+setup: $(READY)
+	@echo "The environment is ready: $(BIN)/goemo --help"
+
+# torch is installed before everything else and exactly, or another package's open range decides which build comes.
+$(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproject.toml
+	@version=$$($(PYTHON) -c "$(VERSION)") || { echo "$(PYTHON) does not run; expected Python 3.10 to 3.13. Install one, or name it: make setup PYTHON=python3.11"; exit 2; }; \
+	case $$version in 3.10|3.11|3.12|3.13) ;; *) echo "$(PYTHON) is Python $$version; expected 3.10 to 3.13. Name another: make setup PYTHON=python3.11"; exit 2;; esac; \
+	[ "$$($(BIN)/python -c "$(VERSION)" 2>/dev/null)" = "$$version" ] || $(PYTHON) -m venv --clear $(VENV)
+	@pins=requirements.txt; $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || pins=requirements-py310.txt; \
+	echo "Installing torch into $(VENV) (about 200 MB, once)" && $(PIP) -c $$pins -r requirements-torch.txt && \
+	echo "Installing the packages of $$pins" && $(PIP) -c requirements-torch.txt -r $$pins
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+report: setup
+	@$(BIN)/goemo run -f params/rehearsal.yaml
+
+# One pytest run: the tests, then each notebook as a person would run it. Nothing is fetched from a model hub.
+test: setup
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+
+lab: setup
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. $(LAB_OPTIONS)
+
+clean:
+	rm -rf $(VENV)
