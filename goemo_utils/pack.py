@@ -50,6 +50,7 @@ def write_pack(path: Path | str, tensors: Mapping[str, Any], manifest: Mapping[s
         raise PackError(f"The pack {path} would be empty: a forward run produced no tensor.")
     data, temporary = path.with_suffix(".safetensors"), path.with_name(f".{path.name}.{os.getpid()}.tmp")
     save_file(arrays, temporary)
+    os.chmod(temporary, 0o644)
     os.replace(temporary, data)
     shapes = {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
     write_json(path.with_suffix(".json"), {"schema": SCHEMA, **manifest, "tensors": shapes, "sha256": sha256_file(data)})
