@@ -1,0 +1,80 @@
+"""Runs in a child process: import torch, then torch_npu, then one operator, printing a line of JSON after each stage that was asked for.
+
+The text of this file is passed to ``python -c``, so that the child sees the working directory first on its path, as a notebook does. A stage that
+crashes the interpreter leaves the lines of the stages before it.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+
+MARK = "goemo-probe "
+
+
+def say(stage, **facts):
+    sys.stdout.write(MARK + json.dumps(dict(facts, stage=stage)) + "\n")
+    sys.stdout.flush()
+
+
+def torch_stage():
+    import torch
+
+    facts = {
+        "version": torch.__version__,
+        "cuda": torch.version.cuda,
+        "hip": getattr(torch.version, "hip", None),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "path": os.path.dirname(torch.__file__),
+        "cuda_available": False,
+        "cuda_devices": [],
+    }
+    if torch.version.cuda:
+        facts["cuda_available"] = torch.cuda.is_available()
+        for index in range(torch.cuda.device_count() if facts["cuda_available"] else 0):
+            properties = torch.cuda.get_device_properties(index)
+            capability = "%d.%d" % (properties.major, properties.minor)
+            facts["cuda_devices"].append({"name": properties.name, "capability": capability, "memory": properties.total_memory})
+        facts["cuda_architectures"] = torch.cuda.get_arch_list()
+    return facts
+
+
+def torch_npu_stage():
+    import torch
+    import torch_npu
+
+    return {
+        "version": torch_npu.__version__,
+        "path": os.path.dirname(torch_npu.__file__ or ""),
+        "available": torch.npu.is_available(),
+        "devices": torch.npu.device_count(),
+        "cann": getattr(torch.version, "cann", None),
+    }
+
+
+def operator_stage():
+    import torch
+
+    left = torch.arange(12, dtype=torch.float32).reshape(3, 4)
+    result = left.to("npu:0") + left.to("npu:0")
+    torch.npu.synchronize()
+    return {"device": str(result.device), "right": bool((result.cpu() == left + left).all()), "name": torch.npu.get_device_name(0)}
+
+
+STAGES = {"torch": torch_stage, "torch_npu": torch_npu_stage, "operator": operator_stage}
+
+
+def main(names):
+    for name in names:
+        started = time.perf_counter()
+        try:
+            facts = STAGES[name]()
+        except BaseException:
+            say(name, ok=False, error=traceback.format_exc(), seconds=time.perf_counter() - started)
+            return
+        say(name, ok=True, seconds=time.perf_counter() - started, **facts)
+
+
+main(sys.argv[1:])
