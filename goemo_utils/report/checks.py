@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from .measured import is_cpu
 from .read import ReportError, Run
 
 PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b")
@@ -106,11 +107,6 @@ def _check_no_speed(speed: dict[str, Any]) -> None:
             raise ReportError(f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a simulated device, expected null with reason 'simulated': run the step again.")
     if (speed.get("speedup") or {}).get("value") is not None:
         raise ReportError(f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected null with reason 'simulated': run the step again.")
-
-
-def is_cpu(row: dict[str, Any]) -> bool:
-    """Whether a throughput row was measured on this machine's own CPU."""
-    return str(row.get("device", "")).startswith("cpu")
 
 
 def _is_nan(value: Any) -> bool:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from . import numbers as n
-from .blocks import Column, Facts, Details, Figure, Heading, Note, Paragraph, Section, Table, Text, Code
+from .blocks import Code, Column, Details, Facts, Figure, Heading, Note, Paragraph, Section, Table, Text
 from .charts import Bar, Bars
-from .checks import is_cpu
+from .measured import device_row, is_cpu
 from .read import Run
 from .sections import absent
 from .verdict import device_name
@@ -27,13 +27,16 @@ def speed(run: Run, words: Words) -> Section:
     if measured and not run.simulated:
         blocks.append(_figure(run, measured, up, words))
     if rows:
-        blocks += [Heading(words("s_rates")), _rates(rows, words)]
+        notes = [Paragraph(f"{r['configuration']}: {r['note']}", "small muted") for r in rows if r.get("note")]
+        blocks += [Heading(words("s_rates")), _rates(rows, words), *notes]
     latency = results.get("latency") or []
     if latency:
         reasons = dict.fromkeys(str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated"))
         blocks += [Heading(words("s_latency")), _latency(latency, words), *(Paragraph(words("absent", reason=r), "small muted") for r in reasons)]
     if not rows and not latency and not run.simulated:
         blocks.append(Note(words("section_absent", reason=words("not_recorded"))))
+    if up.get("value") is not None and up.get("reason"):
+        blocks.append(Note(f"{words('s_speedup')}: {up['reason']}"))
     if up and up.get("value") is None and not run.simulated:
         blocks.append(Facts([(words("s_speedup"), words("absent", reason=up.get("reason")))]))
     for key, name in (("protocol", "s_protocol"), ("worker", "s_worker")):
@@ -50,7 +53,8 @@ def _spread(row: dict[str, Any]) -> tuple[float, float]:
 
 def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Words) -> Figure:
     bars = [Bar(str(r["configuration"]), " · ".join(str(v) for v in (r.get("device"), r.get("dtype"), f"{words('s_batch')} {r.get('batch_size')}", f"n = {r.get('n')}") if v), float(r["median"]), *map(float, _spread(r)), not is_cpu(r)) for r in rows]
-    ours = next((b for b in bars if b.ours), None)
+    best = device_row(run)
+    ours = next((b for b in bars if b.ours and b.value == best.get("median")), None)
     if ours and up.get("value") is not None:
         title = words("s_title", rate=n.number(ours.value), device=device_name(run, words).strip(), speedup=n.number(up["value"]))
     else:

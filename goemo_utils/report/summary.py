@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import __version__
 from ..record import sha256_file, write_json
-from .checks import check, is_cpu
+from .checks import check
+from .measured import cpu_row, device_row, latency_row
 from .read import STEPS, Run
 from .verdict import gates, metric, overall
 
@@ -93,16 +94,13 @@ def _within_one_percent(run: Run, summary: dict[str, Any], reasons: dict[str, st
 def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
     """Rates, latency and speed-up: of the device only when it is real, and an NPU's only when it is one."""
     speed, not_timed = run.of("04_throughput"), _why_not(run, "04_throughput")
-    rows = speed.get("rows") or []
-    cpu = next((r for r in rows if is_cpu(r) and r.get("id") == (speed.get("speedup") or {}).get("baseline_id")), None) or next((r for r in rows if is_cpu(r)), None)
-    device = next((r for r in rows if not is_cpu(r)), None)
-    latency = next((r for r in speed.get("latency") or [] if not is_cpu(r)), None)
+    cpu, device, latency = cpu_row(run), device_row(run), latency_row(run)
     real = not run.simulated and run.device.get("kind") == "npu"
     refusal = "simulated" if run.simulated else f"the device was {run.device.get('kind')}, not an NPU" if run.device else not_timed
     told = {
-        "cpu_texts_per_second": (cpu or {}).get("median"),
-        "npu_texts_per_second": (device or {}).get("median") if real else None,
-        "npu_latency_ms": ((latency or {}).get("p50") or (latency or {}).get("median")) if real else None,
+        "cpu_texts_per_second": cpu.get("median"),
+        "npu_texts_per_second": device.get("median") if real else None,
+        "npu_latency_ms": latency.get("p50") if real else None,
         "speedup": (speed.get("speedup") or {}).get("value") if real else None,
     }
     why = {"cpu_texts_per_second": cpu, "npu_texts_per_second": device, "npu_latency_ms": latency, "speedup": speed.get("speedup")}

@@ -5,7 +5,7 @@ from typing import Any
 
 from . import numbers as n
 from .blocks import Code, Column, KeyFigure, State, Table, Text, Verdict, join
-from .checks import is_cpu
+from .measured import device_row
 from .read import Run
 from .words import Words
 
@@ -155,12 +155,12 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
 
 def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
     speed = run.of("04_throughput")
-    row = next((r for r in speed.get("rows") or [] if not is_cpu(r) and r.get("median") is not None), None)
+    row = device_row(run)
     state = run.states["04_throughput"]
     timed = state.status == "ok"
     why = summary["reasons"].get("npu_texts_per_second") if timed else words(f"step_{state.status}", step=state.step)
     rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why or words("k_not_run"))
-    if row:
+    if row.get("median") is not None:
         ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
         rate = KeyFigure(words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")))
     up = speed.get("speedup") or {}

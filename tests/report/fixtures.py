@@ -129,7 +129,7 @@ def _throughput() -> dict[str, Any]:
             {"id": "npu", "configuration": "NPU eager", "device": "npu:0", "n": 2000, "p50": 7.61, "p90": 7.74, "p95": 7.82, "p99": 8.4, "p99.9": None, "reason": "p99.9 needs 10,000 samples"},
             {"id": "ort", "configuration": "ONNX Runtime int8", "device": "cpu", "n": 2000, "p50": 5.92, "p90": 6.6, "p95": 7.11, "p99": 9.85, "p99.9": None, "reason": "p99.9 needs 10,000 samples"},
         ],
-        "speedup": {"value": 3.09, "ci95": [3.01, 3.17], "baseline": "ONNX Runtime int8", "cores": 28},
+        "speedup": {"id": "npu", "baseline_id": "ort", "value": 3.09, "ci95": [3.01, 3.17], "reason": None, "baseline": "ONNX Runtime int8", "cores": 28},
         "worker": {"TASK_QUEUE_ENABLE": "1"}, "parity_verdict": "pass", "not_checked": [{"what": "Energy", "why": "npu-smi samples once a second", "how": "-p block_seconds 60"}],
     }  # fmt: skip
 

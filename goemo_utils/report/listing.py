@@ -1,0 +1,77 @@
+"""Show the runs and their verdicts, the newest last."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import GoemoError
+from . import numbers as n
+from .locate import add_root, root, run_folders
+from .page import visible
+from .read import read_run
+from .verdict import overall
+
+COLUMNS = ("run", "started", "model", "device", "texts", "verdict", "steps")
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """One row a run in ``folder``, oldest first; a run that cannot be read says why in its verdict."""
+    found = [_row(path) for path in run_folders(folder)]
+    return sorted(found, key=lambda row: (row["started"] or "", row["run"]))
+
+
+def _row(path: Path) -> dict[str, Any]:
+    try:
+        run = read_run(path)
+    except GoemoError as error:
+        return {"run": path.name, "started": None, "model": None, "device": None, "texts": None, "verdict": f"unreadable: {error}", "simulated": None, "steps": None}
+    done = sum(state.status == "ok" for state in run.states.values())
+    return {
+        "run": path.name,
+        "started": run.manifest["started"],
+        "model": run.model.get("id") or run.params.get("model"),
+        "device": run.device.get("name") if not run.simulated else "rehearsal",
+        "texts": run.of("03_parity").get("n_texts"),
+        "verdict": overall(run),
+        "simulated": run.simulated,
+        "steps": f"{done}/{len(run.states)}",
+    }
+
+
+def text(found: list[dict[str, Any]]) -> str:
+    """The rows as aligned columns; what was simulated says so."""
+    cells = [COLUMNS] + [tuple(_cell(row, column) for column in COLUMNS) for row in found]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    found = row[column]
+    if found is None:
+        return "–"
+    if column == "started":
+        try:
+            return n.moment(found)
+        except ValueError:
+            return str(found)
+    if column == "verdict" and row["simulated"]:
+        return f"{found}, SIMULATED"
+    return f"{found:,}" if isinstance(found, int) else visible(str(found))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``goemo list``."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``goemo list``; always 0, also when there is no run."""
+    folder = root(args.outputs)
+    found = rows(folder)
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        print(text(found) if found else f"No runs in {folder} yet: `goemo run` makes one.")
+    return 0
