@@ -72,8 +72,9 @@ def _read(machine: Machine, root: str, set_env: str) -> dict[str, Any] | None:
 def _version(machine: Machine, *patterns: str) -> str | None:
     for pattern in patterns:
         for path in machine.glob(pattern):
-            # "version=8.5.0", "Version=8.3.0.1.200" and "toolkit_installed_version=[8.3.0.1:8.3.RC1]" all occur.
-            match = re.search(r"version\s*=\s*\[?(?:[\w.]+:)?([\w.]+)", machine.read(path) or "", re.IGNORECASE)
+            # Files say "version_dir=8.3.RC1", "version=8.5.0" or "toolkit_running_version=[7.8.0.1.231:8.3.RC1]"; the last word of each is the release.
+            text = machine.read(path) or ""
+            match = re.search(r"version_dir\s*=\s*([\w.]+)", text) or re.search(r"version\s*=\s*\[?(?:[\w.]+:)?([\w.]+)", text, re.IGNORECASE)
             if match:
                 return match.group(1)
     return None

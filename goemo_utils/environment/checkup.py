@@ -32,6 +32,10 @@ EXPLAINED_BY = {
 }
 
 
+# What the tables promise trouble for, and an operator that ran on the device disproves here: a warning, no longer an error.
+DISPROVED_BY_OPERATOR = ("cann-python", "cann-numpy", "cann-ops-missing", "cann-library-path", "cann-variable", "cann-not-sourced", "pair-cann", "pair-python")
+
+
 def check(purpose: str | None = None, model: str | None = None, machine: Machine | None = None, ask: Reach | None = reach) -> dict[str, Any]:
     """Examine this machine (or ``machine``) for one purpose, or for all when it is None.
 
@@ -60,7 +64,8 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
     found += list(rules_host.cuda_findings(facts)) if wants_cuda(facts, purpose) else []
     found += [finding("not-checked", why, what=what, why=why, remedy=remedy) for what, why, remedy in gathered.skipped]
     found += [finding("probe-failed", error, what=what) for what, error in gathered.failed]
-    return _explained(_once(found))
+    operator = facts["stages"].get("operator")
+    return _explained(_once(found), ran=bool(operator and operator["ok"]))
 
 
 def wants_npu(facts: dict[str, Any], purpose: str | None) -> bool:
@@ -101,10 +106,12 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _explained(found: list[Finding]) -> list[Finding]:
+def _explained(found: list[Finding], ran: bool) -> list[Finding]:
     ids = [one.id for one in found]
     answer = []
     for one in found:
+        if ran and one.id in DISPROVED_BY_OPERATOR:
+            one = replace(one, severity="warning", cause=f"{one.cause} Here an operator ran on the device all the same.")
         root = next((id for id in EXPLAINED_BY.get(one.id, ()) if id in ids), None)
         answer.append(replace(one, severity="note", cause=f"A consequence of the finding {root}. {one.cause}".strip()) if root else one)
     return answer

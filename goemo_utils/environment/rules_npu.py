@@ -23,11 +23,6 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             return
     if npu["driver"] and not npu["driver"]["installed"]:
         yield finding("driver-missing", "/usr/local/Ascend/driver: no such directory")
-    elif npu["driver"]:
-        versions = [npu["driver"]["version"], npu["driver"]["firmware"]]
-        # The two packages are numbered apart since their first releases (driver 25.3, firmware 7.8), so only an equal series can be compared.
-        if all(versions) and _series(versions[0]) != _series(versions[1]) and versions[0].split(".")[0] == versions[1].split(".")[0]:
-            yield finding("driver-firmware", f"driver {versions[0]}, firmware {versions[1]}", driver=versions[0], firmware=versions[1])
     yield from _node_findings(facts, cards)
     if npu["smi_error"] not in (None, "absent"):
         yield finding("smi-failed", npu["smi_error"])
@@ -35,7 +30,7 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         values = {name: device[name] for name in ("npu", "chip", "name", "health")}
         row = f"{device['npu']} {device['name']} {device['health']} {device['bus_id']} {device['memory_used']} / {device['memory_total']}"
         if device["health"] != "OK":
-            yield finding("card-unhealthy", row, **values)
+            yield finding("card-unhealthy", row, severity="warning" if device["health"] == "Warning" else None, **values)
         if device["hbm"] and device["memory_used"] and device["memory_used"] > BUSY_MB:
             yield finding("card-busy", row, npu=device["npu"], chip=device["chip"], used=device["memory_used"], total=device["memory_total"])
     names = {device["name"] for device in devices if FLOAT16_CHIPS.match(device["name"]) and not (device["name"] == "Ascend910" and _two_chips(devices))}
@@ -84,10 +79,6 @@ def _known(text: str, unknown: Finding) -> list[Finding]:
 def _two_chips(devices: list[dict[str, Any]]) -> bool:
     """A3 cards show as "Ascend910" with two chips, of which the second has no power reading; the first 910 has one."""
     return any(device["chip"] > 0 for device in devices)
-
-
-def _series(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def _last_line(text: str) -> str:

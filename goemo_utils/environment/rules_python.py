@@ -91,8 +91,8 @@ def _stack(facts: dict[str, Any]) -> str:
 def _other_wheel(torch: str | None, python: str) -> str:
     row = compat.paired_wheel(torch) if torch else None
     if row is None:
-        return "# no torch_npu with a published CANN exists for this torch; the published stack is:\n" + f"{python} -m pip install torch==2.8.0 --index-url the index of CPU builds -m pip install torch-npu==2.8.0.post4   # with CANN 8.5.1 or 9.0.0"
-    return f"{python} -m pip install torch-npu=={row['torch_npu']}   # or keep torch: this one pairs with torch {row['torch']} and CANN {row['cann']}"
+        return f"{python} -m pip install torch==2.8.0+cpu torch-npu==2.8.0.post4   # the published stack, with CANN 8.5.1 or 9.0.0: no CANN is published for torch {torch}"
+    return f"{python} -m pip install torch-npu=={row['torch_npu']}   # keeps torch: this one pairs with torch {row['torch']} and CANN {row['cann']}"
 
 
 def _about(one: Finding, purposes: Any) -> Finding:
