@@ -1,0 +1,71 @@
+"""Scores of a multi-label classifier, from targets and probabilities of shape [n_texts, n_labels]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def counts(targets: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives per label, from 0/1 arrays [n_texts, n_labels]."""
+    truth, marked = targets > 0.5, marked.astype(bool)
+    return (truth & marked).sum(0), (~truth & marked).sum(0), (truth & ~marked).sum(0)
+
+
+def f1_per_label(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """2 tp / (2 tp + fp + fn); 0 where a label is neither present nor predicted, as scikit-learn's zero_division=0 has it."""
+    whole = 2 * tp + fp + fn
+    return np.divide(2 * tp, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+
+
+def scores(targets: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> dict[str, float]:
+    """Micro, macro and weighted F1 and subset accuracy when a label is marked at a probability above its threshold.
+
+    ``thresholds`` is one number or one a label. Weighted F1 weighs a label by its number of texts; subset accuracy is the share of
+    texts whose label set is exactly right.
+    """
+    marked = probabilities > thresholds
+    tp, fp, fn = counts(targets, marked)
+    each, support = f1_per_label(tp, fp, fn), tp + fn
+    return {"micro_f1": float(f1_per_label(tp.sum(), fp.sum(), fn.sum())),
+            "macro_f1": float(each.mean()),
+            "weighted_f1": float((each * support).sum() / max(1, support.sum())),
+            "subset_accuracy": float((marked == (targets > 0.5)).all(1).mean())}
+
+
+def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve per label [n_labels], NaN for a label that all texts or no text has.
+
+    By ranks (Mann-Whitney): (sum of the positives' ranks - n₊(n₊ + 1)/2) / (n₊ n₋), equal values sharing the mean of their ranks.
+    """
+    areas = np.full(targets.shape[1], np.nan)
+    for label in range(targets.shape[1]):
+        truth, values = targets[:, label] > 0.5, probabilities[:, label]
+        n_yes = int(truth.sum())
+        n_no = len(truth) - n_yes
+        if n_yes and n_no:
+            _, inverse, repeats = np.unique(values, return_inverse=True, return_counts=True)
+            last = np.cumsum(repeats)
+            ranks = (last - (repeats - 1) / 2)[inverse]
+            areas[label] = (ranks[truth].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no)
+    return areas
+
+
+def calibration_error(targets: np.ndarray, probabilities: np.ndarray, n_bins: int = 15) -> float:
+    """Expected calibration error over all text-label pairs: mean |share of true pairs - mean probability| of equal-width bins,
+    weighted by the pairs in a bin (Guo et al. 2017, arXiv 1706.04599, with 15 bins)."""
+    truth, values = (targets > 0.5).ravel(), probabilities.ravel()
+    bins = np.minimum((values * n_bins).astype(int), n_bins - 1)
+    size = np.bincount(bins, minlength=n_bins)
+    gap = np.abs(np.bincount(bins, truth, n_bins) - np.bincount(bins, values, n_bins))
+    return float(gap[size > 0].sum() / len(values))
+
+
+def bootstrap(targets: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray, n_draws: int = 1000,
+              seed: int = 0) -> dict[str, list[float]]:
+    """95 % percentile intervals of micro and macro F1 when the texts are drawn again with replacement."""
+    truth, marked = targets > 0.5, probabilities > thresholds
+    cells = [cell.astype(np.float32) for cell in (truth & marked, ~truth & marked, truth & ~marked)]
+    weights = np.random.default_rng(seed).multinomial(len(targets), np.full(len(targets), 1 / len(targets)), n_draws).astype(np.float32)
+    tp, fp, fn = (weights @ cell for cell in cells)
+    drawn = {"micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)), "macro_f1": f1_per_label(tp, fp, fn).mean(1)}
+    return {name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])] for name, values in drawn.items()}
