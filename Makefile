@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off
 VERSION := import sys; print('%d.%d' % sys.version_info[:2])
 
 help:
