@@ -79,17 +79,18 @@ class GoEmotionsClassifier:
         if runtime == "onnxruntime":
             onnx_runtime.require()
         self.device = device if isinstance(device, Device) else open_device(device)
-        weights = "float32" if self.dtype == "int8" else self.dtype
-        loaded = load_model(model_path, revision=revision, dtype=weights, attn_implementation=attn_implementation, seed=seed)
+        loaded = load_model(model_path, revision=revision, attn_implementation=attn_implementation, seed=seed)
         _refuse_without_head(loaded)
-        self.labels, self.task, self.info = list(loaded.labels), loaded.task, loaded.info
+        self.labels, self.task, self.info = list(loaded.labels), loaded.task, {**loaded.info, "dtype": self.dtype}
         self.max_length = min(max_length, loaded.max_length)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.kind]
         self.truncated = 0
         self._tokenizer = loaded.tokenizer
         self._pad_id = loaded.tokenizer.pad_token_id
         self._session: onnx_runtime.Session | None = None
-        self._model = loaded.model.to(self.device.torch_device).eval()
+        # Every dtype starts from the same float32 weights: random ones drawn in another dtype would be other ones.
+        weights = getattr(torch, "float32" if self.dtype == "int8" else self.dtype)
+        self._model = loaded.model.to(weights).to(self.device.torch_device).eval()
         if self.device.simulated:
             from goemo_utils import rehearsal
             rehearsal.attach(self._model)

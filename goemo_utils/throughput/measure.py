@@ -6,6 +6,7 @@ Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,9 @@ import torch
 from goemo_utils import batching
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.throughput import conditions, statistics
+from goemo_utils.throughput.grid import grid
+from goemo_utils.throughput.ladder import climb
+from goemo_utils.throughput.mlperf import scenarios
 from goemo_utils.throughput.phases import phases
 from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interleave, warm_up
 from goemo_utils.throughput.ways import Bench, Way, agreement
@@ -28,6 +32,7 @@ BASELINES = (
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )
 MOST_REPEATS = 16
+LONG_ENOUGH = 0.25  # seconds of a sample
 MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
 NEW_SHAPES = 10  # single-text calls not counted, because they meet shapes that the warm-up in batches has not
 # A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep their minimum of rounds.
@@ -39,7 +44,9 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
 
     job: ``model, revision, task, dtype, attn_implementation, seed, max_length, batch_size, texts, threads, threshold`` and
     ``arms`` [{"id", "device", …}] (the first on the CPU is the reference of the parity rows), ``baselines`` (a list of arms; None takes BASELINES, [] none),
-    ``seconds`` and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds`` (at most, per arm), ``latency_seconds``.
+    ``seconds`` and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds`` (at most, per arm), ``warm_up_texts`` (of
+    the first block; all of it unless given: a device meets all its shapes), ``latency_seconds``, ``grid`` (settings of ``grid.grid``, {} for its defaults, None for
+    none), ``mlperf`` (a folder for its logs).
     Raises TextsError without texts, DeviceError for an absent device.
     """
     if not job.get("texts"):
@@ -50,7 +57,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
     timing = _Timing(ways, blocks, clock)
-    warm = {way.id: warm_up(timing.arm(way), float(job.get("warm_up_seconds") or 10), clock=clock) for way in _told(ways, progress, "warming up")}
+    warm = {way.id: warm_up(timing.warming(way, job.get("warm_up_texts")), float(job.get("warm_up_seconds") or 10), clock=clock) for way in _told(ways, progress, "warming up")}
     timing.balance(warm)
     progress("timing in turns")
     seconds, rounds = float(job.get("seconds") or 1), int(job.get("min_rounds") or 10)
@@ -59,7 +66,10 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     samples = interleave([timing.arm(way) for way in ways], seconds, rounds, float(job.get("max_seconds") or 600), clock)
     progress("single texts")
     latency = _latency(ways, job, float(job.get("latency_seconds") or min(0.5, seconds)), clock)
-    parts = [phases(bench, way, blocks[0], clock) for way in ways if "loaded" in way.notes]
+    chosen = [way for way in ways if "loaded" in way.notes and way.id in {arm["id"] for arm in job["arms"]}]
+    parts = [phases(bench, way, blocks[0], clock) for way in chosen]
+    cells = grid(chosen, job["grid"], clock) if job.get("grid") is not None else []
+    standard = scenarios(_fast(ways), blocks[0], Path(job["mlperf"])) if job.get("mlperf") else []
     reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
     lengths = [bench.lengths(block) for block in blocks]
     threshold = float(job.get("threshold") or 0.3)
@@ -68,7 +78,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats)
     return {
-        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts,
+        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts, "grid": cells, "ladder": climb(rows + absent), "mlperf": standard,
         "speedup": headline(ups, rows, ways), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
         "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
         "not_checked": _not_checked(ways)}
@@ -90,10 +100,17 @@ class _Timing:
 
         return Arm(way.id, step, way.device.synchronize)
 
+    def warming(self, way: Way, n_texts: int | None) -> Arm:
+        texts = self.blocks[0][:n_texts]
+        return Arm(way.id, lambda number: way.run(texts), way.device.synchronize)
+
     def balance(self, warm: dict[str, WarmUp]) -> None:
-        """Let fast ways repeat a block within a sample, so that samples last about as long and no arm waits for the others to gather time."""
+        """Let fast ways repeat a block within a sample, so that samples last about as long and no arm waits for the others to gather time.
+
+        A sample need not be longer than LONG_ENOUGH for that: beyond it a slow way sets the pace of the rounds by itself.
+        """
         last = {name: (w.samples or [w.cold])[-1] for name, w in warm.items()}
-        longest = max(last.values())
+        longest = min(LONG_ENOUGH, max(last.values()))
         self.repeats = {name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()}
 
     def agreement(self, way: Way, reference: Way, threshold: float, head: bool) -> dict[str, Any]:
@@ -130,6 +147,12 @@ def _build(bench: Bench, job: dict[str, Any], progress: Callable[[str], None]) -
             absent.append({"id": arm["id"], "configuration": _name(arm), "device": arm.get("device", "cpu"), "dtype": arm.get("dtype") or "float32",
                            "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None})
     return ways, absent
+
+
+def _fast(ways: Sequence[Way]) -> Way:
+    """The way that users run: the classifier on the device, else on the CPU, else the last arm."""
+    own = [way for way in ways if "backend" in way.notes and way.dtype != "int8"]
+    return next((way for way in own if way.device.kind != "cpu"), own[0] if own else ways[-1])
 
 
 def _name(arm: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ tokenising, transfer and the way back are inside every timing.
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -46,6 +47,8 @@ class Bench:
         self.job = job
         self.batch_size = int(job.get("batch_size") or 16)
         self.dtype = job.get("dtype") or "float32"
+        self.attention = job.get("attn_implementation") or "eager"
+        # Ways on the CPU share their weights; the keys are dtype and attention.
         self._on_cpu = cache(self._load)
 
     def build(self, arm: dict[str, Any]) -> Way:
@@ -60,15 +63,18 @@ class Bench:
 
     def loaded(self) -> Loaded:
         """The float32 model on the CPU and its tokenizer."""
-        return self._on_cpu("float32")
+        return self._on_cpu("float32", self.attention)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Real tokens of each text."""
         return [len(ids) for ids in self.encode(self.loaded(), texts)]
 
-    def _load(self, dtype: str) -> Loaded:
+    def _load(self, dtype: str, attention: str) -> Loaded:
+        """A model in ``dtype`` on the CPU. Every dtype is cast from the same float32 weights: random ones drawn in another would be other ones."""
         job = self.job
-        return load_model(job["model"], job.get("revision"), job.get("task") or "auto", dtype, job.get("attn_implementation") or "eager", int(job.get("seed") or 0))
+        loaded = load_model(job["model"], job.get("revision"), job.get("task") or "auto", "float32", attention, int(job.get("seed") or 0))
+        loaded.model = loaded.model.to(getattr(torch, dtype))
+        return loaded
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded."""
@@ -84,9 +90,11 @@ class Bench:
         return self._torch(arm, device, dtype, size, f"length-sorted batches of {size}", lambda lengths: batching.sorted_batches(lengths, size))
 
     def _torch(self, arm: dict[str, Any], device: Device, dtype: str, size: int, name: str, plan: Callable[[list[int]], list[list[int]]]) -> Way:
-        attention = self.job.get("attn_implementation") or "eager"
-        loaded = self._on_cpu(dtype) if device.kind == "cpu" else self._load(dtype)
+        attention = arm.get("attn_implementation") or self.attention
+        loaded = self._on_cpu(dtype, attention) if device.kind == "cpu" else self._load(dtype, attention)
         model = loaded.model.to(device.torch_device).eval()
+        if arm.get("compile"):
+            model = _compiled(model, device)
 
         def run(texts: Sequence[str]) -> np.ndarray:
             ids = self.encode(loaded, texts)
@@ -95,7 +103,8 @@ class Bench:
             rows = [output.float().cpu().numpy() for output in outputs]
             return activate(loaded.task, batching.scatter(batches, rows, len(ids), rows[0].shape[1]))
 
-        return Way(arm["id"], f"{name}, {attention}, {dtype}{_place(device)}", device, dtype, size, run, plan, {"loaded": loaded})
+        compiled = ", torch.compile" if arm.get("compile") else ""
+        return Way(arm["id"], f"{name}, {attention}, {dtype}{compiled}{_place(device)}", device, dtype, size, run, plan, {"loaded": loaded})
 
     def _classifier(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         from goemo_utils.classifier import GoEmotionsClassifier
@@ -104,9 +113,11 @@ class Bench:
         job = self.job
         one = GoEmotionsClassifier(
             job["model"], device=device.requested, dtype=dtype, backend=arm.get("backend") or "auto", batch_tokens=arm.get("batch_tokens"),
-            max_length=int(job.get("max_length") or 512), attn_implementation=job.get("attn_implementation") or "eager", revision=job.get("revision"),
-            seed=int(job.get("seed") or 0))
+            max_length=int(job.get("max_length") or 512), attn_implementation=arm.get("attn_implementation") or self.attention,
+            revision=job.get("revision"), seed=int(job.get("seed") or 0))
         kind = {"packed": "packed linear layers", "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
+        if arm.get("attn_implementation") not in (None, self.attention):
+            kind += f", {arm['attn_implementation']}"
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
                    lambda lengths: batching.token_budget_batches(lengths, one.batch_tokens), {"backend": one.backend_used, "backend_reason": one.backend_reason})
 
@@ -122,7 +133,7 @@ class Bench:
 
         self._needs_head("transformers.pipeline for text classification")
         size = int(arm.get("batch_size") or self.batch_size)
-        loaded = self._on_cpu(dtype) if device.kind == "cpu" else self._load(dtype)
+        loaded = self._on_cpu(dtype, self.attention) if device.kind == "cpu" else self._load(dtype, self.attention)
         # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of its own.
         pipeline = TextClassificationPipeline(model=loaded.model.to(device.torch_device), tokenizer=copy.deepcopy(loaded.tokenizer), device=torch.device(device.torch_device))
         place = {label: i for i, label in enumerate(loaded.labels)}
@@ -142,6 +153,15 @@ class Bench:
     def _needs_head(self, what: str) -> None:
         if self.loaded().task == "encoder":
             raise Unavailable(f"{what} needs a classification head, and the model has none")
+
+
+def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
+    """The model under torch.compile for shapes that change. Raises Unavailable where no compiler serves the device."""
+    if device.simulated:
+        raise Unavailable("torch.compile has no code generator for the simulated device")
+    if device.kind == "npu" and importlib.util.find_spec("torchair") is None:
+        raise Unavailable("torch.compile on an NPU needs torchair, which is not installed")
+    return torch.compile(model, dynamic=True)
 
 
 def _place(device: Device) -> str:

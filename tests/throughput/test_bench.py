@@ -1,0 +1,130 @@
+"""goemo bench: what it asks the worker for, what its table says, and what the ladder, the grid and MLPerf leave in the results."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goemo_utils.errors import ParamsError, TextsError
+from goemo_utils.throughput import bench, grid, ladder, mlperf
+from goemo_utils.throughput.ways import Bench
+from tests import tiny_model
+
+SUMMARY = """================================================
+MLPerf Results Summary
+================================================
+Scenario : SingleStream
+90.0th percentile latency (ns) : 1234567
+Result is : VALID
+  Min duration satisfied : Yes
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.save_roberta(tmp_path_factory.mktemp("roberta"))
+
+
+def arguments(*given: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args([str(a) for a in given])
+
+
+def row(name: str, raw: list[float] | None, **changes: Any) -> dict[str, Any]:
+    measured = {"median": sorted(raw)[len(raw) // 2], "ci95": [min(raw), max(raw)]} if raw else {"median": None, "ci95": None}
+    parity = {"n_texts": 5, "max_difference": 0.25, "top1_changed": 1, "sets_changed": 2} if raw else None
+    return {"id": name, "configuration": f"way {name}", "raw": raw or [], "padding_share": 0.1, "parity": parity, "reason": None, "note": None, **measured, **changes}
+
+
+def results(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"rows": list(rows), "protocol": {"block_texts": 5, "blocks": 1, "rounds": 3}, "speedup": {"value": None, "reason": "no device"},
+            "worker": {"threads": 2, "cores": 2, "cpu": "EPYC", "cpu_capability": "AVX512", "torch": "2.13.0"},
+            "conditions": {"load_average_before": [1.0, 1, 1], "load_average_after": None, "steal_share": None, "other_processes_share": 0.5, "busy": True}, **changes}
+
+
+def test_a_run_prints_every_way_with_its_ratio_and_parity(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "bench.json"
+    code = bench.run(arguments("--model", folder, "--ways", "pipeline-16,sorted", "--rounds", 2, "--seconds", 0, "--threads", 1, "--json", out))
+    printed = capsys.readouterr().out
+    assert code == 0 and all(name in printed for name in ("padded", "pipeline-16", "sorted", "max diff"))
+    written = json.loads(out.read_text())
+    assert [r["id"] for r in written["rows"]] == ["padded", "pipeline-16", "sorted"] and all(r["raw"] for r in written["rows"])
+
+
+def test_the_table_gives_ratios_with_intervals_from_paired_rounds() -> None:
+    text = bench.table(results(row("pipeline-16", [10.0, 20.0, 15.0]), row("packed", [40.0, 80.0, 60.0])), "base", "pipeline-16")
+    assert "4.00 (4.00 – 4.00)" in text and "2 of 5" in text and "2.5e-01" in text
+
+
+def test_the_table_says_that_the_machine_was_busy_and_why_a_row_is_absent() -> None:
+    text = bench.table(results(row("pipeline-16", [1.0, 1.0, 1.0]), row("onnx", None, reason="not installed: onnxruntime")), "base", "pipeline-16")
+    assert "BUSY" in text and "onnx: not installed: onnxruntime." in text
+
+
+def test_a_run_without_the_row_of_comparison_prints_no_ratio() -> None:
+    assert "ratio to" not in bench.table(results(row("packed", [1.0, 1.0, 1.0])), "base", "pipeline-16")
+
+
+def test_a_device_adds_arms_that_must_run_and_ways_on_the_cpu_may_be_absent() -> None:
+    arms, baselines = bench._arms(arguments("--device", "npu:0", "--dtype", "bfloat16", "--ladder"))
+    assert [(arm["id"], arm["device"]) for arm in arms] == [("padded", "cpu"), ("device", "npu:0"), ("device-classifier", "npu:0")]
+    assert {b["device"] for b in baselines if b["id"].startswith("ladder-")} == {"npu:0"}
+    assert len({b["id"] for b in arms + baselines}) == len(arms) + len(baselines)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [(["--ways", "warp"], ParamsError, "warp"), (["--rounds", "0"], ParamsError, "--rounds"), (["--texts", "absent.txt"], TextsError, "absent.txt")],
+)
+def test_bad_input_is_one_sentence(given: list[str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        bench.run(arguments(*given))
+
+
+def test_the_ladder_is_read_from_the_rows_in_order_and_couples_speed_with_parity() -> None:
+    rows = [row("ladder-int8", None, reason="not installed"), row("ladder-padded", [10.0] * 3), row("ladder-sorted", [20.0] * 3), row("other", [9.0] * 3)]
+    told = ladder.climb(rows)
+    assert [rung["id"] for rung in told] == ["ladder-padded", "ladder-sorted", "ladder-int8"]
+    assert [rung["times_first"] for rung in told] == [1.0, 2.0, None]
+    assert told[1]["parity"]["sets_changed"] == 2 and told[2]["reason"] == "not installed"
+
+
+def test_a_run_without_a_ladder_has_none() -> None:
+    assert ladder.climb([row("padded", [1.0])]) == []
+
+
+def test_the_grid_covers_every_batch_size_and_length_that_the_model_allows(folder: Path) -> None:
+    way = Bench({"model": str(folder)}).build({"id": "cpu", "device": "cpu"})
+    cells = grid.grid([way], {"batch_sizes": [1, 4], "lengths": [16, 64, 512], "seconds": 0.001, "min_rounds": 2})
+    assert [(c["batch_size"], c["length"]) for c in cells] == [(1, 16), (1, 64), (4, 16), (4, 64)]
+    assert all(c["tokens_per_second"] == pytest.approx(c["median"] * c["length"]) and c["n"] >= 2 for c in cells)
+
+
+def test_a_cell_that_runs_out_of_memory_says_so_and_the_others_stay(folder: Path) -> None:
+    way = Bench({"model": str(folder)}).build({"id": "cpu", "device": "cpu"})
+    model = way.notes["loaded"].model
+
+    def refuse(module: Any, args: Any, kwargs: Any) -> None:
+        if kwargs["input_ids"].shape[0] > 2:
+            raise RuntimeError("out of memory\ndetails")
+
+    handle = model.register_forward_pre_hook(refuse, with_kwargs=True)
+    cells = grid.grid([way], {"batch_sizes": [1, 4], "lengths": [16], "seconds": 0.001, "min_rounds": 2})
+    handle.remove()
+    assert cells[0]["median"] > 0 and cells[1]["median"] is None and cells[1]["reason"] == "out of memory"
+
+
+def test_the_summary_of_loadgen_gives_its_verdict_and_figures() -> None:
+    assert mlperf.read_summary(SUMMARY) == {"result": "VALID", "values": {"90.0th percentile latency (ns)": 1234567.0}}
+    assert mlperf.read_summary("nothing")["result"] is None
+
+
+def test_mlperf_without_its_package_names_the_extra_and_never_claims_compliance(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlperf, "find_spec", lambda name: None)
+    way = Bench({"model": str(folder)}).build({"id": "cpu", "device": "cpu"})
+    told = mlperf.scenarios(way, ["a"], tmp_path)
+    assert [t["scenario"] for t in told] == ["SingleStream", "Offline"]
+    assert all("goemo[mlperf]" in t["reason"] and "not a compliant" in t["compliance"] and t["result"] is None for t in told)
