@@ -67,7 +67,7 @@ def run(params: Params, params_file: Path | None = None, start: str | None = Non
         if server:
             os.environ[worker.ADDRESS] = server.address
         try:
-            _run_steps(params, plan, folder, manifest, outcome, tell, bool(force or start or only), server)
+            _run_steps(params, plan, folder, manifest, outcome, tell, bool(force or start or only))
         finally:
             os.environ.pop(worker.ADDRESS, None)
             if server:
@@ -83,7 +83,7 @@ def run(params: Params, params_file: Path | None = None, start: str | None = Non
 
 
 def _run_steps(params: Params, plan: list[Planned], folder: Path, manifest: dict[str, Any], outcome: Outcome,
-               tell: Callable[[str, dict[str, Any]], None], forced: bool, server: worker.Server | None) -> None:
+               tell: Callable[[str, dict[str, Any]], None], forced: bool) -> None:
     stopped: str | None = None
     for planned, entry in zip(plan, manifest["steps"], strict=True):
         step = planned.step
@@ -103,8 +103,6 @@ def _run_steps(params: Params, plan: list[Planned], folder: Path, manifest: dict
         write_manifest(folder, manifest)
         tell("began", entry)
         started, clock = now(), time.monotonic()
-        if server:
-            server.wait()
         inputs = inputs_of(step, params, folder)
         try:
             ended = execute(step, params, folder)

@@ -34,6 +34,7 @@ PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "t
            "transformers.models.roberta.modeling_roberta", "transformers.models.electra.modeling_electra",
            "goemo_utils.forward", "goemo_utils.model", "safetensors.torch")
 TAIL = 15
+START_SECONDS = 120
 
 
 class Server:
@@ -48,7 +49,7 @@ class Server:
         self.process = subprocess.Popen([sys.executable, "-m", "goemo_utils.worker", "serve", self.address], stdin=subprocess.PIPE,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True)
 
-    def wait(self, timeout: float = 120) -> str:
+    def wait(self, timeout: float = START_SECONDS) -> str:
         """The address, once the server listens. Raises WorkerError when it dies first."""
         end = time.monotonic() + timeout
         while not os.path.exists(self.address):
@@ -75,10 +76,17 @@ _own: list[Server] = []
 
 
 def address() -> str:
-    """Where to send jobs: the chain's server when this process was started by it, else one of our own, started on first use."""
+    """Where to send jobs: the chain's server when this process was started by it, else one of our own, started on first use.
+
+    The chain does not wait for its server before it starts the first notebooks, so it may still be importing. Should it never
+    listen, a server of our own says why.
+    """
     inherited = os.environ.get(ADDRESS)
-    if inherited and os.path.exists(inherited):
-        return inherited
+    end = time.monotonic() + START_SECONDS
+    while inherited and os.path.isdir(os.path.dirname(inherited)) and time.monotonic() < end:
+        if os.path.exists(inherited):
+            return inherited
+        time.sleep(0.02)
     if not _own or _own[0].process.poll() is not None:
         _own[:] = [Server()]
         atexit.register(_own[0].close)

@@ -25,9 +25,6 @@ class NoServer:
 
     address = ""
 
-    def wait(self) -> str:
-        return ""
-
     def close(self) -> None:
         pass
 
