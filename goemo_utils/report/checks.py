@@ -9,7 +9,8 @@ from .measured import is_cpu
 from .read import ReportError, Run
 
 PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b")
-DISGUISED_BLANK = {"", "-", "–", "—", "n/a", "na", "none", "null", "undefined", "?", "。", "todo"}
+# What a blank looks like after it went through a format string. "none" in lower case is a word that records use.
+DISGUISED_BLANK = {"", "-", "–", "—", "n/a", "N/A", "NA", "None", "null", "NULL", "undefined", "?", "。"}
 
 
 def check(run: Run) -> None:
@@ -23,7 +24,7 @@ def check(run: Run) -> None:
 
 def is_blank(text: str) -> bool:
     """Whether a text says nothing, or only pretends to."""
-    return text.strip().lower() in DISGUISED_BLANK
+    return text.strip() in DISGUISED_BLANK
 
 
 def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:

@@ -36,7 +36,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         KeyFigure(words("d_changed"), str(len(changed)), "", words("d_changed_what")),
         KeyFigure(words("d_rates_moved"), str(sum(bool(row["moved"]) for row in result["rates"])), "", words("d_intervals")),
     ]
-    told = Verdict(State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")), sentence(result, words), f"{first['run_id']} ({first['verdict']}) → {second['run_id']} ({second['verdict']})", "sim" if simulated else "fail" if worse else "pass")
+    told = Verdict(State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")), sentence(result, words), " → ".join(f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})" for r in result['runs']), "sim" if simulated else "fail" if worse else "pass")
     return Page(
         language=words("lang"), title=f"{words('simulated') + ': ' if simulated else ''}{first['run_id']} → {second['run_id']} · goemo", kind=words("d_kind_page"), subject=first["run_id"],
         run_id=second["run_id"], moment=n.moment(moment), margin=words("simulated") if simulated else "", simulated=simulated, verdict=told, keys=keys, gates=None, gates_absent="", unchecked="",

@@ -92,11 +92,15 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
         if isinstance(item, str):
             blocks.append(Items([item]))
             continue
-        text = next((item[k] for k in ("text", "what", "title", "remedy", "why") if item.get(k)), None)
-        if text:
-            blocks.append(Paragraph(str(text)))
+        told = [str(item[key]).rstrip(".") + "." for key in ("title", "text", "expect") if item.get(key)]
+        if told:
+            blocks.append(Paragraph(" ".join(told)))
+        if item.get("parameter"):
+            blocks.append(Paragraph(Code(str(item["parameter"]))))
         if item.get("code"):
             blocks.append(Pre(words("p_remedy"), str(item["code"])))
+        if item.get("source"):
+            blocks.append(Paragraph(words("p_source", source=item["source"]), "small muted"))
         if item.get("before") and item.get("after"):
             rows: list[list[Text]] = [[key, metric_value({"id": key, "value": before}, words), metric_value({"id": key, "value": item["after"].get(key), "reason": words("not_recorded")}, words)] for key, before in item["before"].items()]
             blocks.append(Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True))
@@ -154,7 +158,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
         table = Table(words("p_same_table"), [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)], [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:12])], measured=True)
         blocks += [Figure(title, caption, chart), Details(words("p_same_table"), [table])]
     if worst:
-        blocks.append(_worst(worst, values["n"], words))
+        blocks.append(_worst(worst, n.number(results["n_texts"]), words))
     return blocks
 
 

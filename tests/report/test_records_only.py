@@ -171,3 +171,11 @@ def test_nan_is_spelled_out_and_fails(tmp_path: Path) -> None:
     render(folder)
     assert "not reported: not finite: nan" in Page(folder / "report.html").text
     assert json.loads((folder / "summary.json").read_text())["verdict"] == "fail"
+
+
+def test_a_word_for_no_grade_is_a_value_and_no_blank(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    fixtures.set_metric(records["03_parity"]["results"], "ascend_grade", "none")
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    assert re.search(r'ascend_grade</th>.*?<td class="num">none</td>', (folder / "report.html").read_text())
