@@ -27,6 +27,7 @@ EXPLAINED_BY = {
     "C1": ("cann-numpy", "cann-python", "cann-ops-missing"),
     "C2": ("cann-numpy",),
     "C3": ("cann-ops-missing",),
+    "torch-npu-import": ("alloc-conf-both", "transfer-value"),
     "smi-failed": ("nodes-missing", "nodes-permission", "driver-missing"),
     "autoload-breaks-torch": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-variable", "cann-library-path", "driver-missing", "torch-cuda-build", "torch-npu-shadow", "pair-torch"),
 }
@@ -83,11 +84,11 @@ def wants_cuda(facts: dict[str, Any], purpose: str | None) -> bool:
 def in_view(facts: dict[str, Any], purpose: str | None) -> set[str]:
     """The purposes whose faults count as faults; those of the others are shown as notes.
 
-    Without a purpose: cpu always, npu where there is a sign of one, cuda where torch is built for it, rehearsal where there is no card.
+    Without a purpose: cpu always, npu where there is a sign of one, cuda where nvidia-smi is, rehearsal where there is no card.
     """
     if purpose is not None:
         return {purpose}
-    view = {"cpu"} | ({"npu"} if wants_npu(facts, None) else set()) | ({"cuda"} if facts["torch"]["build"] == "cuda" else set())
+    view = {"cpu"} | ({"npu"} if wants_npu(facts, None) else set()) | ({"cuda"} if facts["cuda"]["error"] not in ("absent", "not checked") else set())
     return view if has_card(facts) else view | {"rehearsal"}
 
 

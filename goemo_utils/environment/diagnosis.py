@@ -9,8 +9,8 @@ from typing import Any, Iterator
 from goemo_utils.environment.findings import Finding, ranked, table
 
 ABOUT = ("npu",)
-# CANN's numeric codes as torch_npu and CANN print them; only codes of the official list count, so a stray six-digit number does not.
-NUMBER = re.compile(r"(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:)|\bresult\s*=|\bret(?:Code)?\s*(?:=|is))\s*(\d{6})\b")
+# CANN's numeric codes as torch_npu and CANN print them. "ret = 200000" is a common line of other programs, so the looser forms need a 500000s code.
+NUMBER = re.compile(r"(?:(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b")
 ERR = re.compile(r"\bERR(\d{2})(\d{3})\b")
 # E, a letter or digit for the module, four digits of which 9000 and above are internal errors (CANN error manager documentation).
 CANN_CODE = re.compile(r"^(?:\[[^\]\n]*\]\s*)?(E[A-Z1-9]\d{4}): [^\n]*", re.MULTILINE)

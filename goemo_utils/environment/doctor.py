@@ -9,8 +9,9 @@ import textwrap
 from pathlib import Path
 from typing import Any, Sequence
 
-if __package__ in (None, ""):  # run as a script: put the repository, not this folder, on the path
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __package__ in (None, ""):  # run as a script: put the repository on the path, and not this folder
+    here = Path(__file__).resolve()
+    sys.path[:] = [str(here.parents[2]), *(path for path in sys.path if Path(path).resolve() != here.parent)]
 
 from goemo_utils.environment import check, explain
 from goemo_utils.environment.checkup import has_card

@@ -1,0 +1,83 @@
+"""Writes docs/doctor.md from the tables: `python -m goemo_utils.environment.docs [FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Sequence
+
+from goemo_utils.environment.findings import table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
+INTRODUCTION = """# The doctor
+
+`goemo doctor` says what is wrong with a machine and what fixes it. It needs nothing installed: `python3 goemo_utils/environment/doctor.py` does the same on a
+bare Python. It imports torch in child processes only, because a broken CANN breaks `import torch` itself.
+
+```
+goemo doctor                     check for every purpose that this machine could serve
+goemo doctor --for npu           check for one purpose: rehearsal, cpu, cuda or npu
+goemo doctor --json              facts, findings and verdicts for a program
+goemo doctor --explain run.log   match a log against the messages below; - reads standard input
+```
+
+Exit codes: 0 the asked purposes are possible (without `--for`: rehearsal and cpu, or npu and cpu where an Ascend card is present), 1 they are not, 2 bad
+arguments. A finding says what was seen word for word, the cause, a remedy to paste and the source. What was not looked at is a finding too.
+
+None of this was run on Ascend hardware: the tables come from published sources and from the torch_npu wheels 2.8.0.post4 and 2.13.0 without a card. This page is
+written from the tables by `python -m goemo_utils.environment.docs`.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    data, checks = table("diagnosis.json"), table("checks.json")["checks"]
+    parts = [INTRODUCTION, _compatibility(), f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n"]
+    parts += [_row(row, _forms(row)) for row in data["rows"]]
+    parts.append(f"## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the kind of failure.\n\n{_map('part', data['err_modules'])}\n\n{_map('kind', data['err_kinds'])}\n")
+    parts.append(f"`error code is N` is printed by CANN; these are the codes that the doctor knows.\n\n{_map('code', data['acl_codes'])}\n")
+    parts.append("## Findings about the machine\n\nWords in braces are filled in from what was seen.\n")
+    parts += [_row(row, None) for row in checks]
+    return "\n".join(parts)
+
+
+def _compatibility() -> str:
+    data = table("compat.json")
+    lines = ["| torch_npu | torch | CANN | Python | status |", "|---|---|---|---|---|"]
+    lines += [f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} | {row['python'][0]} to {row['python'][1]} | {row['status']} |" for row in data["wheels"]]
+    cross = data["compatible"]
+    rule = (
+        f"A stack is **paired** when it is a row, **compatible** when its torch_npu belongs to a release of {', '.join(cross['releases'])} and its CANN to "
+        f"{', '.join(cross['cann'])}, **unlisted** when the table says nothing, **unsupported** when the table contradicts it."
+    )
+    return f"## Versions that belong together\n\nTable of {data['dated']}. {rule}\n\n" + "\n".join(lines) + "\n"
+
+
+def _forms(row: dict[str, Any]) -> str:
+    codes = [f"error code is {code}" for code in row.get("codes", [])]
+    return "\n".join([*row.get("patterns", []), *row.get("weak", []), *codes])
+
+
+def _row(row: dict[str, Any], forms: str | None) -> str:
+    text = f"### {row['id']}: {row['title']}\n\nSeverity: {row['severity']}. {row['cause']}\n"
+    if forms:
+        text += f"\nRecognised by any of these (regular expressions):\n\n```\n{forms}\n```\n"
+    if row["remedy"]:
+        text += f"\n```\n{row['remedy']}\n```\n"
+    return text + (f"\nSource: {row['source']}.\n" if row["source"] else "")
+
+
+def _map(name: str, meanings: dict[str, str]) -> str:
+    return "\n".join([f"| {name} | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in meanings.items())])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    path = Path(arguments[0]) if arguments else PAGE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
