@@ -159,10 +159,10 @@ def _csv_rows(path: Path, reader: Any) -> Iterator[tuple[str, list[str]]]:
 def _table_column(path: Path, first: list[str], column: str | None) -> tuple[int, bool]:
     """Index of the column of texts, and whether the first row is a header."""
     names = [cell.strip() for cell in first]
-    if column is not None and column in names:
-        return names.index(column), True
     if column is not None and column.isascii() and column.isdigit() and int(column) < len(first):
         return int(column), False
+    if column is not None and column in names:
+        return names.index(column), True
     if column is not None:
         raise _no_column(path, column, names)
     found = _known_column(names)
