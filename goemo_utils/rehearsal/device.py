@@ -4,8 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType
+from functools import partial
 
 import torch
 from torch import nn
@@ -79,9 +78,9 @@ def attach(model: nn.Module) -> None:
     faults.attach(model, STATE.settings[3])
 
 
-def fault_hits() -> Mapping[str, int]:
+def fault_hits() -> dict[str, int]:
     """How often each fault has fired so far, by its text. A zero says that the fault was never reached."""
-    return MappingProxyType(dict(faults.hits))
+    return dict(faults.hits)
 
 
 def _check_settings(limit: int | None, devices: int, seed: int) -> None:
@@ -145,6 +144,8 @@ def _register() -> None:
     kernels.register(library, tuple(factories.RESERVED))
     others = torch.library.Library("_", "IMPL")
     others.fallback(kernels.run, "PrivateUse1")
+    for kind in ("SparsePrivateUse1", "SparseCsrPrivateUse1", "QuantizedPrivateUse1", "NestedTensorPrivateUse1"):
+        others.fallback(partial(kernels.refuse, kind.removesuffix("PrivateUse1")), kind)
     STATE.libraries += [library, others, *autocast.register()]
     storage.borrow_allocator()
     storage.patch()

@@ -130,6 +130,18 @@ def _again(operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, 
     raise error
 
 
+def refuse(kind: str, operator: Any, *_args: Any, **_kwargs: Any) -> Any:
+    """What every operator on a sparse, quantized or nested device tensor does.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    raise NotImplementedError(
+        f"The rehearsal device holds dense tensors only, so it cannot run {operator._schema.name} on a tensor of kind {kind}; "
+        f"compute it on the CPU or call to_dense() first. {MARK}"
+    )
+
+
 def adopt(target: Tensor, source: Tensor) -> Tensor:
     """Make ``target`` look at the memory of ``source``, both on the device."""
     set_storage = torch.ops.aten.set_.source_Storage_storage_offset

@@ -7,6 +7,7 @@ Results are kept line by line, so that an interrupted run goes on where it stopp
 """
 
 import argparse
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -32,9 +33,10 @@ _DTYPE_CHOICES = ("float32", "float64", "float16", "bfloat16", "complex64", "int
 def run_all(names: Iterable[str], jobs: int, samples: int, timeout: float, dtypes: Sequence[str] = DTYPES) -> Iterator[Trial]:
     """Try each operator in a forked child; a child that dies or outlasts ``timeout`` seconds is a result, not an error.
 
-    The calling process must not have switched the device on, since children inherit what it holds.
+    The device is switched on in the calling process, once for all children.
     """
     database()
+    enable()
     torch.set_num_threads(1)
     context = multiprocessing.get_context("fork")
     queue = iter(names)
@@ -62,7 +64,7 @@ def _child(name: str, samples: int, dtypes: Sequence[str], sender: Connection) -
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    enable()
+    faulthandler.disable()
     sender.send(asdict(try_operator(name, samples, dtypes)))
 
 
