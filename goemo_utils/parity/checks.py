@@ -76,20 +76,24 @@ def misplaced(placement: Mapping[str, Any]) -> str:
     return f"parameters on {parameters}, output on {placement.get('output_device')}, expected {placement.get('expected')}"
 
 
-def repeatable(manifest: Mapping[str, Any], invariance: Part) -> Gate:
+def repeatable(c: Compared, invariance: Part) -> Gate:
     """The same batch twice gives the same bits; the spread is reported where the invariance check measured it."""
-    formula = "the first batch twice, equal bit by bit"
-    rows = [r for r in (invariance or {}).get("rows", []) if r.get("id") in ("again", "reordered") and r.get("side", "candidate") == "candidate"]
-    equal = manifest.get("repeat_equal")
+    formula, n = "the first batch twice, and in another order, equal bit by bit", c.n_texts
+    rows = [r for r in (invariance or {}).get("rows", []) if r["id"] in ("again", "reordered") and r["side"] == "candidate"]
+    equal = c.manifest.get("repeat_equal")
+    if equal is not True and c.finite["candidate"] and all(r["equal"] == 1.0 for r in rows):
+        return Gate("repeatable", CANNOT_TELL, None, "bit-equal", n, formula, "The output is not finite, and NaN equals nothing.")
     if rows:
         equal = all(r["equal"] == 1.0 for r in rows) and equal is not False
     if equal is None:
         return not_run("repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal")
     if equal:
-        return Gate("repeatable", PASS, "bit-equal", "bit-equal", int(manifest.get("n_texts") or 0), formula, "Two runs give the same bits.")
-    spread = max((r["max"] for r in rows), default=None)
+        return Gate("repeatable", PASS, "bit-equal", "bit-equal", n, formula, "Two runs give the same bits.")
+    spread = max((r["max"] for r in rows if r["max"] is not None), default=None)
     value = f"spread {spread:.2g}" if spread is not None else "not equal"
-    return Gate("repeatable", FAIL, value, "bit-equal", int(manifest.get("n_texts") or 0), formula, "Two runs give different bits.")
+    steady = c.manifest.get("repeat_equal") is not False and all(r["equal"] == 1.0 for r in rows if r["id"] == "again")
+    meaning = "Two runs give the same bits, but not in another order." if steady else "Two runs give different bits."
+    return Gate("repeatable", FAIL, value, "bit-equal", n, formula, meaning)
 
 
 def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
@@ -97,11 +101,11 @@ def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
     limit = limits.ratio if limits.ratio is not None else (3.0 if c.dtype in ("float16", "bfloat16") else 2.0)
     main = "logits" if c.decides else c.names[-1]
     worst, where, bound = c.ratio(main), main, limit if c.decides else limits.state_ratio
-    for n in c.names:
-        r, b = c.ratio(n), limits.state_ratio if n != "logits" else limit
-        if not r / b <= worst / bound:  # also true for NaN
-            worst, where, bound = r, n, b
-    formula = "largest of RMSE(c, g) / RMSE(r, g) over logits and hidden states, each against its limit"
+    for n in c.names:  # a hidden state is named only where the main quantity is within its limit
+        if worst <= bound and not c.ratio(n) <= limits.state_ratio:
+            worst, where, bound = c.ratio(n), n, limits.state_ratio
+    x = "z" if where == "logits" else "h"
+    formula = f"RMSE({x}_c, {x}_g) / RMSE({x}_r, {x}_g) on {where.replace('hidden.', 'hidden state ')}; every hidden state <= {limits.state_ratio:g}"
     n, extra = c.to_gold[where][0].n, {"where": where}
 
     def gate(result: str, meaning: str) -> Gate:
@@ -109,6 +113,8 @@ def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
 
     if worst <= bound:
         return gate(PASS, f"Error is {worst:.2g} x the reference's own: rounding.")
+    if worst != worst:
+        return gate(FAIL, "An output is not finite.")
     if cause and cause.get("accepted") and float(cause.get("residual", np.inf)) <= limits.residual:
         if cause.get("causes"):
             return gate(EXPLAINED, f"Error is {worst:.3g} x the reference's own: not rounding.")

@@ -19,10 +19,8 @@ def log_binomial_cdf(k: int, n: int, p: float) -> float:
         return 0.0
     if p >= 1.0:
         return 0.0 if k >= n else -math.inf
-    terms = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    ]
+    log_p, log_q, all_ways = math.log(p), math.log1p(-p), math.lgamma(n + 1)
+    terms = [all_ways - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q for i in range(k + 1)]
     top = max(terms)
     return top + math.log(sum(math.exp(t - top) for t in terms))
 
@@ -36,7 +34,7 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
     if k == 0:
         return -math.expm1(math.log1p(-confidence) / n)
     low, high, target = k / n, 1.0, math.log1p(-confidence)
-    for _ in range(200):  # bisection: P(X <= k) falls as p grows
+    for _ in range(60):  # bisection: P(X <= k) falls as p grows
         middle = (low + high) / 2
         low, high = (middle, high) if log_binomial_cdf(k, n, middle) > target else (low, middle)
     return high

@@ -69,6 +69,6 @@ def _row(
     spread, top = rms(other, base), largest(other, base)
     unit = lambda value, by: None if value != value else value / by if by > 0 else (0.0 if value == 0 else None)
     return {
-        "id": way["id"], "name": way["name"], "equal": float((other == base).double().mean()), "rms": None if spread != spread else spread,
+        "id": way["id"], "name": way["name"], "equal": float(((other == base) | (other.isnan() & base.isnan())).double().mean()), "rms": None if spread != spread else spread,
         "max": None if top != top else top, "rms_noise": unit(spread, noise), "max_noise": unit(top, noise_max),
     }  # fmt: skip

@@ -127,7 +127,7 @@ def _gates(
         checks.finite(c),
         checks.same_inputs(c),
         checks.on_device(c.manifest, limits),
-        checks.repeatable(c.manifest, invariance),
+        checks.repeatable(c, invariance),
         rounding,
         checks.cause(rounding, limits, cause, place),
         checks.place(limits, place),

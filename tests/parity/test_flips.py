@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goemo_utils.parity.decisions import logit
@@ -25,6 +25,7 @@ def test_texts_needed_to_show_a_rate(limit, n):
     assert needed(limit) == n
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.data())
 def test_the_bounds_are_where_the_binomial_tail_is_five_percent(n, data):
     k = data.draw(st.integers(0, n - 1))
@@ -73,6 +74,7 @@ def test_single_label_margin_is_half_the_gap_to_the_best_other_label():
     assert margins(np.array([[1.0, 0.4, 0.0]]), "single_label", 0.5) == pytest.approx(np.array([[0.3, 0.3, 0.5]]))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_no_single_label_flip_is_unexplained_when_all_errors_are_within_the_bound(seed):
     rng = np.random.default_rng(seed)

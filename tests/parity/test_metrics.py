@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -84,6 +84,7 @@ def test_a_value_that_is_no_number_is_recorded_as_null_with_a_reason():
     assert row["value"] is None and "inf" in row["reason"]
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (3, 4), elements=FLOATS))
 def test_probabilities_lie_in_zero_to_one_and_sum_to_one_for_softmax(z):
     p = probabilities(z, "multi_label")
@@ -91,11 +92,13 @@ def test_probabilities_lie_in_zero_to_one_and_sum_to_one_for_softmax(z):
     assert np.allclose(probabilities(z, "single_label").sum(1), 1.0)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1 - 1e-6))
 def test_logit_is_the_inverse_of_sigmoid(p):
     assert sigmoid(np.array([logit(p)]))[0] == pytest.approx(p, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (3, 4), elements=st.floats(-30, 30)), arrays(np.float64, (3, 4), elements=st.floats(-30, 30)), st.sampled_from(["multi_label", "single_label"]))
 def test_divergence_is_never_negative_and_zero_against_itself(a, b, task):
     assert (divergence(a, b, task) >= 0).all()

@@ -1,0 +1,147 @@
+"""Calls repeated one by one: what is judged, what is left out, and what is named."""
+
+import math
+
+import pytest
+import torch
+
+from goemo_utils.parity import imitate
+from goemo_utils.parity.cause import Rung, local_attribution
+from goemo_utils.parity.emulate import PLAIN, Claim
+from goemo_utils.parity.place import faults, heat, is_hot, layer_of, locate
+from goemo_utils.parity.replay import Row, compare, replay
+
+from .twin_models import Odd, batch, twins
+
+LOWEST = torch.finfo(torch.float32).min
+
+
+def test_a_kernel_as_good_as_the_cpus_has_ratio_one():
+    gold = torch.linspace(-1, 1, 100, dtype=torch.float64)
+    cpu = gold + 1e-7
+    assert compare(gold - 1e-7, cpu, gold, None)[:2] == (pytest.approx(1.0), pytest.approx(1.0))
+
+
+def test_an_exact_cpu_kernel_is_given_the_floor_of_its_dtype():
+    gold = torch.ones(100, dtype=torch.float64)
+    rms, top, gain = compare((gold * (1 + 1e-5)).float(), gold.float(), gold, None)
+    assert rms == pytest.approx(1e-5 / (2**-23 / 4), rel=0.01) and top == pytest.approx(rms, rel=0.01)
+    assert gain == pytest.approx(1e-5, rel=0.01)
+
+
+def test_padding_is_nobodys():
+    real = torch.tensor([[True, False]])
+    gold = torch.ones(1, 2, 3, dtype=torch.float64)
+    device = gold.clone()
+    device[0, 1] = 5.0
+    assert compare(device, gold, gold, real)[0] == 0
+    assert compare(device.unsqueeze(1), gold.unsqueeze(1), gold.unsqueeze(1), real)[0] == 0
+
+
+def test_a_masked_score_is_left_out_but_must_stay_masked():
+    gold = torch.tensor([1.0, LOWEST], dtype=torch.float64)
+    assert compare(torch.tensor([1.0, -math.inf]), gold.float(), gold, None)[0] == 0
+    assert compare(torch.tensor([1.0, 0.5]), gold.float(), gold, None)[0] == math.inf
+    assert compare(torch.tensor([1.0, -LOWEST]), gold.float(), gold, None)[0] == math.inf
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_infinitely_wrong(bad):
+    gold = torch.ones(4, dtype=torch.float64)
+    assert compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None)[0] == math.inf
+
+
+@pytest.mark.parametrize("architecture", imitate.ARCHITECTURES)
+def test_the_cpu_beside_itself_has_no_fault_and_every_call_is_covered(architecture):
+    found = locate(twins(architecture=architecture), [batch()], PLAIN)
+    assert found["faults"] == [] and found["not_covered"] == [] and found["worst"]["ratio_rms"] <= 1.0
+    assert found["covered"] >= 40 and {"linear", "layer_norm", "softmax", "gelu", "embedding"} <= {o["operator"] for o in found["operators"]}
+
+
+@pytest.mark.parametrize("module", ["roberta.encoder.layer.1.output.LayerNorm", "roberta.encoder.layer.0.attention.self.query", "classifier.out_proj"])
+def test_a_weight_that_differs_on_the_device_is_found_at_its_address_alone(module):
+    of = twins()
+    with torch.no_grad():
+        of.candidate.get_submodule(module).weight.mul_(1 + 1e-4)
+    found = locate(of, [batch()], PLAIN)["faults"]
+    assert [f["module"] for f in found] == [module]
+    assert found[0]["gain"] == pytest.approx(1e-4, rel=0.1)
+
+
+def test_a_fused_attention_at_fault_is_split_into_its_steps():
+    of = twins(attention="sdpa")
+    kernel = torch.nn.functional.scaled_dot_product_attention
+    rows, _ = replay(of, [batch()], [PLAIN])
+    assert any(r.operator == kernel.__name__ for r in rows)
+    of.candidate.set_attn_implementation("sdpa")
+    path = "roberta.encoder.layer.0.attention.self"
+    assert not any(is_hot(r) for r in rows if r.module == path)
+
+
+def test_calls_in_place_are_judged_on_what_they_were_given_and_others_are_counted():
+    of = twins(Odd())
+    rows, skipped = replay(of, [batch()], [PLAIN])
+    assert [r.operator for r in rows] == ["linear", "add_", "mul_", "add"]
+    assert not any(is_hot(r) for r in rows)
+    assert list(skipped) == [("only_float32", "RuntimeError: no kernel for torch.float64")]
+
+
+def test_a_replay_leaves_no_hook_and_no_change_behind():
+    of = twins()
+    hooks = lambda: sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in of.reference.modules())
+    before, hooked = of.run(of.reference, [batch()]), hooks()
+    replay(of, [batch()], [Claim("hf32", True)])
+    after = of.run(of.reference, [batch()])
+    assert all(torch.equal(before[n], after[n]) for n in before) and hooks() == hooked
+
+
+def row(module, operator, rms=1.0, top=1.0):
+    return Row(module, operator, PLAIN, rms, top, 0.0)
+
+
+def test_both_limits_count_and_nan_is_above_them():
+    assert not is_hot(row("a", "f", 10.0, 20.0))
+    assert is_hot(row("a", "f", 10.1)) and is_hot(row("a", "f", 1, 20.1)) and is_hot(row("a", "f", math.nan))
+
+
+def test_an_operator_hot_in_all_its_places_is_one_fault():
+    rows = [row("a", "layer_norm", 50), row("b", "layer_norm", 70), row("c", "linear", 60), row("d", "linear")]
+    found = faults(rows)
+    assert [(f["module"], f["operator"]) for f in found] == [("all 2 modules that call it", "layer_norm"), ("c", "linear")]
+    assert found[0]["modules"] == ["a", "b"] and found[0]["ratio_rms"] == 70
+
+
+def test_a_fault_that_is_not_finite_comes_first_and_is_written_as_null():
+    found = faults([row("a", "f", 60), row("b", "g", math.inf), row("c", "f"), row("c", "g")])
+    assert found[0]["module"] == "b" and found[0]["ratio_rms"] is None
+
+
+def test_the_map_has_a_column_per_layer_and_keeps_what_is_outside():
+    of = twins()
+    rows = [row("roberta.encoder.layer.0.output.dense", "linear", 2.0), row("roberta.encoder.layer.1.output.dense", "linear", 3.0), row("classifier.dense", "linear", 4.0)]
+    found = heat(rows, of.reference)
+    assert found["columns"] == ["0", "1"] and found["rows"] == [{"module": "output.dense linear", "values": [2.0, 3.0]}]
+    assert found["outside"] == [{"module": "classifier.dense linear", "value": 4.0}]
+    assert layer_of("roberta.encoder.layer.10.output", ["roberta.encoder.layer"]) == (10, "output")
+
+
+@torch.no_grad()
+def test_a_device_that_differs_from_every_claim_is_unknown_and_not_accepted():
+    of = twins()
+    for name, parameter in of.candidate.named_parameters():
+        if parameter.dim() == 2 and "embeddings" not in name:
+            parameter.mul_(1 + 3e-3)
+    claim, families = local_attribution(of, [batch()], {"dtype": "float32", "left": None, "right": None})
+    assert claim == PLAIN and families["gelu"]["named"] == "plain"
+    gold, reference, candidate = (of.run(m, [batch()]) for m in (of.gold, of.reference, of.candidate))
+    assert Rung(of, [batch()], claim, gold, reference).residual(candidate)[0] > 3
+
+
+@torch.no_grad()
+def test_a_nan_is_never_accepted():
+    of = twins()
+    gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
+    candidate = {n: t.clone() for n, t in reference.items()}
+    candidate["hidden.1"][0, 0] = math.nan
+    left, at = Rung(of, [batch()], PLAIN, gold, reference).residual(candidate)
+    assert left == math.inf and at == "hidden.1"
