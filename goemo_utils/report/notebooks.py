@@ -79,7 +79,14 @@ def clean(fragment: str) -> str:
     kept = bleach.clean(text, tags=_TAGS, attributes=_ATTRIBUTES, protocols={"https", "http", "mailto", "data"}, strip=True, strip_comments=True)
     # Links lead away only when a reader follows them; pictures would load by themselves, so only embedded ones stay.
     kept = re.sub(r'(<a\b[^>]*?)\shref="data:[^"]*"', r"\1", kept)
-    return re.sub(r"<img\b[^>]*>", _image, kept)
+    kept = re.sub(r"<img\b[^>]*>", _image, kept)
+    return re.sub(r"(?s)<thead>.*?</thead>|<tbody>.*?</tbody>", _heads, kept)
+
+
+def _heads(found: re.Match[str]) -> str:
+    """Give pandas' header cells their scope; an empty one is no header."""
+    text = re.sub(r"<th[^>]*>\s*</th>", "<td></td>", found[0])
+    return re.sub(r"<th(?![^>]*scope)(?=[ >])", f'<th scope="{"col" if text.startswith("<thead>") else "row"}"', text)
 
 
 def _image(found: re.Match[str]) -> str:

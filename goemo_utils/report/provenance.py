@@ -21,7 +21,7 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
     if candidate.get("texts_digest"):
         texts += [" · SHA-256 ", digest(candidate["texts_digest"])]
     versions = " · ".join(f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version)
-    platform = " · ".join(str(v) for v in (manifest.get("platform") or {}).values() if v not in (None, ""))
+    platform = " · ".join(f"{key} {value}" for key, value in (manifest.get("platform") or {}).items() if value not in (None, ""))
     rows: list[tuple[str, Text]] = [
         (words("pr_run"), Code(run.run_id)),
         (words("pr_times"), f"{_moment('started', manifest)} – {_moment('updated', manifest)}"),

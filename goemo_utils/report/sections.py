@@ -71,7 +71,7 @@ def ported(run: Run, words: Words) -> Section:
     )
     rows: list[tuple[str, Text]] = [
         (words("f_model"), model["id"]),
-        (words("f_revision"), Code(model["revision"]) if model.get("revision") else words("unknown")),
+        (words("f_revision"), _revision(run, words)),
         (words("f_weights"), join("SHA-256 ", digest(model.get("weights_sha256")))),
         (words("f_path"), Code(model["weight_path"]) if model.get("weight_path") else words("p_none")),
         (words("f_arch"), words("f_arch_value", architecture=model.get("architecture"), model_type=model.get("model_type"), details=details)),
@@ -89,6 +89,13 @@ def ported(run: Run, words: Words) -> Section:
         rows.append((words("f_known"), words("f_known_value", k=right, n=len(checks))))
     blocks: list[Any] = [Facts(rows), *_files(model, words), *_answers(run, words)]
     return Section("ported", words("s_ported"), blocks)
+
+
+def _revision(run: Run, words: Words) -> Text:
+    if run.model.get("revision"):
+        return Code(run.model["revision"])
+    version = (run.manifest.get("code") or {}).get("version")
+    return words("f_in_package", version=version) if run.model.get("source") == "embedded" and version else words("unknown")
 
 
 def _files(model: dict[str, Any], words: Words) -> list[Details]:
@@ -179,7 +186,9 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
     """What this run says nothing about: (what, why, what would check it), each named once."""
     rows: list[tuple[str, str, str]] = []
     if run.simulated:
-        rows += [(words("n_hardware"), words("n_hardware_why"), "goemo run -f params/npu.yaml"), (words("n_speed"), words("n_speed_why"), words("n_real"))]
+        rows += [(words("n_hardware"), words("n_hardware_why"), "goemo run -f params/npu.yaml")]
+        if not run.of("04_throughput").get("not_checked"):
+            rows.append((words("n_speed"), words("n_speed_why"), words("n_real")))
     if run.params.get("model") == "embedded":
         rows.append((words("n_model"), words("n_model_why"), "goemo run -p model SamLowe/roberta-base-go_emotions"))
     for state in run.missing:

@@ -28,7 +28,8 @@ def speed(run: Run, words: Words) -> Section:
         blocks.append(_figure(run, measured, up, words))
     if rows:
         notes = [Paragraph(f"{r['configuration']}: {r['note']}", "small muted") for r in rows if r.get("note")]
-        blocks += [Heading(words("s_rates")), _rates(rows, words), *notes]
+        missing = [Paragraph(f"{r['configuration']}: {words('absent', reason=r['reason'])}", "small muted") for r in rows if r.get("median") is None and r.get("reason") not in (None, "simulated")]
+        blocks += [Heading(words("s_rates")), _rates(rows, words), *notes, *missing]
     latency = results.get("latency") or []
     if latency:
         reasons = dict.fromkeys(str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated"))
@@ -64,7 +65,8 @@ def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Wor
 
 
 def _absent(row: dict[str, Any], words: Words) -> str:
-    return words("null_sim") if row.get("reason") == "simulated" else words("absent", reason=row.get("reason"))
+    """The cell of an absent value; its reason stands in a line below the table."""
+    return words("null_sim" if row.get("reason") == "simulated" else "s_not_reported")
 
 
 def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
@@ -84,7 +86,7 @@ def _latency(rows: list[dict[str, Any]], words: Words) -> Table:
     known = [p for p in PERCENTILES if any(p in r for r in rows)] or ["median"]
     cells: list[list[Text]] = []
     for row in rows:
-        values = [n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else words("null_sim" if row.get("reason") == "simulated" else "s_not_reported") for p in known]
+        values = [n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else _absent(row, words) for p in known]
         cells.append([str(row.get("configuration") or row.get("id")), n.number(row["n"]) if row.get("n") else "–", *values])
     columns = [Column(words("s_config")), Column("n", True), *(Column(words("s_median") if p == "median" else p, True) for p in known)]
     return Table(words("s_latency"), columns, cells, style="wide", measured=True)

@@ -109,11 +109,11 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
             before, after = words("lead_fault", place="\0").split("\0")
             return join(before, Code(place(faults[0])), after)
         return words("lead_fail", gates=words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"))
-    ratio = metric(run, "R").get("value")
+    gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
+    ratio = gate.get("value")
     shown = n.ratio(ratio) if isinstance(ratio, (int, float)) else words("unknown")
     if outcome == "pass-with-cause":
         return words("lead_cause", causes=words("comma").join(parity.get("causes") or [words("unknown")]), ratio=shown)
-    gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
 
 
@@ -149,7 +149,9 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
     value = metric(run, "R").get("value")
     error = KeyFigure(words("k_ratio", quantity=words.known("quantity_", str(parity.get("quantity") or "logits"))), words("k_not_run"), "", words("r_not run"))
     if isinstance(value, (int, float)):
-        error = KeyFigure(error.label, n.ratio(value), "", words("k_limit", limit=shown_limit(gate, words)) if gate else "")
+        elsewhere = gate.get("where") not in (None, "logits")
+        context = words("k_worst", value=shown_value(gate, words), where=gate["where"]) if elsewhere else words("k_limit", limit=shown_limit(gate, words))
+        error = KeyFigure(error.label, n.ratio(value), "", context if gate else "")
     return [texts, error, *_speed_figures(run, words, summary)]
 
 
@@ -208,9 +210,11 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
     if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
         return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
+    where = gate.get("where")
+    tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)
     if words.language == "en" or not words.has(key):
-        return n.prose(gate["meaning"])
-    return words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
+        return f"{n.prose(gate['meaning'])} {tail}".rstrip()
+    return tail + words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
 
 
 def gate_table(run: Run, words: Words) -> Table | None:

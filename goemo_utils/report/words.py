@@ -81,6 +81,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "k_unexplained": ("unexplained flips: {k}", "未归因的翻转：{k}"),
     "k_ratio": ("Error ratio R, {quantity}", "误差比 R（{quantity}）"),
     "k_limit": ("limit {limit}; 1 is the reference’s own error", "门限 {limit}；1 为参考端自身误差"),
+    "k_worst": ("worst state: {value} at {where}", "最差状态：{where}，{value}"),
     "k_speed": ("Throughput", "吞吐量"),
     "k_rate": ("texts/s", "条/s"),
     "k_speed_at": ("{interval}; batch {batch}, {dtype}", "{interval}；批大小 {batch}，{dtype}"),

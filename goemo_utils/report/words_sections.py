@@ -50,6 +50,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "m_task_quality_fail": ("Micro-F1 changed.", "micro-F1 的变化超过门限。"),
     "m_task_quality_cannot tell": ("Too few texts.", "文本太少，95% 区间超出门限。"),
     "m_task_quality_not run": ("The texts have no true labels.", "文本没有真实标签，或没有判定可比。"),
+    "worst_at": ("Worst at {where}.", "最大处：{where}。"),
+    "f_in_package": ("part of goemo {version}", "随 goemo {version} 提供"),
     "numerics_exact": ("exact arithmetic", "精确运算"),
     "p_not_finite": ("not finite", "非有限值"),
     "s_not_reported": ("not reported", "不报告"),
@@ -122,7 +124,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "w_fallback_sim": ("All of them: the simulated device computes on the CPU", "全部：模拟设备在 CPU 上计算"),
     "w_reference": ("Reference", "参考端"),
     "w_gold": ("Gold", "高精度真值"),
-    "w_pack": ("{device}, {dtype}, {threads} threads, {capability}", "{device}，{dtype}，{threads} 线程，{capability}"),
+    "w_pack": ("{device}, {dtype}, threads: {threads}, {capability}", "{device}，{dtype}，线程数 {threads}，{capability}"),
     "w_raw": ("Device facts as recorded", "设备信息原始记录"),
     # parity
     "p_lead": ("{n} texts × {labels} labels at threshold {threshold}, compared with a {reference} reference and a float64 gold.", "{n} 条文本 × {labels} 个标签，阈值 {threshold}，与 {reference} 参考端及 float64 真值比对。"),
