@@ -204,6 +204,8 @@ def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
 def _texts(texts: Iterable[str]) -> Iterator[str]:
     if isinstance(texts, str | bytes):
         raise NotTexts(f"One {type(texts).__name__} was given where a list of texts was expected: put it in a list, as in predict([text]).")
+    if not isinstance(texts, Iterable):
+        raise NotTexts(f"A {type(texts).__name__} was given where a list of texts was expected.")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise NotTexts(f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str.")

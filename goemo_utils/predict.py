@@ -24,7 +24,7 @@ top_label is the most probable label, above the threshold or not. --probabilitie
 "probabilities" in .jsonl, one column p_<label> each in .csv and .parquet. The file appears under its name only when it is complete.
 
 An empty line keeps its place and is answered with "empty": true and no labels. A text longer than the model's limit is cut there
-and marked "truncated". Both are counted at the end, on standard error.
+and marked "truncated". Both are counted at the end, on standard error. What the rehearsal device computed is marked "simulated".
 """
 
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         print("SIMULATED: the rehearsal device computed these answers; this is not a port.", file=sys.stderr)
     predictions = classifier.predict_stream(_chain(first, source), skip_empty=True)
     if args.output:
-        with open_output(Path(args.output), classifier.labels, args.probabilities) as output:
+        with open_output(Path(args.output), classifier.labels, args.probabilities, classifier.device.simulated) as output:
             counts = _write(predictions, output.write, bar=True)
     else:
         counts = _show(predictions, classifier, bar=bool(args.batch_file) and not sys.stdout.isatty())
@@ -119,7 +119,8 @@ def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
         labels = f"(none above {classifier.threshold:g})"
     # Half a surrogate pair, as wrong decoding leaves them, cannot be printed.
     text = " ".join(prediction.text.split()).encode("utf-8", "replace").decode()
-    return f"{labels}\t{text}{'  [truncated]' if prediction.truncated else ''}"
+    marks = "  [truncated]" * prediction.truncated + "  [SIMULATED]" * classifier.device.simulated
+    return f"{labels}\t{text}{marks}"
 
 
 def _summary(counts: Counts, classifier: GoEmotionsClassifier, output: str | None) -> str:

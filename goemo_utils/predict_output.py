@@ -31,16 +31,16 @@ class Output(Protocol):
 
 
 @contextmanager
-def open_output(path: Path, labels: list[str], probabilities: bool = False) -> Iterator[Output]:
+def open_output(path: Path, labels: list[str], probabilities: bool = False, simulated: bool = False) -> Iterator[Output]:
     """Open a writer for the suffix of ``path``; the file takes its name when the block ends well.
 
     Until then rows go to a temporary file beside it, which is removed on an error. After a kill it may stay; the name itself then
-    still holds what it held before. Raises ParamsError when the file cannot be written.
+    still holds what it held before. With ``simulated`` every row says so. Raises ParamsError when the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     kind = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}[path.suffix]
     try:
-        output = kind(temporary, labels, probabilities)
+        output = kind(temporary, labels, probabilities, simulated)
     except OSError as error:
         raise ParamsError(f"--output '{path}' cannot be written: {error.strerror or error}.") from None
     try:
@@ -54,7 +54,7 @@ def open_output(path: Path, labels: list[str], probabilities: bool = False) -> I
         raise
 
 
-def columns(prediction: Prediction, labels: list[str], probabilities: bool) -> dict[str, Any]:
+def columns(prediction: Prediction, labels: list[str], probabilities: bool, simulated: bool) -> dict[str, Any]:
     """The values of one row under the column names of .csv and .parquet."""
     row, above = prediction.probabilities, prediction.labels
     top = None if row is None else int(np.argmax(row))
@@ -62,6 +62,8 @@ def columns(prediction: Prediction, labels: list[str], probabilities: bool) -> d
         "index": prediction.index, "text": prediction.text, "labels": [label for label, _ in above],
         "probabilities": [probability for _, probability in above], "top_label": None if top is None else labels[top],
         "top_probability": None if row is None else float(row[top]), "truncated": prediction.truncated, "empty": prediction.empty}
+    if simulated:
+        values["simulated"] = True
     if probabilities:
         values |= {f"p_{label}": None if row is None else float(row[i]) for i, label in enumerate(labels)}
     return values
@@ -70,8 +72,8 @@ def columns(prediction: Prediction, labels: list[str], probabilities: bool) -> d
 class JsonLines:
     """One JSON object a line, UTF-8."""
 
-    def __init__(self, path: Path, labels: list[str], probabilities: bool) -> None:
-        self._labels, self._probabilities = labels, probabilities
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
         # Half a surrogate pair, as wrong decoding leaves them, cannot be written in UTF-8; a question mark can.
         self._file = path.open("w", encoding="utf-8", errors="replace", newline="\n")
 
@@ -80,6 +82,8 @@ class JsonLines:
             "index": prediction.index, "text": prediction.text,
             "labels": [{"label": label, "probability": round(probability, 6)} for label, probability in prediction.labels],
             "truncated": prediction.truncated, "empty": prediction.empty}
+        if self._simulated:
+            row["simulated"] = True
         if self._probabilities:
             values = prediction.probabilities
             row["probabilities"] = None if values is None else {label: round(float(p), 6) for label, p in zip(self._labels, values, strict=True)}
@@ -92,13 +96,13 @@ class JsonLines:
 class Csv:
     """Comma-separated values with a header, UTF-8; lists are joined by semicolons, true and false written so."""
 
-    def __init__(self, path: Path, labels: list[str], probabilities: bool) -> None:
-        self._labels, self._probabilities = labels, probabilities
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
         self._file = path.open("w", encoding="utf-8", errors="replace", newline="")
         self._writer: csv.DictWriter[str] | None = None
 
     def write(self, prediction: Prediction) -> None:
-        row = columns(prediction, self._labels, self._probabilities)
+        row = columns(prediction, self._labels, self._probabilities, self._simulated)
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, list(row))
             self._writer.writeheader()
@@ -113,21 +117,23 @@ class Csv:
 class Parquet:
     """Typed columns, written in groups of rows."""
 
-    def __init__(self, path: Path, labels: list[str], probabilities: bool) -> None:
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         fields = [("index", pa.int64()), ("text", pa.string()), ("labels", pa.list_(pa.string())), ("probabilities", pa.list_(pa.float32())),
                   ("top_label", pa.string()), ("top_probability", pa.float32()), ("truncated", pa.bool_()), ("empty", pa.bool_())]
+        if simulated:
+            fields.append(("simulated", pa.bool_()))
         if probabilities:
             fields += [(f"p_{label}", pa.float32()) for label in labels]
-        self._labels, self._probabilities = labels, probabilities
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
         self._schema = pa.schema(fields)
         self._rows: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(path, self._schema)
 
     def write(self, prediction: Prediction) -> None:
-        row = columns(prediction, self._labels, self._probabilities)
+        row = columns(prediction, self._labels, self._probabilities, self._simulated)
         row["text"] = row["text"].encode("utf-8", "replace").decode("utf-8")
         self._rows.append(row)
         if len(self._rows) >= ROW_GROUP:

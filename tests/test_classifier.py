@@ -75,6 +75,11 @@ def test_a_single_string_is_refused_with_a_way_out(classifier: GoEmotionsClassif
         classifier.predict(wrong)
 
 
+def test_nothing_at_all_is_refused(classifier: GoEmotionsClassifier) -> None:
+    with pytest.raises(TypeError, match="NoneType"):
+        classifier.predict(None)
+
+
 def test_an_item_that_is_no_string_is_named(classifier: GoEmotionsClassifier) -> None:
     with pytest.raises(TextsError, match="Text 1 is a NoneType"):
         classifier.predict(["fine", None])

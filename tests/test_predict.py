@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from goemo_utils import predict
-from goemo_utils.classifier import GoEmotionsClassifier
+from goemo_utils.classifier import GoEmotionsClassifier, Prediction
 from goemo_utils.errors import GoemoError, ParamsError, TextsError
+from goemo_utils.predict_output import open_output
 from tests import tiny_model
 
 TEXTS = ["I am so happy today!", "", "This is awful, and I am angry.", "happy " * 200, "Ärger, 困惑 🙂 \"quoted\", comma"]
@@ -164,3 +166,16 @@ def test_a_kill_leaves_no_half_file_under_the_final_name(folder: Path, tmp_path:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert list(tmp_path.glob(".out.jsonl.*")) and not out.exists()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_rows_of_a_simulated_device_say_so_in_every_format(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out{suffix}"
+    with open_output(path, ["joy"], simulated=True) as output:
+        output.write(Prediction(0, "text", [("joy", 0.5)], np.array([0.5], dtype=np.float32), False, False))
+    if suffix == ".jsonl":
+        assert read_jsonl(path)[0]["simulated"] is True
+    elif suffix == ".csv":
+        assert list(csv.DictReader(path.open()))[0]["simulated"] == "true"
+    else:
+        assert pq.read_table(path)["simulated"].to_pylist() == [True]

@@ -209,7 +209,10 @@ def speedups(rows: Sequence[dict[str, Any]], seconds: dict[str, list[float]], re
 
 
 def headline(ups: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], ways: Sequence[Way]) -> dict[str, Any]:
-    """The speed-up that may be quoted: the device's fastest row against the fastest float32 CPU row of the same run, or why there is none."""
+    """The speed-up that may be quoted: the device's fastest row against the fastest float32 CPU row of the same run, or why there is none.
+
+    One whose interval is too wide to conclude from is not quoted; its figures stay in ``speedups`` and in the reason.
+    """
     devices = [way for way in ways if way.device.kind != "cpu"]
     if not devices:
         return {"value": None, "ci95": None, "reason": "no device but the CPU was timed"}
@@ -218,8 +221,12 @@ def headline(ups: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], ways
     rates = {row["id"]: row["median"] for row in rows}
     fair = [up for up in ups if up["baseline_dtype"] == "float32"]
     best = max(fair, key=lambda up: (rates[up["baseline_id"]], rates[up["id"]]))
-    reason = None if best["conclusive"] else "too noisy to conclude: the interval of the ratio is wider than a fifth of it"
-    return {**best, "reason": reason}
+    if best["conclusive"]:
+        return {**best, "reason": None}
+    low, high = best["ci95"]
+    reason = (f"too noisy to conclude: {best['value']:.3g} times {best['baseline']}, but the 95 % interval {low:.3g} to {high:.3g} is wider than a fifth of it. "
+              "Time it for longer, or on a quiet machine")
+    return {**best, "value": None, "ci95": None, "reason": reason}
 
 
 def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:
