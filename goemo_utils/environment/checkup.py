@@ -47,9 +47,10 @@ def check(purpose: str | None = None, model: str | None = None, machine: Machine
         raise ValueError(f"unknown purpose '{purpose}': expected one of {', '.join(PURPOSES)}, or none for all")
     gathered = gather(machine or Machine(), purpose, model, ask)
     found = assess(gathered, purpose)
-    shown = ranked(_weighed(found, in_view(gathered.facts, purpose)))
+    view = in_view(gathered.facts, purpose)
+    shown = ranked(one for one in _weighed(found, view) if purpose is None or view.intersection(one.about))
     if not any(one.severity in ("error", "warning", "not checked") for one in shown):
-        shown.append(finding("clean", "checked for: " + (purpose or ", ".join(sorted(in_view(gathered.facts, purpose))))))
+        shown.append(finding("clean", "checked for: " + ", ".join(sorted(view))))
     return {"facts": gathered.facts, "findings": [one.as_dict() for one in shown], "verdicts": _verdicts(gathered.facts, found, purpose)}
 
 
@@ -82,7 +83,7 @@ def wants_cuda(facts: dict[str, Any], purpose: str | None) -> bool:
 
 
 def in_view(facts: dict[str, Any], purpose: str | None) -> set[str]:
-    """The purposes whose faults count as faults; those of the others are shown as notes.
+    """The purposes whose faults count as faults; without a purpose those of the others are shown as notes, with one they are left out.
 
     Without a purpose: cpu always, npu where there is a sign of one, cuda where nvidia-smi is, rehearsal where there is no card.
     """

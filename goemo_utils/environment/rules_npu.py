@@ -17,13 +17,14 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     npu = facts["npu"]
     nodes, devices = npu["nodes"], npu["devices"]
     cards = [node for node in nodes if re.fullmatch(r"/dev/davinci\d+", node["path"])]
-    if not cards and not devices:
+    if not cards and not devices and npu["nodes_read"]:
         yield finding("no-card", "no /dev/davinciN; npu-smi: " + (npu["smi_error"] or "not asked"))
         if not npu["driver"] or not npu["driver"]["installed"]:
             return
     if npu["driver"] and not npu["driver"]["installed"]:
         yield finding("driver-missing", "/usr/local/Ascend/driver: no such directory")
-    yield from _node_findings(facts, cards)
+    if npu["nodes_read"]:
+        yield from _node_findings(facts, cards)
     if npu["smi_error"] not in (None, "absent"):
         yield finding("smi-failed", npu["smi_error"])
     for device in devices:

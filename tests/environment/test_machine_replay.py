@@ -1,0 +1,273 @@
+"""The doctor on a healthy 910B3 machine, and on the same machine with one thing broken."""
+
+import json
+
+import pytest
+from goemo_utils.environment.machine import Output
+
+from tests.environment.fake_machine import FakeMachine, faults
+
+HCCL = "ImportError: libhccl.so: cannot open shared object file: No such file or directory"
+COMPILER = "error code is 500001\n[ERROR] ERR00100 PTA call acl api failed"
+
+
+@pytest.fixture
+def fake(tmp_path):
+    return FakeMachine(tmp_path)
+
+
+def test_a_healthy_machine_gets_a_clean_bill(fake):
+    result = fake.check()
+    assert {one["severity"] for one in result["findings"]} == {"note", "ok"} and "clean" in [one["id"] for one in result["findings"]]
+    assert [one["id"] for one in result["findings"] if one["severity"] == "note"] == ["torch-version"]  # 2.8 is too old for a rehearsal
+    assert result["verdicts"]["npu"]["ok"] and "Ascend910B3" in result["verdicts"]["npu"]["why"]
+    assert result["verdicts"]["cpu"]["ok"] and not result["verdicts"]["cuda"]["ok"]
+
+
+def test_the_result_is_json_and_holds_the_promised_facts(fake):
+    result = json.loads(json.dumps(fake.check()))
+    facts = result["facts"]
+    assert facts["python"] == "3.11.7" and facts["machine"] == "x86_64" and facts["packages"]["torch-npu"] == "2.8.0.post4"
+    assert facts["cpu"] == {"model": "Example CPU", "cores": 192, "usable": 192, "capability": "AVX512"}
+    assert len(facts["npu"]["devices"]) == 8 and facts["npu"]["smi_text"].startswith("+--") and facts["npu"]["driver"]["version"] == "25.3.rc1"
+    assert facts["cann"]["active"]["toolkit"] == "9.0.0" and facts["torch"]["build"] == "cpu" and facts["hub"]["state"] == "reachable"
+    assert set(result["verdicts"]) == {"rehearsal", "cpu", "cuda", "npu"}
+    for one in result["findings"]:
+        assert {"id", "severity", "title", "evidence", "cause", "remedy", "source"} <= set(one)
+
+
+def unsourced(fake):
+    fake.unsource()
+    fake.import_error = HCCL
+
+
+def moved(fake):
+    fake.environ["ASCEND_HOME_PATH"] = "/usr/local/Ascend/old"
+    fake.import_error = "Exception: ASCEND_HOME_PATH : /usr/local/Ascend/old does not exist. Please run 'source set_env.sh' in the CANN installation path."
+
+
+def no_ops(fake):
+    fake.remove("/usr/local/Ascend/cann-9.0.0/x86_64-linux/ascend_ops_install.info")
+    fake.operator_error = "RuntimeError: add\nEZ9999: Inner Error!\nEZ9999  Cannot find bin of op Add, integral key 0/1/|float/ND/float/ND/."
+
+
+def other_torch(fake):
+    fake.install("torch", "2.9.0+cpu")
+    fake.import_error = "ImportError: torch_npu/lib/libtorch_npu.so: undefined symbol: _ZN2at4_ops5emptyE"
+
+
+def cuda_torch(fake):
+    fake.install("torch", "2.8.0+cu128")
+    fake.import_error = "RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and cuda. ERR00007 PTA feature not supported"
+
+
+def descending(fake):
+    fake.environ["ASCEND_RT_VISIBLE_DEVICES"] = "1,0"
+    fake.devices = 0
+
+
+def no_permission(fake):
+    fake.groups = frozenset()
+    fake.devices = 0
+
+
+def sick_card(fake):
+    fake.smi = fake.smi.replace("| OK            | 92.1", "| Critical      | 92.1")
+    fake.operator_error = "RuntimeError: aclrtSetDevice, error code is 507033"
+
+
+def no_node(fake):
+    fake.remove("/dev/devmm_svm")
+    fake.devices = 0
+
+
+def no_driver(fake):
+    fake.remove("/usr/local/Ascend/driver")
+    fake.import_error = "ImportError: libascend_hal.so: cannot open shared object file: No such file or directory"
+
+
+def no_decorator(fake):
+    fake.uninstall("decorator")
+    fake.operator_error = COMPILER
+
+
+def shadowed(fake):
+    (fake.cwd / "torch_npu").mkdir()
+    fake.import_error = "AttributeError: module 'torch_npu' has no attribute '_autoload'"
+
+
+def silent_driver(fake):
+    fake.smi = "DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\ndcmi module initialize failed. ret is -8005"
+    fake.devices = 0
+
+
+def library_path_lost(fake):
+    fake.environ["LD_LIBRARY_PATH"] = "/usr/lib"
+    fake.import_error = HCCL
+
+
+def half_sourced(fake):
+    del fake.environ["ASCEND_OPP_PATH"]
+    fake.import_error = "Exception: ASCEND_OPP_PATH environment variable is not set. Please check whether the opp package has been installed."
+
+
+BREAKAGES = {
+    "cann-not-sourced": unsourced,
+    "cann-stale": moved,
+    "cann-ops-missing": no_ops,
+    "pair-torch": other_torch,
+    "torch-cuda-build": cuda_torch,
+    "devices-order": descending,
+    "nodes-permission": no_permission,
+    "card-unhealthy": sick_card,
+    "nodes-missing": no_node,
+    "driver-missing": no_driver,
+    "cann-python": no_decorator,
+    "torch-npu-shadow": shadowed,
+    "smi-failed": silent_driver,
+    "cann-library-path": library_path_lost,
+    "cann-variable": half_sourced,
+    "torch-npu-missing": lambda fake: fake.uninstall("torch-npu"),
+    "cann-protobuf": lambda fake: fake.install("protobuf", "5.29.0"),
+    "package-version": lambda fake: fake.install("transformers", "4.57.0"),
+    "memory-low": lambda fake: fake.write("/proc/meminfo", "MemTotal:       2000000 kB\nMemAvailable:   900000 kB\n"),
+}
+
+
+@pytest.mark.parametrize("id", BREAKAGES)
+def test_a_single_breakage_is_found_alone(fake, id):
+    BREAKAGES[id](fake)
+    result = fake.check()
+    assert faults(result) == [id]
+    found = next(one for one in result["findings"] if one["id"] == id)
+    assert found["remedy"] and found["evidence"] and found["cause"] and found["source"]
+    assert result["verdicts"]["npu"]["ok"] == (found["severity"] == "warning")
+
+
+VARIABLES = {
+    "fallbacks-hidden": {"TORCH_NPU_WARNING_DISABLE": "1"},
+    "fallbacks-hidden-old": {"TORCH_NPU_DISABLED_WARNING": "1"},
+    "launch-blocking": {"ASCEND_LAUNCH_BLOCKING": "1"},
+    "task-queue": {"TASK_QUEUE_ENABLE": "0"},
+    "transfer-value": {"TORCH_TRANSFER_TO_NPU": "yes"},
+    "transfer-on": {"TORCH_TRANSFER_TO_NPU": "1"},
+    "compact-errors": {"TORCH_NPU_COMPACT_ERROR_OUTPUT": "1"},
+    "saturation": {"INF_NAN_MODE_ENABLE": "0"},
+    "alloc-conf-both": {"PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True", "PYTORCH_ALLOC_CONF": "expandable_segments:True"},
+    "devices-syntax": {"ASCEND_RT_VISIBLE_DEVICES": "0, 1"},
+    "devices-range": {"ASCEND_RT_VISIBLE_DEVICES": "0,8"},
+    "devices-empty": {"ASCEND_RT_VISIBLE_DEVICES": ""},
+}
+
+
+@pytest.mark.parametrize("id", VARIABLES)
+def test_a_variable_that_sets_a_trap_is_found_alone(fake, id):
+    fake.environ.update(VARIABLES[id])
+    assert faults(fake.check()) == [id]
+
+
+@pytest.mark.parametrize("name, value", [("TASK_QUEUE_ENABLE", "2"), ("ASCEND_RT_VISIBLE_DEVICES", "0,3,7"), ("ASCEND_LAUNCH_BLOCKING", "0"), ("TORCH_TRANSFER_TO_NPU", "0")])
+def test_a_harmless_value_is_no_finding(fake, name, value):
+    fake.environ[name] = value
+    assert faults(fake.check()) == []
+
+
+def test_descending_devices_come_with_the_ascending_list_to_paste(fake):
+    fake.environ["ASCEND_RT_VISIBLE_DEVICES"] = "5,1,3"
+    found = next(one for one in fake.check()["findings"] if one["id"] == "devices-order")
+    assert found["remedy"] == "export ASCEND_RT_VISIBLE_DEVICES=1,3,5"
+
+
+def test_a_missing_cann_does_not_hide_a_version_mismatch(fake):
+    fake.remove("/usr/local/Ascend/cann-9.0.0")
+    fake.remove("/usr/local/Ascend/cann")
+    fake.unsource()
+    fake.install("torch", "2.13.0+cpu")
+    fake.import_error = HCCL
+    assert faults(fake.check()) == ["pair-torch", "cann-missing"]
+
+
+def test_a_missing_cann_leaves_the_import_error_as_its_consequence(fake):
+    unsourced(fake)
+    notes = {one["id"]: one for one in fake.check()["findings"] if one["severity"] == "note"}
+    assert notes["A1"]["evidence"] == HCCL and "cann-not-sourced" in notes["A1"]["cause"]
+
+
+@pytest.mark.parametrize("version, before, faulty", [("8.5.1", False, []), ("8.3.RC1", True, ["pair-cann"])])
+def test_both_layouts_of_cann_are_read(tmp_path, version, before, faulty):
+    fake = FakeMachine(tmp_path, cann=version, before_85=before)
+    result = fake.check()
+    assert result["facts"]["cann"]["active"]["toolkit"] == version and result["facts"]["cann"]["active"]["ops"] == version
+    assert result["facts"]["cann"]["active"]["layout"] == ("before 8.5" if before else "since 8.5")
+    assert faults(result) == faulty
+
+
+def test_an_unsourced_older_cann_names_its_own_set_env(tmp_path):
+    fake = FakeMachine(tmp_path, cann="8.3.RC1", before_85=True)
+    fake.install("torch-npu", "2.8.0")
+    unsourced(fake)
+    found = fake.check()["findings"][0]
+    assert found["id"] == "cann-not-sourced" and "source /usr/local/Ascend/ascend-toolkit/set_env.sh" in found["remedy"]
+
+
+def test_the_published_stack_is_compatible_and_says_so_in_a_note(tmp_path):
+    result = FakeMachine(tmp_path, cann="8.5.1").check()
+    assert faults(result) == [] and "pair-compatible" in [one["id"] for one in result["findings"]]
+
+
+def test_numpy_2_beside_cann_8_5_is_found_alone(tmp_path):
+    fake = FakeMachine(tmp_path, cann="8.5.1")
+    fake.install("numpy", "2.1.0")
+    fake.operator_error = COMPILER
+    assert faults(fake.check()) == ["cann-numpy"]
+
+
+def test_what_an_operator_disproved_is_a_warning_and_not_an_error(fake):
+    fake.uninstall("pathlib2")
+    result = fake.check()
+    assert faults(result) == ["cann-python"] and result["verdicts"]["npu"]["ok"]
+
+
+def test_a_rehearsal_starts_one_child_that_imports_torch_alone_and_asks_no_card(fake):
+    result = fake.check("rehearsal")
+    assert len(fake.commands) == 1 and fake.commands[0][-1] == "torch"
+    assert "NPU and CUDA devices: not checked" in " ".join(one["title"] for one in result["findings"])
+
+
+def test_torch_too_old_for_the_rehearsal_stops_the_rehearsal_and_nothing_else(fake):
+    result = fake.check("rehearsal")
+    assert "torch-version" in faults(result) and not result["verdicts"]["rehearsal"]["ok"] and result["verdicts"]["cpu"]["ok"]
+    assert faults(fake.check("cpu")) == []
+
+
+def test_a_driver_that_hangs_is_reported_with_its_time_limit(fake, monkeypatch):
+    answers = {"npu-smi": Output(None, timed_out=True), "-c": Output(None, out='goemo-probe {"stage": "torch", "ok": true, "cuda_devices": [], "version": "2.8.0", "capability": "AVX2"}', timed_out=True)}
+    monkeypatch.setattr(fake, "_run", lambda argv, timeout, environ: answers["npu-smi" if argv[0].endswith("smi") else "-c"])
+    result = fake.check("npu")
+    assert faults(result) == ["smi-failed", "torch-npu-import"] and not result["verdicts"]["npu"]["ok"]
+    assert all("no answer within" in one["evidence"] for one in result["findings"] if one["severity"] == "error")
+
+
+def test_a_probe_that_breaks_costs_only_its_own_facts(fake, monkeypatch):
+    from goemo_utils.environment import driver
+
+    monkeypatch.setattr(driver, "read_nodes", lambda machine: 1 / 0)
+    result = fake.check()
+    assert "probe-failed" in [one["id"] for one in result["findings"]] and result["verdicts"]["npu"]["ok"]
+
+
+def test_a_cuda_machine_without_npu_is_judged_for_cuda(fake):
+    for place in ("/usr/local/Ascend", "/dev", "/usr/local/bin/npu-smi"):
+        fake.remove(place)
+    fake.unsource()
+    fake.uninstall("torch-npu")
+    fake.install("torch", "2.13.0+cu130")
+    fake.nvidia = Output(0, out="NVIDIA H200, 580.95.05, 143771, 9.0\n")
+    result = fake.check()
+    assert result["facts"]["cuda"]["driver"] == "580.95.05" and result["facts"]["torch"]["build"] == "cuda"
+    assert faults(result) == ["cuda-unavailable"]
+
+
+def test_an_unknown_purpose_is_refused_with_the_list(fake):
+    with pytest.raises(ValueError, match="unknown purpose 'gpu': expected one of rehearsal, cpu, cuda, npu"):
+        fake.check("gpu")
