@@ -28,8 +28,12 @@ RECOGNISED = 10.0
 CALLS = 20
 """Products that are attributed one by one; the median of so many is not moved by a few faults."""
 
-STAY = 0.05
-"""Share of a rounding rung's own error that counts as its noise at least: the measured spread is heavy-tailed."""
+STAY, STAY_TEXTS = 0.05, 24
+"""Share of a rounding rung's own error that counts as its noise at least, for so many texts or more.
+
+The measured spread is heavy-tailed: an operand that lies on a rounding boundary moves by a whole step in one run and not
+in another. With fewer texts such an event weighs more, as one over the square root of their number.
+"""
 
 
 def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
@@ -108,6 +112,7 @@ class Rung:
 
     def __init__(self, twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, gold: States, reference: States) -> None:
         self.claim = claim
+        self.stay = STAY * max(1.0, STAY_TEXTS / sum(len(b["input_ids"]) for b in batches)) ** 0.5
         self.states = twins.run(twins.reference, batches, claim) if claim != PLAIN else reference
         others = [twins.run(twins.reference, batches, claim, detail) for detail in DETAILS[1:]]
         self.noise = {n: self._noise(n, others, gold, reference, rms) for n in gold}
@@ -115,7 +120,7 @@ class Rung:
         self.reach = {n: max(largest(run[n], gold[n]) for run in (self.states, *others)) for n in gold}
 
     def _noise(self, name: str, others: Sequence[States], gold: States, reference: States, size: Any) -> float:
-        stay = STAY * size(self.states[name], gold[name]) if self.claim.matmul else 0.0
+        stay = self.stay * size(self.states[name], gold[name]) if self.claim.matmul else 0.0
         return max(*(size(self.states[name], o[name]) for o in others), size(reference[name], gold[name]), stay)
 
     def residual(self, candidate: States) -> tuple[float, str]:
