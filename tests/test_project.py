@@ -1,6 +1,7 @@
 """The project as a whole: what is committed, what is pinned, what the README promises."""
 
 import ast
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -27,7 +28,8 @@ def tracked() -> list[str]:
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_no_run_environment_or_cache_is_committed() -> None:
