@@ -16,6 +16,7 @@ import torch
 from goemo_utils import batching
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.throughput import conditions, statistics
+from goemo_utils.throughput.energy import per_thousand_texts
 from goemo_utils.throughput.grid import grid
 from goemo_utils.throughput.ladder import climb
 from goemo_utils.throughput.mlperf import scenarios
@@ -79,6 +80,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     ups = speedups(rows, samples.seconds, timing.repeats)
     return {
         "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts, "grid": cells, "ladder": climb(rows + absent), "mlperf": standard,
+        "energy": [per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"], "fallbacks": _fallbacks(job),
         "speedup": headline(ups, rows, ways), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
         "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
         "not_checked": _not_checked(ways)}
@@ -251,6 +253,14 @@ def _protocol(job: dict[str, Any], blocks: list[list[str]], samples: Samples, se
         "warm_up": "until six calls drift by less than 5 % (Theil-Sen slope); the cold first call apart", "synchronised": True,
         "timed": "tokenising, transfer, forward and the way back to probabilities on the host", "statistic": "median of the rates of the rounds, with quartiles",
         "interval": f"95 % percentile bootstrap, {statistics.RESAMPLES} resamples; of ratios over paired rounds", "parity_reference": reference.id}
+
+
+def _fallbacks(job: dict[str, Any]) -> list[str] | None:
+    """Operators that fell back to the CPU, from this worker's own log; None without one."""
+    from goemo_utils.environment import fallbacks
+
+    log = Path(job["log"]) if job.get("log") else None
+    return fallbacks(log.read_text(encoding="utf-8", errors="replace")) if log and log.exists() else None
 
 
 def _not_checked(ways: Sequence[Way]) -> list[dict[str, str]]:
