@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def _fault(value: str | None) -> str | None:
 
 
 def _output_root(value: str) -> str:
-    if not value.strip() or "\0" in value or Path(value).is_file():
+    if not value.strip() or "\0" in value or os.path.isfile(PROJECT_ROOT / value):
         raise ValueError("expected the folder of the runs. Give a folder's path; it is made when it is missing.")
     return str(PROJECT_ROOT / value)
 
@@ -212,7 +213,7 @@ def _explained(detail: Any, given: Mapping[Any, tuple[Any, Source]]) -> str:
         labels = dict.fromkeys(source.label for _, source in given.values())
         return f"{' with '.join(labels)}: {detail['ctx']['error']}"
     key = detail["loc"][0]
-    value, source = given[key]
+    value, source = given.get(key, (Params.model_fields[key].default, Source("the default", "{key}: {value}")))
     if detail["type"] == "value_error":
         return f"{source.label}: {key} is {shown(value)}; {detail['ctx']['error']}"
     field = Params.model_fields[key]
