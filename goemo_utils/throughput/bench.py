@@ -84,7 +84,7 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
     """The result as text: a line a way with its rate, its ratio and its parity, then what a reader must know."""
     rows = results["rows"]
     base = next((row for row in rows if row["id"] == against and row["median"] is not None), None)
-    head = ("way", "configuration", "texts/s", "95 % interval", f"ratio to {against}" if base else "ratio", "max diff", "top-1", "sets", "padding")
+    head = ("way", "configuration", "texts/s", "95 % interval", f"ratio to {against}" if base else "ratio", "by CPU time", "max diff", "top-1", "sets", "padding")
     lines = [head, *(_line(row, base) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -92,6 +92,7 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
     text += [
         "", f"{model}; {protocol['block_texts'] * protocol['blocks']} texts in {protocol['blocks']} block(s), {protocol['rounds']} rounds in turns; "
         f"{worker_['threads']} threads on {worker_['cores']} cores of {worker_['cpu']} ({worker_['cpu_capability']}), torch {worker_['torch']}.",
+        "by CPU time: how many times less processor time a text costs, all threads together; a busy neighbour disturbs it less than the clock.",
         "max diff, top-1 and sets: against the first row; texts whose most probable label, or set of labels above the threshold, changed.",
         f"Load average {_load(machine['load_average_before'])} before, {_load(machine['load_average_after'])} after; other processes used "
         f"{_percent(machine['other_processes_share'])} of the CPU time, {_percent(machine['steal_share'])} was stolen."
@@ -109,18 +110,28 @@ def ratio_to(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[float, t
     return statistics.ratio(row["raw"], base["raw"])
 
 
+def cpu_ratio_to(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[float, tuple[float, float]] | None:
+    """How many times less processor time a text costs than in ``base``, with its interval from the paired rounds."""
+    if base is None or row["median"] is None or not row["device"].startswith("cpu"):
+        return None
+    return statistics.ratio(base["cpu_raw"], row["cpu_raw"])
+
+
+def _ratio(told: tuple[float, tuple[float, float]] | None) -> str:
+    return "–" if told is None else f"{told[0]:.2f} ({told[1][0]:.2f} – {told[1][1]:.2f})"
+
+
 def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
     if row["median"] is None:
-        rate = interval = ratio = "–"
+        rate = interval = "–"
     else:
         rate, interval = f"{row['median']:.1f}", f"{row['ci95'][0]:.1f} – {row['ci95'][1]:.1f}"
-        told = ratio_to(row, base)
-        ratio = "–" if told is None else f"{told[0]:.2f} ({told[1][0]:.2f} – {told[1][1]:.2f})"
+    cells = (row["id"], row["configuration"], rate, interval, _ratio(ratio_to(row, base)), _ratio(cpu_ratio_to(row, base)))
     parity = row.get("parity")
     if not parity:
-        return row["id"], row["configuration"], rate, interval, ratio, "–", "–", "–", "–"
+        return *cells, "–", "–", "–", "–"
     counts = ["–" if parity[name] is None else f"{parity[name]} of {parity['n_texts']}" for name in ("top1_changed", "sets_changed")]
-    return row["id"], row["configuration"], rate, interval, ratio, f"{parity['max_difference']:.1e}", *counts, f"{100 * row['padding_share']:.0f} %"
+    return *cells, f"{parity['max_difference']:.1e}", *counts, f"{100 * row['padding_share']:.0f} %"
 
 
 def _rest(results: dict[str, Any]) -> list[str]:

@@ -174,12 +174,14 @@ def _row(way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: lis
            "padding_share": _padding(way, lengths), "backend": way.notes.get("backend"), "backend_reason": way.notes.get("backend_reason")}
     if way.device.simulated:
         # Times of a simulated device describe this machine's CPU: they are not kept, not even raw.
-        return row | statistics.summary([]) | {"n": len(seconds), "raw": [], "tokens_per_second": None, "cold_seconds": None, "warm_up": None, "reason": "simulated", "note": None}
+        return row | statistics.summary([]) | {"n": len(seconds), "raw": [], "cpu_raw": [], "tokens_per_second": None, "cold_seconds": None, "warm_up": None, "reason": "simulated", "note": None}
     work = [len(lengths[r % len(lengths)]) * timing.repeats[way.id] for r in range(len(seconds))]
     rates = [texts / s for texts, s in zip(work, seconds, strict=True)]
     per_text = sum(map(sum, lengths)) / sum(map(len, lengths))
     told = statistics.summary(rates)
-    return row | told | {"raw": rates, "tokens_per_second": told["median"] * per_text, "cold_seconds": warm.cold,
+    # Processor seconds a text: a busy neighbour lengthens the clock's time far more than this, so on a shared machine its ratios are the steadier ones.
+    processor = [s / texts for texts, s in zip(work, samples.cpu_seconds[way.id], strict=True)]
+    return row | told | {"raw": rates, "cpu_raw": processor, "tokens_per_second": told["median"] * per_text, "cold_seconds": warm.cold,
                          "warm_up": {"n": len(warm.samples), "steady": warm.steady}, "reason": None, "note": _note(told, warm)}
 
 

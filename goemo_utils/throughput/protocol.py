@@ -5,7 +5,7 @@ Knows clocks, arms and samples; knows no model, text or device, so that it can b
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 
 from goemo_utils.throughput.statistics import is_steady
 
@@ -33,9 +33,11 @@ class WarmUp:
 
 @dataclass
 class Samples:
-    """Seconds a round, per arm, in the order of the rounds; ``order`` is the sequence of arms as they ran; ``complete`` whether the minima were met."""
+    """Seconds a round, per arm, in the order of the rounds; ``cpu_seconds`` the processor time of all threads in them, which a busy neighbour
+    lengthens far less; ``order`` the sequence of arms as they ran; ``complete`` whether the minima were met."""
 
     seconds: dict[str, list[float]]
+    cpu_seconds: dict[str, list[float]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     complete: bool = True
 
@@ -62,7 +64,8 @@ def warm_up(arm: Arm, limit: float = 10.0, window: int = WINDOW, clock: Clock = 
     return WarmUp(cold, samples, steady)
 
 
-def interleave(arms: Sequence[Arm], seconds: float, min_rounds: int, max_seconds: float = float("inf"), clock: Clock = perf_counter) -> Samples:
+def interleave(arms: Sequence[Arm], seconds: float, min_rounds: int, max_seconds: float = float("inf"), clock: Clock = perf_counter,
+               cpu_clock: Clock = process_time) -> Samples:
     """Run the arms in turn, A B A B, until each has at least ``min_rounds`` rounds and ``seconds`` of its own time.
 
     Neighbours, heat and clock frequency change during a run; in turns they change for every arm alike. After ``max_seconds`` in
@@ -70,13 +73,15 @@ def interleave(arms: Sequence[Arm], seconds: float, min_rounds: int, max_seconds
     """
     if not arms:
         raise ValueError("There is nothing to time: no arms were given.")
-    result = Samples({arm.id: [] for arm in arms})
+    result = Samples({arm.id: [] for arm in arms}, {arm.id: [] for arm in arms})
     if len(result.seconds) != len(arms):
         raise ValueError(f"Every arm needs an id of its own, and these were given: {', '.join(arm.id for arm in arms)}.")
     started, number = clock(), 0
     while not (done := number >= min_rounds and all(sum(s) >= seconds for s in result.seconds.values())) and clock() - started < max_seconds:
         for arm in arms:
+            used = cpu_clock()
             result.seconds[arm.id].append(timed(arm, number, clock))
+            result.cpu_seconds[arm.id].append(cpu_clock() - used)
             result.order.append(arm.id)
         number += 1
     result.complete = done

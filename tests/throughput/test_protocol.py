@@ -72,6 +72,12 @@ def test_every_arm_gets_the_rounds_and_the_seconds_that_were_asked() -> None:
     assert len(result.seconds["fast"]) == len(result.seconds["slow"]) == 8
 
 
+def test_processor_time_is_kept_beside_the_clock() -> None:
+    device, processor = FakeDevice(), iter([0.0, 3.0, 3.0, 7.0])
+    result = protocol.interleave([arm(device, "a", forever(10.0))], seconds=0, min_rounds=2, clock=device.clock, cpu_clock=lambda: next(processor))
+    assert result.seconds == {"a": [10.0, 10.0]} and result.cpu_seconds == {"a": [3.0, 4.0]}
+
+
 def test_both_arms_of_a_round_get_the_same_number() -> None:
     seen: list[tuple[str, int]] = []
     arms = [protocol.Arm(name, lambda number, name=name: seen.append((name, number))) for name in "ab"]
