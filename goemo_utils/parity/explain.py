@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from goemo_utils.forward import encode
 from goemo_utils.parity import known
 from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim
@@ -18,9 +19,10 @@ from goemo_utils.parity.twins import States, Twins, chunks, largest, rms
 
 CHECKS = ("probe", "cause", "place", "invariance")
 STATE_TEXTS = 64  # hidden states of all layers are held for this many texts; more says nothing new about a cause
+STATE_VALUES = 30_000_000  # and for no more values than this in one run, about ten runs being held at a time
 LOCAL_TEXTS = 4  # the sharpest test of all needs a handful of texts: operand rounding is a function of each operand
-PLACE_TEXTS = 32
-INVARIANCE_TEXTS = 16
+PLACE_TEXTS, PLACE_TOKENS = 32, 6_000
+INVARIANCE_TEXTS, INVARIANCE_TOKENS = 16, 3_000
 QUICK = 0.4  # seconds of one reference forward below which rungs that were not named are run for the figure too
 
 
@@ -47,11 +49,34 @@ class Explanation:
         self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
         self.threshold = job.get("threshold", 0.3)
         self.checks = job.get("checks") or CHECKS
+        ids = encode(twins.loaded, self.texts[:STATE_TEXTS], self.max_length) if self.texts else []
+        self.lengths = [len(i) for i in ids]
         self.started = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
-    def _batches(self, count: int) -> list[dict[str, Any]]:
-        return self.twins.batches(self.texts[:count], self.max_length, self.size)
+    def _first(self, count: int, tokens: float) -> list[str]:
+        """The first texts, at most ``count`` of them and at most ``tokens`` tokens, but one at least."""
+        total, n = 0, 0
+        for length in self.lengths[:count]:
+            total, n = total + length, n + 1
+            if total > tokens:
+                break
+        return self.texts[: max(1, n - (total > tokens))]
+
+    def _batches(self, texts: list[str]) -> list[dict[str, Any]]:
+        return self.twins.batches(texts, self.max_length, self.size)
+
+    @property
+    def _state_texts(self) -> list[str]:
+        config = self.twins.loaded.model.config
+        return self._first(STATE_TEXTS, STATE_VALUES / (config.hidden_size * (config.num_hidden_layers + 1)))
+
+    @property
+    def _typical(self) -> list[str]:
+        """A few texts of middling length: neither empty ones nor those that fill the model."""
+        order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
+        start = max(0, (len(order) - LOCAL_TEXTS) // 2)
+        return [self.texts[i] for i in order[start : start + LOCAL_TEXTS]]
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         started = time.perf_counter()
@@ -65,7 +90,7 @@ class Explanation:
         answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype)))
         answer = self._timed("known answer", lambda: known.check(twins))
         self.progress("parity: one call after another, for the cause")
-        claim, families = self._timed("local", lambda: local_attribution(twins, self._batches(LOCAL_TEXTS), answers))
+        claim, families = self._timed("local", lambda: local_attribution(twins, self._batches(self._typical), answers))
         cause, rung = (None, None)
         if "cause" in self.checks or "invariance" in self.checks:
             cause, rung = self._timed("cause", lambda: self._cause(claim, families))
@@ -74,7 +99,7 @@ class Explanation:
         if "invariance" in self.checks and rung is not None:
             self.progress("parity: other batches, orders and paddings")
             main = twins.main(rung.states)
-            texts = self.texts[: min(INVARIANCE_TEXTS, len(self.texts))]
+            texts = self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
             invariance = self._timed("invariance", lambda: measure(twins, texts, self.max_length, rung.noise[main], rung.noise_max[main]))
         return {
             "probe": answers, "cause": cause, "place": place, "invariance": invariance, "known_answer": answer,
@@ -83,7 +108,8 @@ class Explanation:
 
     def _cause(self, claim: Claim, families: dict[str, Any]) -> tuple[dict[str, Any], Rung]:
         """Confirm the local answer on every state of the model, and measure the accepted rung's envelope."""
-        twins, batches = self.twins, self._batches(STATE_TEXTS)
+        twins, texts = self.twins, self._state_texts
+        batches = self._batches(texts)
         self.progress("parity: gold, reference and candidate")
         gold = twins.run(twins.gold, batches)
         started = time.perf_counter()
@@ -105,21 +131,21 @@ class Explanation:
         main = twins.main(gold)
         found = {
             "accepted": left <= ACCEPT, "causes": claim.causes, "claim": claim.name, "families": families, "residual": _number(left), "at": at,
-            "n": sum(t.numel() for t in gold.values()), "n_texts": min(len(self.texts), STATE_TEXTS), "limit": ACCEPT,
+            "n": sum(t.numel() for t in gold.values()), "n_texts": len(texts), "limit": ACCEPT,
             "self_noise": {n: _number(_ratio(v, plain.noise[n])) for n, v in chosen.noise.items()},
             "states": [{"state": n, "R": _number(ratios[n]), "residual": _number(_ratio(rms(candidate[n], chosen.states[n]), chosen.noise[n]))} for n in gold],
             "ladder": ladder(twins, batches, candidate, gold, rungs),
-            "envelope": self._envelope(claim, chosen, reference, main) if main == "logits" else None,
+            "envelope": self._envelope(claim, chosen, reference, main, len(texts)) if main == "logits" else None,
         }  # fmt: skip
         if any(f["named"] == "unknown" for f in families.values()) and left > ACCEPT:
             found["not_checked"] = [{"what": "the device's arithmetic", "why": "it is none of those known here", "how": "See explanation.probe in the record"}]
         return found, chosen
 
-    def _envelope(self, claim: Claim, chosen: Rung, reference: States, main: str) -> dict[str, Any]:
+    def _envelope(self, claim: Claim, chosen: Rung, reference: States, main: str, done: int) -> dict[str, Any]:
         """B = 2 max|z_rung - z_gold| over all texts of the run, and how many decisions the rung itself changes."""
         reach = chosen.reach[main]
-        flips = int((decisions(chosen.states[main], self.twins.loaded.task, self.threshold) != decisions(reference[main], self.twins.loaded.task, self.threshold)).sum())
-        done = min(len(self.texts), STATE_TEXTS)
+        task = self.twins.loaded.task
+        flips = int((decisions(chosen.states[main], task, self.threshold) != decisions(reference[main], task, self.threshold)).sum())
         if claim != PLAIN:  # the plain rung is the reference, whose pack already covers every text
             for part in chunks(self.texts[done:], STATE_TEXTS):
                 more, changed = self._reach(part, claim)
@@ -137,7 +163,7 @@ class Explanation:
 
     def _place(self, claim: Claim, cause: dict[str, Any] | None) -> dict[str, Any]:
         self.progress("parity: one call after another, for the place")
-        found = locate(self.twins, self._batches(PLACE_TEXTS), claim)
+        found = locate(self.twins, self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS)), claim)
         if cause is not None:
             layers = {int(s["state"].split(".")[1]): s["R"] for s in cause["states"] if s["state"] != "logits" and s["R"] is not None}
             add_accumulated(found["heat"], layers)
