@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import matplotlib
 matplotlib.rcParams.update({"figure.dpi": 96, "savefig.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 
 import matplotlib.pyplot as plt  # noqa: E402  after the settings
+import pandas as pd  # noqa: E402
 import seaborn as sns  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -54,6 +56,39 @@ def layers(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
     axes.set(xlabel="state", ylabel="R = RMSE(candidate) ÷ RMSE(reference)\nboth against float64", yscale="log" if any(r["R"] > 30 for r in kept) else "linear")
     worst = max((r["R"] for r in kept), default=0)
     axes.set_title(titled("The device is as near to float64 as the CPU, layer by layer" if worst <= 2 else f"Up to {worst:.3g} times further from float64 than the CPU", simulated), loc="left")
+    plt.close(figure)
+    return figure
+
+
+def ladder(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
+    """Distance (RMSE, log axis) of the candidate from gold and from CPU runs that imitate one arithmetic each: the nearest explains it."""
+    kept = [r for r in rows if isinstance(r["rmse"], (int, float))]
+    floor = min((r["rmse"] for r in kept if r["rmse"] > 0), default=1e-9) / 10
+    values = [max(r["rmse"], floor) for r in kept]
+    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.38 * len(kept)))
+    axes.hlines(range(len(kept)), floor, values, color=GREY, linewidth=1)
+    sns.scatterplot(x=values, y=range(len(kept)), ax=axes, color=BLUE, s=55, zorder=3)
+    for place, row in enumerate(kept):
+        axes.text(max(row["rmse"], floor) * 1.3, place, "bit-equal" if row["rmse"] == 0 else f"{row['rmse']:.1e}", va="center")
+    axes.set(xscale="log", xlim=(floor, max(values, default=1) * 30), xlabel="RMSE between the candidate and each run (log scale; a bit-equal run stands at the left edge)", ylabel="")
+    axes.set_yticks(range(len(kept)), [r["rung"] for r in kept])
+    axes.invert_yaxis()
+    nearest = min(kept, key=lambda r: r["rmse"], default=None)
+    axes.set_title(titled(f"Nearest to the device: {nearest['rung']}" if nearest else "No run to compare with", simulated), loc="left")
+    plt.close(figure)
+    return figure
+
+
+def heat(table: Mapping[str, Any], simulated: bool) -> Figure:
+    """Local error ratio of each call (rows) in each layer (columns), run alone on the reference's inputs; the value is printed in its cell."""
+    frame = pd.DataFrame([row["values"] for row in table["rows"]], index=[row["module"] for row in table["rows"]], columns=table["columns"])
+    shown = frame.map(lambda v: "" if v is None or v != v else v if isinstance(v, str) else f"{v:.1f}" if v < 100 else f"{v:.0e}")
+    depth = frame.map(lambda v: 6.0 if isinstance(v, str) else math.log10(max(v, 1.0)) if v is not None else math.nan).astype(float)
+    figure, axes = plt.subplots(figsize=(3.6 + 0.62 * len(frame.columns), 1 + 0.3 * len(frame)))
+    sns.heatmap(depth, annot=shown, fmt="", ax=axes, cmap="YlOrBr", vmin=0, vmax=4, cbar=False, linewidths=1, annot_kws={"fontsize": 8})
+    axes.set(xlabel="layer", ylabel="")
+    hot = [name for name, row in depth.iterrows() if row.max() > 1]
+    axes.set_title(titled("Every call is right on the reference's inputs" if not hot else f"Error enters at {', '.join(hot[:2])}" + (" …" if len(hot) > 2 else ""), simulated), loc="left")
     plt.close(figure)
     return figure
 

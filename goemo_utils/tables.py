@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-pd.set_option("display.max_colwidth", 100)
+pd.set_option("display.max_colwidth", None)
 
 
 def number(value: Any) -> str:
