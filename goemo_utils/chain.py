@@ -72,7 +72,7 @@ def run(params: Params, params_file: Path | None = None, start: str | None = Non
             os.environ.pop(worker.ADDRESS, None)
             if server:
                 server.close()
-        if any(s["status"] in ("failed", "timeout", "died") for s in manifest["steps"]) or not (folder / "summary.json").is_file():
+        if manifest["steps"][-1]["status"] != "ok" and any(s["status"] not in ("skipped", "not-run") for s in manifest["steps"]):
             _render(folder, params.language, tell)
         if (folder / "summary.json").is_file():
             outcome.verdict = read_json(folder / "summary.json")["verdict"]
