@@ -12,13 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.rehearsal.settings import NUMERICS, Fault, Numerics, parse_fault, parse_numerics
+from goemo_utils.rehearsal.state import is_simulated
 
 if TYPE_CHECKING:
-    from goemo_utils.rehearsal.device import attach, enable, fault_hits, is_simulated
+    from goemo_utils.rehearsal.device import attach, enable, fault_hits
 
 __all__ = ["NUMERICS", "Fault", "Numerics", "attach", "enable", "fault_hits", "is_simulated", "parse_fault", "parse_numerics"]
 
-_NEEDS_TORCH = {"attach", "enable", "fault_hits", "is_simulated"}
+_NEEDS_TORCH = {"attach", "enable", "fault_hits"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import autocast, factories, faults, kernels, limits, module, standin, storage
 from goemo_utils.rehearsal.numerics import handlers
-from goemo_utils.rehearsal.settings import parse_fault, parse_numerics, parse_size
+from goemo_utils.rehearsal.settings import Fault, parse_fault, parse_numerics, parse_size
 from goemo_utils.rehearsal.state import STATE
 
 OLDEST_TORCH = (2, 10)
@@ -43,7 +44,7 @@ def enable(
     """
     arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
     limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
-    _check_settings(limit, devices, seed)
+    _check_settings(limit, devices, seed, disturbances)
     settings = (arithmetic, limit, devices, disturbances, seed)
     if STATE.settings is not None:
         if STATE.settings == settings:
@@ -52,19 +53,16 @@ def enable(
             f"The rehearsal device is already on in this process with numerics {STATE.settings[0].text!r} and fault {STATE.fault!r}, "
             "and a process has one such device; restart it (in a notebook: restart the kernel) to use other settings."
         )
+    faults.check(disturbances, _operators())
     _check_process()
-    faults.install(disturbances, _operators())
-    STATE.settings, STATE.devices, STATE.seed, STATE.fault = settings, devices, seed, fault or None
-    STATE.memory_limit = limit if limit is not None else STATE.memory_limit
-    STATE.arithmetic_settings, STATE.arithmetic = arithmetic, handlers(arithmetic, seed)
+    STATE.devices, STATE.seed, STATE.fault = devices, seed, fault or None
     _register()
+    _check_round_trip()
     standin.install()
-
-
-
-def is_simulated() -> bool:
-    """Whether ``npu`` in this process is the rehearsal device."""
-    return STATE.settings is not None
+    STATE.memory_limit = limit
+    STATE.arithmetic_settings, STATE.arithmetic = arithmetic, handlers(arithmetic, seed)
+    faults.install(disturbances)
+    STATE.settings = settings
 
 
 def attach(model: nn.Module) -> None:
@@ -83,13 +81,16 @@ def fault_hits() -> dict[str, int]:
     return dict(faults.hits)
 
 
-def _check_settings(limit: int | None, devices: int, seed: int) -> None:
+def _check_settings(limit: int | None, devices: int, seed: int, disturbances: Sequence[Fault]) -> None:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0):
         raise DeviceError(f"The memory limit {limit!r} is not usable; expected a number of bytes above 0, a size such as '200MiB', or None.")
     if isinstance(devices, bool) or not isinstance(devices, int) or not 1 <= devices <= MOST_DEVICES:
         raise DeviceError(f"The number of rehearsal devices is {devices!r}; expected an integer from 1 to {MOST_DEVICES}.")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise DeviceError(f"The seed of the rehearsal device is {seed!r}; expected an integer.")
+    twice = [fault.text for fault in disturbances if fault.kind == "oom"]
+    if len(twice) + (limit is not None) > 1:
+        raise DeviceError(f"The device memory is limited more than once (memory limit {limit}, faults {twice}); give one limit.")
 
 
 def _check_process() -> None:
@@ -150,3 +151,11 @@ def _register() -> None:
     storage.borrow_allocator()
     storage.patch()
     limits.patch()
+
+
+def _check_round_trip() -> None:
+    """The device rests on private parts of torch, so that what it does to three numbers is looked at once in every process."""
+    numbers = torch.arange(3.0)
+    sent = numbers.to("npu:0")
+    if sent.device != torch.device("npu", 0) or not torch.equal((sent + sent).cpu(), numbers + numbers):
+        raise DeviceError(f"The rehearsal device does not work with torch {torch.__version__}; install a release it is tested with, such as 2.13.0.")

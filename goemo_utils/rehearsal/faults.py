@@ -1,6 +1,6 @@
 """Faults: a chosen operator, perhaps only inside a chosen module, computes something wrong, warns, fails or is slow.
 
-``install`` checks the operators, ``Tracker`` the modules; both name near ones when one is unknown. A fault that never
+``check`` looks at the operators, ``Tracker`` at the modules; both name near ones when one is unknown. A fault that never
 fired is visible in ``hits``.
 """
 
@@ -96,8 +96,8 @@ def _near(wanted: str, names: Iterable[str]) -> str:
     return f"near names: {', '.join(near)}" if near else f"expected one of {len(pool)} names, for example {', '.join(pool[:4])}"
 
 
-def install(faults: Sequence[Fault], operators: Iterable[str]) -> None:
-    """Arm ``faults``; ``operators`` are the names, without ``aten::``, that reach the device.
+def check(faults: Sequence[Fault], operators: Iterable[str]) -> None:
+    """Check the operators that ``faults`` name; ``operators`` are those that reach the device, without ``aten::``.
 
     Raises:
         DeviceError: a fault names an operator that never reaches the device.
@@ -108,6 +108,10 @@ def install(faults: Sequence[Fault], operators: Iterable[str]) -> None:
             raise DeviceError(
                 f"The fault {fault.text!r} names the operator {fault.operator!r}, which never reaches the device; {_near(fault.operator, known)}."
             )
+
+
+def install(faults: Sequence[Fault]) -> None:
+    """Arm ``faults``, which have been checked."""
     by_operator: dict[str, list[Fault]] = {}
     for fault in faults:
         hits[fault.text] = 0

@@ -89,7 +89,6 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         raise _mixed(f"npu:{call.index}", call.foreign, name)
     if STATE.before_first is not None:
         STATE.before_first()
-    STATE.calls[name] += 1
     arithmetic = STATE.arithmetic.get(name)
     try:
         if arithmetic is None:

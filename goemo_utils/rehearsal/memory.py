@@ -35,10 +35,11 @@ def charge(storage: torch.UntypedStorage, index: int) -> None:
 
 def allocated(index: int) -> int:
     """Bytes alive on device ``index`` now."""
-    for reference in [reference for reference in _living if _Storage._expired(reference)]:
-        size, owner = _living.pop(reference)
-        _charged[owner] -= size
-        _Storage._free_weak_ref(reference)
+    for reference in list(_living):
+        if _Storage._expired(reference):
+            size, owner = _living.pop(reference)
+            _charged[owner] -= size
+            _Storage._free_weak_ref(reference)
     return _charged[index]
 
 

@@ -1,6 +1,5 @@
 """What the simulated device currently is: one object, read by every kernel, written by ``enable`` and ``attach``."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,9 +29,13 @@ class State:
     arithmetic: dict[str, Handler] = field(default_factory=dict)
     disturbances: dict[str, Disturbance] = field(default_factory=dict)
     before_first: Callable[[], None] | None = None
-    calls: Counter[str] = field(default_factory=Counter)
     warned: set[str] = field(default_factory=set)
     libraries: list[Any] = field(default_factory=list)
 
 
 STATE = State()
+
+
+def is_simulated() -> bool:
+    """Whether ``npu`` in this process is the rehearsal device."""
+    return STATE.settings is not None

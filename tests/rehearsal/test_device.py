@@ -1,7 +1,9 @@
 """Switching the device on, and what torch.npu answers."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +66,7 @@ def test_an_old_torch_is_refused_with_its_version() -> None:
 
 
 @pytest.mark.parametrize("contents", ["npu = object()", "raise ImportError('libhccl.so: cannot open shared object file')"])
-def test_an_installed_torch_npu_is_refused_only_if_it_works(contents: str, tmp_path: Any) -> None:
+def test_an_installed_torch_npu_is_refused_only_if_it_works(contents: str, tmp_path: Path) -> None:
     (tmp_path / "torch_npu.py").write_text(contents)
     code = "import sys; sys.path.insert(0, sys.argv[1]); from goemo_utils import rehearsal; rehearsal.enable()"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=_environment(tmp_path), check=False)
@@ -73,9 +75,7 @@ def test_an_installed_torch_npu_is_refused_only_if_it_works(contents: str, tmp_p
         assert "cannot share a process with torch_npu, which works here" in done.stderr
 
 
-def _environment(folder: Any) -> dict[str, str]:
-    import os
-
+def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
@@ -220,3 +220,7 @@ def test_gradients_on_the_second_device_are_refused_in_a_sentence() -> None:
     leaf = torch.ones(2, device="npu:1", requires_grad=True)
     with pytest.raises(RuntimeError, match=r"computes gradients on npu:0 only.*SIMULATED"):
         leaf.sum().backward()
+
+
+def test_two_memory_limits_contradict_each_other() -> None:
+    assert "limited more than once" in in_child(lambda: _fails(memory_limit=1024, fault="oom"))[0]
