@@ -189,3 +189,4 @@ class Page:
     sections: list[Section]
     foot: str
     words: Callable[..., str]
+    draft: str = ""

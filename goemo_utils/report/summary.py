@@ -52,9 +52,11 @@ def summarise(run: Run) -> dict[str, Any]:
     summary["fallback_used"] = None if fallbacks is None or run.simulated else bool(fallbacks)
     if summary["fallback_used"] is None:
         reasons["fallback_used"] = "simulated" if run.simulated else not_judged
-    summary["model"] = {key: model.get(key) for key in ("id", "revision", "architecture", "task", "n_labels", "n_parameters", "weights_sha256", "tokenizer_sha256")} if model else None
+    summary["model"] = {key: model.get(key) for key in ("id", "revision", "architecture", "task", "n_labels", "n_parameters", "weights_sha256", "tokenizer_sha256", "n_layers", "hidden_size", "max_length")} if model else None
     summary["device"] = {key: run.device.get(key) for key in ("requested", "kind", "name", "torch_device")} if run.device else None
     summary["comparison"] = {key: parity.get(key) for key in ("quantity", "n_texts", "n_labels", "n_decisions", "threshold")} if parity else None
+    summary["smoke"] = [{"text": row["text"], "label": row.get("top"), "probability": row.get("top_probability")} for row in run.of("02_smoke").get("rows") or [] if row.get("top")]
+    summary["timing"] = _timing(run)
     for name, step in (("model", "01_load"), ("device", "01_load"), ("comparison", "03_parity")):
         if summary[name] is None:
             reasons[name] = _why_not(run, step)
@@ -109,6 +111,18 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
         if summary[name] is None:
             own = (why[name] or {}).get("reason")
             reasons[name] = refusal if name != "cpu_texts_per_second" and not real else own or (not_timed if not speed else "not measured")
+
+
+def _timing(run: Run) -> dict[str, Any]:
+    """What a rate needs to mean something: configuration, batch size, interval, number of samples, baseline and cores."""
+    keys = ("configuration", "device", "dtype", "batch_size", "n", "ci95")
+    up, latency = run.of("04_throughput").get("speedup") or {}, latency_row(run)
+    rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
+    return {
+        **{name: {key: row.get(key) for key in keys} if row.get("median") is not None else None for name, row in rows.items()},
+        "latency": {key: latency.get(key) for key in ("configuration", "n", "p50", "p90", "p99")} if latency.get("p50") is not None and not run.simulated else None,
+        "speedup": {key: up.get(key) for key in ("baseline", "cores", "ci95")} if up.get("value") is not None else None,
+    }
 
 
 def _why_not(run: Run, step: str) -> str:

@@ -46,7 +46,7 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         subject=subject,
         run_id=run.run_id,
         moment=moment,
-        margin=words("simulated") if run.simulated else {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(summary["verdict"], ""),
+        margin=" · ".join([words("draft")] * ("draft" in summary) + [words("simulated")] * run.simulated) or {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(summary["verdict"], ""),
         simulated=run.simulated,
         verdict=told,
         keys=key_figures(run, words, summary),
@@ -56,6 +56,7 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         sections=[s for s in sections if s is not None],
         foot=words("foot", version=__version__, n=len(run.records), schema=summary["schema"]),
         words=words,
+        draft=summary.get("draft", ""),
     )
 
 

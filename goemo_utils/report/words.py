@@ -13,6 +13,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "A rehearsal on this machine’s CPU, pretending to be an NPU. It shows that the chain works. It is not evidence about any Ascend device.",
         "在本机 CPU 上模拟 NPU 的演练，仅说明流程可运行，不能作为任何昇腾设备的证据。",
     ),
+    "draft": ("DRAFT", "草稿 DRAFT"),
     "report": ("port report", "移植报告"),
     "run": ("run", "运行"),
     "contents": ("Contents", "目录"),

@@ -1,0 +1,125 @@
+"""Write the model repository of a run, or refuse and say why."""
+
+import copy
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import GoemoError
+from ..model import locate
+from ..record import write_json, write_text
+from ..report import page, view
+from ..report.read import Run, read_run
+from ..report.summary import summarise
+from . import card
+from .check import check
+from .logs import logs
+
+MARKER = "summary.json"
+
+
+class PublishError(GoemoError):
+    """A run may not be published as it is, or the place to write to is taken."""
+
+
+def refusal(run: Run, summary: dict[str, Any]) -> str | None:
+    """Why a run is no port; None when it may be published."""
+    if run.simulated:
+        return "the run is SIMULATED: no Ascend device took part"
+    if summary["verdict"] == "fail":
+        failed = [gate["id"] for gate in summary["gates"] if gate["result"] == "fail"]
+        return f"the run failed ({', '.join(failed) or 'its verdict is fail'})"
+    if summary["verdict"] == "incomplete":
+        return f"the run is incomplete ({', '.join(state.step for state in run.missing)} did not finish)"
+    if run.device.get("kind") != "npu":
+        return f"the run was on {run.device.get('kind')}, not on an NPU"
+    return None
+
+
+def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weights: bool = False, licence: str | None = None) -> Path:
+    """Write the model repository of the run in ``run_dir`` to ``output`` (default: publish/ in the run's folder) and return it.
+
+    A run that is simulated, failed, incomplete or not on an NPU is refused unless ``draft``, which marks every file DRAFT
+    (weights, which are copied byte for byte, keep their hash). ``weights`` copies the checkpoint too. The folder is checked
+    before it is put in place, and replaced as a whole.
+
+    Raises PublishError on a refusal, ReportError for records that cannot be shown.
+    """
+    run = read_run(Path(run_dir))
+    summary = summarise(run)
+    why = refusal(run, summary)
+    if why and not draft:
+        raise PublishError(f"Run '{run.run_id}' cannot be published: {why}. Give --draft for a draft that is marked as one in every file.")
+    if draft:
+        summary["draft"] = why or "it was asked for as a draft"
+    if not run.model:
+        raise PublishError(f"Run '{run.run_id}' cannot be published: 01_load did not finish, so there is no model to describe. Run it again.")
+    target = Path(output) if output else run.folder / "publish"
+    if target.exists() and (not target.is_dir() or any(target.iterdir()) and not (target / MARKER).is_file()):
+        raise PublishError(f"{target} exists and is no folder that goemo published: choose another --output, or empty it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        _write(made, run, summary, weights, licence)
+        problems = check(made)
+        if problems:
+            raise PublishError(f"The folder was not written, because the check found {len(problems)} problem(s), the first: {problems[0]}.")
+        made.chmod(0o755)
+        _replace(made, target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return target
+
+
+def _write(folder: Path, run: Run, summary: dict[str, Any], weights: bool, licence: str | None) -> None:
+    summary = copy.deepcopy(summary)
+    draft = summary.get("draft")
+    mark = f"DRAFT: {draft}" if draft else None
+    copied = _copy_weights(folder, run) if weights else []
+    values = {language: card.context(run, summary, bool(copied), licence, language) for language in ("zh", "en")}
+    write_text(folder / "README.md", card.render("README.zh.md.j2", values["zh"]))
+    write_text(folder / "README.en.md", card.render("README.en.md.j2", values["en"]))
+    write_text(folder / "inference.py", card.render("inference.py.j2", {**values["en"], "model": _plain(values["en"]["base"]), "draft": _plain(draft) if draft else None}))
+    write_text(folder / "requirements.txt", _requirements(run, mark))
+    for name, text in logs(run, mark).items():
+        write_text(folder / "logs" / name, text)
+    write_json(folder / MARKER, summary)
+    write_text(folder / "report.html", page.html(view.view(run, summary, str(run.params.get("language") or "en"))))
+
+
+def _plain(text: str) -> str:
+    """A string of a record that may stand in a comment or docstring of a program."""
+    return re.sub(r"[^\w ./:,()@+-]", "?", text)
+
+
+def _requirements(run: Run, mark: str | None) -> str:
+    versions = run.manifest.get("versions") or {}
+    head = [f"# {mark}"] if mark else []
+    head.append("# What inference.py imports. The device's own packages are not listed: they belong to the machine.")
+    pins = [f"{name}=={versions[name].split('+')[0]}" if versions.get(name) else name for name in ("torch", "transformers", "numpy")]
+    return "\n".join([*head, *pins]) + "\n"
+
+
+def _copy_weights(folder: Path, run: Run) -> list[str]:
+    if run.model.get("source") == "random":
+        raise PublishError("Weights were asked for, and this run used random ones: there is nothing to publish.")
+    _, source, _ = locate(str(run.model["id"]), run.model.get("revision"))
+    names = [f["name"] for f in run.model.get("files") or []]
+    for name in names:
+        if Path(name).name != name or not (source / name).is_file():
+            raise PublishError(f"The checkpoint file {name!r} of the run is not in {source} any more: publish without --weights.")
+        shutil.copyfile(source / name, folder / name)
+    return names
+
+
+def _replace(made: Path, target: Path) -> None:
+    """Put the new folder in place; the old one is gone only when the new one is there."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(made, target)
+    shutil.rmtree(old, ignore_errors=True)
