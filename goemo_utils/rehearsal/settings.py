@@ -25,10 +25,10 @@ NUMERICS: dict[str, str] = {
     "bfloat16 matrix units; torch calls it the 'medium' float32 matmul precision)",
     "tanh_gelu": f"GELU always in its tanh form, whatever `approximate` says (source: {_CANN}/aclnnGelu.md, which torch_npu calls "
     "unless its compatible implementation is on)",
-    "reorder": "matmul accumulates K in blocks of 48 from the last to the first (source: any tiled matrix unit has its own order; "
-    "48 is no divisor of the usual widths, so that it agrees with no CPU library)",
+    "reorder": "matmul accumulates K in blocks of 48 from the last to the first (source: any tiled matrix unit has its own order, "
+    "and none is documented; this one merely differs from the CPU's)",
     "ulp": "softmax, log-softmax, GELU, tanh and LayerNorm with up to 4 units of 2^-24 relative noise, a fixed function of seed and "
-    "value (source: CANN's operator standard allows float32 kernels up to 32 units; measured kernels stay in single digits)",
+    "value (source: the size is an assumption, an eighth of the 32 units in the last place that CANN's operator tests allow)",
     "ascend910b": "what the documentation says an untouched 910B does: tanh_gelu, convolution (not matmul) in HF32, reorder and ulp "
     "(source: torch.npu.matmul.allow_hf32 is False and torch.npu.conv.allow_hf32 True by default; GELU as above)",
 }

@@ -67,6 +67,17 @@ def test_a_module_means_everything_inside_it() -> None:
     assert rehearsal.fault_hits() == {"_softmax@layer.0:scale=2": 1}
 
 
+NAMES = "addmm@layer.0.attention.self.query:zero;bmm@layer.0.attention.self:zero;index_select@word_embeddings:zero;_softmax@layer.1:zero"
+
+
+@simulated(fault=NAMES)
+def test_the_operator_names_in_the_guide_are_those_that_reach_the_device() -> None:
+    model = classifier().to("npu:0")
+    rehearsal.attach(model)
+    logits(model, "npu:0")
+    assert list(rehearsal.fault_hits().values()) == [1, 2, 1, 1]
+
+
 @simulated(fault="native_layer_norm@layer.0:scale=2")
 def test_a_fault_that_was_never_reached_counts_zero() -> None:
     model = classifier().to("npu:0")

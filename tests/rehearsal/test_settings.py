@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,12 @@ def test_sizes_have_units(text: str, size: int) -> None:
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(DeviceError, match="memory size"):
         parse_size(text)
+
+
+def test_the_guide_has_every_mode_and_fault_in_the_words_of_the_code() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "rehearsal.md").read_text(encoding="utf-8")
+    for name, description in NUMERICS.items():
+        meaning, source = description.removesuffix(")").split(" (source: ", 1)
+        assert f"| `{name}` | {meaning} | {source} |" in guide
+    for kind, description in FAULTS.items():
+        assert f"| `{kind}` | {description} |" in guide
