@@ -16,12 +16,39 @@ EXPLAINED_BY = {
     "A1": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-library-path"),
     "A2": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-library-path"),
     "A3": ("driver-missing",),
-    "A5": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-variable", "cann-library-path", "driver-missing", "torch-cuda-build", "torch-npu-shadow", "pair-torch", "A1", "A2", "A3", "A6", "A7", "A8", "A10"),
+    "A5": (
+        "cann-missing",
+        "cann-not-sourced",
+        "cann-stale",
+        "cann-variable",
+        "cann-library-path",
+        "driver-missing",
+        "torch-cuda-build",
+        "torch-npu-shadow",
+        "pair-torch",
+        "A1",
+        "A2",
+        "A3",
+        "A6",
+        "A7",
+        "A8",
+        "A10",
+    ),
     "A6": ("pair-torch", "pair-cann"),
     "A7": ("torch-cuda-build",),
     "A8": ("torch-npu-shadow",),
     "A10": ("cann-stale", "cann-variable", "cann-not-sourced"),
-    "B1": ("devices-syntax", "devices-order", "devices-range", "devices-empty", "nodes-missing", "nodes-permission", "no-card", "driver-missing", "smi-failed"),
+    "B1": (
+        "devices-syntax",
+        "devices-order",
+        "devices-range",
+        "devices-empty",
+        "nodes-missing",
+        "nodes-permission",
+        "no-card",
+        "driver-missing",
+        "smi-failed",
+    ),
     "B2": ("nodes-missing", "nodes-permission", "driver-missing", "smi-failed", "no-card"),
     "B6": ("card-unhealthy",),
     "C1": ("cann-numpy", "cann-python", "cann-ops-missing"),
@@ -29,12 +56,31 @@ EXPLAINED_BY = {
     "C3": ("cann-ops-missing",),
     "torch-npu-import": ("alloc-conf-both", "transfer-value"),
     "smi-failed": ("nodes-missing", "nodes-permission", "driver-missing"),
-    "autoload-breaks-torch": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-variable", "cann-library-path", "driver-missing", "torch-cuda-build", "torch-npu-shadow", "pair-torch"),
+    "autoload-breaks-torch": (
+        "cann-missing",
+        "cann-not-sourced",
+        "cann-stale",
+        "cann-variable",
+        "cann-library-path",
+        "driver-missing",
+        "torch-cuda-build",
+        "torch-npu-shadow",
+        "pair-torch",
+    ),
 }
 
 
 # What the tables promise trouble for, and an operator that ran on the device disproves here: a warning, no longer an error.
-DISPROVED_BY_OPERATOR = ("cann-python", "cann-numpy", "cann-ops-missing", "cann-library-path", "cann-variable", "cann-not-sourced", "pair-cann", "pair-python")
+DISPROVED_BY_OPERATOR = (
+    "cann-python",
+    "cann-numpy",
+    "cann-ops-missing",
+    "cann-library-path",
+    "cann-variable",
+    "cann-not-sourced",
+    "pair-cann",
+    "pair-python",
+)
 
 
 def check(purpose: str | None = None, model: str | None = None, machine: Machine | None = None, ask: Reach | None = reach) -> dict[str, Any]:
@@ -124,7 +170,9 @@ def _weighed(found: list[Finding], view: set[str]) -> list[Finding]:
 
 
 def _verdicts(facts: dict[str, Any], found: list[Finding], purpose: str | None) -> dict[str, dict[str, Any]]:
-    return {name: _verdict(name, facts, [one for one in ranked(found) if one.severity == "error" and name in one.about], purpose) for name in PURPOSES}
+    return {
+        name: _verdict(name, facts, [one for one in ranked(found) if one.severity == "error" and name in one.about], purpose) for name in PURPOSES
+    }
 
 
 def _verdict(name: str, facts: dict[str, Any], errors: list[Finding], purpose: str | None) -> dict[str, Any]:
@@ -143,7 +191,7 @@ def _verdict(name: str, facts: dict[str, Any], errors: list[Finding], purpose: s
             return {"ok": False, "why": "torch sees no CUDA device" if facts["torch"]["build"] == "cuda" else "torch is built without CUDA"}
         return {"ok": True, "why": f"torch {torch['version']} sees {devices[0]['name']}, compute capability {devices[0]['capability']}"}
     cpu = facts["cpu"]
-    where = f"torch {torch['version']} imports; {torch['capability']} kernels, {cpu['usable']} cores"
+    where = f"torch {torch['version']} imports; {torch['capability']} kernels, {torch['threads']} threads on {cpu['usable']} cores"
     return {"ok": True, "why": where if name == "cpu" else f"{where}; what runs there is SIMULATED"}
 
 

@@ -25,12 +25,22 @@ def judge(torch: str | None, torch_npu: str | None, cann: str | None, python: st
     wanted = row["torch"] if row else ".".join(map(str, release(torch_npu)))
     answer["row"] = row
     if torch is not None and release(torch) != release(wanted):
-        return {**answer, "verdict": "unsupported", "mismatch": "torch", "why": f"torch_npu {torch_npu} needs torch {wanted}, and torch {torch} is installed"}
+        return {
+            **answer,
+            "verdict": "unsupported",
+            "mismatch": "torch",
+            "why": f"torch_npu {torch_npu} needs torch {wanted}, and torch {torch} is installed",
+        }
     if row is None:
         return {**answer, "verdict": "unlisted", "why": f"torch_npu {torch_npu} is in no row of the table of {data['dated']}"}
     low, high = row["python"]
     if not satisfies(python, f">={low}") or release(python)[:2] > release(high):
-        return {**answer, "verdict": "unsupported", "mismatch": "python", "why": f"torch_npu {torch_npu} supports Python {low} to {high}, and this is Python {python}"}
+        return {
+            **answer,
+            "verdict": "unsupported",
+            "mismatch": "python",
+            "why": f"torch_npu {torch_npu} supports Python {low} to {high}, and this is Python {python}",
+        }
     if row["cann"] is None:
         return {**answer, "verdict": "unlisted", "why": f"no CANN release is published for torch_npu {torch_npu} in the table of {data['dated']}"}
     if cann is None:
@@ -39,8 +49,17 @@ def judge(torch: str | None, torch_npu: str | None, cann: str | None, python: st
         return {**answer, "verdict": "paired", "why": f"torch_npu {torch_npu}, torch {wanted} and CANN {cann} are one row of the table"}
     cross = data["compatible"]
     if _series(row["release"]) in cross["releases"] and _series(cann) in cross["cann"]:
-        return {**answer, "verdict": "compatible", "why": f"torch_npu {torch_npu} pairs with CANN {row['cann']} and is listed as compatible with CANN {cann}"}
-    return {**answer, "verdict": "unsupported", "mismatch": "cann", "why": f"torch_npu {torch_npu} pairs with CANN {row['cann']}, and CANN {cann} is not listed as compatible"}
+        return {
+            **answer,
+            "verdict": "compatible",
+            "why": f"torch_npu {torch_npu} pairs with CANN {row['cann']} and is listed as compatible with CANN {cann}",
+        }
+    return {
+        **answer,
+        "verdict": "unsupported",
+        "mismatch": "cann",
+        "why": f"torch_npu {torch_npu} pairs with CANN {row['cann']}, and CANN {cann} is not listed as compatible",
+    }
 
 
 def paired_wheel(torch: str) -> dict[str, Any] | None:

@@ -18,5 +18,7 @@ def read_cuda(machine: Machine) -> dict[str, Any]:
     if not output.ok:
         return {"driver": None, "devices": [], "error": (output.out + output.err).strip() or f"no answer within {TIMEOUT:g} s"}
     rows = [[cell.strip() for cell in line.split(",")] for line in output.out.splitlines() if line.count(",") == 3]
-    devices = [{"name": name, "memory_mb": int(memory) if memory.isdigit() else None, "capability": capability} for name, _, memory, capability in rows]
+    devices = [
+        {"name": name, "memory_mb": int(memory) if memory.isdigit() else None, "capability": capability} for name, _, memory, capability in rows
+    ]
     return {"driver": rows[0][1] if rows else None, "devices": devices, "error": None if rows else "no device listed"}

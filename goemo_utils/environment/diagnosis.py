@@ -10,7 +10,9 @@ from goemo_utils.environment.findings import Finding, ranked, table
 
 ABOUT = ("npu",)
 # CANN's numeric codes as torch_npu and CANN print them. "ret = 200000" is a common line of other programs, so the looser forms need a 500000s code.
-NUMBER = re.compile(r"(?:(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b")
+NUMBER = re.compile(
+    r"(?:(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b"
+)
 ERR = re.compile(r"\bERR(\d{2})(\d{3})\b")
 # E, a letter or digit for the module, four digits of which 9000 and above are internal errors (CANN error manager documentation).
 CANN_CODE = re.compile(r"^(?:\[[^\]\n]*\]\s*)?(E[A-Z1-9]\d{4}): [^\n]*", re.MULTILINE)
@@ -19,6 +21,9 @@ FALLBACK = re.compile(
     r"CAUTION: The operator ([^\n]*?) is (?:currently not|not currently) supported on the NPU backend"
     r"(?: and will fall back to run on the CPU|\. Now this operator will fallback to run on the CPU)"
 )
+LAST_WORD = re.compile(r"^[\w.]+(?:Error|Exception)\b|\b(?:ERROR|FATAL|Segmentation fault)\b")
+CODE_HINTS = ("error code", "rrorCode", "rrCode", "rr_code", "rror_code", "result", "ret = 50", "ret=50", "ret is 50", "retCode")
+WINDOW = 2000  # characters kept on either side of a hint, so that a log that is one long line stays cheap to match
 
 
 def diagnose(text: str) -> list[Finding]:
@@ -27,6 +32,7 @@ def diagnose(text: str) -> list[Finding]:
     Weak rows (a code that accompanies every failure) count only where no specific row of severity error matched.
     An empty list means that nothing in the table matched; see explain.
     """
+    text = _candidates(text)
     if not text:
         return []
     found = [hit for row in table("diagnosis.json")["rows"] for hit in _first(row, text, weak=False)]
@@ -44,8 +50,7 @@ def explain(text: str) -> list[Finding]:
     if found:
         return found
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"(?:[\w.]+(?:Error|Exception)\b|.*\b(?:ERROR|FATAL|Segmentation fault)\b)", line)]
-    evidence = (errors or lines or ["(empty)"])[-1]
+    evidence = next((line for line in reversed(lines) if LAST_WORD.search(line[:WINDOW])), lines[-1] if lines else "(empty)")
     cause = "Nothing in the table of known Ascend messages matches this text, so goemo does not know what it means."
     return [Finding("unknown", "note", "unknown: no known message in this text", evidence, cause, "", "diagnosis.json", ABOUT)]
 
@@ -63,6 +68,24 @@ def decode(code: str) -> str:
     data = table("diagnosis.json")
     module, kind = match.groups()
     return f"{data['err_modules'].get(module, f'unlisted part {module}')}: {data['err_kinds'].get(kind, f'unlisted kind {kind}')}"
+
+
+def _candidates(text: str) -> str:
+    """The lines worth matching, in order and each once: those that hold a hint of some row, or a code of CANN.
+
+    A run's log has millions of lines that no row knows; finding plain strings in them costs milliseconds, matching every pattern half a minute.
+    """
+    hints = {hint for row in table("diagnosis.json")["rows"] for hint in row["hints"]} | set(CODE_HINTS)
+    spans: dict[int, int] = {match.start(1): min(match.end(), match.start() + WINDOW) for match in CANN_CODE.finditer(text)}
+    for hint in hints:
+        place = text.find(hint)
+        while place >= 0:
+            start = max(text.rfind("\n", 0, place) + 1, place - WINDOW)
+            end = text.find("\n", place)
+            end = min(len(text) if end < 0 else end, place + WINDOW)
+            spans[start] = max(end, spans.get(start, 0))
+            place = text.find(hint, end)
+    return "\n".join(dict.fromkeys(text[start : spans[start]] for start in sorted(spans)))
 
 
 @lru_cache(maxsize=None)
@@ -86,7 +109,10 @@ def _first(row: dict[str, Any], text: str, weak: bool) -> Iterator[tuple[int, Fi
 def _from_row(row: dict[str, Any], evidence: str) -> Finding:
     code = ERR.search(evidence)
     decoded = f"{code.group(0)} = {decode(code.group(0))}" if code else ""
-    texts = {name: row[name].format(decoded=decoded) if "{decoded}" in row[name] else row[name].replace("{{", "{").replace("}}", "}") for name in ("title", "cause", "remedy")}
+    texts = {
+        name: row[name].format(decoded=decoded) if "{decoded}" in row[name] else row[name].replace("{{", "{").replace("}}", "}")
+        for name in ("title", "cause", "remedy")
+    }
     return Finding(row["id"], row["severity"], evidence=evidence, source=row["source"], about=ABOUT, **texts)
 
 
@@ -99,7 +125,10 @@ def _bare_codes(text: str) -> Iterator[tuple[int, Finding]]:
         code, meaning = match.group(1), meanings[match.group(1)]
         cause = f"CANN's code {code} means: {meaning}."
         remedy = "grep -rm1 ERROR ~/ascend/log/debug/plog   # the first error is the cause"
-        yield match.start(), Finding(f"acl-{code}", "error", f"CANN reported {code}: {meaning}", _line(text, match.start()), cause, remedy, source, ABOUT)
+        yield (
+            match.start(),
+            Finding(f"acl-{code}", "error", f"CANN reported {code}: {meaning}", _line(text, match.start()), cause, remedy, source, ABOUT),
+        )
         return
     match = CANN_CODE.search(text)
     if match:

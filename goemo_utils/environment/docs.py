@@ -34,7 +34,8 @@ def page() -> str:
     data, checks = table("diagnosis.json"), table("checks.json")["checks"]
     parts = [INTRODUCTION, _compatibility(), f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n"]
     parts += [_row(row, _forms(row)) for row in data["rows"]]
-    parts.append(f"## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the kind of failure.\n\n{_map('part', data['err_modules'])}\n\n{_map('kind', data['err_kinds'])}\n")
+    parts.append("## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the kind of failure.\n")
+    parts += [_map("part", data["err_modules"]) + "\n", _map("kind", data["err_kinds"]) + "\n"]
     parts.append(f"`error code is N` is printed by CANN; these are the codes that the doctor knows.\n\n{_map('code', data['acl_codes'])}\n")
     parts.append("## Findings about the machine\n\nWords in braces are filled in from what was seen.\n")
     parts += [_row(row, None) for row in checks]
@@ -44,7 +45,10 @@ def page() -> str:
 def _compatibility() -> str:
     data = table("compat.json")
     lines = ["| torch_npu | torch | CANN | Python | status |", "|---|---|---|---|---|"]
-    lines += [f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} | {row['python'][0]} to {row['python'][1]} | {row['status']} |" for row in data["wheels"]]
+    lines += [
+        f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} | {row['python'][0]} to {row['python'][1]} | {row['status']} |"
+        for row in data["wheels"]
+    ]
     cross = data["compatible"]
     rule = (
         f"A stack is **paired** when it is a row, **compatible** when its torch_npu belongs to a release of {', '.join(cross['releases'])} and its CANN to "
@@ -63,7 +67,7 @@ def _row(row: dict[str, Any], forms: str | None) -> str:
     if forms:
         text += f"\nRecognised by any of these (regular expressions):\n\n```\n{forms}\n```\n"
     if row["remedy"]:
-        text += f"\n```\n{row['remedy']}\n```\n"
+        text += f"\n```\n{row['remedy'].replace('{{', '{').replace('}}', '}')}\n```\n"
     return text + (f"\nSource: {row['source']}.\n" if row["source"] else "")
 
 

@@ -23,7 +23,12 @@ EPILOG = """exit codes: 0 every asked purpose is possible (rehearsal and cpu, or
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="goemo doctor", description="Say what is wrong with this machine, and what fixes it.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser(
+        prog="goemo doctor",
+        description="Say what is wrong with this machine, and what fixes it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--json", action="store_true", help="print facts, findings and verdicts as JSON")
     top.add_argument("--explain", metavar="FILE", help="explain a log instead of checking the machine; - reads standard input")
     top.add_argument("--for", dest="purpose", choices=PURPOSES, help="check for one purpose only")
@@ -33,13 +38,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, examine, print; returns the exit code. Bad arguments raise SystemExit(2), as argparse does."""
+    if hasattr(sys.stdout, "reconfigure"):  # evidence is verbatim; a terminal that cannot show a character must not end the report
+        sys.stdout.reconfigure(errors="backslashreplace")
     top = parser()
     options = top.parse_args(argv)
     if options.explain is not None:
         if options.purpose or options.model:
             top.error("--explain reads a log, not this machine: leave out --for and --model")
         try:
-            text = sys.stdin.read() if options.explain == "-" else Path(options.explain).read_text(encoding="utf-8", errors="replace")
+            text = (sys.stdin.buffer.read() if options.explain == "-" else Path(options.explain).read_bytes()).decode("utf-8", errors="replace")
         except OSError as error:
             top.error(f"cannot read {options.explain}: {error.strerror}; expected a text file, or - for standard input")
         found = explain(text)
@@ -81,7 +88,7 @@ def render(one: dict[str, Any]) -> str:
 def _short(evidence: str, limit: int = 12) -> list[str]:
     """The last lines of a long evidence, which is where a traceback ends; --json has all of it."""
     lines = evidence.splitlines()
-    return lines if len(lines) <= limit else ["…", *lines[-limit:]]
+    return lines if len(lines) <= limit else ["...", *lines[-limit:]]
 
 
 def _summary(facts: dict[str, Any]) -> list[str]:

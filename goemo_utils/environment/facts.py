@@ -48,15 +48,26 @@ def gather(machine: Machine, purpose: str | None = None, model: str | None = Non
     }
     gathered = Gathered(facts)
     probe = gathered.probe
-    facts["cpu"] = probe("the processor", lambda: host.read_cpu(machine), {"model": None, "cores": machine.cores, "usable": machine.cores, "capability": None})
+    facts["cpu"] = probe(
+        "the processor", lambda: host.read_cpu(machine), {"model": None, "cores": machine.cores, "usable": machine.cores, "capability": None}
+    )
     facts["memory"] = probe("the memory", lambda: host.read_memory(machine), {"total": None, "available": None})
     facts["disk"] = probe("the disk", lambda: host.read_disk(machine), {"path": None, "free": None})
     facts["packages"] = probe("the packages", lambda: packages.read_packages(machine), {})
     facts["torch"] = probe("torch's metadata", lambda: packages.read_torch(machine), {"version": None, "build": None, "cuda": None})
-    facts["torch_npu"] = probe("torch_npu's metadata", lambda: packages.read_torch_npu(machine), {"version": None, "requires": None, "autoload": False, "shadow": None})
-    facts["cann"] = probe("CANN", lambda: cann.read_cann(machine), {"installations": [], "active": None, "sourced": False, "home": None, "missing_libraries": []})
+    facts["torch_npu"] = probe(
+        "torch_npu's metadata", lambda: packages.read_torch_npu(machine), {"version": None, "requires": None, "autoload": False, "shadow": None}
+    )
+    facts["cann"] = probe(
+        "CANN", lambda: cann.read_cann(machine), {"installations": [], "active": None, "sourced": False, "home": None, "missing_libraries": []}
+    )
     nodes = probe("the device nodes", lambda: driver.read_nodes(machine), None)
-    facts["npu"] = {"nodes_read": nodes is not None, "driver": probe("the driver", lambda: driver.read_driver(machine), None), "nodes": nodes or [], "in_group": probe("the group", lambda: driver.in_group(machine), None)}
+    facts["npu"] = {
+        "nodes_read": nodes is not None,
+        "driver": probe("the driver", lambda: driver.read_driver(machine), None),
+        "nodes": nodes or [],
+        "in_group": probe("the group", lambda: driver.in_group(machine), None),
+    }
     facts["model"] = probe("the model", lambda: hub.read_model(machine, model), {"name": model, "source": None, "path": None, "weights": None})
     _slow(gathered, machine, purpose, ask)
     return gathered

@@ -20,19 +20,44 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         return
     if active is None:
         row = _row(facts)
-        yield finding("cann-missing", "nothing at /usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit/latest or ~/Ascend", cann=row["cann"] if row and row["cann"] else "8.5.1")
+        yield finding(
+            "cann-missing",
+            "nothing at /usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit/latest or ~/Ascend",
+            cann=row["cann"] if row and row["cann"] else "8.5.1",
+        )
         return
     set_env = active["set_env"] or set_env
     if not cann["sourced"]:
-        yield finding("cann-not-sourced", f"ASCEND_HOME_PATH is unset; {active['root']} holds CANN {active['toolkit']}", toolkit=active["toolkit"], set_env=set_env)
+        yield finding(
+            "cann-not-sourced",
+            f"ASCEND_HOME_PATH is unset; {active['root']} holds CANN {active['toolkit']}",
+            toolkit=active["toolkit"],
+            set_env=set_env,
+        )
     elif "ASCEND_OPP_PATH" not in variables:
         yield finding("cann-variable", f"ASCEND_HOME_PATH={cann['home']}, ASCEND_OPP_PATH unset", set_env=set_env)
     elif not cann["opp_exists"]:
-        yield finding("cann-stale", f"ASCEND_OPP_PATH={variables['ASCEND_OPP_PATH']}", name="ASCEND_OPP_PATH", value=variables["ASCEND_OPP_PATH"], set_env=set_env)
+        yield finding(
+            "cann-stale",
+            f"ASCEND_OPP_PATH={variables['ASCEND_OPP_PATH']}",
+            name="ASCEND_OPP_PATH",
+            value=variables["ASCEND_OPP_PATH"],
+            set_env=set_env,
+        )
     elif cann["missing_libraries"]:
-        yield finding("cann-library-path", f"LD_LIBRARY_PATH={variables.get('LD_LIBRARY_PATH', '')}", names=" or ".join(cann["missing_libraries"]), set_env=set_env)
+        yield finding(
+            "cann-library-path",
+            f"LD_LIBRARY_PATH={variables.get('LD_LIBRARY_PATH', '')}",
+            names=" or ".join(cann["missing_libraries"]),
+            set_env=set_env,
+        )
     if active["ops"] is None:
-        yield finding("cann-ops-missing", f"no ascend_ops_install.info and no opp_kernel/version.info in {active['root']}", toolkit=active["toolkit"], root=active["root"])
+        yield finding(
+            "cann-ops-missing",
+            f"no ascend_ops_install.info and no opp_kernel/version.info in {active['root']}",
+            toolkit=active["toolkit"],
+            root=active["root"],
+        )
     if len(installations) > 1:
         seen = ", ".join(f"{one['toolkit']} at {one['root']}" for one in installations)
         yield finding("cann-several", seen, count=len(installations), toolkit=active["toolkit"])
@@ -46,11 +71,20 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
         yield finding("cann-numpy", f"numpy {found['numpy']}, CANN {cann}", found=found["numpy"], cann=cann, wanted=wanted, python=python)
     for rule in needs["protobuf"]:
         if satisfies(cann, rule["cann"]) and "protobuf" in found and not satisfies(found["protobuf"], rule["protobuf"]):
-            yield finding("cann-protobuf", f"protobuf {found['protobuf']}, CANN {cann}", found=found["protobuf"], cann=cann, wanted=rule["protobuf"], python=python)
+            yield finding(
+                "cann-protobuf",
+                f"protobuf {found['protobuf']}, CANN {cann}",
+                found=found["protobuf"],
+                cann=cann,
+                wanted=rule["protobuf"],
+                python=python,
+            )
     short = {name: clause for name, clause in needs["packages"].items() if name not in found or not satisfies(found[name], clause)}
     if short:
         evidence = ", ".join(f"{name}: {found.get(name, 'not installed')}" for name in short)
-        yield finding("cann-python", evidence, names=", ".join(short), install=" ".join(f"'{name}{clause}'" for name, clause in short.items()), python=python)
+        yield finding(
+            "cann-python", evidence, names=", ".join(short), install=" ".join(f"'{name}{clause}'" for name, clause in short.items()), python=python
+        )
 
 
 def _row(facts: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,7 +19,9 @@ def variable_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         if value is not None and "value" in row and re.fullmatch(row["value"], value.strip()):
             yield finding(row["id"], f"{name}={value}", value=value)
     if "PYTORCH_NPU_ALLOC_CONF" in variables and "PYTORCH_ALLOC_CONF" in variables:
-        yield finding("alloc-conf-both", f"PYTORCH_NPU_ALLOC_CONF={variables['PYTORCH_NPU_ALLOC_CONF']}, PYTORCH_ALLOC_CONF={variables['PYTORCH_ALLOC_CONF']}")
+        yield finding(
+            "alloc-conf-both", f"PYTORCH_NPU_ALLOC_CONF={variables['PYTORCH_NPU_ALLOC_CONF']}, PYTORCH_ALLOC_CONF={variables['PYTORCH_ALLOC_CONF']}"
+        )
     if "ASCEND_RT_VISIBLE_DEVICES" in variables:
         yield from _visible_devices(variables["ASCEND_RT_VISIBLE_DEVICES"], facts)
 
@@ -79,7 +81,14 @@ def cuda_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     architectures = stage.get("cuda_architectures") or []
     for device in stage["cuda_devices"]:
         if architectures and not _covered(device["capability"], architectures):
-            yield finding("cuda-capability", f"{device['name']}, {device['capability']}", name=device["name"], capability=device["capability"], architectures=" ".join(architectures), python=python)
+            yield finding(
+                "cuda-capability",
+                f"{device['name']}, {device['capability']}",
+                name=device["name"],
+                capability=device["capability"],
+                architectures=" ".join(architectures),
+                python=python,
+            )
 
 
 def _covered(capability: str, architectures: list[str]) -> bool:

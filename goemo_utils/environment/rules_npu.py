@@ -34,7 +34,9 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             yield finding("card-unhealthy", row, severity="warning" if device["health"] == "Warning" else None, **values)
         if device["hbm"] and device["memory_used"] and device["memory_used"] > BUSY_MB:
             yield finding("card-busy", row, npu=device["npu"], chip=device["chip"], used=device["memory_used"], total=device["memory_total"])
-    names = {device["name"] for device in devices if FLOAT16_CHIPS.match(device["name"]) and not (device["name"] == "Ascend910" and _two_chips(devices))}
+    names = {
+        device["name"] for device in devices if FLOAT16_CHIPS.match(device["name"]) and not (device["name"] == "Ascend910" and _two_chips(devices))
+    }
     for name in sorted(names):
         yield finding("card-precision", name, name=name)
 
@@ -45,12 +47,25 @@ def _node_findings(facts: dict[str, Any], cards: list[dict[str, Any]]) -> Iterat
     if devices and not cards:
         missing = ["/dev/davinci0", *missing]
     if missing:
-        yield finding("nodes-missing", "\n".join(f"{path}: no such file" for path in missing), names=", ".join(missing), options=" ".join(f"--device {path}" for path in missing))
+        yield finding(
+            "nodes-missing",
+            "\n".join(f"{path}: no such file" for path in missing),
+            names=", ".join(missing),
+            options=" ".join(f"--device {path}" for path in missing),
+        )
     closed = [node for node in nodes if node["present"] and not node["usable"]]
     if closed:
-        why = {False: "The user is not in the driver's group HwHiAiUser.", True: "The user is in the group HwHiAiUser, and the nodes do not let the group in."}
+        why = {
+            False: "The user is not in the driver's group HwHiAiUser.",
+            True: "The user is in the group HwHiAiUser, and the nodes do not let the group in.",
+        }
         text = why.get(facts["npu"]["in_group"], "The nodes' owner, group and mode do not include this user.")
-        yield finding("nodes-permission", "\n".join(f"{node['mode']} {node['path']}" for node in closed), names=" ".join(node["path"] for node in closed), why=text)
+        yield finding(
+            "nodes-permission",
+            "\n".join(f"{node['mode']} {node['path']}" for node in closed),
+            names=" ".join(node["path"] for node in closed),
+            why=text,
+        )
 
 
 def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:

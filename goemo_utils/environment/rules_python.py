@@ -19,7 +19,9 @@ def python_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     missing = {name: wanted for name, wanted in needs["packages"].items() if name not in found}
     if missing:
         install = " ".join(f"'{name}{wanted}'" for name, wanted in missing.items())
-        yield finding("package-missing", f"no metadata on the path of {python}: {', '.join(missing)}", names=", ".join(missing), install=install, python=python)
+        yield finding(
+            "package-missing", f"no metadata on the path of {python}: {', '.join(missing)}", names=", ".join(missing), install=install, python=python
+        )
     for name, wanted in needs["packages"].items():
         if name in found and not satisfies(found[name], wanted):
             yield finding("package-version", f"{name} {found[name]}", name=name, found=found[name], wanted=wanted, python=python)
@@ -76,7 +78,14 @@ def torch_npu_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("pair-compatible", evidence, why=why, dated=dated)
     if torch["build"] in ("cuda", "rocm"):
         release_name = ".".join(map(str, release(torch["version"])))
-        yield finding("torch-cuda-build", f"torch {torch['version']}, built for {torch['cuda'] or torch['build']}", found=torch["version"], build=torch["build"].upper(), torch=release_name, python=python)
+        yield finding(
+            "torch-cuda-build",
+            f"torch {torch['version']}, built for {torch['cuda'] or torch['build']}",
+            found=torch["version"],
+            build=torch["build"].upper(),
+            torch=release_name,
+            python=python,
+        )
     if npu["shadow"]:
         yield finding("torch-npu-shadow", npu["shadow"])
 
@@ -91,7 +100,8 @@ def _stack(facts: dict[str, Any]) -> str:
 def _other_wheel(torch: str | None, python: str) -> str:
     row = compat.paired_wheel(torch) if torch else None
     if row is None:
-        return f"{python} -m pip install torch==2.8.0+cpu torch-npu==2.8.0.post4   # the published stack, with CANN 8.5.1 or 9.0.0: no CANN is published for torch {torch}"
+        stack = f"{python} -m pip install torch==2.8.0+cpu torch-npu==2.8.0.post4"
+        return f"{stack}   # the published stack, with CANN 8.5.1 or 9.0.0: no CANN is published for torch {torch}"
     return f"{python} -m pip install torch-npu=={row['torch_npu']}   # keeps torch: this one pairs with torch {row['torch']} and CANN {row['cann']}"
 
 

@@ -52,7 +52,13 @@ def _lower(cells: list[str], hbm: bool) -> dict[str, Any]:
 def _process(cells: list[str]) -> dict[str, Any]:
     place = cells[0].split()
     memory = re.search(r"\d+", cells[3])
-    return {"npu": int(place[0]), "chip": int(place[1]) if len(place) > 1 else 0, "pid": int(cells[1]), "name": cells[2], "memory": int(memory.group()) if memory else None}
+    return {
+        "npu": int(place[0]),
+        "chip": int(place[1]) if len(place) > 1 else 0,
+        "pid": int(cells[1]),
+        "name": cells[2],
+        "memory": int(memory.group()) if memory else None,
+    }
 
 
 def _number(text: str) -> float | None:

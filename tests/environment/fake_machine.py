@@ -80,7 +80,9 @@ class FakeMachine:
             root, home = f"/usr/local/Ascend/cann-{version}", "/usr/local/Ascend/cann"
             self.write(f"{root}/x86_64-linux/ascend_ops_install.info", f"package_name=Ascend-cann-ops\nversion={version}\narch=x86_64\n")
             self.write(f"{root}/set_env.sh")
-        self.write(f"{root}/x86_64-linux/ascend_toolkit_install.info", f"package_name=Ascend-cann-toolkit\nversion={version}\narch=x86_64\npath={root}\n")
+        self.write(
+            f"{root}/x86_64-linux/ascend_toolkit_install.info", f"package_name=Ascend-cann-toolkit\nversion={version}\narch=x86_64\npath={root}\n"
+        )
         self.write(f"{root}/opp/version.info")
         for name in ("libhccl.so", "libascendcl.so"):
             self.write(f"{root}/lib64/{name}")
@@ -88,7 +90,9 @@ class FakeMachine:
         if not link.is_symlink():
             link.symlink_to(Path(root).name)
         if source:
-            self.environ.update(ASCEND_HOME_PATH=home, ASCEND_OPP_PATH=f"{home}/opp", LD_LIBRARY_PATH=f"{home}/lib64:/usr/local/Ascend/driver/lib64/driver")
+            self.environ.update(
+                ASCEND_HOME_PATH=home, ASCEND_OPP_PATH=f"{home}/opp", LD_LIBRARY_PATH=f"{home}/lib64:/usr/local/Ascend/driver/lib64/driver"
+            )
 
     def unsource(self) -> None:
         for name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "LD_LIBRARY_PATH"):
@@ -129,15 +133,29 @@ class FakeMachine:
         for stage in stages:
             error = {"torch": self.torch_error, "torch_npu": self.import_error, "operator": self.operator_error}[stage]
             if stage == "torch" and autoload and self.import_error and not error:
-                error = self.import_error + "\nRuntimeError: Failed to load the backend extension: torch_npu. You can disable extension auto-loading with TORCH_DEVICE_BACKEND_AUTOLOAD=0."
+                error = (
+                    self.import_error
+                    + "\nRuntimeError: Failed to load the backend extension: torch_npu. You can disable extension auto-loading with TORCH_DEVICE_BACKEND_AUTOLOAD=0."
+                )
             if stage == "operator" and not self.devices and not error:
                 error = "RuntimeError: no device"
             facts = {
-                "torch": {"version": "2.8.0+cpu", "cuda": None, "hip": None, "capability": "AVX512", "threads": 96, "path": "torch", "cuda_available": False, "cuda_devices": []},
+                "torch": {
+                    "version": "2.8.0+cpu",
+                    "cuda": None,
+                    "hip": None,
+                    "capability": "AVX512",
+                    "threads": 96,
+                    "path": "torch",
+                    "cuda_available": False,
+                    "cuda_devices": [],
+                },
                 "torch_npu": {"version": "2.8.0.post4", "path": "torch_npu", "available": self.devices > 0, "devices": self.devices, "cann": None},
                 "operator": {"device": "npu:0", "right": True, "name": "Ascend910B3"},
             }[stage]
-            lines.append("goemo-probe " + json.dumps({"stage": stage, "ok": False, "error": error} if error else {"stage": stage, "ok": True, **facts}))
+            lines.append(
+                "goemo-probe " + json.dumps({"stage": stage, "ok": False, "error": error} if error else {"stage": stage, "ok": True, **facts})
+            )
             if error:
                 break
         return Output(0, out="\n".join(lines) + "\n")

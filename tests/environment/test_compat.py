@@ -11,7 +11,14 @@ def test_versions_are_ordered_with_candidates_before_and_posts_after_the_release
     assert sorted(ORDER, key=key) == ORDER
 
 
-@pytest.mark.parametrize("version, numbers, without, build", [("2.8.0.post4+cpu", (2, 8, 0), "2.8.0.post4", "cpu"), ("25.3.rc1.b061", (25, 3), "25.3.rc1.b061", ""), ("2.9.0.post1+gitee7ba04", (2, 9, 0), "2.9.0.post1", "gitee7ba04")])
+@pytest.mark.parametrize(
+    "version, numbers, without, build",
+    [
+        ("2.8.0.post4+cpu", (2, 8, 0), "2.8.0.post4", "cpu"),
+        ("25.3.rc1.b061", (25, 3), "25.3.rc1.b061", ""),
+        ("2.9.0.post1+gitee7ba04", (2, 9, 0), "2.9.0.post1", "gitee7ba04"),
+    ],
+)
 def test_a_version_is_taken_apart(version, numbers, without, build):
     assert (release(version), public(version), local(version)) == (numbers, without, build)
 
@@ -53,7 +60,16 @@ def test_a_python_outside_the_row_is_a_mismatch():
     assert judge("2.8.0", "2.8.0.post4", "9.0.0", "3.13.5")["mismatch"] is None
 
 
-@pytest.mark.parametrize("cann, python, wanted", [("8.3.RC1", "3.11.7", "<2"), ("8.5.1", "3.11.7", "<2"), ("8.5.0", "3.13.1", ">2.1"), ("9.0.0", "3.11.7", ">=1.19.2"), ("9.1.0", "3.13.0", ">=1.19.2")])
+@pytest.mark.parametrize(
+    "cann, python, wanted",
+    [
+        ("8.3.RC1", "3.11.7", "<2"),
+        ("8.5.1", "3.11.7", "<2"),
+        ("8.5.0", "3.13.1", ">2.1"),
+        ("9.0.0", "3.11.7", ">=1.19.2"),
+        ("9.1.0", "3.13.0", ">=1.19.2"),
+    ],
+)
 def test_cann_says_which_numpy_it_needs(cann, python, wanted):
     assert needed_numpy(cann, python) == wanted
 

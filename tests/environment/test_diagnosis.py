@@ -30,7 +30,13 @@ def test_a_message_is_found_between_the_lines_of_a_long_log(message):
 
 def test_every_row_of_the_table_has_a_message():
     assert {row["id"] for row in ROWS} == {one["id"] for one in MESSAGES}
-    assert [row["id"] for row in ROWS] == [*(f"A{n}" for n in range(1, 12)), *(f"B{n}" for n in range(1, 9)), *(f"C{n}" for n in range(1, 12)), *(f"D{n}" for n in range(1, 6)), *(f"E{n}" for n in range(1, 5))]
+    assert [row["id"] for row in ROWS] == [
+        *(f"A{n}" for n in range(1, 12)),
+        *(f"B{n}" for n in range(1, 9)),
+        *(f"C{n}" for n in range(1, 12)),
+        *(f"D{n}" for n in range(1, 6)),
+        *(f"E{n}" for n in range(1, 5)),
+    ]
 
 
 @pytest.mark.parametrize("name", ORDINARY)
@@ -53,7 +59,17 @@ def test_an_empty_text_is_unknown_and_not_a_crash(text):
     assert diagnose(text) == [] and [one["id"] for one in explain(text)] == ["unknown"]
 
 
-@pytest.mark.parametrize("code, words", [("ERR00100", ("torch_npu itself", "ACL")), ("ERR01007", ("operator", "not supported")), ("ERR02200", ("distributed", "HCCL")), ("ERR03300", ("graph mode", "graph engine")), ("ERR04011", ("profiler", "timeout")), ("ERR99999", ("outside torch_npu", "any uncaught exception"))])
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        ("ERR00100", ("torch_npu itself", "ACL")),
+        ("ERR01007", ("operator", "not supported")),
+        ("ERR02200", ("distributed", "HCCL")),
+        ("ERR03300", ("graph mode", "graph engine")),
+        ("ERR04011", ("profiler", "timeout")),
+        ("ERR99999", ("outside torch_npu", "any uncaught exception")),
+    ],
+)
 def test_an_err_code_is_decoded_by_part_and_kind(code, words):
     assert all(word in decode(code) for word in words)
 
@@ -78,7 +94,9 @@ def test_a_number_outside_the_official_list_is_no_code():
     assert diagnose("call failed, error code is 999999") == []
 
 
-@pytest.mark.parametrize("line, kind", [("EI0006: Getting socket times out. Reason: remote rank did not send.", "caller"), ("EL9999: Inner Error!", "internal")])
+@pytest.mark.parametrize(
+    "line, kind", [("EI0006: Getting socket times out. Reason: remote rank did not send.", "caller"), ("EL9999: Inner Error!", "internal")]
+)
 def test_other_codes_of_cann_are_told_apart_as_internal_or_the_callers(line, kind):
     (found,) = diagnose(line)
     assert found["id"] == f"cann-{line[:6]}" and kind in found["title"] and found["evidence"] == line
@@ -105,4 +123,6 @@ def test_an_operator_that_is_refused_outright_is_no_fallback():
 
 
 def test_a_fallback_that_the_rehearsal_device_prints_is_counted():
-    assert fallbacks("[SIMULATED] CAUTION: The operator 'aten::erf' is not currently supported on the NPU backend and will fall back to run on the CPU.") == ["aten::erf"]
+    assert fallbacks(
+        "[SIMULATED] CAUTION: The operator 'aten::erf' is not currently supported on the NPU backend and will fall back to run on the CPU."
+    ) == ["aten::erf"]

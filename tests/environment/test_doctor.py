@@ -66,7 +66,15 @@ def test_json_is_the_whole_result(fake, capsys):
     assert set(result) == {"facts", "findings", "verdicts"} and all(one["severity"] in SEVERITIES for one in result["findings"])
 
 
-@pytest.mark.parametrize("arguments, words", [(["--for", "gpu"], "gpu"), (["--bogus"], "--bogus"), (["--explain", "/nowhere.log"], "cannot read /nowhere.log"), (["--explain", "-", "--for", "npu"], "leave out --for")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--for", "gpu"], "gpu"),
+        (["--bogus"], "--bogus"),
+        (["--explain", "/nowhere.log"], "cannot read /nowhere.log"),
+        (["--explain", "-", "--for", "npu"], "leave out --for"),
+    ],
+)
 def test_bad_arguments_end_with_2_and_a_sentence(arguments, words, capsys):
     with pytest.raises(SystemExit) as ended:
         doctor.main(arguments)
@@ -98,6 +106,14 @@ def test_a_bare_python_gets_a_report_and_exit_code_1():
 def test_a_bare_python_explains_a_log_from_standard_input():
     ran = bare("--explain", "-", text=MESSAGE)
     assert ran.returncode == 1 and "[A1]" in ran.stdout
+
+
+def test_evidence_that_the_terminal_cannot_show_does_not_end_the_report(tmp_path):
+    log = tmp_path / "run.log"
+    log.write_bytes("RuntimeError: 设备 NPU out of memory. Tried to allocate 2 GiB \xff\n".encode() + b"\xff\xfe")
+    command = [sys.executable, "-S", str(SCRIPT), "--explain", str(log)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PYTHONIOENCODING": "ascii", "PATH": ""})
+    assert ran.returncode == 1 and "[D1]" in ran.stdout and "\\u8bbe" in ran.stdout
 
 
 def test_the_check_of_this_machine_leaves_torch_unimported():

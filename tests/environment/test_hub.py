@@ -42,7 +42,10 @@ def test_offline_is_honoured_and_nothing_is_asked(fake, name):
     assert faults(fake.check("npu", MODEL)) == ["model-missing"]
 
 
-@pytest.mark.parametrize("name, folder", [(None, "/home/user/.cache/huggingface/hub"), ("HF_HOME", "/data/hf"), ("HF_HUB_CACHE", "/data/cache"), ("XDG_CACHE_HOME", "/data/xdg")])
+@pytest.mark.parametrize(
+    "name, folder",
+    [(None, "/home/user/.cache/huggingface/hub"), ("HF_HOME", "/data/hf"), ("HF_HUB_CACHE", "/data/cache"), ("XDG_CACHE_HOME", "/data/xdg")],
+)
 def test_an_offline_cache_serves_the_model(fake, name, folder):
     fake.environ["HF_HUB_OFFLINE"] = "1"
     if name:

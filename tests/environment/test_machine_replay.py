@@ -43,7 +43,9 @@ def unsourced(fake):
 
 def moved(fake):
     fake.environ["ASCEND_HOME_PATH"] = "/usr/local/Ascend/old"
-    fake.import_error = "Exception: ASCEND_HOME_PATH : /usr/local/Ascend/old does not exist. Please run 'source set_env.sh' in the CANN installation path."
+    fake.import_error = (
+        "Exception: ASCEND_HOME_PATH : /usr/local/Ascend/old does not exist. Please run 'source set_env.sh' in the CANN installation path."
+    )
 
 
 def no_ops(fake):
@@ -166,7 +168,10 @@ def test_a_variable_that_sets_a_trap_is_found_alone(fake, id):
     assert faults(fake.check()) == [id]
 
 
-@pytest.mark.parametrize("name, value", [("TASK_QUEUE_ENABLE", "2"), ("ASCEND_RT_VISIBLE_DEVICES", "0,3,7"), ("ASCEND_LAUNCH_BLOCKING", "0"), ("TORCH_TRANSFER_TO_NPU", "0")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("TASK_QUEUE_ENABLE", "2"), ("ASCEND_RT_VISIBLE_DEVICES", "0,3,7"), ("ASCEND_LAUNCH_BLOCKING", "0"), ("TORCH_TRANSFER_TO_NPU", "0")],
+)
 def test_a_harmless_value_is_no_finding(fake, name, value):
     fake.environ[name] = value
     assert faults(fake.check()) == []
@@ -241,7 +246,14 @@ def test_torch_too_old_for_the_rehearsal_stops_the_rehearsal_and_nothing_else(fa
 
 
 def test_a_driver_that_hangs_is_reported_with_its_time_limit(fake, monkeypatch):
-    answers = {"npu-smi": Output(None, timed_out=True), "-c": Output(None, out='goemo-probe {"stage": "torch", "ok": true, "cuda_devices": [], "version": "2.8.0", "capability": "AVX2"}', timed_out=True)}
+    answers = {
+        "npu-smi": Output(None, timed_out=True),
+        "-c": Output(
+            None,
+            out='goemo-probe {"stage": "torch", "ok": true, "cuda_devices": [], "threads": 2, "version": "2.8.0", "capability": "AVX2"}',
+            timed_out=True,
+        ),
+    }
     monkeypatch.setattr(fake, "_run", lambda argv, timeout, environ: answers["npu-smi" if argv[0].endswith("smi") else "-c"])
     result = fake.check("npu")
     assert faults(result) == ["smi-failed", "torch-npu-import"] and not result["verdicts"]["npu"]["ok"]

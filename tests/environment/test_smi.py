@@ -44,7 +44,9 @@ def test_output_without_a_table_has_no_devices(text):
     assert parse(text)["devices"] == []
 
 
-@pytest.mark.parametrize("layout, notes", [("910b4_tight", {"card-busy"}), ("910c_a3", set()), ("26.0.rc2_wide", set()), ("310p_no_hbm", {"card-precision"})])
+@pytest.mark.parametrize(
+    "layout, notes", [("910b4_tight", {"card-busy"}), ("910c_a3", set()), ("26.0.rc2_wide", set()), ("310p_no_hbm", {"card-precision"})]
+)
 def test_a_layout_is_no_fault_and_its_cards_get_their_notes(tmp_path, layout, notes):
     fake = FakeMachine(tmp_path)
     fake.smi = read(layout)
