@@ -207,14 +207,16 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        # Without a buffer, or with all row groups asked for at once, pyarrow holds the whole file.
+        with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             names = file.schema_arrow.names
             name = column if column is not None else _known_column(names) or (names[0] if len(names) == 1 else None)
             if name not in names:
                 raise _no_column(path, column, names)
             wanted = [name, "labels"] if "labels" in names and name != "labels" else [name]
             number = 0
-            for batch in file.iter_batches(batch_size=1024, columns=wanted):
+            groups = (file.iter_batches(batch_size=1024, row_groups=[group], columns=wanted) for group in range(file.num_row_groups))
+            for batch in itertools.chain.from_iterable(groups):
                 columns = {key: batch.column(key).to_pylist() for key in wanted}
                 for text, labels in zip(columns[name], columns.get("labels", itertools.repeat(None))):
                     yield f"row {number}", text, labels

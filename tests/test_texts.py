@@ -1,6 +1,7 @@
 """The texts of a run: built-in, stress, and files of every kind, damaged ones included."""
 
 import csv
+import itertools
 import json
 import tracemalloc
 from pathlib import Path
@@ -222,3 +223,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str, line: str
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < path.stat().st_size / 4
+
+
+def test_memory_does_not_grow_with_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"text": [f"{number:0200b}" for number in range(40_000)]}), path, compression="none", use_dictionary=False)
+    before = pyarrow.total_allocated_bytes()
+    held = [pyarrow.total_allocated_bytes() - before for _ in itertools.islice(read_texts(path), None, None, 500)]
+    assert len(held) == 80 and max(held) < path.stat().st_size / 2
