@@ -16,21 +16,25 @@ if TYPE_CHECKING:
     from goemo_utils.throughput.ways import Bench, Way
 
 NAMES = ("tokenise", "transfer", "compute", "fetch")
-ROUNDS = 5
+ROUNDS = 5  # at most
+TEXTS = 64
+SECONDS = 3.0  # after which no further round begins
 
 
 def phases(bench: Bench, way: Way, texts: Sequence[str], clock: Clock = perf_counter) -> dict[str, Any]:
-    """Median seconds of each phase for the block ``texts``, and ``device_compute``: the device's own events around the compute, where it has them.
+    """Median seconds of each phase for the first TEXTS of ``texts``, and ``device_compute``: the device's own events around the compute, where it has them.
 
     Waiting after every phase costs overlap, so the sum is more than the time of the same work in the rows.
     """
-    row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "n": ROUNDS, "unit": "s"}
+    row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "texts": len(texts[:TEXTS]), "unit": "s"}
     if way.device.simulated:
         return row | {"n": 0, **dict.fromkeys((*NAMES, "device_compute")), "reason": "simulated"}
-    rounds = [_once(bench, way, texts, clock) for _ in range(ROUNDS)]
+    started, rounds = clock(), []
+    while len(rounds) < ROUNDS and (not rounds or clock() - started < SECONDS):
+        rounds.append(_once(bench, way, texts[:TEXTS], clock))
     medians = {name: float(np.median([r[name] for r in rounds])) for name in NAMES}
     events = [r["device_compute"] for r in rounds if r["device_compute"] is not None]
-    return row | medians | {"device_compute": float(np.median(events)) if events else None, "reason": None}
+    return row | {"n": len(rounds)} | medians | {"device_compute": float(np.median(events)) if events else None, "reason": None}
 
 
 def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[str, float | None]:

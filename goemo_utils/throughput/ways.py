@@ -57,7 +57,7 @@ class Bench:
         ``method`` is padded (default) | sorted | classifier | pipeline | onnx. A device of its own gets the job's dtype, the CPU float32 unless
         ``arm`` says otherwise. Raises Unavailable with the reason, or the DeviceError of an absent device.
         """
-        device = open_device(arm.get("device") or "cpu", arm.get("numerics") or "exact", arm.get("fault"))
+        device = open_device(arm.get("device") or "cpu", arm.get("numerics") or "exact", arm.get("fault"), arm.get("remedy") or "none")
         dtype = arm.get("dtype") or ("float32" if device.kind == "cpu" else self.dtype)
         return getattr(self, f"_{arm.get('method') or 'padded'}")(arm, device, dtype)
 
