@@ -1,0 +1,121 @@
+"""The recipe from labelled texts to a folder that holds a classifier, its scores and its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+from goemo_utils.training import card, network
+from goemo_utils.training.data import Split, hold_out, overlap, read_split
+from goemo_utils.training.evaluation import judge, per_label
+from goemo_utils.training.loop import probabilities, train
+from goemo_utils.training.pooling import AttentionPooler, transplant
+from goemo_utils.training.recipe import Recipe
+from goemo_utils.training.teacher import FEATURES, TEACHER_C, linear_probabilities, teach
+from goemo_utils.training.tokenizer import encode, train_tokenizer
+
+Say = Callable[[str], None]
+
+
+def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
+    """Train as the recipe says, write the folder ``recipe.output``, and return what went into its scores.json.
+
+    The train texts are parted once into those that weights learn from and those held out for thresholds; dev is only scored.
+    """
+    seconds: dict[str, float] = {}
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    whole, dev = read_split(recipe.train), read_split(recipe.dev)
+    fit, held = hold_out(whole, recipe.held_out, rng)
+
+    judged: dict[str, Any] = {}
+    if recipe.baseline:
+        judged["baseline"] = judge(held, *_around(dev, linear_probabilities(fit, [held.texts, dev.texts], threads=recipe.threads)))
+        say(f"baseline: {_line(judged['baseline'])}")
+    goal = fit.targets
+    if recipe.teacher_share:
+        (own, *others), seconds["teacher"] = _teacher(recipe, fit, held, dev, rng, say)
+        judged["teacher"] = judge(held, *_around(dev, others))
+        say(f"teacher: {_line(judged['teacher'])}")
+        goal = (1 - recipe.teacher_share) * goal + recipe.teacher_share * own
+
+    tokenizer = train_tokenizer(fit.texts, recipe.vocab_size)
+    rows, held_rows, dev_rows = (encode(tokenizer, split.texts, recipe.max_length) for split in (fit, held, dev))
+    model = network.build(recipe, tokenizer.get_vocab_size(), fit.labels)
+    shared = (recipe.batch_size, recipe.warm_up, recipe.autocast, rng, say)
+    started = time.monotonic()
+    if recipe.pooling.epochs:
+        pooler = AttentionPooler(tokenizer.get_vocab_size(), recipe.width, recipe.n_heads, len(fit.labels), recipe.pooling.dropout,
+                                 recipe.pooling.head_dropout)
+        pooler = train(pooler, network.pooler_logits, rows, goal, recipe.pooling, *shared)
+        transplant(pooler, model)
+        judged["pooled"] = _judge_network(model, held, held_rows, dev, dev_rows)
+        say(f"pooled: {_line(judged['pooled'])}")
+    seconds["pooling"], started = time.monotonic() - started, time.monotonic()
+    model = train(model, network.classifier_logits, rows, goal, recipe.finetuning, *shared)
+    seconds["finetuning"] = time.monotonic() - started
+
+    judged["unfolded"] = _judge_network(model, held, held_rows, dev, dev_rows)
+    if recipe.fold_threshold is not None:
+        network.fold_thresholds(model, np.array(judged["unfolded"]["thresholds"]), recipe.fold_threshold)
+    judged["model"] = _judge_network(model, held, held_rows, dev, dev_rows)
+    say(f"model: {_line(judged['model'])}")
+
+    folder = Path(recipe.output)
+    network.save(model, tokenizer, recipe.max_length, folder)
+    facts = {"schema": "goemo.training/1", "recipe": recipe.model_dump(exclude={"train", "dev", "output"}),
+             "data": {"fit": len(fit), "held_out": len(held), "dev": len(dev), "dev_texts_also_in_train": overlap(whole, dev),
+                      "train_sha256": _digest(recipe.train), "dev_sha256": _digest(recipe.dev)},
+             "n_parameters": sum(parameter.numel() for parameter in model.parameters()), "seconds": {stage: round(value) for stage, value in seconds.items()},
+             "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
+                          "tokenizers": tokenizers.__version__},
+             "scores": judged, "labels": per_label(dev, probabilities(model, network.classifier_logits, dev_rows, len(dev.labels)))}
+    (folder / "scores.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card.render(facts), encoding="utf-8")
+    return facts
+
+
+def _teacher(recipe: Recipe, fit: Split, held: Split, dev: Split, rng: np.random.Generator, say: Say) -> tuple[list[np.ndarray], float]:
+    """The teacher's answers and the seconds they took, kept beside the output under a name made of all they depend on.
+
+    They cost most of a training, and another width or learning rate does not change them.
+    """
+    made_of = (_digest(recipe.train), _digest(recipe.dev), recipe.held_out, recipe.seed, recipe.teacher_folds, FEATURES, TEACHER_C)
+    file = Path(f"{recipe.output}.teacher-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}.npz")
+    fold = rng.integers(0, recipe.teacher_folds, len(fit))
+    if not file.is_file():
+        started = time.monotonic()
+        answers = teach(fit, [held.texts, dev.texts], fold, recipe.threads, say)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, own=answers[0], held=answers[1], dev=answers[2], seconds=time.monotonic() - started)
+    with np.load(file) as kept:
+        return [kept[name] for name in ("own", "held", "dev")], float(kept["seconds"])
+
+
+def _around(dev: Split, pair: list[np.ndarray]) -> tuple[np.ndarray, Split, np.ndarray]:
+    return pair[0], dev, pair[1]
+
+
+def _judge_network(model: torch.nn.Module, held: Split, held_rows: list[list[int]], dev: Split, dev_rows: list[list[int]]) -> dict[str, Any]:
+    answers = [probabilities(model, network.classifier_logits, rows, len(dev.labels)) for rows in (held_rows, dev_rows)]
+    return judge(held, answers[0], dev, answers[1])
+
+
+def _line(judged: dict[str, Any]) -> str:
+    return ", ".join(f"macro F1 {judged[name]['macro_f1']:.3f}, micro {judged[name]['micro_f1']:.3f} {words}"
+                     for name, words in (("at_0.3", "at 0.3"), ("tuned", "with tuned thresholds")))
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
