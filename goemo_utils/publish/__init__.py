@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", action="store_true", help="copy the checkpoint too")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: publish/ in the run's folder)")
     parser.add_argument("--license", metavar="ID", help="license of the weights, for the front matter")
-    parser.add_argument("--check", type=Path, metavar="DIR", help="check a published folder instead: blanks, placeholders, contradictions, numbers in no record, dead links")
+    parser.add_argument(
+        "--check", type=Path, metavar="DIR", help="check a published folder instead: blanks, placeholders, contradictions, numbers in no record, dead links"
+    )
     parser.add_argument("--json", action="store_true", help="with --check: the problems as JSON")
     add_root(parser)
 

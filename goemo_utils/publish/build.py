@@ -82,7 +82,10 @@ def _write(folder: Path, run: Run, summary: dict[str, Any], weights: bool, licen
     values = {language: card.context(run, summary, bool(copied), licence, language) for language in ("zh", "en")}
     write_text(folder / "README.md", card.render("README.zh.md.j2", values["zh"]))
     write_text(folder / "README.en.md", card.render("README.en.md.j2", values["en"]))
-    write_text(folder / "inference.py", card.render("inference.py.j2", {**values["en"], "model": _plain(values["en"]["base"]), "draft": _plain(draft) if draft else None}))
+    write_text(
+        folder / "inference.py",
+        card.render("inference.py.j2", {**values["en"], "model": _plain(values["en"]["base"]), "draft": _plain(draft) if draft else None}),
+    )
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
         write_text(folder / "logs" / name, text)

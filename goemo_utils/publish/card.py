@@ -9,9 +9,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..report import numbers as n
+from ..report.gates import gate_name, gates, shown_limit, shown_value
 from ..report.page import visible
 from ..report.read import Run
-from ..report.verdict import gate_name, gates, shown_limit, shown_value
 from ..report.words import Words
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -22,7 +22,12 @@ SCORER = (
 # Licenses of checkpoints that kits are made for, as their own cards state them; any other is "other" until its owner says.
 LICENSES = {"SamLowe/roberta-base-go_emotions": "mit", "google/electra-small-discriminator": "apache-2.0"}
 VERSIONS = ("python", "torch", "torch-npu", "transformers", "tokenizers", "numpy")
-VERDICTS = {"pass": ("passed", "通过"), "pass-with-cause": ("passed, with a named cause", "通过（原因已查明）"), "fail": ("failed", "未通过"), "incomplete": ("incomplete", "未完成")}
+VERDICTS = {
+    "pass": ("passed", "通过"),
+    "pass-with-cause": ("passed, with a named cause", "通过（原因已查明）"),
+    "fail": ("failed", "未通过"),
+    "incomplete": ("incomplete", "未完成"),
+}
 
 
 def markdown(text: Any) -> str:
@@ -41,7 +46,13 @@ def front_matter(summary: dict[str, Any], licence: str | None) -> str:
     """The header that the Ascend hubs read."""
     base = base_model(summary)
     task = (summary["model"] or {}).get("task")
-    tags = ["NPU", "Ascend", "ascend-npu", "text-classification" if task != "encoder" else "feature-extraction", *(["multi-label", "emotion"] if task == "multi_label" else [])]
+    tags = [
+        "NPU",
+        "Ascend",
+        "ascend-npu",
+        "text-classification" if task != "encoder" else "feature-extraction",
+        *(["multi-label", "emotion"] if task == "multi_label" else []),
+    ]
     header: dict[str, Any] = {"license": licence or LICENSES.get(base or "", "other"), "hardware": "NPU", "library_name": "transformers"}
     header["pipeline_tag"] = "text-classification" if task != "encoder" else "feature-extraction"
     header["tags"] = tags
@@ -84,7 +95,10 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
 
     model = str(load.get("id") or run.params.get("model"))
     return {
-        "s": {**summary, "model": summary["model"] or {"architecture": "unknown", "n_parameters": 0, "n_labels": 0, "task": "unknown", "weights_sha256": "unknown"}},
+        "s": {
+            **summary,
+            "model": summary["model"] or {"architecture": "unknown", "n_parameters": 0, "n_labels": 0, "task": "unknown", "weights_sha256": "unknown"},
+        },
         "front_matter": front_matter(summary, licence),
         "draft": summary.get("draft"),
         "model": model.split("/")[-1],
@@ -94,7 +108,9 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
         "mark": " · SIMULATED" if run.simulated else "",
         "verdict_zh": ("模拟运行 SIMULATED：" if run.simulated else "") + VERDICTS[summary["verdict"]][1],
         "verdict_en": ("SIMULATED: " if run.simulated else "") + VERDICTS[summary["verdict"]][0],
-        "versions": [(name, found) for name in VERSIONS if (found := (run.manifest.get("versions") or {}).get(name) or (candidate.get("versions") or {}).get(name))],
+        "versions": [
+            (name, found) for name in VERSIONS if (found := (run.manifest.get("versions") or {}).get(name) or (candidate.get("versions") or {}).get(name))
+        ],
         "dtype": load.get("dtype") or run.params.get("dtype"),
         "attention": load.get("attn_implementation") or run.params.get("attn_implementation", "eager"),
         "threshold": run.params.get("threshold", 0.3),
@@ -102,7 +118,15 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
         "task": load.get("task") or "multi_label",
         "revision": load.get("revision"),
         "weights": weights,
-        "gates": [{"name": gate_name(g["id"], words), "result": words.known("rs_" if run.simulated else "r_", g["result"]), "value": shown_value(g, words), "limit": shown_limit(g, words)} for g in gates(run)],
+        "gates": [
+            {
+                "name": gate_name(g["id"], words),
+                "result": words.known("rs_" if run.simulated else "r_", g["result"]),
+                "value": shown_value(g, words),
+                "limit": shown_limit(g, words),
+            }
+            for g in gates(run)
+        ],
         "scorer": [(name, scored(name)) for name in SCORER],
         "value": value,
         "timing": timing,
@@ -111,7 +135,9 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
 
 def render(template: str, values: dict[str, Any]) -> str:
     """Fill a template; a name it misses is an error."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     environment.filters.update(md=markdown, num=n.number, prob=lambda p: "–" if p is None else n.probability(float(p)), python=repr)
     text = environment.get_template(template).render(values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -40,11 +40,15 @@ def check(folder: Path) -> list[Problem]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ParamsError(f"There is no folder {str(folder)!r} to check: give the folder of a published model.")
-    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in TEXTS and path.stat().st_size < LARGEST}
+    files = {
+        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in TEXTS and path.stat().st_size < LARGEST
+    }
     if not files:
         raise ParamsError(f"{str(folder)!r} holds no text to check: give the folder of a published model.")
     sources = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()}
-    cards = {name: text for name, text in sources.items() if Path(name).suffix in PROSE and not name.startswith("logs/") and Path(name).name != "requirements.txt"}
+    cards = {
+        name: text for name, text in sources.items() if Path(name).suffix in PROSE and not name.startswith("logs/") and Path(name).name != "requirements.txt"
+    }
     summary, problems = _summary(sources)
     for name, text in cards.items():
         lines = prose(text)
@@ -227,7 +231,16 @@ def _unmarked(sources: dict[str, str], summary: dict[str, Any] | None) -> Iterat
     real = not summary.get("simulated") and summary.get("verdict") in ("pass", "pass-with-cause") and device.get("kind") in (None, "npu")
     if real and "draft" not in summary:
         return
-    model_files = {"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "generation_config.json"}
+    model_files = {
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+        "generation_config.json",
+    }
     for name, text in sources.items():
         if Path(name).name not in model_files and MARK not in text and (name != "summary.json" or "draft" not in summary):
             yield Problem("unmarked draft", name, 0, "the run is no port, and this file does not say DRAFT")

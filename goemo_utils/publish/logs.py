@@ -31,7 +31,10 @@ def _accuracy(run: Run) -> list[str]:
     if not parity:
         state = run.states["03_parity"]
         return [f"nothing was compared: 03_parity {state.status}" + (f", {state.reason}" if state.reason else "")]
-    lines = [f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels {parity.get('n_labels')}, threshold {parity.get('threshold')}, verdict {parity.get('verdict')}", ""]
+    lines = [
+        f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels {parity.get('n_labels')}, threshold {parity.get('threshold')}, verdict {parity.get('verdict')}",
+        "",
+    ]
     for metric in parity.get("metrics") or []:
         found = metric["value"] if metric.get("value") is not None else f"not reported: {metric.get('reason')}"
         lines.append(f"{metric['id']} = {found}  [{metric.get('unit')}, n = {metric.get('n')}]  {metric.get('formula')}".rstrip())
@@ -46,7 +49,20 @@ def _pretrained(run: Run) -> list[str]:
     if not model:
         state = run.states["01_load"]
         return [f"no weights were loaded: 01_load {state.status}" + (f", {state.reason}" if state.reason else "")]
-    keys = ("id", "source", "revision", "architecture", "n_parameters", "pretrained_used", "local_weight_used", "weight_path", "weights_sha256", "tokenizer_sha256", "untrained", "unused")
+    keys = (
+        "id",
+        "source",
+        "revision",
+        "architecture",
+        "n_parameters",
+        "pretrained_used",
+        "local_weight_used",
+        "weight_path",
+        "weights_sha256",
+        "tokenizer_sha256",
+        "untrained",
+        "unused",
+    )
     return _items("model", {key: model.get(key) for key in keys}) + [f"file {f['name']}: {f['bytes']} bytes, {f['sha256']}" for f in model.get("files") or []]
 
 

@@ -62,7 +62,9 @@ def _check_value(name: str, field: str, value: Any) -> None:
 def _check_absent(step: str, results: dict[str, Any]) -> None:
     """A null must carry its reason."""
     rows = [(f"metrics[{i}] ({m.get('id')})", m) for i, m in enumerate(results.get("metrics") or [])]
-    rows += [(f"rows[{i}] ({r.get('configuration')})", {**r, "value": r.get("median")}) for i, r in enumerate(results.get("rows") or []) if step == "04_throughput"]
+    rows += [
+        (f"rows[{i}] ({r.get('configuration')})", {**r, "value": r.get("median")}) for i, r in enumerate(results.get("rows") or []) if step == "04_throughput"
+    ]
     if isinstance(results.get("speedup"), dict):
         rows.append(("speedup", results["speedup"]))
     for field, row in rows:
@@ -105,9 +107,13 @@ def _check_no_speed(speed: dict[str, Any]) -> None:
     for row in [*(speed.get("rows") or []), *(speed.get("latency") or [])]:
         value = row.get("median", row.get("p50"))
         if not is_cpu(row) and value is not None:
-            raise ReportError(f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a simulated device, expected null with reason 'simulated': run the step again.")
+            raise ReportError(
+                f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a simulated device, expected null with reason 'simulated': run the step again."
+            )
     if (speed.get("speedup") or {}).get("value") is not None:
-        raise ReportError(f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected null with reason 'simulated': run the step again.")
+        raise ReportError(
+            f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected null with reason 'simulated': run the step again."
+        )
 
 
 def _is_nan(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from . import numbers as n
 from .checks import check
 from .diff_page import page_of
 from .diff_words import gate_text, moved, rate, sentence, short, value
+from .gates import gate_name, gates
 from .locate import add_root, find_run
 from .page import html, visible, write
 from .read import Run, read_run
-from .verdict import gate_name, gates, overall
+from .verdict import overall
 from .words import LANGUAGES, Words
 
 SCHEMA = "goemo.diff/1"
@@ -61,7 +63,11 @@ def _facts(run: Run) -> dict[tuple[str, str], Any]:
 
 def _changed(before: Run, after: Run) -> list[dict[str, Any]]:
     a, b = _facts(before), _facts(after)
-    return [{"kind": kind, "what": what, "before": a.get((kind, what)), "after": b.get((kind, what))} for kind, what in dict.fromkeys([*a, *b]) if a.get((kind, what)) != b.get((kind, what))]
+    return [
+        {"kind": kind, "what": what, "before": a.get((kind, what)), "after": b.get((kind, what))}
+        for kind, what in dict.fromkeys([*a, *b])
+        if a.get((kind, what)) != b.get((kind, what))
+    ]
 
 
 def _rank(gate: dict[str, Any] | None, run: Run) -> int:
@@ -79,7 +85,14 @@ def _gates(before: Run, after: Run) -> list[dict[str, Any]]:
         old, new = a.get(name), b.get(name)
         step = _rank(new, after) - _rank(old, before)
         keep = ("result", "value", "limit", "n", "interval")
-        rows.append({"id": name, "before": old and {k: old[k] for k in keep if k in old}, "after": new and {k: new[k] for k in keep if k in new}, "change": "worse" if step > 0 else "better" if step < 0 else "same"})
+        rows.append(
+            {
+                "id": name,
+                "before": old and {k: old[k] for k in keep if k in old},
+                "after": new and {k: new[k] for k in keep if k in new},
+                "change": "worse" if step > 0 else "better" if step < 0 else "same",
+            }
+        )
     return rows
 
 
@@ -88,16 +101,26 @@ def _metrics(before: Run, after: Run) -> list[dict[str, Any]]:
     rows = []
     for name in dict.fromkeys([*a, *b]):
         old, new = a.get(name, {}), b.get(name, {})
-        if old.get("value") == new.get("value") and old.get("formula") == new.get("formula"):
+        other_formula = old and new and _shape(old.get("formula")) != _shape(new.get("formula"))
+        if old.get("value") == new.get("value") and not other_formula:
             continue
         row = {"id": name, "unit": new.get("unit") or old.get("unit"), "before": old.get("value"), "after": new.get("value"), "factor": None}
-        row |= {key: value for key, value in (("before_interval", old.get("interval") or old.get("ci95")), ("after_interval", new.get("interval") or new.get("ci95"))) if value}
+        row |= {
+            key: value
+            for key, value in (("before_interval", old.get("interval") or old.get("ci95")), ("after_interval", new.get("interval") or new.get("ci95")))
+            if value
+        }
         if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (row["before"], row["after"])) and row["before"]:
             row["factor"] = row["after"] / row["before"]
-        if old and new and old.get("formula") != new.get("formula"):
+        if other_formula:
             row["note"] = "the formula changed: the values do not compare"
         rows.append(row)
     return rows
+
+
+def _shape(formula: Any) -> str:
+    """A formula without its numbers: an envelope that belongs to the run is no other formula."""
+    return re.sub(r"\d[\d.e+-]*", "#", str(formula))
 
 
 def _rates(before: Run, after: Run) -> list[dict[str, Any]]:
@@ -106,7 +129,14 @@ def _rates(before: Run, after: Run) -> list[dict[str, Any]]:
     rows = []
     for key in dict.fromkeys([*a, *b]):
         old, new = a.get(key, {}), b.get(key, {})
-        row = {"configuration": (new or old)["configuration"], "before": old.get("median"), "before_ci95": old.get("ci95"), "after": new.get("median"), "after_ci95": new.get("ci95"), "moved": None}
+        row = {
+            "configuration": (new or old)["configuration"],
+            "before": old.get("median"),
+            "before_ci95": old.get("ci95"),
+            "after": new.get("median"),
+            "after_ci95": new.get("ci95"),
+            "moved": None,
+        }
         if old.get("ci95") and new.get("ci95"):
             row["moved"] = not (old["ci95"][0] <= new["ci95"][1] and new["ci95"][0] <= old["ci95"][1])
         row["reason"] = old.get("reason") if row["before"] is None else new.get("reason") if row["after"] is None else None
@@ -121,11 +151,19 @@ def text(result: dict[str, Any], words: Words) -> str:
     lines += [f"  {row['kind']}.{row['what']}: {short(row['before'])} → {short(row['after'])}" for row in result["changed"]] or ["  " + words("d_nothing")]
     lines += ["", words("gates") + ":"]
     for row in result["gates"]:
-        lines.append(f"  {words('d_' + row['change']):8s} {gate_name(row['id'], words):20s} {gate_text(result, row, 'before', words)} → {gate_text(result, row, 'after', words)}")
+        lines.append(
+            f"  {words('d_' + row['change']):8s} {gate_name(row['id'], words):20s} {gate_text(result, row, 'before', words)} → {gate_text(result, row, 'after', words)}"
+        )
     lines += ["", words("p_metrics") + ":"]
-    lines += [f"  {row['id']}: {value(row['before'])} → {value(row['after'])}" + (f"  (× {n.ratio(float(row['factor']))})" if row["factor"] is not None else "") for row in result["metrics"]] or ["  " + words("d_nothing")]
+    lines += [
+        f"  {row['id']}: {value(row, 'before', words)} → {value(row, 'after', words)}"
+        + (f"  (× {n.ratio(float(row['factor']))})" if row["factor"] is not None else "")
+        for row in result["metrics"]
+    ] or ["  " + words("d_nothing")]
     lines += ["", words("s_rates") + ":"]
-    lines += [f"  {row['configuration']}: {rate(row, 'before', words)} → {rate(row, 'after', words)}  {words(moved(row))}" for row in result["rates"]] or ["  " + words("d_nothing")]
+    lines += [f"  {row['configuration']}: {rate(row, 'before', words)} → {rate(row, 'after', words)}  {words(moved(row))}" for row in result["rates"]] or [
+        "  " + words("d_nothing")
+    ]
     lines += ["", sentence(result, words)]
     return "\n".join(visible(line) for line in lines)
 

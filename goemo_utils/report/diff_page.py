@@ -6,7 +6,7 @@ from .. import __version__
 from . import numbers as n
 from .blocks import Code, Column, KeyFigure, Page, Paragraph, Pre, Section, State, Table, Text, Verdict
 from .diff_words import gate_text, moved, rate, sentence, short, value
-from .verdict import gate_name
+from .gates import gate_name
 from .words import Words
 
 CHANGES = {"worse": ("fail", "d_worse"), "better": ("pass", "d_better"), "same": ("none", "d_same")}
@@ -18,14 +18,33 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
     simulated = first["simulated"] or second["simulated"]
     worse = bool(result["worse"])
     changed = [[row["kind"], Code(row["what"]), Code(short(row["before"])), Code(short(row["after"]))] for row in result["changed"]]
-    gates = [[gate_name(row["id"], words), State(*_state(row["change"], words)), gate_text(result, row, "before", words), gate_text(result, row, "after", words)] for row in result["gates"]]
-    metrics = [[row["id"], value(row["before"]), value(row["after"]), n.ratio(float(row["factor"])) if row["factor"] is not None else "–", row.get("note") or "–"] for row in result["metrics"]]
+    gates = [
+        [gate_name(row["id"], words), State(*_state(row["change"], words)), gate_text(result, row, "before", words), gate_text(result, row, "after", words)]
+        for row in result["gates"]
+    ]
+    metrics = [
+        [
+            row["id"],
+            value(row, "before", words),
+            value(row, "after", words),
+            n.ratio(float(row["factor"])) if row["factor"] is not None else "–",
+            row.get("note") or "–",
+        ]
+        for row in result["metrics"]
+    ]
     rates = [[row["configuration"], rate(row, "before", words), rate(row, "after", words), words(moved(row))] for row in result["rates"]]
     sides = [Column(words("d_before")), Column(words("d_after"))]
     sections = [
         _section("gates", words("gates"), gates, [Column(words("gate")), Column(words("d_change")), *sides], words, True),
         _section("changed", words("d_changed"), changed, [Column(words("d_kind")), Column(words("pr_name")), *sides], words, False),
-        _section("metrics", words("p_metrics"), metrics, [Column(words("metric")), *(Column(c.name, True) for c in sides), Column("×", True), Column(words("d_note"))], words, True),
+        _section(
+            "metrics",
+            words("p_metrics"),
+            metrics,
+            [Column(words("metric")), *(Column(c.name, True) for c in sides), Column("×", True), Column(words("d_note"))],
+            words,
+            True,
+        ),
         _section("rates", words("s_rates"), rates, [Column(words("s_config")), *(Column(c.name, True) for c in sides), Column(words("d_change"))], words, True),
         Section("again", words("s_again"), [Pre(words("s_again"), f"goemo diff {first['run_id']} {second['run_id']}")]),
     ]
@@ -36,7 +55,12 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         KeyFigure(words("d_changed"), str(len(changed)), "", words("d_changed_what")),
         KeyFigure(words("d_rates_moved"), str(sum(bool(row["moved"]) for row in result["rates"])), "", words("d_intervals")),
     ]
-    told = Verdict(State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")), sentence(result, words), " → ".join(f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})" for r in result['runs']), "sim" if simulated else "fail" if worse else "pass")
+    told = Verdict(
+        State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")),
+        sentence(result, words),
+        " → ".join(f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})" for r in result["runs"]),
+        "sim" if simulated else "fail" if worse else "pass",
+    )
     return Page(
         language=words("lang"), title=f"{words('simulated') + ': ' if simulated else ''}{first['run_id']} → {second['run_id']} · goemo", kind=words("d_kind_page"), subject=first["run_id"],
         run_id=second["run_id"], moment=n.moment(moment), margin=words("simulated") if simulated else "", simulated=simulated, verdict=told, keys=keys, gates=None, gates_absent="", unchecked="",

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from . import numbers as n
-from .verdict import gate_name, shown_limit, shown_value
+from .parity_section import metric_value
+from .gates import gate_name, shown_limit, shown_value
 from .words import Words
 
 SIDES = ("before", "after")
@@ -25,9 +26,13 @@ def short(found: Any) -> str:
     return shown.removeprefix("sha256:")[:12] + "…" if shown.startswith("sha256:") else shown
 
 
-def value(found: Any) -> str:
-    """A metric's value."""
-    return "none" if found is None else found if isinstance(found, str) else n.number(found)
+def value(row: dict[str, Any], side: str, words: Words) -> str:
+    """A metric's value, with its interval where it has one."""
+    if row[side] is None:
+        return words("unknown")
+    shown = metric_value({"id": row["id"], "unit": row["unit"], "value": row[side]}, words)
+    interval = row.get(f"{side}_interval")
+    return f"{shown} {n.interval(*interval)}" if interval else shown
 
 
 def rate(row: dict[str, Any], side: str, words: Words) -> str:

@@ -25,7 +25,16 @@ def _row(path: Path) -> dict[str, Any]:
     try:
         run = read_run(path)
     except GoemoError as error:
-        return {"run": path.name, "started": None, "model": None, "device": None, "texts": None, "verdict": f"unreadable: {error}", "simulated": None, "steps": None}
+        return {
+            "run": path.name,
+            "started": None,
+            "model": None,
+            "device": None,
+            "texts": None,
+            "verdict": f"unreadable: {error}",
+            "simulated": None,
+            "steps": None,
+        }
     done = sum(state.status == "ok" for state in run.states.values())
     return {
         "run": path.name,

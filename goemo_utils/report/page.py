@@ -48,7 +48,9 @@ def content_security_policy(css: str) -> str:
 
 def html(page: Page) -> str:
     """Return the page as HTML."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_show)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_show
+    )
     css = stylesheet(page)
     counter = itertools.count(1)
     environment.globals.update(

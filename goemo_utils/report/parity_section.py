@@ -60,7 +60,10 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
 
 
 def _metrics(results: dict[str, Any], words: Words) -> Table:
-    rows: list[list[Text]] = [[m["id"], Code(m.get("formula") or "–"), m.get("unit") or "–", n.number(m["n"]) if m.get("n") else "–", metric_value(m, words)] for m in results.get("metrics") or []]
+    rows: list[list[Text]] = [
+        [m["id"], Code(m.get("formula") or "–"), m.get("unit") or "–", n.number(m["n"]) if m.get("n") else "–", metric_value(m, words)]
+        for m in results.get("metrics") or []
+    ]
     columns = [Column(words("metric")), Column(words("formula")), Column(words("unit")), Column("n", True), Column(words("value"), True)]
     return Table(words("p_metrics"), columns, rows, style="wide", measured=True)
 
@@ -102,8 +105,17 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
         if item.get("source"):
             blocks.append(Paragraph(words("p_source", source=item["source"]), "small muted"))
         if item.get("before") and item.get("after"):
-            rows: list[list[Text]] = [[key, metric_value({"id": key, "value": before}, words), metric_value({"id": key, "value": item["after"].get(key), "reason": words("not_recorded")}, words)] for key, before in item["before"].items()]
-            blocks.append(Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True))
+            rows: list[list[Text]] = [
+                [
+                    key,
+                    metric_value({"id": key, "value": before}, words),
+                    metric_value({"id": key, "value": item["after"].get(key), "reason": words("not_recorded")}, words),
+                ]
+                for key, before in item["before"].items()
+            ]
+            blocks.append(
+                Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True)
+            )
     return [Heading(words("p_remedy")), *blocks] if blocks else []
 
 
@@ -112,7 +124,10 @@ def _heat(results: dict[str, Any], words: Words) -> list[Any]:
     rows = [(str(r["module"]), [_finite(v) for v in r["values"]]) for r in heat.get("rows") or []]
     blocks: list[Any] = []
     if faults:
-        cells: list[list[Text]] = [[Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), _or_nan(f.get("ratio_rms"), n.ratio), _or_nan(f.get("ratio_max"), n.ratio)] for f in faults[:20]]
+        cells: list[list[Text]] = [
+            [Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), _or_nan(f.get("ratio_rms"), n.ratio), _or_nan(f.get("ratio_max"), n.ratio)]
+            for f in faults[:20]
+        ]
         columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
         blocks.append(Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True))
     if not rows:
@@ -124,7 +139,13 @@ def _heat(results: dict[str, Any], words: Words) -> list[Any]:
     marked = [(hottest[1], hottest[2])] if faults and hottest[0] > 1 else []
     title = words("p_heat_fault", place=place(faults[0])) if faults else words("p_heat_clean")
     chart = Heat(columns_, rows, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat"), title)
-    table = Table(words("p_same_table"), [Column(words("p_module")), *(Column(c, True) for c in columns_)], [[Code(name), *(heat_value(v) for v in values)] for name, values in rows], style="wide", measured=True)
+    table = Table(
+        words("p_same_table"),
+        [Column(words("p_module")), *(Column(c, True) for c in columns_)],
+        [[Code(name), *(heat_value(v) for v in values)] for name, values in rows],
+        style="wide",
+        measured=True,
+    )
     return [Paragraph(words("p_heat_lead")), Figure(title, words("p_heat_cap"), chart), Details(words("p_same_table"), [table]), *blocks]
 
 
@@ -143,7 +164,13 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     flips, worst = results.get("flips") or {}, results.get("worst") or []
     if flips.get("count") is None:
         return [_missing(words, flips.get("reason"))]
-    values = {"flips": n.number(flips["count"]), "n": n.number(results.get("n_decisions") or 0), "texts": n.number(flips["texts"]), "explained": n.number(flips["explained"]), "unexplained": n.number(flips["unexplained"])}
+    values = {
+        "flips": n.number(flips["count"]),
+        "n": n.number(results.get("n_decisions") or 0),
+        "texts": n.number(flips["texts"]),
+        "explained": n.number(flips["explained"]),
+        "unexplained": n.number(flips["unexplained"]),
+    }
     blocks: list[Any] = [Paragraph(words("p_flips_lead", **values))]
     changed = [w for w in worst if not w.get("same") and _positive(w)]
     spots = {kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind] for kind in (True, False)}
@@ -152,10 +179,23 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     if points or changed:
         could = sum(e >= m for m, e in points)
         bound = flips.get("bound")
-        title = words("p_near_flipped", flips=values["flips"]) if flips["count"] else words("p_near_some", k=could, n=len(points)) if could else words("p_near_none")
+        title = (
+            words("p_near_flipped", flips=values["flips"])
+            if flips["count"]
+            else words("p_near_some", k=could, n=len(points))
+            if could
+            else words("p_near_none")
+        )
         caption = words("p_near_cap", n=len(points)) + (" " + words("p_near_envelope", bound=n.number(float(bound))) if bound else "")
-        chart = Margins(points, spots[True], spots[False], bound, words("p_x"), words("p_y"), words("p_possible"), words("p_impossible"), words("p_flips"), title)
-        table = Table(words("p_same_table"), [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)], [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:12])], measured=True)
+        chart = Margins(
+            points, spots[True], spots[False], bound, words("p_x"), words("p_y"), words("p_possible"), words("p_impossible"), words("p_flips"), title
+        )
+        table = Table(
+            words("p_same_table"),
+            [Column("n", True), Column(words("p_near_x"), True), Column(words("p_near_y"), True)],
+            [[str(i + 1), n.number(m), n.number(e)] for i, (m, e) in enumerate(points[:12])],
+            measured=True,
+        )
         blocks += [Figure(title, caption, chart), Details(words("p_same_table"), [table])]
     if worst:
         blocks.append(_worst(worst, n.number(results["n_texts"]), words))
@@ -169,7 +209,15 @@ def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
         text = Quote(row["text"]) if row.get("text") is not None else words("unknown")
         numbers = [_or_nan(row.get(k), n.probability) for k in ("p_reference", "p_candidate")] + [_or_nan(row.get(k), n.number) for k in ("margin", "dz")]
         rows.append([text, Code(str(row.get("label"))), *numbers, State(icon, words(word))])
-    columns = [Column(words("text")), Column(words("label")), Column(words("p_ref"), True), Column(words("p_dev"), True), Column(words("margin"), True), Column("Δz", True), Column(words("decision"))]
+    columns = [
+        Column(words("text")),
+        Column(words("label")),
+        Column(words("p_ref"), True),
+        Column(words("p_dev"), True),
+        Column(words("margin"), True),
+        Column("Δz", True),
+        Column(words("decision")),
+    ]
     return Table(words("p_worst"), columns, rows, caption=words("p_worst"), remark=words("p_worst_note", k=len(rows), n=total), style="wide", measured=True)
 
 
@@ -184,5 +232,3 @@ def _finite(value: Any) -> float | None:
 
 def _positive(row: dict[str, Any]) -> bool:
     return all(isinstance(row.get(k), (int, float)) and abs(row[k]) > 0 for k in ("margin", "dz"))
-
-

@@ -26,7 +26,10 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
         (words("pr_run"), Code(run.run_id)),
         (words("pr_times"), f"{_moment('started', manifest)} – {_moment('updated', manifest)}"),
         (words("pr_code"), join(f"goemo {code.get('version') or words('unknown')} · ", revision, state)),
-        (words("pr_params"), join(Code(manifest.get("params_file") or words("pr_defaults")), f" · {words('pr_digest')} ", digest(params) if params else words("unknown"))),
+        (
+            words("pr_params"),
+            join(Code(manifest.get("params_file") or words("pr_defaults")), f" · {words('pr_digest')} ", digest(params) if params else words("unknown")),
+        ),
         (words("pr_texts"), join(*texts)),
         (words("pr_seed"), str(run.params.get("seed", words("unknown")))),
         (words("pr_versions"), versions or words("unknown")),
@@ -49,7 +52,15 @@ def _records(run: Run, words: Words) -> Table:
     rows: list[list[Text]] = []
     for state in run.states.values():
         word = words("st_sim" if state.status == "ok" and run.simulated else f"st_{state.status}")
-        rows.append([Code(state.step), State(STATUS_ICONS[state.status], word), n.duration(state.seconds) if state.seconds is not None else "–", state.reason or "–", digest(state.sha256) if state.sha256 else words("pr_no_record")])
+        rows.append(
+            [
+                Code(state.step),
+                State(STATUS_ICONS[state.status], word),
+                n.duration(state.seconds) if state.seconds is not None else "–",
+                state.reason or "–",
+                digest(state.sha256) if state.sha256 else words("pr_no_record"),
+            ]
+        )
     columns = [Column(words("pr_step")), Column(words("pr_status")), Column(words("pr_took"), True), Column(words("pr_why")), Column("SHA-256")]
     return Table(words("pr_records"), columns, rows, style="wide")
 
@@ -57,5 +68,3 @@ def _records(run: Run, words: Words) -> Table:
 def _params(run: Run, words: Words) -> Table:
     rows: list[list[Text]] = [[Code(key), Code(json.dumps(value, ensure_ascii=False))] for key, value in run.params.items()]
     return Table(words("pr_resolved"), [Column(words("pr_name")), Column(words("value"))], rows)
-
-

@@ -6,8 +6,9 @@ from typing import Any
 
 from . import numbers as n
 from .blocks import Code, Column, Details, Facts, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text, join
+from .gates import gate_name, gates, meaning
 from .read import Run
-from .verdict import gate_name, gates, meaning, overall, place
+from .verdict import overall, place
 from .words import Words
 
 SEVERITIES = {"error": "fail", "warning": "warn", "note": "info", "ok": "pass", "not checked": "unk"}
@@ -67,7 +68,9 @@ def ported(run: Run, words: Words) -> Section:
     else:
         untrained = words("f_untrained_some", names=names(missing)) if missing else words("f_untrained_none")
     details = words("comma").join(
-        words(key, n=n.number(model[field])) for key, field in (("f_layers", "n_layers"), ("f_hidden", "hidden_size"), ("f_labels", "n_labels"), ("f_parameters", "n_parameters")) if model.get(field)
+        words(key, n=n.number(model[field]))
+        for key, field in (("f_layers", "n_layers"), ("f_hidden", "hidden_size"), ("f_labels", "n_labels"), ("f_parameters", "n_parameters"))
+        if model.get(field)
     )
     rows: list[tuple[str, Text]] = [
         (words("f_model"), model["id"]),
@@ -112,7 +115,9 @@ def _answers(run: Run, words: Words) -> list[Details]:
     if not rows:
         return []
     columns = [Column(words("text")), Column(words("smoke_labels"))]
-    cells: list[list[Text]] = [[Quote(row["text"]), words("comma").join(f"{label} {n.probability(float(p))}" for label, p in row["labels"][:4])] for row in rows]
+    cells: list[list[Text]] = [
+        [Quote(row["text"]), words("comma").join(f"{label} {n.probability(float(p))}" for label, p in row["labels"][:4])] for row in rows
+    ]
     return [Details(words("smoke_answers"), [Table(words("smoke_answers"), columns, cells, style="wide", measured=True)])]
 
 
@@ -123,7 +128,10 @@ def where(run: Run, words: Words) -> Section:
         return Section("where", words("s_where"), [absent(run, words, "01_load")], measured=run.simulated)
     candidate = packs.get("candidate") or {}
     proof = candidate.get("placement") or run.of("01_load").get("placement") or {}
-    rows: list[tuple[str, Text]] = [(words("w_device"), f"{device.get('name')} · {device.get('torch_device')}"), (words("w_requested"), Code(str(device.get("requested"))))]
+    rows: list[tuple[str, Text]] = [
+        (words("w_device"), f"{device.get('name')} · {device.get('torch_device')}"),
+        (words("w_requested"), Code(str(device.get("requested")))),
+    ]
     if run.simulated:
         rows.append((words("w_imitated"), Code(str(device.get("numerics") or words("unknown")))))
         if device.get("fault"):
@@ -161,7 +169,10 @@ def environment(run: Run, words: Words) -> Section:
     results = run.of("00_environment")
     if not results:
         return Section("env", words("s_env"), [absent(run, words, "00_environment")])
-    findings = [*(results.get("findings") or []), *(f for s in ("01_load", "03_parity", "04_throughput") for f in (run.records.get(s) or {}).get("findings") or [])]
+    findings = [
+        *(results.get("findings") or []),
+        *(f for s in ("01_load", "03_parity", "04_throughput") for f in (run.records.get(s) or {}).get("findings") or []),
+    ]
     order = list(SEVERITIES)
     findings.sort(key=lambda f: order.index(f["severity"]) if f.get("severity") in order else len(order))
     rows: list[list[Text]] = [
@@ -177,8 +188,14 @@ def environment(run: Run, words: Words) -> Section:
     blocks: list[Any] = [Table(words("s_env"), columns, rows, style="wide", head=1) if rows else Paragraph(words("e_none"))]
     verdicts = results.get("verdicts") or {}
     if verdicts:
-        cells: list[list[Text]] = [[Code(name), State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")), str(v.get("why") or words("unknown"))] for name, v in verdicts.items()]
-        blocks += [Heading(words("e_verdicts")), Table(words("e_verdicts"), [Column(words("e_purpose")), Column(words("result")), Column(words("e_why"))], cells)]
+        cells: list[list[Text]] = [
+            [Code(name), State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")), str(v.get("why") or words("unknown"))]
+            for name, v in verdicts.items()
+        ]
+        blocks += [
+            Heading(words("e_verdicts")),
+            Table(words("e_verdicts"), [Column(words("e_purpose")), Column(words("result")), Column(words("e_why"))], cells),
+        ]
     return Section("env", words("s_env"), blocks)
 
 
@@ -208,7 +225,9 @@ def not_checked(run: Run, words: Words) -> Section:
     if not rows:
         return Section("not-checked", words("s_not"), [Paragraph(words("nc_none"))])
     cells: list[list[Text]] = [[what, why, Code(how) if how.startswith(("goemo ", "-p ")) else how] for what, why, how in rows]
-    return Section("not-checked", words("s_not"), [Table(words("s_not"), [Column(words("n_what")), Column(words("n_why")), Column(words("n_how"))], cells, style="wide")])
+    return Section(
+        "not-checked", words("s_not"), [Table(words("s_not"), [Column(words("n_what")), Column(words("n_why")), Column(words("n_how"))], cells, style="wide")]
+    )
 
 
 def again(run: Run, words: Words) -> Section:
@@ -230,5 +249,3 @@ def glossary(words: Words) -> Section:
 
 def _ratio(value: Any) -> str:
     return n.ratio(float(value)) if isinstance(value, (int, float)) else "NaN"
-
-

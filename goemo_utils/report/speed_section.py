@@ -28,7 +28,11 @@ def speed(run: Run, words: Words) -> Section:
         blocks.append(_figure(run, measured, up, words))
     if rows:
         notes = [Paragraph(f"{r['configuration']}: {r['note']}", "small muted") for r in rows if r.get("note")]
-        missing = [Paragraph(f"{r['configuration']}: {words('absent', reason=r['reason'])}", "small muted") for r in rows if r.get("median") is None and r.get("reason") not in (None, "simulated")]
+        missing = [
+            Paragraph(f"{r['configuration']}: {words('absent', reason=r['reason'])}", "small muted")
+            for r in rows
+            if r.get("median") is None and r.get("reason") not in (None, "simulated")
+        ]
         blocks += [Heading(words("s_rates")), _rates(rows, words), *notes, *missing]
     latency = results.get("latency") or []
     if latency:
@@ -53,7 +57,16 @@ def _spread(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Words) -> Figure:
-    bars = [Bar(str(r["configuration"]), " · ".join(str(v) for v in (r.get("device"), r.get("dtype"), f"{words('s_batch')} {r.get('batch_size')}", f"n = {r.get('n')}") if v), float(r["median"]), *map(float, _spread(r)), not is_cpu(r)) for r in rows]
+    bars = [
+        Bar(
+            str(r["configuration"]),
+            " · ".join(str(v) for v in (r.get("device"), r.get("dtype"), f"{words('s_batch')} {r.get('batch_size')}", f"n = {r.get('n')}") if v),
+            float(r["median"]),
+            *map(float, _spread(r)),
+            not is_cpu(r),
+        )
+        for r in rows
+    ]
     best = device_row(run)
     ours = next((b for b in bars if b.ours and b.value == best.get("median")), None)
     if ours and up.get("value") is not None:
@@ -72,13 +85,29 @@ def _absent(row: dict[str, Any], words: Words) -> str:
 def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
     cells: list[list[Text]] = []
     for row in rows:
-        head: list[Text] = [str(row["configuration"]), str(row.get("device") or "–"), str(row.get("dtype") or "–"), n.number(row["batch_size"]) if row.get("batch_size") else "–"]
+        head: list[Text] = [
+            str(row["configuration"]),
+            str(row.get("device") or "–"),
+            str(row.get("dtype") or "–"),
+            n.number(row["batch_size"]) if row.get("batch_size") else "–",
+        ]
         if row.get("median") is None:
             cells.append([*head, _absent(row, words), "–", "–", "–"])
         else:
             quartiles = n.interval(row["q1"], row["q3"]) if row.get("q1") is not None else "–"
-            cells.append([*head, n.number(row["median"]), n.interval(*row["ci95"]) if row.get("ci95") else "–", quartiles, n.number(row["n"]) if row.get("n") else "–"])
-    columns = [Column(words("s_config")), Column(words("w_device")), Column(words("f_dtype")), Column(words("s_batch"), True), Column(words("s_median"), True), Column(words("s_ci"), True), Column(words("s_iqr"), True), Column("n", True)]
+            cells.append(
+                [*head, n.number(row["median"]), n.interval(*row["ci95"]) if row.get("ci95") else "–", quartiles, n.number(row["n"]) if row.get("n") else "–"]
+            )
+    columns = [
+        Column(words("s_config")),
+        Column(words("w_device")),
+        Column(words("f_dtype")),
+        Column(words("s_batch"), True),
+        Column(words("s_median"), True),
+        Column(words("s_ci"), True),
+        Column(words("s_iqr"), True),
+        Column("n", True),
+    ]
     return Table(words("s_rates"), columns, cells, style="wide", measured=True)
 
 

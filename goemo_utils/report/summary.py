@@ -7,9 +7,10 @@ from typing import Any
 from .. import __version__
 from ..record import sha256_file, write_json
 from .checks import check
+from .gates import gates
 from .measured import cpu_row, device_row, latency_row
 from .read import STEPS, Run
-from .verdict import gates, metric, overall
+from .verdict import metric, overall
 
 SCHEMA = "goemo.summary/1"
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
@@ -52,10 +53,33 @@ def summarise(run: Run) -> dict[str, Any]:
     summary["fallback_used"] = None if fallbacks is None or run.simulated else bool(fallbacks)
     if summary["fallback_used"] is None:
         reasons["fallback_used"] = "simulated" if run.simulated else not_judged
-    summary["model"] = {key: model.get(key) for key in ("id", "revision", "architecture", "task", "n_labels", "n_parameters", "weights_sha256", "tokenizer_sha256", "n_layers", "hidden_size", "max_length")} if model else None
+    summary["model"] = (
+        {
+            key: model.get(key)
+            for key in (
+                "id",
+                "revision",
+                "architecture",
+                "task",
+                "n_labels",
+                "n_parameters",
+                "weights_sha256",
+                "tokenizer_sha256",
+                "n_layers",
+                "hidden_size",
+                "max_length",
+            )
+        }
+        if model
+        else None
+    )
     summary["device"] = {key: run.device.get(key) for key in ("requested", "kind", "name", "torch_device")} if run.device else None
     summary["comparison"] = {key: parity.get(key) for key in ("quantity", "n_texts", "n_labels", "n_decisions", "threshold")} if parity else None
-    summary["smoke"] = [{"text": row["text"], "label": row.get("top"), "probability": row.get("top_probability")} for row in run.of("02_smoke").get("rows") or [] if row.get("top")]
+    summary["smoke"] = [
+        {"text": row["text"], "label": row.get("top"), "probability": row.get("top_probability")}
+        for row in run.of("02_smoke").get("rows") or []
+        if row.get("top")
+    ]
     summary["timing"] = _timing(run)
     for name, step in (("model", "01_load"), ("device", "01_load"), ("comparison", "03_parity")):
         if summary[name] is None:
@@ -80,7 +104,14 @@ def write(path: Path, summary: dict[str, Any]) -> None:
 
 
 def _gate(gate: dict[str, Any]) -> dict[str, Any]:
-    return {"id": gate["id"], "result": gate["result"], "value": gate.get("value"), "limit": gate.get("limit"), "n": gate.get("n"), "formula": gate.get("formula")}
+    return {
+        "id": gate["id"],
+        "result": gate["result"],
+        "value": gate.get("value"),
+        "limit": gate.get("limit"),
+        "n": gate.get("n"),
+        "formula": gate.get("formula"),
+    }
 
 
 def _within_one_percent(run: Run, summary: dict[str, Any], reasons: dict[str, str], not_judged: str) -> None:
@@ -120,7 +151,9 @@ def _timing(run: Run) -> dict[str, Any]:
     rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
     return {
         **{name: {key: row.get(key) for key in keys} if row.get("median") is not None else None for name, row in rows.items()},
-        "latency": {key: latency.get(key) for key in ("configuration", "n", "p50", "p90", "p99")} if latency.get("p50") is not None and not run.simulated else None,
+        "latency": {key: latency.get(key) for key in ("configuration", "n", "p50", "p90", "p99")}
+        if latency.get("p50") is not None and not run.simulated
+        else None,
         "speedup": {key: up.get(key) for key in ("baseline", "cores", "ci95")} if up.get("value") is not None else None,
     }
 

@@ -1,15 +1,15 @@
-"""The verdict in a sentence, the four key figures, and the gates."""
+"""The verdict in a sentence, and the four key figures."""
 
 import re
 from typing import Any
 
 from . import numbers as n
-from .blocks import Code, Column, KeyFigure, State, Table, Text, Verdict, join
+from .blocks import Code, KeyFigure, State, Text, Verdict, join
+from .gates import gate_name, gates, shown_limit, shown_value
 from .measured import device_row
 from .read import Run
 from .words import Words
 
-ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
 GOEMOTIONS = 28
 
 
@@ -24,11 +24,6 @@ def overall(run: Run) -> str:
     if run.missing or not parity:
         return "incomplete"
     return parity["verdict"]
-
-
-def gates(run: Run) -> list[dict[str, Any]]:
-    """Gates of the parity step. The smoke sentences are none: they speak of the model, not of the port."""
-    return list(run.of("03_parity").get("gates") or [])
 
 
 def metric(run: Run, name: str) -> dict[str, Any]:
@@ -49,11 +44,6 @@ def label_word(run: Run, words: Words) -> str:
     """Say "emotions" for the GoEmotions labels, "labels" for any others."""
     labels = set(run.model.get("labels") or [])
     return words("emotions" if len(labels) == GOEMOTIONS and {"admiration", "remorse", "neutral"} <= labels else "labels")
-
-
-def gate_name(gate_id: str, words: Words) -> str:
-    """Name a gate; one that a newer kit invented keeps its id."""
-    return words.known("g_", gate_id)
 
 
 def stopped(run: Run, words: Words) -> str:
@@ -80,7 +70,9 @@ def verdict(run: Run, words: Words) -> Verdict:
         "a": n.number(total - (changed or 0)),
     }
     if outcome == "incomplete":
-        return Verdict(State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), words("lead_incomplete"), style)
+        return Verdict(
+            State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), words("lead_incomplete"), style
+        )
     if outcome == "fail":
         names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
         sentence = words("h_fail", **values) if changed and (parity.get("flips") or {}).get("unexplained") else words("h_fail_gate", gates=names, n=values["n"])
@@ -144,7 +136,12 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         ]
     texts = steps
     if flips.get("texts") is not None:
-        texts = KeyFigure(words("k_texts"), words("k_of", k=n.number(flips["texts"]), n=n.number(parity["n_texts"])), "", words("k_unexplained", k=n.number(flips["unexplained"])))
+        texts = KeyFigure(
+            words("k_texts"),
+            words("k_of", k=n.number(flips["texts"]), n=n.number(parity["n_texts"])),
+            "",
+            words("k_unexplained", k=n.number(flips["unexplained"])),
+        )
     gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     value = metric(run, "R").get("value")
     error = KeyFigure(words("k_ratio", quantity=words.known("quantity_", str(parity.get("quantity") or "logits"))), words("k_not_run"), "", words("r_not run"))
@@ -164,70 +161,16 @@ def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyF
     rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why or words("k_not_run"))
     if row.get("median") is not None:
         ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
-        rate = KeyFigure(words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")))
+        rate = KeyFigure(
+            words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype"))
+        )
     up = speed.get("speedup") or {}
     base = KeyFigure(words("k_base"), words("k_not_run"), "", (summary["reasons"].get("speedup") if timed else why) or words("k_not_run"))
     if up.get("value") is not None:
-        base = KeyFigure(words("k_base"), f"{n.number(up['value'])}×", n.interval(*up["ci95"]) if up.get("ci95") else "", words("k_baseline", baseline=up.get("baseline"), cores=up.get("cores")))
+        base = KeyFigure(
+            words("k_base"),
+            f"{n.number(up['value'])}×",
+            n.interval(*up["ci95"]) if up.get("ci95") else "",
+            words("k_baseline", baseline=up.get("baseline"), cores=up.get("cores")),
+        )
     return [rate, base]
-
-
-def shown_limit(gate: dict[str, Any], words: Words) -> str:
-    """Write a gate's limit with its sign."""
-    limit, kind = gate.get("limit"), gate["id"]
-    if limit is None:
-        return "–"
-    if isinstance(limit, str):
-        return words.known("value_", limit)
-    if kind == "flip_bound":
-        return f"≤ {n.limit(100 * limit)}{'' if words.language == 'zh' else ' '}%"
-    if kind == "task_quality":
-        return f"± {n.limit(limit)} pt"
-    return f"≤ {n.limit(limit)}" if limit else "0"
-
-
-def shown_value(gate: dict[str, Any], words: Words) -> str:
-    """Write a gate's measured value; a gate without one shows a dash, and its meaning says why."""
-    value, kind = gate.get("value"), gate["id"]
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        fallbacks = re.fullmatch(r"(\d+) fallbacks", value)
-        if fallbacks:
-            return words("fallbacks", n=fallbacks[1])
-        return words(f"value_{value}") if words.has(f"value_{value}") else n.prose(value)
-    if kind == "rounding":
-        return f"R = {n.ratio(float(value))}"
-    if kind == "flip_bound":
-        return n.percent(float(value), words.language)
-    if kind == "task_quality":
-        return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
-    return n.number(value)
-
-
-def meaning(gate: dict[str, Any], words: Words) -> str:
-    """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
-    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
-        return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
-    key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
-    where = gate.get("where")
-    tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)
-    if words.language == "en" or not words.has(key):
-        return f"{n.prose(gate['meaning'])} {tail}".rstrip()
-    return tail + words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
-
-
-def gate_table(run: Run, words: Words) -> Table | None:
-    """Every gate with its result, value, limit and meaning; None when none was judged."""
-    found = gates(run)
-    if not found:
-        return None
-    prefix = "rs_" if run.simulated else "r_"
-    counts = words("comma").join(words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found)))
-    rows: list[list[Text]] = [
-        [gate_name(g["id"], words), State(ICONS.get(g["result"], "unk"), words.known(prefix, g["result"])), shown_value(g, words), shown_limit(g, words), meaning(g, words)]
-        for g in found
-    ]
-    columns = [Column(words("gate")), Column(words("result")), Column(words("value"), True), Column(words("limit"), True), Column(words("meaning"))]
-    remark = words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
-    return Table(words("gates"), columns, rows, caption=words("gates"), remark=remark, style="gates", measured=True)

@@ -5,12 +5,13 @@ from typing import Any
 from .. import __version__
 from . import numbers as n
 from .blocks import Page
+from .gates import gate_table
 from .parity_section import parity
 from .provenance import provenance
 from .read import ReportError, Run
 from .sections import again, environment, glossary, next_steps, not_checked, ported, unchecked, where
 from .speed_section import speed
-from .verdict import device_name, gate_table, key_figures, verdict
+from .verdict import device_name, key_figures, verdict
 from .words import Words
 
 
@@ -46,7 +47,8 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         subject=subject,
         run_id=run.run_id,
         moment=moment,
-        margin=" · ".join([words("draft")] * ("draft" in summary) + [words("simulated")] * run.simulated) or {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(summary["verdict"], ""),
+        margin=" · ".join([words("draft")] * ("draft" in summary) + [words("simulated")] * run.simulated)
+        or {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(summary["verdict"], ""),
         simulated=run.simulated,
         verdict=told,
         keys=key_figures(run, words, summary),

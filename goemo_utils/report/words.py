@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from . import words_gates, words_measured, words_sections
 from .read import ReportError
 
 LANGUAGES = ("en", "zh")
@@ -137,6 +138,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "because_step": ("{step}", "{step}"),
 }
 
+TABLE = {**_WORDS, **words_gates.WORDS, **words_measured.WORDS, **words_sections.WORDS}
+
 
 class Words:
     """The words of one language. ``words("key", name=value)`` fills the braces; an unknown key is an error, never a blank."""
@@ -144,10 +147,8 @@ class Words:
     def __init__(self, language: str) -> None:
         if language not in LANGUAGES:
             raise ReportError(f"Language is {language!r}, expected one of {', '.join(LANGUAGES)}.")
-        from .words_sections import WORDS
-
         self.language = language
-        self._table = {**_WORDS, **WORDS}
+        self._table = TABLE
 
     def __call__(self, key: str, **values: Any) -> str:
         """Return the words for ``key``."""

@@ -107,7 +107,11 @@ def test_a_card_with_every_known_defect_is_caught_in_all_of_them(tmp_path: Path)
 
 def test_a_null_without_a_reason_in_the_summary_is_a_blank(folder: Path) -> None:
     path = folder / "summary.json"
-    path.write_text(path.read_text().replace('"top1_match": 1.0', '"top1_match": null').replace('"weight_path": "SamLowe/roberta-base-go_emotions@58b6c5b4"', '"weight_path": ""'))
+    path.write_text(
+        path.read_text()
+        .replace('"top1_match": 1.0', '"top1_match": null')
+        .replace('"weight_path": "SamLowe/roberta-base-go_emotions@58b6c5b4"', '"weight_path": ""')
+    )
     assert {"top1_match", "weight_path"} <= {p.what.split()[0] for p in check(folder) if p.kind == "blank"}
 
 
@@ -119,7 +123,8 @@ def test_an_unmarked_draft_is_found(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("5,427", 5427), ("4.1 × 10⁻⁶", 4.1e-6), ("9.2e-08", 9.2e-8), ("0.0001%", 1e-6), ("12 %", 0.12), ("−0.25", -0.25), ("1e99999999", 1e300)]
+    ("text", "value"),
+    [("5,427", 5427), ("4.1 × 10⁻⁶", 4.1e-6), ("9.2e-08", 9.2e-8), ("0.0001%", 1e-6), ("12 %", 0.12), ("−0.25", -0.25), ("1e99999999", 1e300)],
 )
 def test_numbers_are_read_as_cards_write_them(text: str, value: float) -> None:
     assert parse(text).value == pytest.approx(value)

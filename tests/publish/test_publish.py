@@ -118,7 +118,9 @@ def test_inference_in_a_fresh_process_gives_the_classifiers_own_probabilities(tm
     if not list(embedded.glob("*.safetensors")):
         pytest.skip("this checkout has no embedded model")
     manifest, records = fixtures.rehearsal()
-    files = [{"name": path.name, "bytes": path.stat().st_size, "sha256": fixtures.DIGEST} for path in embedded.iterdir() if path.suffix in (".json", ".safetensors")]
+    files = [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": fixtures.DIGEST} for path in embedded.iterdir() if path.suffix in (".json", ".safetensors")
+    ]
     records["01_load"]["results"]["model"]["files"] = files
     folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out", draft=True, weights=True)
     # The published program answers first, before anything of the project is imported into that process.

@@ -19,7 +19,7 @@ HOSTILE = [
     "[click](javascript:alert(1))",
     "```mermaid\ngraph TD; A-->B\n```",
     "safe\u202egnp.exe",
-    "\"><svg onload=alert(1)>",
+    '"><svg onload=alert(1)>',
     "{{ 7 * 7 }} {% raw %}",
     "</style><style>*{display:none}</style>",
 ]
@@ -83,7 +83,14 @@ def _parity() -> dict[str, Any]:
         _metric("max_abs_diff", 4.13e-6, "probability", n, "max|p_c - p_r|"),
         _metric("mean_abs_diff", 9.2e-8, "probability", n, "mean|p_c - p_r|"),
         _metric("cosine_similarity", 0.99999999713, "cosine", 5427, "mean over texts of cos(p_c, p_r)"),
-        _metric("match_within_1_percent", 0.99987, "share", n, "mean[|p_c - p_r| <= 0.01 |p_r|]", match_basis="share of compared values whose relative difference |c - r| / |r| is at most 0.01"),
+        _metric(
+            "match_within_1_percent",
+            0.99987,
+            "share",
+            n,
+            "mean[|p_c - p_r| <= 0.01 |p_r|]",
+            match_basis="share of compared values whose relative difference |c - r| / |r| is at most 0.01",
+        ),
         _metric("top1_match", 1.0, "share", 5427, "mean over texts of [top1_c = top1_r]"),
         _metric("top3_overlap", 0.99982, "share", 5427, "mean over texts of |top3_c & top3_r| / 3"),
         _metric("top5_match", 0.99945, "share", 5427, "mean over texts of [top5_c = top5_r]"),
@@ -104,8 +111,28 @@ def _parity() -> dict[str, Any]:
     ]
     near = [[10 ** (-3.1 + 0.017 * i), 10 ** (-5.9 + 0.3 * ((i * 7) % 5) / 5)] for i in range(230)]
     worst = [
-        {"text": "Ok that is honestly kind of great", "index": 7, "label": "surprise", "p_reference": 0.50005, "p_candidate": 0.50004, "margin": 2.1e-4, "dz": -3.1e-6, "same": True, "explained": False},
-        {"text": "Wait, so nobody told them?", "index": 9, "label": "confusion", "p_reference": 0.4983, "p_candidate": 0.4983, "margin": 6.8e-3, "dz": 2.4e-6, "same": True, "explained": False},
+        {
+            "text": "Ok that is honestly kind of great",
+            "index": 7,
+            "label": "surprise",
+            "p_reference": 0.50005,
+            "p_candidate": 0.50004,
+            "margin": 2.1e-4,
+            "dz": -3.1e-6,
+            "same": True,
+            "explained": False,
+        },
+        {
+            "text": "Wait, so nobody told them?",
+            "index": 9,
+            "label": "confusion",
+            "p_reference": 0.4983,
+            "p_candidate": 0.4983,
+            "margin": 6.8e-3,
+            "dz": 2.4e-6,
+            "same": True,
+            "explained": False,
+        },
     ]
     return {
         "n_texts": 5427, "n_tokens": 98_765, "n_labels": 28, "n_decisions": n, "threshold": 0.3, "quantity": "logits", "limits": {"state_ratio": 3.0}, "metrics": metrics, "gates": gates, "verdict": "pass",
@@ -120,7 +147,21 @@ def _parity() -> dict[str, Any]:
 
 def _throughput() -> dict[str, Any]:
     def row(id: str, name: str, device: str, median: float) -> dict[str, Any]:
-        return {"id": id, "configuration": name, "device": device, "dtype": "float32", "batch_size": 64, "n": 40, "unit": "texts/s", "median": median, "q1": median * 0.99, "q3": median * 1.01, "ci95": [median * 0.995, median * 1.005], "raw": [median], "reason": None}
+        return {
+            "id": id,
+            "configuration": name,
+            "device": device,
+            "dtype": "float32",
+            "batch_size": 64,
+            "n": 40,
+            "unit": "texts/s",
+            "median": median,
+            "q1": median * 0.99,
+            "q3": median * 1.01,
+            "ci95": [median * 0.995, median * 1.005],
+            "raw": [median],
+            "reason": None,
+        }
 
     return {
         "protocol": {"blocks": 40, "block_seconds": 8, "synchronised": True, "order": "alternating"},
@@ -182,11 +223,25 @@ def with_cause() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     set_gate(parity, "rounding", result="explained", value=760.0, meaning="Error is 760 x the reference's own: not rounding.")
     set_gate(parity, "cause", result="pass", value=1.2, limit=3.0, n=parity["n_decisions"], meaning="tanh_gelu accounts for the error.")
     set_gate(parity, "flip_bound", value=0.000874, meaning="1 of 5,427 texts changed: the rate is below the limit.")
-    parity["ladder"] = [{"rung": "tanh_gelu", "rmse": 1.9e-6, "share": 0.99999}, {"rung": "fp32", "rmse": 8.4e-4, "share": 0.0}, {"rung": "hf32", "rmse": 9.3e-4, "share": None}]
+    parity["ladder"] = [
+        {"rung": "tanh_gelu", "rmse": 1.9e-6, "share": 0.99999},
+        {"rung": "fp32", "rmse": 8.4e-4, "share": 0.0},
+        {"rung": "hf32", "rmse": 9.3e-4, "share": None},
+    ]
     parity["flips"].update(count=1, explained=1, texts=1, rung="tanh_gelu", bound=5.6e-3)
     parity["near"] = [[m, 1.6e-3] for m, _ in parity["near"]]
     parity["worst"][0].update(p_candidate=0.49965, dz=1.62e-3, same=False, explained=True)
-    parity["remedies"] = [{"cause": "tanh_gelu", "title": "Call the erf kernel explicitly", "expect": "R falls to rounding", "source": "documentation", "code": 'torch_npu.npu_gelu(x, approximate="none")', "before": {"R": 760.0, "flips": 1}, "after": {"R": 1.4, "flips": 0}}]
+    parity["remedies"] = [
+        {
+            "cause": "tanh_gelu",
+            "title": "Call the erf kernel explicitly",
+            "expect": "R falls to rounding",
+            "source": "documentation",
+            "code": 'torch_npu.npu_gelu(x, approximate="none")',
+            "before": {"R": 760.0, "flips": 1},
+            "after": {"R": 1.4, "flips": 0},
+        }
+    ]
     records["04_throughput"]["results"]["parity_verdict"] = "pass-with-cause"
     return manifest, records
 
@@ -195,7 +250,11 @@ def failing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """A LayerNorm in layer 5 is wrong; throughput was not run."""
     manifest, records = copy.deepcopy(passing())
     parity = records["03_parity"]["results"]
-    parity.update(verdict="fail", causes=[], faults=[{"module": "encoder.layer.5.output.LayerNorm", "operator": "layer_norm", "ratio_rms": 96_000.0, "ratio_max": 210_000.0}])
+    parity.update(
+        verdict="fail",
+        causes=[],
+        faults=[{"module": "encoder.layer.5.output.LayerNorm", "operator": "layer_norm", "ratio_rms": 96_000.0, "ratio_max": 210_000.0}],
+    )
     set_metric(parity, "R", 41_000.0)
     set_gate(parity, "rounding", result="fail", value=41_000.0, meaning="Error is 4.1e+04 x the reference's own: not rounding.")
     set_gate(parity, "cause", result="fail", value=880.0, limit=3.0, meaning="No known arithmetic accounts for the error.")
@@ -247,8 +306,14 @@ def hostile() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     parity, load = records["03_parity"]["results"], records["01_load"]["results"]
     parity["worst"] = [{**parity["worst"][0], "text": text, "label": text} for text in HOSTILE]
     records["02_smoke"]["results"]["rows"] = [{"text": t, "labels": [[t, 0.5]], "top": t, "top_probability": 0.5} for t in HOSTILE]
-    load["model"].update(id='evil/<script>alert("m")</script>', weight_path="/very/long/" + "directory/" * 40 + "<b>weights</b>.safetensors", untrained=["<img src=x onerror=alert(2)>"])
-    records["00_environment"]["results"]["findings"][0].update(title="<script>alert(3)</script>", evidence="Traceback </pre><script>alert(4)</script>", remedy="<a href=javascript:alert(5)>x</a>")
+    load["model"].update(
+        id='evil/<script>alert("m")</script>',
+        weight_path="/very/long/" + "directory/" * 40 + "<b>weights</b>.safetensors",
+        untrained=["<img src=x onerror=alert(2)>"],
+    )
+    records["00_environment"]["results"]["findings"][0].update(
+        title="<script>alert(3)</script>", evidence="Traceback </pre><script>alert(4)</script>", remedy="<a href=javascript:alert(5)>x</a>"
+    )
     parity["remedies"] = [{"text": "<iframe src=//evil.example>", "code": "</pre><script>alert(6)</script>"}]
     parity["not_checked"] = [{"what": "<svg onload=alert(7)>", "why": "<style>*{}</style>", "how": "goemo run </code><script>"}]
     manifest["command"] = ["goemo", "run", "-p", "model", "</pre><script>alert(8)</script>"]
@@ -287,11 +352,16 @@ def hostile_notebook() -> nbformat.NotebookNode:
     v4 = nbformat.v4
     outputs = [
         v4.new_output("stream", text="<script>alert(1)</script>\n\x1b[31mred\x1b[0m"),
-        v4.new_output("display_data", data={"text/html": "<script>alert(2)</script><table onclick=alert(3)><tr><th scope=col>x</th></tr></table><img src=x onerror=alert(4)>"}),
+        v4.new_output(
+            "display_data",
+            data={"text/html": "<script>alert(2)</script><table onclick=alert(3)><tr><th scope=col>x</th></tr></table><img src=x onerror=alert(4)>"},
+        ),
         v4.new_output("display_data", data={"application/javascript": "alert(5)", "text/plain": "js"}),
         v4.new_output("display_data", data={"text/vnd.mermaid": "graph TD; A-->B", "text/plain": "mermaid"}),
         v4.new_output("display_data", data={"image/svg+xml": "<svg onload=alert(6)></svg>", "text/plain": "svg"}),
-        v4.new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480>"}, metadata={"image/png": {"alt": 'A "red" dot'}}),
+        v4.new_output(
+            "display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480>"}, metadata={"image/png": {"alt": 'A "red" dot'}}
+        ),
         v4.new_output("error", ename="E", evalue="</pre><script>", traceback=["</pre><script>alert(7)</script>"]),
     ]
     markdown = "# Title\n\n<script>alert(8)</script>\n\n[x](javascript:alert(9)) ![p](https://evil.example/p.png) <img src=x onerror=alert(10)>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```mermaid\ngraph TD\n```\n\n<a href='data:text/html,<script>alert(11)</script>'>d</a>"

@@ -36,7 +36,9 @@ def test_a_run_against_itself_differs_in_nothing(runs: Path) -> None:
     assert {gate["change"] for gate in found["gates"]} == {"same"}
 
 
-@pytest.mark.parametrize(("before", "after", "code"), [("passing", "failing", 1), ("failing", "passing", 0), ("passing", "with_cause", 1), ("passing", "passing", 0)])
+@pytest.mark.parametrize(
+    ("before", "after", "code"), [("passing", "failing", 1), ("failing", "passing", 0), ("passing", "with_cause", 1), ("passing", "passing", 0)]
+)
 def test_the_exit_code_is_1_when_a_gate_got_worse(runs: Path, capsys, before: str, after: str, code: int) -> None:
     assert diff.run(_arguments(diff, before, after, "--outputs", str(runs))) == code
     assert ("Got worse" in capsys.readouterr().out) == bool(code)

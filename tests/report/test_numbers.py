@@ -11,7 +11,21 @@ from goemo_utils.report import numbers as n
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.002828, "2.8 × 10⁻³"), (5427, "5,427"), (0, "0"), (0.0, "0"), (1.37, "1.37"), (760.2, "760"), (1318.4, "1,318"), (-0.25, "−0.250"), (math.nan, "NaN"), (-math.inf, "−Inf"), (9.9999e-3, "0.0100"), (2.5e7, "2.5 × 10⁷"), (True, "true")],
+    [
+        (0.002828, "2.8 × 10⁻³"),
+        (5427, "5,427"),
+        (0, "0"),
+        (0.0, "0"),
+        (1.37, "1.37"),
+        (760.2, "760"),
+        (1318.4, "1,318"),
+        (-0.25, "−0.250"),
+        (math.nan, "NaN"),
+        (-math.inf, "−Inf"),
+        (9.9999e-3, "0.0100"),
+        (2.5e7, "2.5 × 10⁷"),
+        (True, "true"),
+    ],
 )
 def test_a_number_has_two_or_three_digits_and_real_powers(value: float, text: str) -> None:
     assert n.number(value) == text
@@ -39,12 +53,27 @@ def test_percentages(value: float, text: str) -> None:
     assert n.percent(value, "zh") == text.replace(" ", "")
 
 
-@pytest.mark.parametrize(("iso", "text"), [("2026-11-21T09:31:52.400Z", "2026-11-21 09:31 UTC"), ("2026-11-21T17:31:52+08:00", "2026-11-21 09:31 UTC"), ("2026-11-21T09:31:52", "2026-11-21 09:31 UTC")])
+@pytest.mark.parametrize(
+    ("iso", "text"),
+    [
+        ("2026-11-21T09:31:52.400Z", "2026-11-21 09:31 UTC"),
+        ("2026-11-21T17:31:52+08:00", "2026-11-21 09:31 UTC"),
+        ("2026-11-21T09:31:52", "2026-11-21 09:31 UTC"),
+    ],
+)
 def test_times_are_utc(iso: str, text: str) -> None:
     assert n.moment(iso) == text
 
 
-@pytest.mark.parametrize(("before", "after"), [("Error is 4.1e+04 x the reference's own", "Error is 4.1 × 10⁴ × the reference's own"), ("5427 / 5427", "5,427 / 5,427"), ("[-0.6, +0.6]", "[−0.6, +0.6]"), ("box 3 x", "box 3 x")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Error is 4.1e+04 x the reference's own", "Error is 4.1 × 10⁴ × the reference's own"),
+        ("5427 / 5427", "5,427 / 5,427"),
+        ("[-0.6, +0.6]", "[−0.6, +0.6]"),
+        ("box 3 x", "box 3 x"),
+    ],
+)
 def test_sentences_of_a_record_are_set_like_the_page(before: str, after: str) -> None:
     assert n.prose(before) == after
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from goemo_utils.report import render
-from goemo_utils.report.words import _WORDS
-from goemo_utils.report.words_sections import WORDS
+from goemo_utils.report.words import TABLE
 from tests.report import fixtures
 from tests.report.pages import Page
 
@@ -155,7 +154,7 @@ def test_hostile_strings_show_as_text(rendered, language: str) -> None:
 @pytest.mark.parametrize(("kind", "language"), EVERY)
 def test_every_state_is_an_icon_with_a_word_of_the_table(rendered, kind: str, language: str) -> None:
     found = page(rendered, kind, language)
-    allowed = {pair[LANGUAGES.index(language)] for key, pair in {**_WORDS, **WORDS}.items() if key.startswith(("r_", "rs_", "v_", "st_", "e_", "flip_", "same"))}
+    allowed = {pair[LANGUAGES.index(language)] for key, pair in TABLE.items() if key.startswith(("r_", "rs_", "v_", "st_", "e_", "flip_", "same"))}
     states = [e for e in found.elements if (e.attributes.get("class") or "").startswith("st st-")]
     assert states
     for state in states:
@@ -166,7 +165,7 @@ def test_every_state_is_an_icon_with_a_word_of_the_table(rendered, kind: str, la
 
 def test_the_words_exist_in_both_languages_with_the_same_blanks() -> None:
     blanks = re.compile(r"\{(\w+)\}")
-    for key, (english, chinese) in {**_WORDS, **WORDS}.items():
+    for key, (english, chinese) in TABLE.items():
         assert english.strip() and chinese.strip(), key
         if not key.startswith("m_"):
             assert set(blanks.findall(english)) == set(blanks.findall(chinese)), key

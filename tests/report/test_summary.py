@@ -45,7 +45,9 @@ def test_the_schema_refuses_a_null_without_reason_and_a_speed_of_a_rehearsal(ren
     assert not validator.is_valid({**read(rendered("rehearsal")), "speedup": 10.4})
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [("passing", "pass"), ("with_cause", "pass-with-cause"), ("failing", "fail"), ("died", "incomplete"), ("rehearsal", "pass")])
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("passing", "pass"), ("with_cause", "pass-with-cause"), ("failing", "fail"), ("died", "incomplete"), ("rehearsal", "pass")]
+)
 def test_the_verdict_follows_gates_and_steps(rendered, kind: str, verdict: str) -> None:
     assert read(rendered(kind))["verdict"] == verdict
 

@@ -1,0 +1,88 @@
+"""The gates of a run: their names, values and limits as a reader sees them."""
+
+import re
+from typing import Any
+
+from . import numbers as n
+from .blocks import Column, State, Table, Text
+from .read import Run
+from .words import Words
+
+ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
+
+
+def gates(run: Run) -> list[dict[str, Any]]:
+    """Gates of the parity step. The smoke sentences are none: they speak of the model, not of the port."""
+    return list(run.of("03_parity").get("gates") or [])
+
+
+def gate_name(gate_id: str, words: Words) -> str:
+    """Name a gate; one that a newer kit invented keeps its id."""
+    return words.known("g_", gate_id)
+
+
+def shown_limit(gate: dict[str, Any], words: Words) -> str:
+    """Write a gate's limit with its sign."""
+    limit, kind = gate.get("limit"), gate["id"]
+    if limit is None:
+        return "–"
+    if isinstance(limit, str):
+        return words.known("value_", limit)
+    if kind == "flip_bound":
+        return f"≤ {n.limit(100 * limit)}{'' if words.language == 'zh' else ' '}%"
+    if kind == "task_quality":
+        return f"± {n.limit(limit)} pt"
+    return f"≤ {n.limit(limit)}" if limit else "0"
+
+
+def shown_value(gate: dict[str, Any], words: Words) -> str:
+    """Write a gate's measured value; a gate without one shows a dash, and its meaning says why."""
+    value, kind = gate.get("value"), gate["id"]
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        fallbacks = re.fullmatch(r"(\d+) fallbacks", value)
+        if fallbacks:
+            return words("fallbacks", n=fallbacks[1])
+        return words(f"value_{value}") if words.has(f"value_{value}") else n.prose(value)
+    if kind == "rounding":
+        return f"R = {n.ratio(float(value))}"
+    if kind == "flip_bound":
+        return n.percent(float(value), words.language)
+    if kind == "task_quality":
+        return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
+    return n.number(value)
+
+
+def meaning(gate: dict[str, Any], words: Words) -> str:
+    """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
+    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
+        return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
+    key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
+    where = gate.get("where")
+    tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)
+    if words.language == "en" or not words.has(key):
+        return f"{n.prose(gate['meaning'])} {tail}".rstrip()
+    return tail + words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
+
+
+def gate_table(run: Run, words: Words) -> Table | None:
+    """Every gate with its result, value, limit and meaning; None when none was judged."""
+    found = gates(run)
+    if not found:
+        return None
+    prefix = "rs_" if run.simulated else "r_"
+    counts = words("comma").join(words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found)))
+    rows: list[list[Text]] = [
+        [
+            gate_name(g["id"], words),
+            State(ICONS.get(g["result"], "unk"), words.known(prefix, g["result"])),
+            shown_value(g, words),
+            shown_limit(g, words),
+            meaning(g, words),
+        ]
+        for g in found
+    ]
+    columns = [Column(words("gate")), Column(words("result")), Column(words("value"), True), Column(words("limit"), True), Column(words("meaning"))]
+    remark = words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
+    return Table(words("gates"), columns, rows, caption=words("gates"), remark=remark, style="gates", measured=True)
