@@ -12,61 +12,28 @@ from goemo_utils.environment.hub import Reach, reach
 from goemo_utils.environment.machine import Machine
 
 # A message met by a child process is a consequence, not a second fault, where a finding of the right-hand side explains it.
+SOURCED = ("cann-missing", "cann-not-sourced", "cann-stale", "cann-variable", "cann-library-path")
+REACHED = ("driver-missing", "smi-failed", "nodes-missing", "nodes-permission", "no-card")
+STACK = ("torch-cuda-build", "torch-npu-shadow", "pair-torch", "pair-cann", "alloc-conf-both", "transfer-value")
+LOADED = (*SOURCED, "driver-missing", *STACK, "torch-import", "torch-npu-import", "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A10")
 EXPLAINED_BY = {
-    "A1": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-library-path"),
-    "A2": ("cann-missing", "cann-not-sourced", "cann-stale", "cann-library-path"),
+    "A1": SOURCED,
+    "A2": SOURCED,
     "A3": ("driver-missing",),
-    "A5": (
-        "cann-missing",
-        "cann-not-sourced",
-        "cann-stale",
-        "cann-variable",
-        "cann-library-path",
-        "driver-missing",
-        "torch-cuda-build",
-        "torch-npu-shadow",
-        "pair-torch",
-        "A1",
-        "A2",
-        "A3",
-        "A6",
-        "A7",
-        "A8",
-        "A10",
-    ),
+    "A5": LOADED,
     "A6": ("pair-torch", "pair-cann"),
     "A7": ("torch-cuda-build",),
     "A8": ("torch-npu-shadow",),
-    "A10": ("cann-stale", "cann-variable", "cann-not-sourced"),
-    "B1": (
-        "devices-syntax",
-        "devices-order",
-        "devices-range",
-        "devices-empty",
-        "nodes-missing",
-        "nodes-permission",
-        "no-card",
-        "driver-missing",
-        "smi-failed",
-    ),
-    "B2": ("nodes-missing", "nodes-permission", "driver-missing", "smi-failed", "no-card"),
+    "A10": SOURCED,
+    "B1": ("devices-syntax", "devices-order", "devices-range", "devices-empty", *REACHED),
+    "B2": REACHED,
     "B6": ("card-unhealthy",),
     "C1": ("cann-numpy", "cann-python", "cann-ops-missing"),
     "C2": ("cann-numpy",),
     "C3": ("cann-ops-missing",),
-    "torch-npu-import": ("alloc-conf-both", "transfer-value"),
+    "autoload-breaks-torch": LOADED,
     "smi-failed": ("nodes-missing", "nodes-permission", "driver-missing"),
-    "autoload-breaks-torch": (
-        "cann-missing",
-        "cann-not-sourced",
-        "cann-stale",
-        "cann-variable",
-        "cann-library-path",
-        "driver-missing",
-        "torch-cuda-build",
-        "torch-npu-shadow",
-        "pair-torch",
-    ),
+    "torch-npu-import": STACK,
 }
 
 
@@ -103,7 +70,7 @@ def check(purpose: str | None = None, model: str | None = None, machine: Machine
 def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
     """Every rule over the facts. Consequences of another finding become notes that name it."""
     facts = gathered.facts
-    found = [*rules_python.torch_findings(facts), *rules_python.python_findings(facts)]
+    found = [*rules_python.interpreter_findings(facts), *rules_python.torch_findings(facts), *rules_python.package_findings(facts)]
     if wants_npu(facts, purpose):
         found += [*rules_python.torch_npu_findings(facts), *rules_cann.cann_findings(facts)]
         found += list(rules_npu.card_findings(facts)) if purpose in (None, "npu") else []
@@ -191,7 +158,7 @@ def _verdict(name: str, facts: dict[str, Any], errors: list[Finding], purpose: s
             return {"ok": False, "why": "torch sees no CUDA device" if facts["torch"]["build"] == "cuda" else "torch is built without CUDA"}
         return {"ok": True, "why": f"torch {torch['version']} sees {devices[0]['name']}, compute capability {devices[0]['capability']}"}
     cpu = facts["cpu"]
-    where = f"torch {torch['version']} imports; {torch['capability']} kernels, {torch['threads']} threads on {cpu['usable']} cores"
+    where = f"torch {torch['version']} imports; {torch['capability']} kernels, {torch['threads']} of {cpu['usable']} cores as threads"
     return {"ok": True, "why": where if name == "cpu" else f"{where}; what runs there is SIMULATED"}
 
 

@@ -50,7 +50,10 @@ def find_smi(machine: Machine) -> str | None:
 
 
 def read_smi(machine: Machine) -> dict[str, Any]:
-    """{"text", "error", "version", "devices", "processes"}: ``text`` is verbatim; ``error`` says why there is no table, or is None."""
+    """{"text", "error", "version", "devices", "processes"}: ``text`` is verbatim; ``error`` says why there is no table, or is None.
+
+    Two words are reserved: "absent" there is no npu-smi, "layout" it printed a table that the parser does not know.
+    """
     place = find_smi(machine)
     empty: dict[str, Any] = {"text": None, "error": None, "version": None, "devices": [], "processes": []}
     if place is None:
@@ -60,6 +63,8 @@ def read_smi(machine: Machine) -> dict[str, Any]:
     if output.timed_out:
         return {**empty, "text": text, "error": f"npu-smi info gave no answer within {SMI_TIMEOUT:g} s"}
     parsed = smi.parse(output.out)
+    if parsed["version"] and output.ok and not parsed["devices"]:
+        return {**parsed, "text": text, "error": "layout"}
     error = None if parsed["devices"] else text or f"npu-smi info ended with exit code {output.rc} and said nothing"
     return {**parsed, "text": text, "error": error}
 

@@ -114,6 +114,8 @@ def _note_skipped(gathered: Gathered, purpose: str | None, has_torch: bool, has_
             stage = facts["stages"].get(name)
             if stage and stage["ok"] is None:
                 skip(({"torch_npu": "import torch_npu", "operator": "an operator on the device"}[name], stage["why"], ""))
+        if facts["npu"]["smi_error"] == "layout":
+            skip(("the health of the cards", "npu-smi printed a table of a layout that is not known; --json has it", "npu-smi info"))
         if facts["npu"]["smi_error"] == "absent" and facts["npu"]["nodes"]:
             skip(("the health of the cards", "npu-smi was not found", "ls -l /usr/local/bin/npu-smi /usr/local/sbin/npu-smi"))
     if facts["hub"]["state"] == "not checked" and facts["model"]["source"] == "hub":

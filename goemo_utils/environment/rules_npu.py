@@ -25,7 +25,7 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("driver-missing", "/usr/local/Ascend/driver: no such directory")
     if npu["nodes_read"]:
         yield from _node_findings(facts, cards)
-    if npu["smi_error"] not in (None, "absent"):
+    if npu["smi_error"] not in (None, "absent", "layout"):
         yield finding("smi-failed", npu["smi_error"])
     for device in devices:
         values = {name: device[name] for name in ("npu", "chip", "name", "health")}

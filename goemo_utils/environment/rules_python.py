@@ -10,12 +10,19 @@ from goemo_utils.environment.findings import Finding, finding, table
 from goemo_utils.environment.versions import release, satisfies
 
 
-def python_findings(facts: dict[str, Any]) -> Iterator[Finding]:
-    """The interpreter and the packages that every purpose needs."""
+def interpreter_findings(facts: dict[str, Any]) -> Iterator[Finding]:
+    """The release of Python, and a processor that Ascend software is published for."""
+    wanted = table("compat.json")["goemo"]["python"]
+    if not satisfies(facts["python"], wanted):
+        yield finding("python-version", f"Python {facts['python']} at {facts['executable']}", wanted=wanted, found=facts["python"])
+    if facts["torch_npu"]["version"] and facts["machine"] not in ("x86_64", "aarch64"):
+        yield finding("architecture", f"machine: {facts['machine']}", found=facts["machine"])
+
+
+def package_findings(facts: dict[str, Any]) -> Iterator[Finding]:
+    """The packages that every purpose needs, and those of the notebooks."""
     needs = table("compat.json")["goemo"]
     python, found = facts["executable"], facts["packages"]
-    if not satisfies(facts["python"], needs["python"]):
-        yield finding("python-version", f"Python {facts['python']} at {python}", wanted=needs["python"], found=facts["python"])
     missing = {name: wanted for name, wanted in needs["packages"].items() if name not in found}
     if missing:
         install = " ".join(f"'{name}{wanted}'" for name, wanted in missing.items())

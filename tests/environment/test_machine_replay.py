@@ -283,3 +283,58 @@ def test_a_cuda_machine_without_npu_is_judged_for_cuda(fake):
 def test_an_unknown_purpose_is_refused_with_the_list(fake):
     with pytest.raises(ValueError, match="unknown purpose 'gpu': expected one of rehearsal, cpu, cuda, npu"):
         fake.check("gpu")
+
+
+@pytest.mark.parametrize(
+    "attribute, value, id",
+    [
+        ("devices", 0, "B1"),
+        ("import_error", "RuntimeError: nobody has seen this", "torch-npu-import"),
+        ("operator_error", "RuntimeError: nobody has seen this", "operator-failed"),
+        ("operator_error", "RuntimeError: aclrtMalloc, error code is 207018", "D2"),
+        ("torch_error", "OSError: libgomp.so.1: cannot open shared object file", "torch-import"),
+    ],
+)
+def test_what_a_child_process_met_is_quoted_and_an_unknown_message_says_so(fake, attribute, value, id):
+    setattr(fake, attribute, value)
+    result = fake.check()
+    found = next(one for one in result["findings"] if one["id"] == id)
+    assert faults(result) == [id] and not result["verdicts"]["npu"]["ok"]
+    assert str(value) in found["evidence"] and ("not in the table" in found["title"] + found["cause"]) == ("-" in id)
+
+
+def test_a_wrong_sum_on_the_device_is_an_error(fake, monkeypatch):
+    child = fake._child
+    monkeypatch.setattr(
+        fake, "_child", lambda *stages, **options: Output(0, out=child(*stages, **options).out.replace('"right": true', '"right": false'))
+    )
+    result = fake.check()
+    assert faults(result) == ["operator-wrong"] and not result["verdicts"]["npu"]["ok"]
+
+
+def test_a_table_of_npu_smi_in_an_unknown_layout_is_not_checked_and_no_fault(fake):
+    fake.smi = "+---+\n| npu-smi 99.0                     Version: 99.0 |\n+---+\n| card zero: fine |\n"
+    result = fake.check()
+    assert faults(result) == [] and result["verdicts"]["npu"]["ok"]
+    assert any(one["severity"] == "not checked" and "layout that is not known" in one["title"] for one in result["findings"])
+
+
+def test_a_python_outside_the_tables_is_named_with_both_limits(fake):
+    fake.python_version = "3.14.1"
+    assert faults(fake.check()) == ["python-version", "pair-python"]
+
+
+def test_two_installations_of_cann_are_noted_and_the_sourced_one_is_judged(fake):
+    fake.install_cann("8.3.RC1", before_85=True, source=False)
+    result = fake.check()
+    assert (
+        faults(result) == []
+        and "cann-several" in [one["id"] for one in result["findings"]]
+        and result["facts"]["cann"]["active"]["toolkit"] == "9.0.0"
+    )
+
+
+def test_the_variables_that_matter_are_facts_and_secrets_are_not(fake):
+    fake.environ["HF_TOKEN"] = "secret"
+    variables = fake.check()["facts"]["variables"]
+    assert "LD_LIBRARY_PATH" in variables and "HF_TOKEN" not in variables
