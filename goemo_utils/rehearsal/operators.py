@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import enable
@@ -104,19 +105,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    done = _earlier(options.results)
+    settings = {"torch": torch.__version__, "samples": options.samples, "dtypes": list(options.dtypes)}
+    done = _earlier(options.results, settings)
     trials = [done[name] for name in names if name in done]
-    for trial in run_all([name for name in names if name not in done], options.jobs, options.samples, options.timeout, options.dtypes):
+    missing = [name for name in names if name not in done]
+    # On a terminal only: a bar in a log file is noise.
+    for trial in tqdm(run_all(missing, options.jobs, options.samples, options.timeout, options.dtypes), total=len(missing), disable=None):
         trials.append(trial)
         if options.results:
             with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(trial)) + "\n")
+                file.write(json.dumps({"settings": settings, **asdict(trial)}) + "\n")
         if trial.verdict not in ("agrees", "not on the CPU"):
-            print(f"{trial.verdict:8s} {trial.name}: {trial.message}")
-    print(agreement(trials).sentence)
-    if options.markdown:
-        options.markdown.write_text(markdown(trials, options.samples), encoding="utf-8")
+            tqdm.write(f"{trial.verdict:8s} {trial.name}: {trial.message}")
     result = agreement(trials)
+    print(result.sentence)
+    if options.markdown:
+        options.markdown.write_text(markdown(trials, options.samples, options.dtypes), encoding="utf-8")
     return 0 if result.share >= AGREEMENT_FLOOR and not result.harmful else 1
 
 
@@ -128,11 +132,12 @@ def _chosen(only: Sequence[str] | None) -> list[str]:
     return list(only or known)
 
 
-def _earlier(path: Path | None) -> dict[str, Trial]:
+def _earlier(path: Path | None, settings: dict[str, Any]) -> dict[str, Trial]:
+    """Results of an interrupted run; those made with another torch or other samples do not count."""
     if path is None or not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {fields["name"]: Trial(**fields) for fields in map(json.loads, lines)}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["name"]: Trial(**row) for row in rows if row.pop("settings") == settings}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from goemo_utils.rehearsal.trial import Trial
+from goemo_utils.rehearsal.trial import DTYPES, Trial
 
 AGREEMENT_FLOOR = 0.98
 """Share of the operators that pass on the CPU which must agree on the device. A requirement of this project."""
@@ -38,12 +38,12 @@ def agreement(trials: Sequence[Trial]) -> Agreement:
     return Agreement(counts, counts["agrees"] / comparable if comparable else 0.0, counts["wrong"] + counts["died"] + counts["timeout"])
 
 
-def markdown(trials: Sequence[Trial], samples: int) -> str:
+def markdown(trials: Sequence[Trial], samples: int, dtypes: Sequence[str] = DTYPES) -> str:
     """The page of the documentation: the figure, every operator that does not agree with its reason, and those that do."""
     lines = [
         "# Operators of the rehearsal device",
         "",
-        f"Made by `goemo selftest operators` with torch {torch.__version__}: up to {samples} samples of float32 and of int64 for each operator of "
+        f"Made by `goemo selftest operators` with torch {torch.__version__}: up to {samples} samples of each of {' and '.join(dtypes)} for each operator of "
         "PyTorch's own operator database, forward, and backward where the CPU can, each operator in a process of its own.",
         "",
         agreement(trials).sentence,
@@ -67,7 +67,7 @@ def markdown(trials: Sequence[Trial], samples: int) -> str:
     lines += [f"| `{row.name}` | {row.samples} | {row.backwards} | {'; '.join(row.notes)} |" for row in agreeing]
     nothing = sorted(trial.name for trial in trials if trial.verdict == "not on the CPU")
     if nothing:
-        lines += ["", "## Nothing to compare", "", "The CPU has no answer for any float32 or int64 sample: " + ", ".join(f"`{name}`" for name in nothing) + "."]
+        lines += ["", "## Nothing to compare", "", "The CPU has no answer for any sample of these dtypes: " + ", ".join(f"`{name}`" for name in nothing) + "."]
     return "\n".join(lines) + "\n"
 
 

@@ -71,7 +71,10 @@ def test_results_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path, monkeyp
     assert operators.main(["--only", "one", "--results", str(results)]) == 0
     assert operators.main(["--results", str(results), "--markdown", str(page)]) == 0
     assert tried == ["one", "two", "three"]
-    assert [json.loads(line)["name"] for line in results.read_text().splitlines()] == tried
+    assert operators.main(["--only", "one", "--samples", "3", "--results", str(tmp_path / "other.jsonl")]) == 0
+    assert operators.main(["--only", "one", "--results", str(tmp_path / "other.jsonl")]) == 0
+    assert tried[3:] == ["one", "one"], "results of other settings do not count"
+    assert [json.loads(line)["name"] for line in results.read_text().splitlines()] == tried[:3]
     assert "3 of 3 operators" in page.read_text()
 
 
