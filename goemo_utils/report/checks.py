@@ -39,15 +39,15 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
             yield "01_load", f"device.{key}", device[key]
     parity = run.results.get("03_parity", {})
     for i, metric in enumerate(parity.get("metrics") or []):
-        for key in ("id", "formula"):
-            yield "03_parity", f"metrics[{i}].{key}", metric.get(key)
+        yield "03_parity", f"metrics[{i}].id", metric.get("id")
+        # An absent metric has a reason instead of a formula; ``_check_absent`` looks for it.
         if metric.get("value") is not None:
+            yield "03_parity", f"metrics[{i}].formula ({metric.get('id')})", metric.get("formula")
             yield "03_parity", f"metrics[{i}].value ({metric.get('id')})", metric["value"]
     for i, gate in enumerate(parity.get("gates") or []):
-        for key in ("id", "result", "limit", "meaning"):
-            yield "03_parity", f"gates[{i}].{key}", gate.get(key)
-        if gate.get("result") not in ("not run", "cannot tell"):
-            yield "03_parity", f"gates[{i}].value ({gate.get('id')})", gate.get("value")
+        keys = ["id", "result", "meaning"] + ["limit"] * (gate.get("result") != "not run") + ["value"] * (gate.get("result") in ("pass", "explained"))
+        for key in keys:
+            yield "03_parity", f"gates[{i}].{key} ({gate.get('id')})", gate.get(key)
     for i, row in enumerate(run.results.get("04_throughput", {}).get("rows") or []):
         yield "04_throughput", f"rows[{i}].configuration", row.get("configuration")
 

@@ -192,3 +192,37 @@ def test_a_word_for_no_grade_is_a_value_and_no_blank(tmp_path: Path) -> None:
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
     assert re.search(r'ascend_grade</th>.*?<td class="num">none</td>', (folder / "report.html").read_text())
+
+
+def test_an_encoder_without_decisions_renders_with_the_reasons(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    parity = records["03_parity"]["results"]
+    why = "the task is encoder: there are no decisions, hidden states are compared"
+    parity.update(quantity="hidden states", n_labels=0, n_decisions=0, flips={"reason": why}, worst=[], near=[], ladder=[], heat={"columns": [], "rows": []})
+    for name in ("top1_match", "top3_overlap", "top5_match"):
+        next(m for m in parity["metrics"] if m["id"] == name).update(value=None, formula="", reason=why)
+    for name in ("flips", "flip_bound", "task_quality", "place"):
+        fixtures.set_gate(parity, name, result="not run", value=None, limit=None, formula="", meaning=why)
+    records["01_load"]["results"]["model"].update(labels=[], n_labels=0, task="encoder")
+    records["02_smoke"]["results"] = {"rows": [{"text": "x", "labels": [], "top": None, "rms": 0.9}], "checks": []}
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    for language in ("en", "zh"):
+        render(folder, language)
+        page = Page(folder / "report.html")
+        assert "hidden states" in page.all("h1")[0].text or "隐藏状态" in page.all("h1")[0].text
+        assert why in page.text
+    assert json.loads((folder / "summary.json").read_text())["reasons"]["top1_match"] == why
+
+
+def test_packs_of_other_inputs_render_as_a_failure(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    parity = records["03_parity"]["results"]
+    parity.update(verdict="fail", n_labels=0, n_decisions=0, quantity=None, metrics=[], flips={"reason": "other inputs"}, worst=[], near=[], layers=[], ladder=[])
+    for gate in parity["gates"]:
+        gate.update(result="not run", value=None, limit=None, formula="", meaning="The inputs differ, so nothing was compared.")
+    fixtures.set_gate(parity, "finite", result="fail", value=None, limit=0, meaning="Nothing was compared.")
+    fixtures.set_gate(parity, "same_inputs", result="fail", value="1 differences", limit=0, meaning="The sides were asked different questions: texts.")
+    records["04_throughput"]["results"]["parity_verdict"] = "fail"
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    assert Page(folder / "report.html").all("h1")[0].text.startswith("Not ported: Finite outputs, Same inputs not met")
