@@ -1,11 +1,11 @@
-"""What to do about a cause: one remedy a cause, each with the setting that applies it and where it is documented."""
+"""What to do about a cause: one remedy a cause, as code, as the parameter that applies it here, and where it is documented."""
 
 from typing import Any, Mapping, Sequence
 
 HF32 = {
     "title": "Keep float32 in matrix products",
     "code": "import torch_npu\n\ntorch.npu.matmul.allow_hf32 = False\ntorch.npu.conv.allow_hf32 = False",
-    "parameter": None,
+    "parameter": {"remedy": "float32_matmul"},
     "expect": "R falls to rounding; matrix products become slower.",
     "source": "torch_npu: torch.npu.matmul.allow_hf32 (default False), torch.npu.conv.allow_hf32 (default True)",
 }
@@ -17,7 +17,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
             "import torch_npu\n\ntorch_npu.npu.use_compatible_impl(True)   # every GELU then honours approximate='none'\n"
             "# or, for one module: torch_npu.npu_gelu(x, approximate='none')"
         ),
-        "parameter": None,
+        "parameter": {"remedy": "erf_gelu"},
         "expect": "R falls to rounding; no weight changes.",
         "source": "torch_npu documentation of npu_gelu; aclnnGelu is the tanh form, aclnnGeluV2 has both",
     },
@@ -27,21 +27,21 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "tf32": {
         "title": "Keep float32 in matrix products",
         "code": "torch.backends.cuda.matmul.fp32_precision = 'ieee'   # CUDA; on Ascend: torch.npu.matmul.allow_hf32 = False",
-        "parameter": None,
+        "parameter": {"remedy": "float32_matmul"},
         "expect": "R falls to rounding; matrix products become slower.",
         "source": "PyTorch notes on TensorFloat-32",
     },
     "fp16_matmul": {
         "title": "Ask for float32 in matrix products, where the chip has it",
         "code": "import torch_npu\n\ntorch.npu.matmul.cube_math_type = torch.npu.CubeMathType.KEEP_DTYPE",
-        "parameter": None,
+        "parameter": {"remedy": "float32_matmul"},
         "expect": "R falls to rounding on A2 and A3. Atlas 910A and 310P have no float32 matrix unit: there the cause stays.",
         "source": "op-plugin: cubeMathType; ACL_PRECISION_MODE is allow_fp32_to_fp16 by default on 910 and 310P",
     },
     "bf16_matmul": {
         "title": "Ask for float32 in matrix products",
         "code": "torch.set_float32_matmul_precision('highest')   # and no autocast to bfloat16",
-        "parameter": None,
+        "parameter": {"remedy": "float32_matmul"},
         "expect": "R falls to rounding; matrix products become slower.",
         "source": "PyTorch: torch.set_float32_matmul_precision",
     },
