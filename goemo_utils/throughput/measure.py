@@ -5,7 +5,7 @@ Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,6 +22,7 @@ from goemo_utils.throughput.ladder import climb
 from goemo_utils.throughput.mlperf import scenarios
 from goemo_utils.throughput.phases import phases
 from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interleave, warm_up
+from goemo_utils.throughput.speedup import headline, speedups
 from goemo_utils.throughput.ways import Bench, Way, agreement
 
 BLOCK = 256  # texts a sample: large enough for length sorting to work, small enough for many samples
@@ -77,11 +78,11 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     head = bench.loaded().task != "encoder"
     rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
     after = conditions.snapshot()
-    ups = speedups(rows, samples.seconds, timing.repeats)
+    ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
     return {
         "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts, "grid": cells, "ladder": climb(rows + absent), "mlperf": standard,
         "energy": [per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"], "fallbacks": _fallbacks(job),
-        "speedup": headline(ups, rows, ways), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
+        "speedup": headline(ups, rows, [way.device for way in ways]), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
         "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
         "not_checked": _not_checked(ways)}
 
@@ -162,7 +163,8 @@ def _name(arm: dict[str, Any]) -> str:
     return f"{name}, {arm.get('dtype') or 'float32'}" + (f", batch {arm['batch_size']}" if arm.get("batch_size") else "")
 
 
-def _told(ways: Sequence[Way], progress: Callable[[str], None], what: str) -> Sequence[Way]:
+def _told(ways: Sequence[Way], progress: Callable[[str], None], what: str) -> Iterator[Way]:
+    """The ways, each announced before it is handed on."""
     for way in ways:
         progress(f"{what}: {way.configuration}")
         yield way
@@ -195,42 +197,6 @@ def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
 def _padding(way: Way, lengths: list[list[int]]) -> float:
     computed = [(block, way.batches(block)) for block in lengths]
     return float(np.mean([batching.padding_share(block, batches) for block, batches in computed]))
-
-
-def speedups(rows: Sequence[dict[str, Any]], seconds: dict[str, list[float]], repeats: dict[str, int]) -> list[dict[str, Any]]:
-    """Ratios of every row on a device to every row on the CPU, with intervals from the paired rounds; none for a simulated device."""
-    measured = [row for row in rows if row["median"] is not None]
-    hosts = [row for row in measured if row["device"].startswith("cpu")]
-    told = []
-    for row in (r for r in measured if not r["device"].startswith("cpu")):
-        for base in hosts:
-            ours = [repeats[row["id"]] / s for s in seconds[row["id"]]]
-            theirs = [repeats[base["id"]] / s for s in seconds[base["id"]]]
-            value, interval = statistics.ratio(ours, theirs)
-            told.append({"id": row["id"], "baseline_id": base["id"], "baseline": base["configuration"], "baseline_dtype": base["dtype"], "cores": torch.get_num_threads(),
-                         "value": value, "ci95": list(interval), "conclusive": statistics.is_conclusive(value, interval)})
-    return told
-
-
-def headline(ups: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], ways: Sequence[Way]) -> dict[str, Any]:
-    """The speed-up that may be quoted: the device's fastest row against the fastest float32 CPU row of the same run, or why there is none.
-
-    One whose interval is too wide to conclude from is not quoted; its figures stay in ``speedups`` and in the reason.
-    """
-    devices = [way for way in ways if way.device.kind != "cpu"]
-    if not devices:
-        return {"value": None, "ci95": None, "reason": "no device but the CPU was timed"}
-    if any(way.device.simulated for way in devices):
-        return {"value": None, "ci95": None, "reason": "simulated"}
-    rates = {row["id"]: row["median"] for row in rows}
-    fair = [up for up in ups if up["baseline_dtype"] == "float32"]
-    best = max(fair, key=lambda up: (rates[up["baseline_id"]], rates[up["id"]]))
-    if best["conclusive"]:
-        return {**best, "reason": None}
-    low, high = best["ci95"]
-    reason = (f"too noisy to conclude: {best['value']:.3g} times {best['baseline']}, but the 95 % interval {low:.3g} to {high:.3g} is wider than a fifth of it. "
-              "Time it for longer, or on a quiet machine")
-    return {**best, "value": None, "ci95": None, "reason": reason}
 
 
 def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """A throughput run from job to results, on a fake clock where values matter and without asserting any measured time."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -129,42 +128,6 @@ def test_blocks_have_one_size_and_repeat_no_text() -> None:
     assert [len(block) for block in blocks] == [measure.BLOCK] * 2
     assert len({text for block in blocks for text in block}) == measure.BLOCK * 2
     assert measure._blocks(texts[:5], 0) == [texts[:5]]
-
-
-def row(name: str, device: str, rate: float, dtype: str = "float32") -> dict[str, Any]:
-    return {"id": name, "device": device, "median": rate, "configuration": name, "dtype": dtype}
-
-
-def way(kind: str, simulated: bool = False) -> Any:
-    return SimpleNamespace(device=SimpleNamespace(kind=kind, simulated=simulated))
-
-
-ROWS = [row("slow", "cpu", 10.0), row("fast", "cpu", 40.0), row("int8", "cpu", 80.0, "int8"), row("npu", "npu:0", 400.0)]
-SECONDS = {"slow": [0.1] * 9, "fast": [0.025] * 9, "int8": [0.0125] * 9, "npu": [0.0025] * 9}
-ONCE = dict.fromkeys(SECONDS, 1)
-
-
-def test_the_headline_is_against_the_fastest_float32_cpu_and_names_it_with_cores_and_interval() -> None:
-    ups = measure.speedups(ROWS, SECONDS, ONCE)
-    told = measure.headline(ups, ROWS, [way("cpu"), way("npu")])
-    assert told["baseline_id"] == "fast" and told["value"] == pytest.approx(10) and told["ci95"] == pytest.approx([10, 10])
-    assert told["cores"] >= 1 and told["reason"] is None
-    assert {up["baseline_id"]: round(up["value"]) for up in ups} == {"slow": 40, "fast": 10, "int8": 5}
-
-
-def test_a_way_that_repeats_a_block_is_credited_with_the_repeats() -> None:
-    ups = measure.speedups(ROWS, SECONDS, ONCE | {"npu": 4})
-    assert next(up["value"] for up in ups if up["baseline_id"] == "fast") == pytest.approx(40)
-
-
-def test_a_ratio_that_scatters_is_not_quoted_but_called_too_noisy() -> None:
-    noisy = SECONDS | {"npu": [0.001, 0.02] * 4 + [0.001]}
-    told = measure.headline(measure.speedups(ROWS, noisy, ONCE), ROWS, [way("cpu"), way("npu")])
-    assert told["value"] is None and told["ci95"] is None and "too noisy" in told["reason"]
-
-
-def test_a_simulated_device_never_has_a_headline() -> None:
-    assert measure.headline(measure.speedups(ROWS, SECONDS, ONCE), ROWS, [way("rehearsal", True)])["value"] is None
 
 
 def test_agreement_counts_decisions_sets_and_first_labels() -> None:

@@ -1,0 +1,48 @@
+"""Speed-ups: every device row over every CPU row of the same run, and the one that may be quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.throughput import statistics
+
+if TYPE_CHECKING:
+    from goemo_utils.device import Device
+
+
+def speedups(rows: Sequence[dict[str, Any]], seconds: dict[str, list[float]], repeats: dict[str, int], cores: int) -> list[dict[str, Any]]:
+    """Ratios of every row on a device to every row on the CPU, with intervals from the paired rounds; none for a simulated device."""
+    measured = [row for row in rows if row["median"] is not None]
+    hosts = [row for row in measured if row["device"].startswith("cpu")]
+    told = []
+    for row in (r for r in measured if not r["device"].startswith("cpu")):
+        for base in hosts:
+            ours = [repeats[row["id"]] / s for s in seconds[row["id"]]]
+            theirs = [repeats[base["id"]] / s for s in seconds[base["id"]]]
+            value, interval = statistics.ratio(ours, theirs)
+            told.append({"id": row["id"], "dtype": row["dtype"], "baseline_id": base["id"], "baseline": base["configuration"], "baseline_dtype": base["dtype"], "cores": cores,
+                         "value": value, "ci95": list(interval), "conclusive": statistics.is_conclusive(value, interval)})
+    return told
+
+
+def headline(ups: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], devices: Sequence[Device]) -> dict[str, Any]:
+    """The speed-up that may be quoted: the device's fastest row against the fastest float32 CPU row of the same run, or why there is none.
+
+    One whose interval is too wide to conclude from is not quoted; its figures stay in ``speedups`` and in the reason.
+    """
+    if all(device.kind == "cpu" for device in devices):
+        return {"value": None, "ci95": None, "reason": "no device but the CPU was timed"}
+    if any(device.simulated for device in devices):
+        return {"value": None, "ci95": None, "reason": "simulated"}
+    rates = {row["id"]: row["median"] for row in rows}
+    fair = [up for up in ups if up["baseline_dtype"] == "float32"]
+    if not fair:
+        return {"value": None, "ci95": None, "reason": "no float32 row on the CPU was timed in the same run"}
+    best = max(fair, key=lambda up: (rates[up["baseline_id"]], rates[up["id"]]))
+    if best["conclusive"]:
+        return {**best, "reason": None}
+    low, high = best["ci95"]
+    reason = (f"too noisy to conclude: {best['value']:.3g} times {best['baseline']}, but the 95 % interval {low:.3g} to {high:.3g} is wider than a fifth of it. "
+              "Time it for longer, or on a quiet machine")
+    return {**best, "value": None, "ci95": None, "reason": reason}
