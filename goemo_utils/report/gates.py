@@ -62,7 +62,10 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
     where = gate.get("where")
     tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)
     if words.language == "en" or not words.has(key):
-        return f"{n.prose(gate['meaning'])} {tail}".rstrip()
+        told = n.prose(gate["meaning"])
+        # A sentence may begin with the name of a cause, such as hf32, which keeps its case.
+        told = told[:1].upper() + told[1:] if re.match(r"[a-z]+ ", told) else told
+        return f"{told} {tail}".rstrip()
     return tail + words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
 
 

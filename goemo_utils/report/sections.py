@@ -20,7 +20,7 @@ def absent(run: Run, words: Words, step: str) -> Note:
     """Say that a section is empty because its step did not finish, and why."""
     state = run.states[step]
     why = words(f"step_{state.status}", step=step) if state.status != "ok" else words("not_recorded")
-    return Note(words("section_absent", reason=f"{why}: {state.reason}" if state.reason else why))
+    return Note(words("section_absent", reason=f"{why}: {state.reason.rstrip('.')}" if state.reason else why))
 
 
 def digest(value: Any) -> Code:

@@ -71,7 +71,7 @@ def verdict(run: Run, words: Words) -> Verdict:
     }
     if outcome == "incomplete":
         return Verdict(
-            State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), words("lead_incomplete"), style
+            State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), _lead(run, words, outcome), style
         )
     if outcome == "fail":
         names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
@@ -92,6 +92,9 @@ def verdict(run: Run, words: Words) -> Verdict:
 
 def _lead(run: Run, words: Words, outcome: str) -> Text:
     parity = run.of("03_parity")
+    if outcome == "incomplete":
+        why = next((state.reason for state in run.missing if state.reason), None)
+        return f"{why.rstrip('.')}. {words('lead_incomplete')}" if why else words("lead_incomplete")
     if run.simulated:
         numerics, fault = imitated(run, words), run.device.get("fault") or run.params.get("rehearsal_fault")
         return words("lead_sim", numerics=numerics, fault=words("lead_sim_fault", fault=fault) if fault else "")
