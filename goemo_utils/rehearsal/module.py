@@ -171,6 +171,9 @@ def _functions() -> dict[str, Any]:
 def make() -> NpuModule:
     """The module to register as ``torch.npu``."""
     module = NpuModule("torch.npu", "The simulated NPU of a rehearsal. It is not an accelerator.")
-    for name, function in _functions().items():
+    functions = _functions()
+    for name, function in functions.items():
         setattr(module, name, function)
+    for name, words in (("random", ("seed", "rng_state")), ("memory", ("memory", "empty_cache", "mem_get_info"))):
+        setattr(module, name, types.SimpleNamespace(**{key: value for key, value in functions.items() if any(word in key for word in words)}))
     return module

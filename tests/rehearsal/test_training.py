@@ -25,15 +25,16 @@ class Examples(torch.utils.data.Dataset):
         return {**{key: value[index % 3] for key, value in batch().items()}, "labels": labels}
 
 
-def _trainer(folder: Path, use_cpu: bool) -> Any:
+def _trainer(folder: Path, use_cpu: bool, **more: Any) -> Any:
     from transformers import Trainer, TrainingArguments
 
     model = classifier(spread=1.0)
     model.config.problem_type = "multi_label_classification"
-    arguments = TrainingArguments(
-        output_dir=str(folder), max_steps=6, per_device_train_batch_size=2, learning_rate=1e-3, logging_steps=1, report_to=[],
-        save_strategy="no", disable_tqdm=True, use_cpu=use_cpu, seed=3,
-    )  # fmt: skip
+    usual = {
+        "max_steps": 6, "per_device_train_batch_size": 2, "learning_rate": 1e-3, "logging_steps": 1, "report_to": [], "save_strategy": "no",
+        "disable_tqdm": True, "seed": 3,
+    }  # fmt: skip
+    arguments = TrainingArguments(output_dir=str(folder), use_cpu=use_cpu, **(usual | more))
     return Trainer(model=model, args=arguments, train_dataset=Examples())
 
 
@@ -53,6 +54,19 @@ def test_a_trainer_run_has_the_losses_of_the_cpu(tmp_path: Path) -> None:
     assert received == expected
     assert device_predictions == predictions
     assert len(set(expected)) > 1
+
+
+@simulated()
+def test_a_trainer_resumes_from_a_checkpoint_with_the_random_numbers_it_left_off_with(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"use_cpu": False, "lr_scheduler_type": "constant", "save_strategy": "steps", "save_steps": 3}
+    whole = _trainer(tmp_path / "whole", **settings)
+    whole.train()
+    for steps, resume in ((3, None), (6, True)):
+        parts = _trainer(tmp_path / "parts", max_steps=steps, **settings)
+        parts.train(resume_from_checkpoint=resume)
+    losses = [[entry["loss"] for entry in trainer.state.log_history if "loss" in entry] for trainer in (whole, parts)]
+    assert len(losses[0]) == len(losses[1]) == 6
+    torch.testing.assert_close(torch.tensor(losses[1]), torch.tensor(losses[0]), rtol=1e-6, atol=1e-6)
 
 
 @simulated()
