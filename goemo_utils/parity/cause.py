@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, rounding
-from goemo_utils.parity.probe import probe
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim
 from goemo_utils.parity.replay import family, replay
 from goemo_utils.parity.twins import States, Twins, largest, rms
 from goemo_utils.rehearsal.numerics import ROUNDING
@@ -163,6 +162,3 @@ def decisions(z: Tensor, task: str, threshold: float | Sequence[float]) -> Tenso
     if task == "multi_label":
         return z > torch.logit(torch.as_tensor(threshold, dtype=torch.float64))
     return torch.nn.functional.one_hot(z.argmax(1), z.shape[1]).bool()
-
-
-__all__ = ["ACCEPT", "Claim", "Rung", "claims_to_test", "decisions", "ladder", "local_attribution", "probe", "rounding", "share"]

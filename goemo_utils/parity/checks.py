@@ -96,6 +96,11 @@ def repeatable(c: Compared, invariance: Part) -> Gate:
     return Gate("repeatable", FAIL, value, "bit-equal", n, formula, meaning)
 
 
+def accepted(cause: Part, limits: Limits) -> bool:
+    """Whether the named arithmetic leaves no more over than the limit, in every state; null stands for NaN or infinite."""
+    return bool(cause) and cause.get("residual") is not None and float(cause["residual"]) <= limits.residual
+
+
 def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
     """Is the error no more than rounding? R on the logits, and on every hidden state; else an accepted cause explains it."""
     limit = limits.ratio if limits.ratio is not None else (3.0 if c.dtype in ("float16", "bfloat16") else 2.0)
@@ -115,7 +120,7 @@ def rounding(c: Compared, limits: Limits, cause: Part) -> Gate:
         return gate(PASS, f"Error is {worst:.2g} x the reference's own: rounding.")
     if worst != worst:
         return gate(FAIL, "An output is not finite.")
-    if cause and cause.get("accepted") and float(cause.get("residual", np.inf)) <= limits.residual:
+    if accepted(cause, limits):
         if cause.get("causes"):
             return gate(EXPLAINED, f"Error is {worst:.3g} x the reference's own: not rounding.")
         return gate(PASS, f"Error is {worst:.2g} x the reference's own: rounding in another order.")
@@ -132,7 +137,7 @@ def cause(rounding: Gate, limits: Limits, cause: Part, place: Part) -> Gate:
     names, left, n = list(cause.get("causes", [])), cause.get("residual"), int(cause.get("n", 0))
     value = float(left) if left is not None else None
     named = " + ".join(names) or "rounding"
-    if cause.get("accepted") and value is not None and value <= limits.residual:
+    if accepted(cause, limits):
         return Gate("cause", PASS, value, limits.residual, n, formula, f"{named} accounts for the error.", {"cause": named})
     if rounding.result == PASS:
         return Gate("cause", PASS, value, limits.residual, n, formula, "The error is rounding: no cause is needed.", {"cause": "rounding"})

@@ -54,7 +54,7 @@ def judge_packs(
     if not c.n_texts or not c.n_elements:
         gates = [checks.finite(c), *(not_run(id, "Nothing was compared.") for id in ORDER if id != "finite")]
         return payload | tables.empty(gates, "there are no texts in the packs") | {"threshold": _plain(threshold), "verdict": verdict(gates)}
-    bound, rung = _envelope(c, cause)
+    bound, rung = _envelope(c, cause, limits)
     changed = flips(c.gold, c.reference, c.candidate, c.task, c.threshold, bound) if c.decides else None
     gates = _gates(c, limits, cause, place, invariance, changed, bound, labels)
     if known_answer is not None:
@@ -101,13 +101,13 @@ def _plain(threshold: Any) -> float | list[float]:
     return float(threshold) if np.ndim(threshold) == 0 else [float(t) for t in threshold]
 
 
-def _envelope(c: Compared, cause: Mapping[str, Any] | None) -> tuple[float, str]:
+def _envelope(c: Compared, cause: Mapping[str, Any] | None, limits: Limits) -> tuple[float, str]:
     """(B, rung): 2 max |z_rung - z_gold| of the accepted rung; of the reference where no rung was run. Never the candidate's."""
     if not c.decides:
         return float("nan"), "none"
     own = 2.0 * c.to_gold["logits"][1].max
     given = (cause or {}).get("envelope")
-    if given and cause.get("accepted"):
+    if given and checks.accepted(cause, limits):
         return max(own, float(given["bound"])), str(given["rung"])
     return own, "reference"
 

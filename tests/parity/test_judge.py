@@ -14,7 +14,7 @@ from goemo_utils.parity.gates import ORDER, Limits
 
 from .packs import Pack, three
 
-CAUSE = {"accepted": True, "causes": ["hf32"], "residual": 1.1, "n": 1000, "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0}}
+CAUSE = {"causes": ["hf32"], "residual": 1.1, "n": 1000, "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0}}
 CLEAN = {"covered": 30, "faults": [], "not_covered": [], "heat": {"columns": [], "rows": []}}
 
 
@@ -79,6 +79,15 @@ def test_a_cause_that_leaves_too_much_over_is_no_cause():
     payload = judge(gold, reference, candidate, cause={**CAUSE, "residual": 7.0}, place=CLEAN)
     gate = next(g for g in payload["gates"] if g["id"] == "cause")
     assert payload["verdict"] == "fail" and gate["result"] == "fail" and "not covered" in gate["meaning"]
+
+
+def test_a_wider_limit_accepts_what_the_run_did_not():
+    gold, reference, candidate = three()
+    rng = np.random.default_rng(5)
+    candidate.tensors = {k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in candidate.tensors.items()}
+    cause = {**CAUSE, "residual": 3.5}
+    assert judge(gold, reference, candidate, cause=cause)["causes"] == ["unexplained"]
+    assert judge(gold, reference, candidate, cause=cause, limits={"residual": 4})["verdict"] == "pass-with-cause"
 
 
 @pytest.mark.parametrize("role", [0, 1, 2])
