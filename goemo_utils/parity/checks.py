@@ -201,7 +201,7 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
     if upper <= limit:
         return Gate("flip_bound", PASS, upper, limit, n, formula, f"{k} of {n:,} texts changed: the rate is below the limit.", extra)
     if lower_bound(k, n, limits.confidence) <= limit:
-        meaning = f"{n:,} texts cannot show {limit:.3g}: at least {extra['needed']:,} are needed." if not k else f"{k} of {n:,} texts changed: too few texts to tell."
+        meaning = f"{n:,} texts cannot show {100 * limit:g} %: at least {extra['needed']:,} are needed." if not k else f"{k} of {n:,} texts changed: too few texts to tell."
         return Gate("flip_bound", CANNOT_TELL, upper, limit, n, formula, meaning, extra)
     if rounding.result == EXPLAINED and not changed["unexplained"]:
         return Gate("flip_bound", EXPLAINED, upper, limit, n, formula, f"{k} of {n:,} texts changed, all explained by the cause.", extra)

@@ -89,6 +89,8 @@ class Explanation:
         self.progress("parity: probing the device")
         answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype)))
         answer = self._timed("known answer", lambda: known.check(twins))
+        if not {"cause", "place", "invariance"} & set(self.checks):
+            return self._parts(answers, answer)
         self.progress("parity: one call after another, for the cause")
         claim, families = self._timed("local", lambda: local_attribution(twins, self._batches(self._typical), answers))
         cause, rung = (None, None)
@@ -101,10 +103,11 @@ class Explanation:
             main = twins.main(rung.states)
             texts = self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
             invariance = self._timed("invariance", lambda: measure(twins, texts, self.max_length, rung.noise[main], rung.noise_max[main]))
-        return {
-            "probe": answers, "cause": cause, "place": place, "invariance": invariance, "known_answer": answer,
-            "seconds": {**self.seconds, "all": round(time.perf_counter() - self.started, 3)},
-        }  # fmt: skip
+        return self._parts(answers, answer, cause, place, invariance)
+
+    def _parts(self, answers: Any, answer: Any, cause: Any = None, place: Any = None, invariance: Any = None) -> dict[str, Any]:
+        seconds = {**self.seconds, "all": round(time.perf_counter() - self.started, 3)}
+        return {"probe": answers, "cause": cause, "place": place, "invariance": invariance, "known_answer": answer, "seconds": seconds}
 
     def _cause(self, claim: Claim, families: dict[str, Any]) -> tuple[dict[str, Any], Rung]:
         """Confirm the local answer on every state of the model, and measure the accepted rung's envelope."""
