@@ -4,7 +4,7 @@ import pytest
 from goemo_utils.environment.compat import judge, needed_numpy, paired_wheel
 from goemo_utils.environment.versions import key, local, public, release, satisfies
 
-ORDER = ["7.1.0", "8.0.0", "8.1.RC1", "8.2.RC1.alpha003", "8.3.RC1", "8.5.0.alpha001", "8.5.0", "8.5.0.post1", "8.5.1", "9.0.0", "9.1.0", "10.0"]
+ORDER = ["7.1.0", "8.0.0", "8.1.RC1", "8.2.RC1.alpha003", "8.3.RC1", "8.5.0.alpha001", "8.5.0.RC1", "8.5.0", "8.5.0.post1", "8.5.1", "9.0.0", "9.1.0", "10.0"]
 
 
 def test_versions_are_ordered_with_candidates_before_and_posts_after_the_release():

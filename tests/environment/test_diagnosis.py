@@ -54,6 +54,10 @@ def test_an_unknown_message_says_unknown_and_quotes_the_error():
     assert "unknown" in found[0]["title"] and found[0]["remedy"] == ""
 
 
+def test_the_last_error_of_an_unknown_log_is_the_one_quoted():
+    assert explain("KeyError: 'first'\nDuring handling, another:\nValueError: last\nbye")[0]["evidence"] == "ValueError: last"
+
+
 @pytest.mark.parametrize("text", ["", "   \n"])
 def test_an_empty_text_is_unknown_and_not_a_crash(text):
     assert diagnose(text) == [] and [one["id"] for one in explain(text)] == ["unknown"]

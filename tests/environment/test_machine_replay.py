@@ -338,3 +338,16 @@ def test_the_variables_that_matter_are_facts_and_secrets_are_not(fake):
     fake.environ["HF_TOKEN"] = "secret"
     variables = fake.check()["facts"]["variables"]
     assert "LD_LIBRARY_PATH" in variables and "HF_TOKEN" not in variables
+
+
+def test_a_node_that_keeps_its_group_out_is_found_even_for_a_member(fake):
+    (fake.root / "dev" / "davinci3").chmod(0o600)
+    result = fake.check()
+    found = next(one for one in result["findings"] if one["id"] == "nodes-permission")
+    assert faults(result) == ["nodes-permission"] and "/dev/davinci3" in found["title"] and "do not let the group in" in found["cause"]
+
+
+def test_the_build_of_torch_is_known_from_its_version_alone(fake):
+    fake.install("torch", "2.8.0+cu128")
+    (fake.site / "torch" / "version.py").unlink()
+    assert fake.check()["facts"]["torch"] == {"version": "2.8.0+cu128", "build": "cuda", "cuda": None}
