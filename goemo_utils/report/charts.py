@@ -52,7 +52,7 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Heat:
-    """Error ratio per module (rows) and layer (columns); ``marked`` cells are where the error enters. None prints as NaN."""
+    """Error ratio per module (rows) and layer (columns); None is no such call. ``marked`` cells are where the error enters."""
 
     columns: list[str]
     rows: list[tuple[str, list[float | None]]]

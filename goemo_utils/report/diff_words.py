@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from . import numbers as n
-from .parity_section import metric_value
 from .gates import gate_name, shown_limit, shown_value
+from .parity_section import metric_value
 from .words import Words
 
 SIDES = ("before", "after")

@@ -113,14 +113,14 @@ def _ladder(chart: Ladder) -> tuple[list[str], float, float]:
     return body, WIDTH, height + 6
 
 
-def heat_step(ratio: float | None) -> int:
-    """Step of the heat scale; NaN and unknown ratios stand in the top one."""
-    return next((i for i, limit in enumerate(HEAT_STEPS) if ratio is not None and ratio <= limit), len(HEAT_STEPS))
+def heat_step(ratio: float) -> int:
+    """Step of the heat scale; NaN stands in the top one."""
+    return next((i for i, limit in enumerate(HEAT_STEPS) if ratio <= limit), len(HEAT_STEPS))
 
 
-def heat_value(ratio: float | None) -> str:
+def heat_value(ratio: float) -> str:
     """Text of a heat cell, at most four characters wide."""
-    if ratio is None or math.isnan(ratio):
+    if math.isnan(ratio):
         return "NaN"
     if math.isinf(ratio):
         return "Inf"
@@ -142,6 +142,9 @@ def _heat(chart: Heat) -> tuple[list[str], float, float]:
     for name, values in chart.rows:
         body.append(_text(0, y + 18, name if len(name) <= 28 else "…" + name[-27:], "mo"))
         for i, value in enumerate(values):
+            if value is None:
+                body.append(_text(left + wide * (i + 0.5), y + 18, "–", "mu", "middle"))
+                continue
             step = heat_step(value)
             body.append(_rect(left + wide * i + 1, y + 1, wide - 2, tall - 2, f"c{step}"))
             body.append(_text(left + wide * (i + 0.5), y + 18, heat_value(value), f"k{step}" + (" b" if step > 1 else ""), "middle"))

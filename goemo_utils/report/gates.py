@@ -51,7 +51,7 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
         return n.percent(float(value), words.language)
     if kind == "task_quality":
         return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
-    return n.number(value)
+    return n.ratio(float(value)) if kind in ("cause", "invariance") else n.number(value)
 
 
 def meaning(gate: dict[str, Any], words: Words) -> str:

@@ -34,19 +34,19 @@ def number(value: float, digits: int = 3) -> str:
         mantissa, exponent = f"{value:.1e}".split("e")
         text = f"{mantissa} × {power(int(exponent))}"
     elif size >= 100:
-        text = f"{value:,.0f}"
+        text = f"{value:,.0f}" if size < 1e4 else f"{float(f'{value:.{digits}g}'):,.0f}"
     else:
         text = f"{value:.{digits - 1 - math.floor(math.log10(size))}f}"
     return text.replace("-", _MINUS)
 
 
 def ratio(value: float) -> str:
-    """Write an error ratio: one decimal below 10, two significant digits above 10,000."""
+    """Write an error ratio: one decimal below 10, three significant digits above, two from 10,000 on."""
     if not math.isfinite(value):
         return number(value)
     if abs(value) < 10:
         return f"{value:.1f}" if abs(value) >= 0.05 or value == 0 else number(value)
-    return f"{float(f'{value:.2g}'):,.0f}" if value >= 1e4 else f"{value:,.0f}"
+    return f"{float(f'{value:.2g}' if abs(value) >= 1e4 else f'{value:.3g}'):,.0f}"
 
 
 def probability(value: float) -> str:

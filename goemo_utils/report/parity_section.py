@@ -5,11 +5,10 @@ from typing import Any
 
 from . import numbers as n
 from .blocks import Code, Column, Details, Figure, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text
-from .charts import Growth, Heat, Ladder, Margins, Rung
-from .figures import heat_step, heat_value
+from .charts import Growth, Ladder, Margins, Rung
+from .heat import where_it_enters
 from .read import Run
 from .sections import absent
-from .verdict import place
 from .words import Words
 
 
@@ -22,7 +21,7 @@ def parity(run: Run, words: Words) -> Section:
     blocks.append(Details(words("p_why_ratio"), [Paragraph(words("p_why_ratio_p"))]))
     blocks += [Heading(words("p_cause")), *_cause(results, words)]
     blocks += _remedies(results, words)
-    blocks += [Heading(words("p_heat")), *_heat(results, words)]
+    blocks += [Heading(words("p_heat")), *where_it_enters(results, words)]
     blocks += [Heading(words("p_layers")), *_layers(results, words)]
     blocks += [Heading(words("p_flips")), *_flips(results, words)]
     return Section("parity", words("s_parity"), blocks, measured=True)
@@ -117,36 +116,6 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
                 Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True)
             )
     return [Heading(words("p_remedy")), *blocks] if blocks else []
-
-
-def _heat(results: dict[str, Any], words: Words) -> list[Any]:
-    heat, faults = results.get("heat") or {}, results.get("faults") or []
-    rows = [(str(r["module"]), [_finite(v) for v in r["values"]]) for r in heat.get("rows") or []]
-    blocks: list[Any] = []
-    if faults:
-        cells: list[list[Text]] = [
-            [Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), _or_nan(f.get("ratio_rms"), n.ratio), _or_nan(f.get("ratio_max"), n.ratio)]
-            for f in faults[:20]
-        ]
-        columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
-        blocks.append(Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True))
-    if not rows:
-        gate = next((g for g in results.get("gates") or [] if g["id"] == "place"), {})
-        return [*blocks, _missing(words, gate.get("meaning", "").rstrip(".") if gate.get("result") == "not run" else None)]
-    columns_ = [str(c) for c in heat.get("columns") or range(len(rows[0][1]))]
-    cells_ = [(heat_step(v), i, j) for i, (_, values) in enumerate(rows) for j, v in enumerate(values)]
-    hottest = max(cells_)
-    marked = [(hottest[1], hottest[2])] if faults and hottest[0] > 1 else []
-    title = words("p_heat_fault", place=place(faults[0])) if faults else words("p_heat_clean")
-    chart = Heat(columns_, rows, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat"), title)
-    table = Table(
-        words("p_same_table"),
-        [Column(words("p_module")), *(Column(c, True) for c in columns_)],
-        [[Code(name), *(heat_value(v) for v in values)] for name, values in rows],
-        style="wide",
-        measured=True,
-    )
-    return [Paragraph(words("p_heat_lead")), Figure(title, words("p_heat_cap"), chart), Details(words("p_same_table"), [table]), *blocks]
 
 
 def _layers(results: dict[str, Any], words: Words) -> list[Any]:

@@ -71,7 +71,10 @@ def verdict(run: Run, words: Words) -> Verdict:
     }
     if outcome == "incomplete":
         return Verdict(
-            State("none", words("v_incomplete")), words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)), _lead(run, words, outcome), style
+            State("none", words("v_incomplete")),
+            words("h_not_finished" if parity else "h_not_run", what=stopped(run, words)),
+            _lead(run, words, outcome),
+            style,
         )
     if outcome == "fail":
         names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
@@ -108,8 +111,13 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
     ratio = gate.get("value")
     shown = n.ratio(ratio) if isinstance(ratio, (int, float)) else words("unknown")
     if outcome == "pass-with-cause":
-        return words("lead_cause", causes=words("comma").join(parity.get("causes") or [words("unknown")]), ratio=shown)
+        return words("lead_cause", causes=cause_names(run, words) or words("unknown"), ratio=shown)
     return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
+
+
+def cause_names(run: Run, words: Words) -> str:
+    """The causes that the study named, in a row; empty when there is only rounding."""
+    return words("comma").join(words.known("cause_", str(cause)) for cause in run.of("03_parity").get("causes") or [])
 
 
 def imitated(run: Run, words: Words) -> str:
@@ -130,7 +138,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
     done = sum(s.status == "ok" for s in run.states.values())
     steps = KeyFigure(words("k_steps"), words("k_of", k=done, n=len(run.states)), "", words("k_took", seconds=n.duration(took)))
     if run.simulated:
-        causes = words("comma").join(parity.get("causes") or []) or words("k_no_cause")
+        causes = cause_names(run, words) or words("k_no_cause")
         return [
             KeyFigure(words("k_device"), words("k_none"), "", words("k_simdev", device=run.device.get("torch_device") or "npu:0")),
             steps,

@@ -52,6 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "m_task_quality_not run": ("The texts have no true labels.", "文本没有真实标签，或没有判定可比。"),
     "worst_at": ("Worst at {where}.", "最大处：{where}。"),
     "f_in_package": ("part of goemo {version}", "随 goemo {version} 提供"),
+    "cause_unexplained": ("unexplained", "未查明"),
     "numerics_exact": ("exact arithmetic", "精确运算"),
     "p_not_finite": ("not finite", "非有限值"),
     "s_not_reported": ("not reported", "不报告"),

@@ -217,7 +217,9 @@ def test_an_encoder_without_decisions_renders_with_the_reasons(tmp_path: Path) -
 def test_packs_of_other_inputs_render_as_a_failure(tmp_path: Path) -> None:
     manifest, records = fixtures.passing()
     parity = records["03_parity"]["results"]
-    parity.update(verdict="fail", n_labels=0, n_decisions=0, quantity=None, metrics=[], flips={"reason": "other inputs"}, worst=[], near=[], layers=[], ladder=[])
+    parity.update(
+        verdict="fail", n_labels=0, n_decisions=0, quantity=None, metrics=[], flips={"reason": "other inputs"}, worst=[], near=[], layers=[], ladder=[]
+    )
     for gate in parity["gates"]:
         gate.update(result="not run", value=None, limit=None, formula="", meaning="The inputs differ, so nothing was compared.")
     fixtures.set_gate(parity, "finite", result="fail", value=None, limit=0, meaning="Nothing was compared.")

@@ -1,0 +1,83 @@
+"""Figures: colours by class, every value printed, and the origin of an error marked where it is."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.report import render
+from goemo_utils.report.figures import heat_step, heat_value
+from tests.report import fixtures
+
+
+def _svg(folder: Path, title: str) -> str:
+    return next(svg for svg in re.findall(r"<svg class=\"fig\".*?</svg>", (folder / "report.html").read_text(), re.S) if title in svg)
+
+
+def _heat(tmp_path: Path, rows: list, faults: list) -> str:
+    manifest, records = fixtures.failing()
+    records["03_parity"]["results"].update(heat={"columns": ["0", "1"], "rows": rows}, faults=faults)
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    return _svg(folder, "Where the error enters")
+
+
+FAULT = {"module": "roberta.encoder.layer.1.output.LayerNorm", "operator": "layer_norm", "ratio_rms": 9e5, "ratio_max": 1e6}
+
+
+def test_the_frame_marks_where_the_error_enters_and_not_where_it_has_spread(tmp_path: Path) -> None:
+    rows = [
+        {"module": "output.dense linear", "values": [1.0, 1.0]},
+        {"module": "output.LayerNorm layer_norm", "values": [1.0, 9e5]},
+        {"module": "layer output, accumulated", "values": [1.0, 9e7]},
+    ]
+    frames = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"[^>]*class="ink" stroke-width="2.5"', _heat(tmp_path, rows, [FAULT]))
+    assert len(frames) == 2, "one in the map and one in its key"
+    assert (float(frames[0][1]) - 24) / 27 == 1 and float(frames[0][0]) > 214
+
+
+def test_a_fault_that_left_no_number_prints_nan_and_a_missing_call_prints_a_dash(tmp_path: Path) -> None:
+    rows = [{"module": "output.LayerNorm layer_norm", "values": [1.0, None]}, {"module": "crossattention add", "values": [None, 1.0]}]
+    svg = _heat(tmp_path, rows, [{**FAULT, "ratio_rms": None}])
+    assert re.search(r'class="k5[^"]*"[^>]*>NaN<', svg)
+    assert re.search(r'class="mu"[^>]*>–<', svg)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "step"),
+    [
+        (0.94, "0.9", 0),
+        (2.9, "2.9", 1),
+        (9.9, "9.9", 2),
+        (96, "96", 3),
+        (982, "982", 4),
+        (9600, "9.6k", 5),
+        (96_000, "96k", 5),
+        (2.2e6, "2.2M", 5),
+        (math.nan, "NaN", 5),
+        (math.inf, "Inf", 5),
+    ],
+)
+def test_heat_cells_are_short_and_monotone(value: float, text: str, step: int) -> None:
+    assert heat_value(value) == text and heat_step(value) == step
+
+
+@pytest.mark.parametrize("kind", ["passing", "with_cause", "failing", "rehearsal"])
+def test_colours_come_from_classes_only_and_text_is_never_small(rendered, kind: str) -> None:
+    for svg in re.findall(r"<svg class=\"fig\".*?</svg>", (rendered(kind) / "report.html").read_text(), re.S):
+        assert not re.search(r'(?:fill|stroke|style|color)="', svg)
+        assert "font-size" not in svg and "nan" not in re.sub(r">[^<]*<", "><", svg)
+
+
+def test_the_envelope_is_shaded_and_flips_have_their_own_marks(rendered) -> None:
+    explained = _svg(rendered("with_cause"), "Decisions near the threshold")
+    assert 'class="danger"' in explained and explained.count('class="flip"') == 1 and 'class="flipx"' not in explained
+    assert 'class="flipx"' in _svg(rendered("failing"), "Decisions near the threshold")
+
+
+def test_the_throughput_figure_starts_at_zero_and_prints_every_value_with_its_interval(rendered) -> None:
+    svg = _svg(rendered("passing"), "Throughput")
+    assert ">0<" in svg
+    for text in ("1,318 [1,311, 1,325]", "426 [424, 429]", "194 [193, 195]"):
+        assert text in svg
