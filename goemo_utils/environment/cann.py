@@ -41,7 +41,7 @@ def read_cann(machine: Machine) -> dict[str, Any]:
 
 
 def _roots(machine: Machine) -> list[tuple[str, str]]:
-    user = machine.environ.get("HOME", "/root")
+    user = machine.environ.get("HOME", "/")
     found: dict[str, tuple[str, str]] = {}
     for pattern, set_env in PLACES:
         for root in machine.glob(pattern.format(home=user, root="")):

@@ -73,7 +73,7 @@ def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
 def _snapshots(machine: Machine, name: str) -> list[Path]:
     environ = machine.environ
     home = environ.get("HF_HOME") or os.path.join(
-        environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME", "/root"), ".cache"), "huggingface"
+        environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME", "/"), ".cache"), "huggingface"
     )
     cache = environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
     return sorted(machine.path(cache).glob(f"models--{name.replace('/', '--')}/snapshots/*"))
