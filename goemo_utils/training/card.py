@@ -22,7 +22,7 @@ tags: [emotion, multi-label, rehearsal]
 ---
 # Embedded GoEmotions model
 
-A toy: {facts["n_parameters"]:,} parameters, trained from scratch on two CPU cores. It exists so that porting a text classifier can be
+A toy: {facts["n_parameters"]:,} parameters, trained from scratch on a CPU. It exists so that porting a text classifier can be
 rehearsed, tested and taught without a download. **For rehearsal and CI only**; use a full-size model for anything about people.
 
 | | |
@@ -62,8 +62,8 @@ held-out texts.
 3. *Fine-tuning*: {_stage(recipe["finetuning"])} of the whole encoder, started as the same function.
 4. *Thresholds*: {"each label's tuned threshold is folded into the head's bias, so that 0.3 serves every label; the outputs are scores, not calibrated probabilities" if recipe["fold_threshold"] is not None else "left beside the model"}.
 
-AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged weights, seed {recipe["seed"]}. {minutes:.0f} minutes of wall clock on a
-busy machine with two cores ({", ".join(f"{stage} {seconds} s" for stage, seconds in facts["seconds"].items())}). Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
+AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged weights, seed {recipe["seed"]}. {minutes:.0f} minutes of wall clock with
+`threads: {recipe["threads"]}` ({", ".join(f"{stage} {seconds:,} s" for stage, seconds in facts["seconds"].items())}). Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 ```
 python -m goemo_utils.training --params params/finetune.yaml -p train train.tsv -p dev dev.tsv -p output model
@@ -74,7 +74,7 @@ writes this folder; `scores.json` in it holds every figure above, and this page 
 ## Limits
 
 - It knows short English Reddit comments, with their irony, slang and offensive language, and nothing else.
-- Rare emotions rest on a few dozen texts; their scores are little better than luck (see the table's *texts* column).
+- Rare emotions rest on a few dozen texts or fewer (the table's *texts* column), so their scores are uncertain.
 - Annotators of GoEmotions disagree often, and their judgements carry their own biases; so do this model's.
 - It must not be used to judge people, nor to measure any group's feelings.
 """
