@@ -133,14 +133,15 @@ def heat_value(ratio: float) -> str:
 
 
 def _heat(chart: Heat) -> tuple[list[str], float, float]:
-    left, tall = 214, 27
+    longest = max((len(name) for name, _ in chart.rows), default=0)
+    left, tall = min(300, max(214, 7.3 * longest + 8)), 27
     wide = min(56.0, max(44.0, 680 / max(len(chart.columns), 1)))
     width = max(left + wide * len(chart.columns) + 4, WIDTH - 10)
     body = [_text(0, 15, chart.heading, "mu")]
     body += [_text(left + wide * (i + 0.5), 15, name, "mu", "middle") for i, name in enumerate(chart.columns)]
     y = 24.0
     for name, values in chart.rows:
-        body.append(_text(0, y + 18, name if len(name) <= 28 else "…" + name[-27:], "mo"))
+        body.append(_text(0, y + 18, name if len(name) <= 40 else "…" + name[-39:], "mo"))
         for i, value in enumerate(values):
             if value is None:
                 body.append(_text(left + wide * (i + 0.5), y + 18, "–", "mu", "middle"))

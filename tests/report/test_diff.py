@@ -51,6 +51,10 @@ def test_worse_gates_are_named_with_value_and_limit(runs: Path) -> None:
     assert (rounding["before"]["value"], rounding["after"]["value"], rounding["after"]["limit"]) == (1.37, 41_000.0, 2.0)
 
 
+def test_an_error_that_needs_a_cause_is_worse_than_rounding(runs: Path) -> None:
+    assert set(_compare(runs, "passing", "with_cause")["worse"]) == {"rounding", "verdict"}
+
+
 def test_a_cause_that_is_no_longer_needed_is_not_worse(runs: Path) -> None:
     assert _compare(runs, "with_cause", "passing")["worse"] == []
 
