@@ -37,7 +37,7 @@ def refusal(file: Path | None = None, overrides: dict | None = None) -> str:
     with pytest.raises(ParamsError) as caught:
         Params.load(file, overrides)
     message = str(caught.value)
-    assert "Traceback" not in message and "pydantic" not in message and "input_value" not in message
+    assert not any(mark in message for mark in ("Traceback (most", "pydantic.dev", "[type=", "input_value="))
     assert caught.value.exit_code == 2
     return message
 
@@ -67,7 +67,7 @@ def test_a_value_of_any_type_is_accepted_as_it_is_or_refused_by_file_and_key(tmp
     try:
         params = Params.load(file)
     except ParamsError as error:
-        assert str(error).startswith(f"{file}: {key} is ") and "pydantic" not in str(error)
+        assert str(error).startswith(f"{file}: {key} is ") and "[type=" not in str(error)
         assert str(error).endswith((".", "?"))
     else:
         kept = getattr(params, key)
@@ -339,8 +339,8 @@ class Notebook:
         self.shell = InteractiveShell()
         monkeypatch.setattr("IPython.get_ipython", lambda: self.shell)
 
-    def run(self, cell: str) -> None:
-        self.shell.run_cell(cell, store_history=True).raise_error()
+    def run(self, cell: str, store_history: bool = True) -> None:
+        self.shell.run_cell(cell, store_history=store_history).raise_error()
 
 
 @pytest.fixture
@@ -381,6 +381,12 @@ def test_a_parameters_cell_edited_and_run_again_counts_and_so_does_its_misspelli
     notebook.run(parameters_cell() + "\ntreshold = 0.5")
     with pytest.raises(ParamsError, match=r"unknown key treshold.*Did you mean threshold\?"):
         from_notebook()
+
+
+def test_a_front_end_that_stores_no_history_as_nbval_gives_the_same_parameters(notebook: Notebook) -> None:
+    notebook.run("unrelated = 1", store_history=False)
+    notebook.run(parameters_cell().replace("seed: int = 0", "seed: int = 3"), store_history=False)
+    assert from_notebook() == Params.load(None, {"run_id": "lab", "seed": "3"})
 
 
 def test_without_a_parameters_cell_the_notebook_says_which_cell_to_run(notebook: Notebook) -> None:

@@ -39,6 +39,9 @@ def from_notebook() -> Params:
     if shell is None:
         raise ParamsError("from_notebook was called outside a notebook; expected a notebook cell. Use Params.load in a program.")
     values = assigned(list(shell.history_manager.input_hist_parsed), shell.user_ns)
+    if not values and {"run_id", "model"} <= shell.user_ns.keys():
+        # nbval runs cells without storing history: only the variables are left, and it injects nothing.
+        values = {key: shell.user_ns[key] for key in Params.model_fields if key in shell.user_ns}
     if not values:
         raise ParamsError("The notebook's parameters: no parameters cell has run in this kernel; run the cell that assigns run_id and model first.")
     source = Source.notebook()
