@@ -191,7 +191,8 @@ def _diagnose(ended: Ended, log: Path) -> None:
         return
     from goemo_utils.environment import diagnose
     texts = [p.read_text(encoding="utf-8", errors="replace") for p in (log, *sorted(log.parent.glob("*worker*.log"))) if p.is_file()]
-    for finding in diagnose("\n".join([ended.reason or "", *texts]))[:2]:
+    found = diagnose("\n".join([ended.reason or "", *texts]))
+    for finding in [f for f in found if f["severity"] == "error"][:2]:
         ended.reason = f"{ended.reason} [{finding['id']}] {finding['cause']} {finding['remedy']}"
 
 

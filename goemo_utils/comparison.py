@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils import worker
+from goemo_utils import parity, worker
 from goemo_utils.forward import job
 from goemo_utils.pack import Pack, read_pack
 from goemo_utils.record import write_json
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # What the timing of one configuration takes at least: long enough for tens of samples of the embedded model, short enough for a lesson.
 SECONDS = 0.8
 ROUNDS = 10
+# The metrics that a remedy is judged by.
+MOVED = ("R", "max_abs_diff", "mean_abs_diff", "cosine_similarity")
 
 
 def tell(line: str) -> None:
@@ -42,6 +44,21 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
     return made["gold"], made["reference"], made["candidate"]
 
 
+def before_and_after(step: Step, gold: Pack, reference: Pack, result: dict[str, Any], texts: list[str]) -> list[dict[str, Any]]:
+    """With a remedy applied: the same run without it, judged the same way, and both sides of the metrics that a remedy moves.
+
+    Without one: the remedies of the causes that were named, as ``result`` holds them.
+    """
+    if step.params.remedy == "none":
+        return result["remedies"]
+    out = step.path("packs", "before")
+    worker.run(job(step.params, texts, "candidate", out, remedy="none"), step.path("logs", "worker-before.log"), tell)
+    step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
+    without = parity.judge(gold, reference, read_pack(out), step.params.threshold, texts)
+    sides = [{m["id"]: m["value"] for m in side["metrics"] if m["id"] in MOVED} | {"flips": side["flips"].get("count")} for side in (without, result)]
+    return [{"cause": "applied", "title": f"Applied: {step.params.remedy}", "before": sides[0], "after": sides[1]}, *result["remedies"]]
+
+
 def explain(step: Step, texts: list[str]) -> dict[str, Any]:
     """Look for the cause and the place of a difference on the device itself; ``evidence`` is what ``parity.judge`` takes."""
     request = {**job(step.params, texts, "candidate", step.path("packs", "explain")), "kind": "parity", "checks": ["probe", "cause", "place", "invariance"],
@@ -59,7 +76,8 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
     common = job(params, texts, "candidate", step.path("packs", "throughput"))
     arms = [{"id": "cpu", "device": "cpu"}]
     if params.device != "cpu":
-        arms.append({"id": "candidate", "device": params.device, "numerics": params.rehearsal_numerics, "fault": params.rehearsal_fault})
+        arms.append({"id": "candidate", "device": params.device, "numerics": params.rehearsal_numerics, "fault": params.rehearsal_fault,
+                     "remedy": params.remedy})
     request = {**common, "kind": "throughput", "arms": arms, "seconds": SECONDS, "min_rounds": ROUNDS}
     result = worker.run(request, step.path("logs", "worker-throughput.log"), tell)
     result["parity_verdict"] = verdict

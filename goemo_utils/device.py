@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import DeviceError
+from goemo_utils.remedy import apply, remedied
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ class Device:
     simulated: bool = False
     numerics: str = "exact"
     fault: str | None = None
+    remedy: str = "none"
 
     @property
     def _module(self) -> Any:
@@ -50,7 +52,7 @@ class Device:
         """What a record says about the device."""
         import torch
         return {"requested": self.requested, "kind": self.kind, "torch_device": self.torch_device, "name": self.name,
-                "simulated": self.simulated, "numerics": self.numerics, "fault": self.fault, "total_memory": self.memory()["total"],
+                "simulated": self.simulated, "numerics": self.numerics, "fault": self.fault, "remedy": self.remedy, "total_memory": self.memory()["total"],
                 "threads": torch.get_num_threads(), "cpu_capability": torch.backends.cpu.get_cpu_capability(),
                 "task_queue_enable": os.environ.get("TASK_QUEUE_ENABLE"), "launch_blocking": os.environ.get("ASCEND_LAUNCH_BLOCKING")}
 
@@ -62,24 +64,29 @@ class Device:
                 "memory_allocated": self.memory()["allocated"], "memory_peak": self.memory()["peak"], "simulated": self.simulated}
 
 
-def open_device(spec: str, numerics: str = "exact", fault: str | None = None) -> Device:
+def open_device(spec: str, numerics: str = "exact", fault: str | None = None, remedy: str = "none") -> Device:
     """Open ``cpu``, ``cuda:N``, ``npu:N`` or ``rehearsal``.
 
-    ``numerics`` and ``fault`` belong to the rehearsal device alone. Raises DeviceError when the device is absent or cannot be used.
+    ``numerics`` and ``fault`` belong to the rehearsal device alone; ``remedy`` throws the device's switches, and takes the arithmetic
+    they remove away from a rehearsal. Raises DeviceError when the device is absent or cannot be used.
     """
     kind, _, index = spec.partition(":")
     if kind not in ("cpu", "cuda", "npu", "rehearsal"):
         raise DeviceError(f"Unknown device '{spec}': expected cpu, cuda:N, npu:N or rehearsal.")
     if kind != "rehearsal" and (numerics != "exact" or fault):
         raise DeviceError(f"Numerics '{numerics}' and fault '{fault}' were asked of '{spec}': only the rehearsal device can imitate them.")
-    return {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu, "rehearsal": _open_rehearsal}[kind](spec, int(index or 0), numerics, fault)
+    if kind == "rehearsal":
+        return _open_rehearsal(spec, remedied(numerics, remedy), fault, remedy)
+    device = {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu}[kind](spec, int(index or 0))
+    apply(remedy, kind)
+    return replace(device, remedy=remedy)
 
 
-def _open_cpu(spec: str, index: int, numerics: str, fault: str | None) -> Device:
+def _open_cpu(spec: str, index: int) -> Device:
     return Device(spec, "cpu", "cpu", "CPU")
 
 
-def _open_cuda(spec: str, index: int, numerics: str, fault: str | None) -> Device:
+def _open_cuda(spec: str, index: int) -> Device:
     import torch
     if not torch.cuda.is_available():
         raise DeviceError(f"Device '{spec}' was requested and PyTorch {torch.__version__} sees no CUDA device. "
@@ -90,7 +97,7 @@ def _open_cuda(spec: str, index: int, numerics: str, fault: str | None) -> Devic
     return Device(spec, "cuda", f"cuda:{index}", torch.cuda.get_device_name(index))
 
 
-def _open_npu(spec: str, index: int, numerics: str, fault: str | None) -> Device:
+def _open_npu(spec: str, index: int) -> Device:
     import torch
     if "goemo_utils.rehearsal.device" in sys.modules:
         from goemo_utils import rehearsal
@@ -110,8 +117,8 @@ def _open_npu(spec: str, index: int, numerics: str, fault: str | None) -> Device
     return Device(spec, "npu", f"npu:{index}", torch.npu.get_device_name(index))
 
 
-def _open_rehearsal(spec: str, index: int, numerics: str, fault: str | None) -> Device:
+def _open_rehearsal(spec: str, numerics: str, fault: str | None, remedy: str) -> Device:
     from goemo_utils import rehearsal
     rehearsal.enable(numerics=numerics, fault=fault)
     import torch
-    return Device(spec, "rehearsal", "npu:0", torch.npu.get_device_name(0), True, numerics, fault)
+    return Device(spec, "rehearsal", "npu:0", torch.npu.get_device_name(0), True, numerics, fault, remedy)

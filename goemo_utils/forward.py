@@ -37,6 +37,7 @@ def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> 
             "weights_dtype": params.dtype, "dtype": "float64" if role == "gold" else params.dtype, "attn_implementation": params.attn_implementation,
             "texts": texts, "max_length": params.max_length, "batch_size": params.batch_size, "hidden": "all", "seed": params.seed,
             "numerics": params.rehearsal_numerics if rehearsed else "exact", "fault": params.rehearsal_fault if rehearsed else None,
+            "remedy": params.remedy if role == "candidate" else "none",
             "threads": None, "out": str(out), **changes}
 
 
@@ -47,7 +48,7 @@ def prepare(job: dict[str, Any]) -> tuple[Device, Loaded]:
     if job.get("threads"):
         torch.set_num_threads(job["threads"])
     torch.manual_seed(job["seed"])
-    device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"))
+    device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none")
     loaded = load_model(job["model"], job.get("revision"), job["task"], job.get("weights_dtype") or job["dtype"], job["attn_implementation"], job["seed"])
     loaded.model = loaded.model.to(getattr(torch, job["dtype"])).to(device.torch_device)
     if device.simulated:
@@ -109,7 +110,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         "input_ids_digest": sha256_json(ids), "n_texts": len(ids), "n_tokens": int(sum(map(len, ids))), "hidden_texts": min(len(ids), HIDDEN_TEXTS) if hidden else 0,
         "truncated": sum(len(i) == min(job["max_length"], loaded.max_length) for i in ids), "dtype": job["dtype"], "weights_dtype": job.get("weights_dtype"),
         "attn_implementation": job["attn_implementation"], "device": device.describe(), "placement": placement, "fallbacks": _fallbacks(job.get("log")),
-        "simulated": device.simulated, "numerics": device.numerics, "fault": device.fault, "fault_hits": _fault_hits(device),
+        "simulated": device.simulated, "numerics": device.numerics, "fault": device.fault, "remedy": device.remedy, "fault_hits": _fault_hits(device),
         "batch_size": job["batch_size"], "max_length": job["max_length"], "seed": job["seed"], "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "versions": versions(), "repeat_equal": repeat_equal,
         "seconds": round(time.perf_counter() - started, 3)}

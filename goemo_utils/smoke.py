@@ -56,7 +56,7 @@ def ask(params: Any, task: str) -> dict[str, Any]:
     """Ask the run's model on the run's device: the payload of 02_smoke's record. ``task`` is what 01_load found the model to be."""
     from goemo_utils.device import open_device
 
-    device = open_device(params.device, params.rehearsal_numerics, params.rehearsal_fault)
+    device = open_device(params.device, params.rehearsal_numerics, params.rehearsal_fault, params.remedy)
     common = {"threshold": params.threshold, "n": len(SENTENCES)}
     if task == "encoder":
         from goemo_utils.model import load_model

@@ -44,6 +44,18 @@ def gates(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                          for g in rows]).set_index("gate")
 
 
+def remedies(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame | str:
+    """Remedies of the causes named, and for one that was applied its effect: ``R 130 → 1.2``."""
+    def effect(row: Mapping[str, Any]) -> str:
+        if "before" not in row:
+            return str(row.get("expect") or "")
+        return ", ".join(f"{name} {number(value)} → {number(row['after'].get(name))}" for name, value in row["before"].items())
+
+    if not rows:
+        return "No cause was named, so there is nothing to remedy."
+    return pd.DataFrame([{"cause": r["cause"], "remedy": r["title"], "effect": effect(r)} for r in rows])
+
+
 def smoke(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Sentences and the labels they got; for a model without a head, the size of their states."""
     if rows and "rms" in rows[0]:

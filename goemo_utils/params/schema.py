@@ -105,6 +105,9 @@ class Params(BaseModel):
     language: Literal["en", "zh"] = _setting("en", "language of the report: en or zh", "en or zh")
     output_root: Annotated[str, AfterValidator(_output_root)] = _setting(
         "outputs", "folder of the runs, from the project folder", "the path of a folder")
+    remedy: Literal["none", "erf_gelu", "float32_matmul", "erf_gelu+float32_matmul"] = _setting(
+        "none", "setting that removes a known cause on the device: none, erf_gelu, float32_matmul, or both joined by +",
+        "none, erf_gelu, float32_matmul or erf_gelu+float32_matmul")
     rehearsal_numerics: Annotated[str, AfterValidator(_numerics)] = _setting(
         "exact", "arithmetic of the rehearsal device: exact, hf32, ascend910b …", "names of arithmetic modes joined by +")
     rehearsal_fault: Annotated[OptionalText, AfterValidator(_fault)] = _setting(

@@ -37,7 +37,7 @@ class Twins:
     @classmethod
     def load(cls, job: dict[str, Any]) -> Twins:
         """Open the job's device, load its model once and copy it."""
-        device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"))
+        device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none")
         dtype = job.get("dtype") or "float32"
         loaded = load_model(job["model"], job.get("revision"), job.get("task", "auto"), dtype, job.get("attn_implementation", "eager"), job.get("seed", 0))
         return cls.of(loaded, device, dtype)
