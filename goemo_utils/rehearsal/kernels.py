@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._C import DispatchKey, DispatchKeySet
 
 from goemo_utils.rehearsal.retag import device, host
-from goemo_utils.rehearsal.state import MARK, STATE
+from goemo_utils.rehearsal.state import MARK, STATE, Handler, plain
 
 CPU = torch.device("cpu")
 CPU_KEYS = DispatchKeySet(DispatchKey.CPU)
@@ -89,14 +89,11 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         raise _mixed(f"npu:{call.index}", call.foreign, name)
     if STATE.before_first is not None:
         STATE.before_first()
-    arithmetic = STATE.arithmetic.get(name)
+    compute = STATE.arithmetic.get(name, plain)
     try:
-        if arithmetic is None:
-            result = operator(*host_args, **host_kwargs)
-        else:
-            result = arithmetic(operator, host_args, host_kwargs)
+        result = compute(operator, host_args, host_kwargs)
     except RuntimeError as error:
-        result = _again(operator, host_args, host_kwargs, call, error)
+        result = _again(compute, operator, host_args, host_kwargs, call, error)
     disturbance = STATE.disturbances.get(name)
     if disturbance is not None:
         disturbance(result)
@@ -106,7 +103,7 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     return call.to_device(result)
 
 
-def _again(operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, error: RuntimeError) -> Any:
+def _again(compute: Handler, operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, error: RuntimeError) -> Any:
     """Run an operator once more where the first failure was one of labels, not of the operator; raise ``error`` otherwise.
 
     Two such failures exist, both before anything is computed: a plain number where the overload wants the tensor that torch
@@ -125,7 +122,7 @@ def _again(operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, 
             call.originals[id(kwargs[output])] = (original, kwargs[output])
             call.fresh.append((original, kwargs[output]))
         if outputs:
-            return operator(*args, **kwargs)
+            return compute(operator, args, kwargs)
     raise error
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from goemo_utils.rehearsal.settings import Numerics
-from goemo_utils.rehearsal.state import Handler
+from goemo_utils.rehearsal.state import Handler, plain
 
 REORDER_BLOCK = 48
 """Length of the blocks of K that ``reorder`` sums from the last to the first."""
@@ -111,12 +111,8 @@ def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
             table[name] = _tanh
     if numerics.ulp:
         for name in VECTOR:
-            table[name] = _noisy(table.get(name, _plain), seed)
+            table[name] = _noisy(table.get(name, plain), seed)
     return table
-
-
-def _plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    return operator(*args, **kwargs)
 
 
 def _tanh(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -135,7 +131,7 @@ def _matmul(name: str, first: int, numerics: Numerics) -> Handler:
         product = blocked_matmul(left, right)
         if added_product:
             product = kwargs.get("beta", 1) * args[0] + kwargs.get("alpha", 1) * product
-        return kwargs["out"].copy_(product) if "out" in kwargs else product
+        return kwargs["out"].resize_(product.shape).copy_(product) if "out" in kwargs else product
 
     return compute
 

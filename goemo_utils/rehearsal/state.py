@@ -12,7 +12,13 @@ DEFAULT_TOTAL = 64 * 2**30
 """Bytes reported as the device's memory when no limit is set: the HBM of one 910B3."""
 
 Handler = Callable[[Any, list[Any], dict[str, Any]], Any]
+"""Computes an operator from its CPU arguments: ``(operator, args, kwargs) -> result``."""
 Disturbance = Callable[[Any], None]
+
+
+def plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """The handler of every operator whose arithmetic is the CPU's."""
+    return operator(*args, **kwargs)
 
 
 @dataclass

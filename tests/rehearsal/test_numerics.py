@@ -1,5 +1,6 @@
 """The emulated arithmetic: roundings against known answers and an independent definition, and what the device computes with them."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -136,6 +137,20 @@ def test_the_device_multiplies_rounded_operands_and_accumulates_in_float32(name:
         assert torch.equal(gelu(left.npu()).cpu(), gelu(left))
 
     body()
+
+
+@simulated(numerics="hf32+reorder")
+def test_an_out_argument_of_any_size_gets_the_same_arithmetic() -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(4, 100).npu(), torch.randn(100, 3).npu()
+    expected = (left @ right).cpu()
+    assert not torch.equal(expected, left.cpu() @ right.cpu())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for size in ((0,), (7,), (4, 3)):
+            out = torch.empty(size, device="npu")
+            assert torch.equal(torch.mm(left, right, out=out).cpu(), expected)
+            assert torch.equal(out.cpu(), expected)
 
 
 @simulated(numerics="tanh_gelu")
