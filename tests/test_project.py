@@ -125,6 +125,11 @@ def test_the_readme_names_every_command_of_goemo_and_no_other() -> None:
     assert {name for name in re.findall(r"^goemo (\w+)", FENCED, re.MULTILINE)} <= {name.split()[0] for name in known}
 
 
+def test_the_readme_states_every_parameter_with_its_default_and_meaning() -> None:
+    rows = [f"| `{key}` | {'none' if field.default is None else field.default} | {field.description} |" for key, field in Params.model_fields.items()]
+    assert "\n".join(rows) in README
+
+
 def test_every_file_that_the_readme_links_exists() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", README):
         assert (ROOT / target).exists(), target
