@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import GoemoError
 from ..model import locate
-from ..record import write_json, write_text
+from ..record import sha256_file, write_json, write_text
 from ..report import page, view
 from ..report.read import Run, read_run
 from ..report.summary import summarise
@@ -110,12 +110,15 @@ def _copy_weights(folder: Path, run: Run) -> list[str]:
     if run.model.get("source") == "random":
         raise PublishError("Weights were asked for, and this run used random ones: there is nothing to publish.")
     _, source, _ = locate(str(run.model["id"]), run.model.get("revision"))
-    names = [f["name"] for f in run.model.get("files") or []]
-    for name in names:
+    files = run.model.get("files") or []
+    for file in files:
+        name = file["name"]
         if Path(name).name != name or not (source / name).is_file():
             raise PublishError(f"The checkpoint file {name!r} of the run is not in {source} any more: publish without --weights.")
+        if sha256_file(source / name) != file["sha256"]:
+            raise PublishError(f"The checkpoint file {name!r} in {source} is not the one that this run read (its SHA-256 differs): run again, or publish without --weights.")
         shutil.copyfile(source / name, folder / name)
-    return names
+    return [file["name"] for file in files]
 
 
 def _replace(made: Path, target: Path) -> None:

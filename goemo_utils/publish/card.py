@@ -102,7 +102,7 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
         "front_matter": front_matter(summary, licence),
         "draft": summary.get("draft"),
         "model": model.split("/")[-1],
-        "base": model,
+        "base": model.split("/")[-1] if load.get("source") == "local" else model,
         "base_model": base_model(summary),
         "device": f"{device} (SIMULATED)" if run.simulated and "SIMULATED" not in device else device,
         "mark": " · SIMULATED" if run.simulated else "",

@@ -15,6 +15,7 @@ from .claims import NUMBER as NUMBER_PATTERN
 
 TEXTS = (".md", ".txt", ".py", ".json", ".log", ".html", ".yaml", ".yml", ".cfg")
 PROSE = (".md", ".txt")
+NO_CARDS = ("requirements.txt", "vocab.txt", "merges.txt")
 LARGEST = 4_000_000
 MARK = "DRAFT"
 
@@ -46,9 +47,9 @@ def check(folder: Path) -> list[Problem]:
     if not files:
         raise ParamsError(f"{str(folder)!r} holds no text to check: give the folder of a published model.")
     sources = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()}
-    cards = {
-        name: text for name, text in sources.items() if Path(name).suffix in PROSE and not name.startswith("logs/") and Path(name).name != "requirements.txt"
-    }
+    # A .txt beside weights is a vocabulary, not a card.
+    suffixes = PROSE[:1] if any(folder.glob("*.safetensors")) else PROSE
+    cards = {name: text for name, text in sources.items() if Path(name).suffix in suffixes and not name.startswith("logs/") and Path(name).name not in NO_CARDS}
     summary, problems = _summary(sources)
     for name, text in cards.items():
         lines = prose(text)
@@ -58,7 +59,7 @@ def check(folder: Path) -> list[Problem]:
         problems += _unsaid(name, lines)
     problems += _contradictions(cards, summary)
     problems += _unbacked(cards, summary)
-    problems += _unmarked(sources, summary)
+    problems += _unmarked(sources, summary, folder)
     return problems
 
 
@@ -224,23 +225,16 @@ def _plain(value: float) -> str:
     return text if re.search(r"\d", text) else "0"
 
 
-def _unmarked(sources: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:
+def _unmarked(sources: dict[str, str], summary: dict[str, Any] | None, folder: Path) -> Iterator[Problem]:
     if summary is None:
         return
     device = summary.get("device") or {}
     real = not summary.get("simulated") and summary.get("verdict") in ("pass", "pass-with-cause") and device.get("kind") in (None, "npu")
     if real and "draft" not in summary:
         return
-    model_files = {
-        "config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "vocab.json",
-        "merges.txt",
-        "vocab.txt",
-        "generation_config.json",
-    }
+    weights = any(folder.glob("*.safetensors"))
     for name, text in sources.items():
-        if Path(name).name not in model_files and MARK not in text and (name != "summary.json" or "draft" not in summary):
+        # What came with the weights is copied byte for byte, so that its hash stays the recorded one.
+        of_checkpoint = weights and "/" not in name and Path(name).suffix in (".json", ".txt") and name not in ("summary.json", "requirements.txt")
+        if not of_checkpoint and MARK not in text and (name != "summary.json" or "draft" not in summary):
             yield Problem("unmarked draft", name, 0, "the run is no port, and this file does not say DRAFT")

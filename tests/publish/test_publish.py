@@ -18,6 +18,7 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.publish.build import PublishError, publish
 from goemo_utils.publish.card import SCORER
 from goemo_utils.publish.check import check
+from goemo_utils.record import sha256_file
 from goemo_utils.report import ReportError
 from tests.report import fixtures
 
@@ -119,7 +120,7 @@ def test_inference_in_a_fresh_process_gives_the_classifiers_own_probabilities(tm
         pytest.skip("this checkout has no embedded model")
     manifest, records = fixtures.rehearsal()
     files = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": fixtures.DIGEST} for path in embedded.iterdir() if path.suffix in (".json", ".safetensors")
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in embedded.iterdir() if path.suffix in (".json", ".safetensors")
     ]
     records["01_load"]["results"]["model"]["files"] = files
     folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out", draft=True, weights=True)
@@ -137,8 +138,23 @@ def test_inference_in_a_fresh_process_gives_the_classifiers_own_probabilities(tm
     assert done.returncode == 0, done.stderr
     ours, theirs, our_labels, their_labels, refusal = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    assert our_labels == their_labels and our_labels[0] == ["joy"]
+    assert our_labels == their_labels and our_labels[0][0] == "joy"
     assert "npu" in refusal and "--device cpu" in refusal
+
+
+def test_weights_that_are_not_the_ones_of_the_run_are_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "config.json").write_text("{}")
+    manifest, records = fixtures.passing()
+    file = {"name": "config.json", "bytes": 2, "sha256": sha256_file(checkpoint / "config.json")}
+    records["01_load"]["results"]["model"].update(id=str(checkpoint), source="local", files=[file])
+    run = fixtures.write_run(tmp_path / "run", manifest, records)
+    assert (publish(run, tmp_path / "out", weights=True) / "config.json").read_text() == "{}"
+    (checkpoint / "config.json").write_text('{"changed": true}')
+    with pytest.raises(PublishError, match="config.json"):
+        publish(run, tmp_path / "out", weights=True)
+    assert (tmp_path / "out" / "config.json").read_text() == "{}"
 
 
 def test_hostile_names_stay_text_in_card_and_program(tmp_path: Path) -> None:
