@@ -63,9 +63,14 @@ def calibration_error(targets: np.ndarray, probabilities: np.ndarray, n_bins: in
 def bootstrap(targets: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray, n_draws: int = 1000,
               seed: int = 0) -> dict[str, list[float]]:
     """95 % percentile intervals of micro and macro F1 when the texts are drawn again with replacement."""
-    truth, marked = targets > 0.5, probabilities > thresholds
+    drawn = drawn_f1(targets, probabilities > thresholds, n_draws, seed)
+    return {name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])] for name, values in drawn.items()}
+
+
+def drawn_f1(targets: np.ndarray, marked: np.ndarray, n_draws: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
+    """Micro and macro F1 [n_draws] of texts drawn with replacement; the same seed draws the same texts, so two models can be paired."""
+    truth = targets > 0.5
     cells = [cell.astype(np.float32) for cell in (truth & marked, ~truth & marked, truth & ~marked)]
     weights = np.random.default_rng(seed).multinomial(len(targets), np.full(len(targets), 1 / len(targets)), n_draws).astype(np.float32)
     tp, fp, fn = (weights @ cell for cell in cells)
-    drawn = {"micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)), "macro_f1": f1_per_label(tp, fp, fn).mean(1)}
-    return {name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])] for name, values in drawn.items()}
+    return {"micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)), "macro_f1": f1_per_label(tp, fp, fn).mean(1)}

@@ -17,7 +17,7 @@ import transformers
 
 from goemo_utils.training import card, network
 from goemo_utils.training.data import Split, hold_out, overlap, read_split
-from goemo_utils.training.evaluation import judge, per_label
+from goemo_utils.training.evaluation import gain, judge, per_label
 from goemo_utils.training.loop import probabilities, train
 from goemo_utils.training.pooling import AttentionPooler, transplant
 from goemo_utils.training.recipe import Recipe
@@ -41,12 +41,13 @@ def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
 
     judged: dict[str, Any] = {}
     if recipe.baseline:
-        judged["baseline"] = judge(held, *_around(dev, linear_probabilities(fit, [held.texts, dev.texts], threads=recipe.threads)))
+        baseline = linear_probabilities(fit, [held.texts, dev.texts], threads=recipe.threads)
+        judged["baseline"] = judge(held, baseline[0], dev, baseline[1])
         say(f"baseline: {_line(judged['baseline'])}")
     goal = fit.targets
     if recipe.teacher_share:
         (own, *others), seconds["teacher"] = _teacher(recipe, fit, held, dev, rng, say)
-        judged["teacher"] = judge(held, *_around(dev, others))
+        judged["teacher"] = judge(held, others[0], dev, others[1])
         say(f"teacher: {_line(judged['teacher'])}")
         goal = (1 - recipe.teacher_share) * goal + recipe.teacher_share * own
 
@@ -71,16 +72,21 @@ def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
         network.fold_thresholds(model, np.array(judged["unfolded"]["thresholds"]), recipe.fold_threshold)
     judged["model"] = _judge_network(model, held, held_rows, dev, dev_rows)
     say(f"model: {_line(judged['model'])}")
+    dev_answers = probabilities(model, network.classifier_logits, dev_rows, len(dev.labels))
+    gained = None
+    if recipe.baseline:
+        gained = gain(dev, dev_answers, judged["model"]["thresholds"], baseline[1], judged["baseline"]["thresholds"])
 
     folder = Path(recipe.output)
     network.save(model, tokenizer, recipe.max_length, folder)
     facts = {"schema": "goemo.training/1", "recipe": recipe.model_dump(exclude={"train", "dev", "output"}),
              "data": {"fit": len(fit), "held_out": len(held), "dev": len(dev), "dev_texts_also_in_train": overlap(whole, dev),
                       "train_sha256": _digest(recipe.train), "dev_sha256": _digest(recipe.dev)},
-             "n_parameters": sum(parameter.numel() for parameter in model.parameters()), "seconds": {stage: round(value) for stage, value in seconds.items()},
+             "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+             "seconds": {stage: round(value) for stage, value in seconds.items()},
              "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
                           "tokenizers": tokenizers.__version__},
-             "scores": judged, "labels": per_label(dev, probabilities(model, network.classifier_logits, dev_rows, len(dev.labels)))}
+             "scores": judged, "gain_over_baseline": gained, "labels": per_label(dev, dev_answers)}
     (folder / "scores.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card.render(facts), encoding="utf-8")
     return facts
@@ -103,11 +109,8 @@ def _teacher(recipe: Recipe, fit: Split, held: Split, dev: Split, rng: np.random
         return [kept[name] for name in ("own", "held", "dev")], float(kept["seconds"])
 
 
-def _around(dev: Split, pair: list[np.ndarray]) -> tuple[np.ndarray, Split, np.ndarray]:
-    return pair[0], dev, pair[1]
-
-
-def _judge_network(model: torch.nn.Module, held: Split, held_rows: list[list[int]], dev: Split, dev_rows: list[list[int]]) -> dict[str, Any]:
+def _judge_network(model: torch.nn.Module, held: Split, held_rows: list[list[int]], dev: Split,
+                   dev_rows: list[list[int]]) -> dict[str, Any]:
     answers = [probabilities(model, network.classifier_logits, rows, len(dev.labels)) for rows in (held_rows, dev_rows)]
     return judge(held, answers[0], dev, answers[1])
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from goemo_utils.training.data import Split
+from goemo_utils.training.evaluation import gain
 from goemo_utils.training.metrics import bootstrap, calibration_error, roc_auc, scores
 from goemo_utils.training.thresholds import best_cut, tune
 
@@ -63,3 +65,13 @@ def test_a_label_without_positives_keeps_one_half() -> None:
 def test_tuned_thresholds_do_not_depend_on_the_order_of_labels() -> None:
     thresholds = tune(TARGETS.repeat(20, 0), PROBABILITIES.repeat(20, 0))
     assert thresholds[::-1].tolist() == tune(TARGETS.repeat(20, 0)[:, ::-1], PROBABILITIES.repeat(20, 0)[:, ::-1]).tolist()
+
+
+def test_the_gain_of_a_model_over_itself_is_nothing_and_over_a_worse_one_is_certain() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((500, 3)) < 0.4).astype(np.float32)
+    split = Split([""] * 500, targets, ("a", "b", "c"))
+    good, bad, cuts = np.clip(targets * 0.8, 0.1, 1), rng.random((500, 3)), [0.5] * 3
+    assert gain(split, good, cuts, good, cuts)["macro_f1"] == {"value": 0.0, "ci95": [0.0, 0.0]}
+    over = gain(split, good, cuts, bad, cuts)["macro_f1"]
+    assert 0 < over["ci95"][0] < over["value"] < over["ci95"][1]
