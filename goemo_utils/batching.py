@@ -3,17 +3,34 @@
 Pure functions on lengths and arrays; nothing here knows a tokenizer, a model or a device.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 
+# Streams of more batches than this split their last one: see token_budget_batches.
+MANY = 8
+
+
+def width(length: int) -> int:
+    """The width to which a batch with a longest row of ``length`` is padded: 32 at most exactly, then eight widths an octave.
+
+    Libraries keep kernels and buffers for every shape that they meet, about 2 MB each for a small model; so few widths keep memory
+    bounded on streams of every length, for at most an eighth of padding on the longest row.
+    """
+    if length <= 32:
+        return length
+    step = 1 << ((length - 1).bit_length() - 4)
+    return -(-length // step) * step
+
+
 def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group texts of similar length so that rows × longest row of a batch stays within ``budget`` tokens.
+    """Group texts of similar length so that rows × width of the longest row of a batch stays within ``budget`` tokens.
 
     ``lengths`` are tokens per text. Returns lists of positions into ``lengths``: every position once, longest texts first,
     so that the largest batch comes first and a lack of memory shows at once. A text longer than the budget gets a batch
-    of its own.
+    of its own. The number of rows follows from the width, but for what is left in the end; on a long stream that rest would
+    have another shape in every chunk, so it is split into powers of two.
     """
     if budget < 1:
         raise ValueError(f"The token budget is {budget}; it must be at least 1.")
@@ -23,9 +40,21 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
         if not batches or len(batches[-1]) >= rows:
             batches.append([])
             # The first text of a batch is its longest, so it alone decides how many rows fit.
-            rows = max(1, budget // max(1, lengths[position]))
+            rows = max(1, budget // max(1, width(lengths[position])))
         batches[-1].append(position)
+    if len(batches) > MANY and len(batches[-1]) < rows:
+        batches[-1:] = _powers_of_two(batches[-1])
     return batches
+
+
+def _powers_of_two(batch: list[int]) -> list[list[int]]:
+    """The batch cut into pieces whose sizes are the powers of two in its own size, largest first."""
+    pieces = []
+    while batch:
+        size = 1 << (len(batch).bit_length() - 1)
+        pieces.append(batch[:size])
+        batch = batch[size:]
+    return pieces
 
 
 def fixed_batches(n_texts: int, batch_size: int) -> list[list[int]]:
@@ -41,31 +70,31 @@ def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [[order[i] for i in run] for run in fixed_batches(len(order), batch_size)]
 
 
-def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of the tokens computed that are padding: 1 - real tokens / (rows × longest row, summed over batches)."""
-    computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]], to: Callable[[int], int] = lambda longest: longest) -> float:
+    """Share of the tokens computed that are padding: 1 - real tokens / (rows × width, summed over batches); ``to`` gives the width of a longest row."""
+    computed = sum(len(batch) * to(max(lengths[i] for i in batch)) for batch in batches)
     if computed == 0:
         return 0.0
     return 1.0 - sum(lengths[i] for batch in batches for i in batch) / computed
 
 
-def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pad token ids on the right to the longest of them: ``(input_ids, attention_mask)``, int64 ``[rows, longest]``.
+def pad(sequences: Sequence[Sequence[int]], pad_id: int, to: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pad token ids on the right to the longest of them, or to ``to`` where that is more: ``(input_ids, attention_mask)``, int64 ``[rows, width]``.
 
     Padding here instead of in the tokenizer leaves the tokenizer's shared padding state alone.
     """
-    width = max(len(sequence) for sequence in sequences)
-    ids = np.full((len(sequences), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(sequences), width), dtype=np.int64)
+    columns = max(to, *(len(sequence) for sequence in sequences))
+    ids = np.full((len(sequences), columns), pad_id, dtype=np.int64)
+    mask = np.zeros((len(sequences), columns), dtype=np.int64)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = sequence
         mask[row, : len(sequence)] = 1
     return ids, mask
 
 
-def scatter(batches: Sequence[Sequence[int]], rows: Sequence[np.ndarray], n_texts: int, width: int) -> np.ndarray:
-    """Put the rows of every batch back at their input positions: float32 ``[n_texts, width]``."""
-    out = np.full((n_texts, width), np.nan, dtype=np.float32)
+def scatter(batches: Sequence[Sequence[int]], rows: Sequence[np.ndarray], n_texts: int, n_labels: int) -> np.ndarray:
+    """Put the rows of every batch back at their input positions: float32 ``[n_texts, n_labels]``."""
+    out = np.full((n_texts, n_labels), np.nan, dtype=np.float32)
     for batch, values in zip(batches, rows, strict=True):
         out[np.asarray(batch, dtype=np.intp)] = values
     return out

@@ -124,11 +124,15 @@ class GoEmotionsClassifier:
                 yield Prediction(index, text, labels, row, truncated, not text.strip())
                 index += 1
 
+    def width(self, longest: int) -> int:
+        """The width to which a batch is padded whose longest text has ``longest`` tokens; never beyond the limit of the model."""
+        return max(longest, min(batching.width(longest), self.max_length))
+
     def _start(self, runtime: str) -> None:
         """Choose the backend on a real batch and prove where it ran."""
         batch = self._tokenise(list(BUILTIN))
         if runtime == "onnxruntime":
-            self._session = onnx_runtime.Session(self._model, batching.pad(batch, self._pad_id), int8=self.dtype == "int8")
+            self._session = onnx_runtime.Session(self._model, self._padded(batch), int8=self.dtype == "int8")
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
             return
@@ -177,11 +181,14 @@ class GoEmotionsClassifier:
         return cut
 
     def _run(self, ids: list[list[int]]) -> torch.Tensor | np.ndarray:
-        return self._session.run(*batching.pad(ids, self._pad_id)) if self._session else self._forward(ids, self._model)
+        return self._session.run(*self._padded(ids)) if self._session else self._forward(ids, self._model)
+
+    def _padded(self, ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        return batching.pad(ids, self._pad_id, self.width(max(map(len, ids))))
 
     def _forward(self, ids: list[list[int]], model: torch.nn.Module) -> torch.Tensor:
         """Logits ``[n_texts, n_labels]`` of one batch, still on the device."""
-        tokens, mask = (torch.from_numpy(array).to(self.device.torch_device) for array in batching.pad(ids, self._pad_id))
+        tokens, mask = (torch.from_numpy(array).to(self.device.torch_device) for array in self._padded(ids))
         with torch.inference_mode():
             return model(input_ids=tokens, attention_mask=mask).logits
 

@@ -27,13 +27,43 @@ def test_the_budget_is_exceeded_only_by_a_text_that_is_longer_than_it(lengths: l
 @given(st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=200), st.integers(min_value=60, max_value=600))
 def test_a_batch_is_closed_only_when_one_more_text_would_not_fit(lengths: list[int], budget: int) -> None:
     batches = batching.token_budget_batches(lengths, budget)
-    for batch in batches[:-1]:
-        assert (len(batch) + 1) * max(lengths[i] for i in batch) > budget
+    short = [batch for batch in batches if (len(batch) + 1) * batching.width(max(lengths[i] for i in batch)) <= budget]
+    # Only what is left in the end may be smaller: one batch, or pieces of powers of two, each size once.
+    assert short == batches[len(batches) - len(short):]
+    assert len(short) <= 1 or len({len(batch) for batch in short}) == len(short)
+
+
+def test_a_stream_of_every_length_meets_few_shapes() -> None:
+    """Libraries keep memory for every shape: without a bound a stream would need more memory the longer it is."""
+    rng = np.random.default_rng(0)
+    shapes = set()
+    for _ in range(60):
+        lengths = np.minimum(512, rng.geometric(0.02, size=400) + 2).tolist()
+        shapes |= {(len(batch), batching.width(max(lengths[i] for i in batch))) for batch in batching.token_budget_batches(lengths, 512)}
+    assert len(shapes) < 120
+
+
+@given(st.integers(min_value=1, max_value=100_000))
+def test_a_width_holds_its_text_and_adds_an_eighth_at_most(length: int) -> None:
+    assert length <= batching.width(length) <= max(32, length * 1.125)
+    assert length > 32 or batching.width(length) == length
+
+
+def test_there_are_eight_widths_an_octave() -> None:
+    assert len({batching.width(n) for n in range(65, 129)}) == len({batching.width(n) for n in range(257, 513)}) == 8
+    assert batching.width(512) == 512
+
+
+def test_a_few_batches_keep_their_last_one_whole() -> None:
+    assert [len(batch) for batch in batching.token_budget_batches([10] * 21, 70)] == [7, 7, 7]
+    assert [len(batch) for batch in batching.token_budget_batches([10] * 20, 70)] == [7, 7, 6]
+    assert [len(batch) for batch in batching.token_budget_batches([10] * 69, 70)][-3:] == [7, 4, 2]
 
 
 def test_padding_share_of_known_batches() -> None:
     assert batching.padding_share([2, 4], [[0, 1]]) == pytest.approx(0.25)
     assert batching.padding_share([2, 4], [[0], [1]]) == 0.0
+    assert batching.padding_share([2, 4], [[0], [1]], to=lambda longest: 4) == pytest.approx(0.25)
     assert batching.padding_share([], []) == 0.0
 
 
@@ -61,6 +91,8 @@ def test_pad_marks_only_the_real_tokens() -> None:
     ids, mask = batching.pad([[5, 6, 7], [8]], pad_id=1)
     assert ids.tolist() == [[5, 6, 7], [8, 1, 1]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batching.pad([[5], [8]], pad_id=1, to=2)[0].tolist() == [[5, 1], [8, 1]]
+    assert batching.pad([[5, 6, 7]], pad_id=1, to=2)[0].tolist() == [[5, 6, 7]]
 
 
 @given(st.lists(st.text(max_size=20), max_size=50), st.integers(1, 10), st.integers(1, 40))

@@ -196,7 +196,7 @@ def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
 
 def _padding(way: Way, lengths: list[list[int]]) -> float:
     computed = [(block, way.batches(block)) for block in lengths]
-    return float(np.mean([batching.padding_share(block, batches) for block, batches in computed]))
+    return float(np.mean([batching.padding_share(block, batches, way.width) for block, batches in computed]))
 
 
 def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class Way:
     run: Callable[[Sequence[str]], np.ndarray]
     batches: Callable[[list[int]], list[list[int]]]
     notes: dict[str, Any] = field(default_factory=dict)
+    width: Callable[[int], int] = lambda longest: longest
 
 
 class Bench:
@@ -119,7 +120,7 @@ class Bench:
         if arm.get("attn_implementation") not in (None, self.attention):
             kind += f", {arm['attn_implementation']}"
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
-                   lambda lengths: batching.token_budget_batches(lengths, one.batch_tokens), {"backend": one.backend_used, "backend_reason": one.backend_reason})
+                   lambda lengths: batching.token_budget_batches(lengths, one.batch_tokens), {"backend": one.backend_used, "backend_reason": one.backend_reason}, one.width)
 
     def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         if absent := onnx_runtime.missing():
