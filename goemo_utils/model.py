@@ -51,7 +51,7 @@ def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | No
         raise ModelError(f"Model folder '{name}' does not exist. Expected a folder with config.json, a tokenizer and .safetensors weights.")
     from huggingface_hub import snapshot_download
     try:
-        path = Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
+        path = Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]))
     except Exception as error:  # offline, no such repository, no such revision, gated: the hub has a class for each
         raise ModelError(f"Model '{name}' (revision {revision or 'main'}) could not be fetched from the hub ({type(error).__name__}). "
                          "Check the name and the network, set HF_ENDPOINT to a mirror, or give `model` a local folder.") from None
@@ -93,6 +93,9 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
                                                      trust_remote_code=False, output_loading_info=True, **options)
                 missing, unused = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
         except Exception as error:  # safetensors, transformers and torch each raise their own for a damaged or mismatched checkpoint
+            if "does not support an attention implementation" in str(error):
+                raise ModelError(f"{folder} is a {config.model_type} model, which transformers {transformers.__version__} cannot run with "
+                                 f"attn_implementation: {attn_implementation}. Use attn_implementation: eager.") from None
             raise ModelError(f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}: {_first(error)}). "
                              "Check that its weights are complete and belong to its config.json.") from None
         tokenizer = _tokenizer(folder)
@@ -170,7 +173,19 @@ def _info(model: str, source: str, folder: Path, commit: str | None, revision: s
         "tokenizer_sha256": sha256_json({n: hashes[n] for n in TOKENIZER_FILES if n in hashes}), "config_sha256": hashes.get("config.json"),
         "untrained": missing, "unused": unused, "pretrained_used": not random, "local_weight_used": source in ("local", "embedded") and not random,
         "weight_path": None if random else (str(folder) if source == "local" else f"{model}@{commit or revision or 'main'}" if source == "hub" else "goemo_utils/embedded"),
-        "activation": getattr(config, "hidden_act", getattr(config, "activation", None)), "dtype": dtype, "attn_implementation": attention}
+        "activation": getattr(config, "hidden_act", getattr(config, "activation", None)), "dtype": dtype, "attn_implementation": attention, "license": _license(folder)}
+
+
+def _license(folder: Path) -> str | None:
+    """The licence that the checkpoint's model card declares in its front matter, as the hubs write it."""
+    import yaml
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        front = yaml.safe_load(card.split("---")[1]) if card.startswith("---") else None
+    except (OSError, UnicodeError, IndexError, yaml.YAMLError):
+        return None
+    declared = front.get("license") if isinstance(front, dict) else None
+    return declared if isinstance(declared, str) else None
 
 
 class _quiet:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForSequenceClassification, ElectraConfig, ElectraForPreTraining
+from transformers import BertConfig, BertForMaskedLM, DebertaV2Config, DebertaV2ForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification, ElectraConfig, ElectraForPreTraining
 
 from goemo_utils.errors import ModelError
 from goemo_utils.model import load_model
@@ -103,3 +103,20 @@ def test_a_damaged_checkpoint_is_one_sentence(folder, tmp_path, damage) -> None:
     with pytest.raises(ModelError) as refused:
         load_model(str(copy if damage != "no folder" else copy / "none"))
     assert "\n" not in str(refused.value) and str(copy) in str(refused.value)
+
+
+def test_the_licence_is_read_from_the_card_and_never_invented(folder, tmp_path) -> None:
+    copy = save_roberta(tmp_path)
+    assert load_model(str(copy)).info["license"] is None
+    (copy / "README.md").write_text("---\nlicense: mit\ntags: [a]\n---\n# A card\n")
+    assert load_model(str(copy)).info["license"] == "mit"
+    (copy / "README.md").write_text("---\nlicense: [broken\n---\n")
+    assert load_model(str(copy)).info["license"] is None
+
+
+def test_an_attention_that_the_architecture_lacks_is_named(folder, tmp_path) -> None:
+    config = DebertaV2Config(**SMALL, num_labels=3)
+    deberta = other(folder, tmp_path, DebertaV2ForSequenceClassification(config))
+    assert load_model(str(deberta)).task == "single_label"
+    with pytest.raises(ModelError, match="deberta-v2.*Use attn_implementation: eager"):
+        load_model(str(deberta), attn_implementation="sdpa")
