@@ -77,7 +77,7 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     """Run ``operator`` for the device: CPU kernel, the arithmetic asked for, then a fault if one is set for this operator.
 
     Raises:
-        RuntimeError: tensors of different devices, or complex numbers.
+        RuntimeError: tensors of different devices, or a result that the device cannot hold.
         torch.OutOfMemoryError: the memory limit would be exceeded.
     """
     schema = operator._schema
@@ -87,6 +87,10 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     host_kwargs = {key: call.to_host(value, writes) for key, value in kwargs.items()}
     if call.foreign is not None and call.originals and not (name in _INDEXING and args[0].device.type == "npu"):
         raise _mixed(f"npu:{call.index}", call.foreign, name)
+    if writes and call.originals and args:
+        target = kwargs.get("out", args[0])
+        if isinstance(target, Tensor) and target.device.type != "npu":
+            raise _mixed(f"npu:{call.index}", target.device, name)
     if STATE.before_first is not None:
         STATE.before_first()
     compute = STATE.arithmetic.get(name, plain)

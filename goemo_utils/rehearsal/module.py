@@ -38,8 +38,17 @@ class Hf32Switch:
     def __setattr__(self, name: str, value: bool) -> None:
         if name != "allow_hf32" or not isinstance(value, bool):
             raise TypeError(f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} = {value!r} {MARK}")
-        changed = replace(STATE.arithmetic_settings, **{self.family: "hf32" if value else None})
-        STATE.arithmetic_settings, STATE.arithmetic = changed, handlers(changed, STATE.seed)
+        _change_arithmetic(**{self.family: "hf32" if value else None})
+
+
+def _change_arithmetic(**fields: Any) -> None:
+    STATE.arithmetic_settings = replace(STATE.arithmetic_settings, **fields)
+    STATE.arithmetic = handlers(STATE.arithmetic_settings, STATE.seed)
+
+
+def use_compatible_impl(enabled: bool) -> None:
+    """Compute GELU in the form asked for, as torch_npu's switch of this name does; False brings back what the numerics say."""
+    _change_arithmetic(tanh_gelu=STATE.settings[0].tanh_gelu and not enabled)
 
 
 class Selected:
@@ -156,6 +165,7 @@ def _functions() -> dict[str, Any]:
         "amp": types.SimpleNamespace(autocast=partial(torch.autocast, "npu"), GradScaler=partial(torch.amp.GradScaler, "npu")),
         "matmul": Hf32Switch("matmul"),
         "conv": Hf32Switch("convolution"),
+        "use_compatible_impl": use_compatible_impl,
         "config": types.SimpleNamespace(allow_internal_format=False),
         "set_compile_mode": _nothing,
         "set_option": _nothing,

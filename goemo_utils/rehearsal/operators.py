@@ -7,6 +7,7 @@ Results are kept line by line, so that an interrupted run goes on where it stopp
 """
 
 import argparse
+import difflib
 import faulthandler
 import json
 import multiprocessing
@@ -128,7 +129,8 @@ def _chosen(only: Sequence[str] | None) -> list[str]:
     known = database()
     unknown = [name for name in only or () if name not in known]
     if unknown:
-        raise DeviceError(f"The operator {unknown[0]!r} is not in PyTorch's operator database; expected one of its {len(known)} names, such as 'matmul'.")
+        near = ", ".join(difflib.get_close_matches(unknown[0], known, n=4, cutoff=0.5)) or "matmul"
+        raise DeviceError(f"The operator {unknown[0]!r} is not in PyTorch's operator database; expected one of its {len(known)} names, such as {near}.")
     return list(only or known)
 
 

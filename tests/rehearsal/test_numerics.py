@@ -163,6 +163,15 @@ def test_gelu_is_the_tanh_form_forward_and_backward() -> None:
     assert torch.equal(leaf.grad.cpu(), reference.grad)
 
 
+@simulated(numerics="tanh_gelu")
+def test_the_compatible_implementation_gives_the_erf_form_back() -> None:
+    points = torch.linspace(-4, 4, 101)
+    torch.npu.use_compatible_impl(True)
+    assert torch.equal(gelu(points.npu()).cpu(), gelu(points))
+    torch.npu.use_compatible_impl(False)
+    assert torch.equal(gelu(points.npu()).cpu(), gelu(points, approximate="tanh"))
+
+
 @simulated(numerics="ascend910b")
 def test_an_untouched_910b_keeps_float32_matmul_operands() -> None:
     torch.manual_seed(0)

@@ -53,6 +53,8 @@ def test_mixing_the_device_with_the_cpu_raises_but_for_plain_numbers() -> None:
     for mixed in (lambda: tensor + torch.ones(3), lambda: torch.ones(3) * tensor, lambda: torch.cat([tensor, torch.ones(3)])):
         with pytest.raises(RuntimeError, match=r"Expected all tensors to be on the same device.*SIMULATED"):
             mixed()
+    with pytest.raises(RuntimeError, match=r"same device.*SIMULATED"):
+        torch.tensor(1.0).add_(tensor[0])
     assert (tensor + torch.tensor(2.0)).cpu().tolist() == [3, 3, 3]
     assert tensor[torch.tensor([0, 2])].shape == (2,)
 
