@@ -73,8 +73,9 @@ def try_operator(name: str, limit: int, dtypes: Sequence[str] = DTYPES) -> Trial
     operator, trial = database()[name], Trial(name)
     for dtype in (getattr(torch, name) for name in dtypes):
         if dtype in operator.supported_dtypes("cpu"):
-            for sample in _samples(operator, dtype, limit):
-                _try_sample(operator, sample, dtype, trial)
+            differentiable = dtype.is_floating_point and operator.supports_autograd
+            for sample in _samples(operator, dtype, limit, differentiable):
+                _try_sample(operator, sample, dtype, differentiable, trial)
     if trial.wrong:
         trial.verdict = "wrong"
     elif trial.refused:
@@ -84,18 +85,17 @@ def try_operator(name: str, limit: int, dtypes: Sequence[str] = DTYPES) -> Trial
     return trial
 
 
-def _samples(operator: Any, dtype: torch.dtype, limit: int) -> Iterator[Any]:
+def _samples(operator: Any, dtype: torch.dtype, limit: int, differentiable: bool) -> Iterator[Any]:
     torch.manual_seed(SEED)
     try:
-        everything = list(operator.sample_inputs("cpu", dtype, requires_grad=False))
+        everything = list(operator.sample_inputs("cpu", dtype, requires_grad=differentiable))
     except Exception:
         return
     step = max(1, -(-len(everything) // limit))
     yield from everything[::step]
 
 
-def _try_sample(operator: Any, sample: Any, dtype: torch.dtype, trial: Trial) -> None:
-    differentiable = dtype.is_floating_point and operator.supports_autograd
+def _try_sample(operator: Any, sample: Any, dtype: torch.dtype, differentiable: bool, trial: Trial) -> None:
     try:
         expected, gradients = _evaluate(operator, sample, "cpu", differentiable)
     except Exception:
@@ -128,7 +128,7 @@ def _evaluate(operator: Any, sample: Any, where: str, differentiate: bool) -> tu
 
     def place(value: Tensor) -> Tensor:
         moved = value.detach().clone() if where == "cpu" else value.detach().to(where)
-        if differentiate and moved.is_floating_point():
+        if differentiate and value.requires_grad:
             moved.requires_grad_()
             leaves.append(moved)
         return moved
