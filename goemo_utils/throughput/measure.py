@@ -39,6 +39,7 @@ MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
 NEW_SHAPES = 10  # single-text calls not counted, because they meet shapes that the warm-up in batches has not
 # A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep their minimum of rounds.
 REHEARSAL_SECONDS = 0.3
+REHEARSAL_WARM_UP = 1.0
 
 
 def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None, clock: Clock = perf_counter) -> dict[str, Any]:
@@ -58,13 +59,13 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
-    timing = _Timing(ways, blocks, clock)
-    warm = {way.id: warm_up(timing.warming(way, job.get("warm_up_texts")), float(job.get("warm_up_seconds") or 10), clock=clock) for way in _told(ways, progress, "warming up")}
-    timing.balance(warm)
-    progress("timing in turns")
-    seconds, rounds = float(job.get("seconds") or 1), int(job.get("min_rounds") or 10)
+    seconds, rounds, limit = float(job.get("seconds") or 1), int(job.get("min_rounds") or 10), float(job.get("warm_up_seconds") or 10)
     if any(way.device.simulated for way in ways):
-        seconds = min(seconds, REHEARSAL_SECONDS)
+        seconds, limit = min(seconds, REHEARSAL_SECONDS), min(limit, REHEARSAL_WARM_UP)
+    timing = _Timing(ways, blocks, clock)
+    warm = {way.id: warm_up(timing.warming(way, job.get("warm_up_texts")), limit, clock=clock) for way in _told(ways, progress, "warming up")}
+    timing.balance(warm, seconds / rounds)
+    progress("timing in turns")
     samples = interleave([timing.arm(way) for way in ways], seconds, rounds, float(job.get("max_seconds") or 600), clock)
     progress("single texts")
     latency = _latency(ways, job, float(job.get("latency_seconds") or min(0.5, seconds)), clock)
@@ -107,13 +108,14 @@ class _Timing:
         texts = self.blocks[0][:n_texts]
         return Arm(way.id, lambda number: way.run(texts), way.device.synchronize)
 
-    def balance(self, warm: dict[str, WarmUp]) -> None:
+    def balance(self, warm: dict[str, WarmUp], share: float) -> None:
         """Let fast ways repeat a block within a sample, so that samples last about as long and no arm waits for the others to gather time.
 
-        A sample need not be longer than LONG_ENOUGH for that: beyond it a slow way sets the pace of the rounds by itself.
+        A sample need not be longer than ``share``, the seconds asked for divided by the rounds asked for, nor than LONG_ENOUGH: beyond that a
+        slow way sets the pace of the rounds by itself.
         """
         last = {name: (w.samples or [w.cold])[-1] for name, w in warm.items()}
-        longest = min(LONG_ENOUGH, max(last.values()))
+        longest = min(LONG_ENOUGH, max(share, min(last.values())), max(last.values()))
         self.repeats = {name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()}
 
     def agreement(self, way: Way, reference: Way, threshold: float, head: bool) -> dict[str, Any]:
