@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import GoemoError, TextsError
+from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.model import Loaded, load_model
 from goemo_utils.pack import write_pack
 from goemo_utils.record import sha256_json, versions
@@ -101,6 +101,9 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             hidden.setdefault(f"hidden.{index}", []).append(state.cpu().to(wide)[mask])
         done += len(batch["input_ids"])
         progress(f"{job['role']}: {done} of {len(ids)} texts")
+    if device.fault and not _fault_hits(device):
+        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole run, so it would prove nothing. "
+                          "Name an operator that this model calls there with this attn_implementation.")
     tensors = {name: torch.cat(parts) for name, parts in hidden.items()}
     if logits:
         tensors["logits"] = torch.cat(logits)

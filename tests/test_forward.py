@@ -74,6 +74,13 @@ def test_no_texts_is_a_failure(folder, tmp_path) -> None:
         made(folder, tmp_path, "reference", texts=[])
 
 
+def test_a_fault_that_never_fires_is_an_error_not_a_pass(folder, tmp_path) -> None:
+    request = forward.job(Params.load(None, {"model": str(folder), "device": "rehearsal", "rehearsal_fault": "scaled_dot_product_attention:scale=2"}), ["no"], "candidate", tmp_path / "c")
+    (tmp_path / "job.json").write_text(json.dumps(request))
+    done = subprocess.run([sys.executable, "-m", "goemo_utils.forward", str(tmp_path / "job.json")], capture_output=True, text=True)
+    assert done.returncode == 2 and "fault" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_job_file_runs_by_hand(folder, tmp_path) -> None:
     request = forward.job(Params.load(None, {"model": str(folder), "device": "rehearsal"}), ["no"], "candidate", tmp_path / "candidate")
     (tmp_path / "job.json").write_text(json.dumps(request))

@@ -76,6 +76,7 @@ writes this folder; `scores.json` in it holds every figure above, and this page 
 - It knows short English Reddit comments, with their irony, slang and offensive language, and nothing else.
 - Rare emotions rest on a few dozen texts or fewer (the table's *texts* column), so their scores are uncertain.
 - Annotators of GoEmotions disagree often, and their judgements carry their own biases; so do this model's.
+- Recipes were compared on the dev split, so these scores lean slightly high; the test split was not touched.
 - It must not be used to judge people, nor to measure any group's feelings.
 """
 
