@@ -18,7 +18,7 @@ from goemo_utils.device import open_device
 from goemo_utils.model import Loaded
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.replay import Row
-from goemo_utils.parity.twins import Twins
+from goemo_utils.parity.twins import Twins, rms
 from goemo_utils.rehearsal import parse_numerics
 from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.state import STATE
@@ -165,6 +165,9 @@ FAULTS: dict[str, Change] = {
     "one NaN": _nan,
     "clamp to half": _clamp,
 }
+FLOOR = 1e-5
+"""Relative change of an output below which a fault that changes an argument is not demanded either."""
+
 BELOW = frozenset({"scale 1e-6", "add 1e-5", "add 1e-6", "one element +1e-5"})
 """Faults below the floor of this study (relative 1e-5, additive 1e-4): they are shown and not demanded."""
 
@@ -184,22 +187,25 @@ class Path:
 
 
 @contextmanager
-def fault(path: Path, aten: str, module: str, change: Change, arguments: Callable[[list[Any]], list[Any]] | None = None) -> Iterator[list[int]]:
-    """While active, ``aten`` inside ``module`` gives a changed output (or gets changed ``arguments``); yields [calls struck, calls changed]."""
-    name, hits = f"aten::{aten}", [0, 0]
+def fault(path: Path, aten: str, module: str, change: Change, arguments: Callable[[list[Any]], list[Any]] | None = None) -> Iterator[list[float]]:
+    """While active, ``aten`` inside ``module`` gives a changed output, or gets changed ``arguments``.
+
+    Yields [calls struck, calls changed, largest relative change of an output (rms)].
+    """
+    name, hits = f"aten::{aten}", [0, 0, 0.0]
     before = STATE.arithmetic
     inner = before.get(name)
 
     def faulty(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        struck = path.names[-1] == module
-        given = arguments(list(args)) if struck and arguments else args
-        result = inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
-        if struck:
-            output = result[0] if isinstance(result, tuple) else result
-            old = output.clone()
-            change(output)
-            hits[0] += 1
-            hits[1] += bool(arguments) or not torch.equal(old, output)
+        compute = lambda given: inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
+        if path.names[-1] != module:
+            return compute(args)
+        right, result = compute(args), compute(arguments(list(args)) if arguments else args)
+        old, output = (r[0] if isinstance(r, tuple) else r for r in (right, result))
+        change(output)
+        hits[0] += 1
+        hits[1] += not torch.equal(old, output)
+        hits[2] = max(hits[2], rms(old, output) / max(rms(old), 1e-300))
         return result
 
     STATE.arithmetic = {**before, name: faulty}
