@@ -156,8 +156,13 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
         except PapermillExecutionError as error:
             kind = getattr(errors, error.ename, None)
             known = isinstance(kind, type) and issubclass(kind, errors.GoemoError)
-            where = "" if known else f"Cell {error.exec_count or error.cell_index} of the notebook raised {error.ename}: "
-            ended = Ended("failed", where + _plain(error.evalue or error.ename), kind.exit_code if known else CRASHED)
+            raised = _plain(error.evalue or error.ename) if known else f"{error.ename}: {_plain(error.evalue)}"
+            if error.ename == "CellExecutionError":  # a magic that failed: IPython printed why and raised nothing
+                stream.flush()
+                printed = [line for line in _plain(log.read_text(encoding="utf-8")).splitlines() if re.match(r"\w*Error: ", line)]
+                raised = printed[-1] if printed else raised
+            where = "" if known else f"Cell {error.exec_count or error.cell_index} of the notebook raised "
+            ended = Ended("failed", where + raised, kind.exit_code if known else CRASHED)
             stream.write(_plain("\n".join(error.traceback or [])) + "\n")
         except CellTimeoutError:
             ended = Ended("timeout", f"A cell ran longer than step_timeout, {params.step_timeout} s. Raise it with -p step_timeout SECONDS, or look at logs/{step}.log.", CRASHED)

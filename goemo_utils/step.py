@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import RecordError
+from goemo_utils.manifest import new_manifest, write_manifest
 from goemo_utils.record import (READS, REQUIRES, STEPS, StepRecord, environment_digest, notebook_digest, now, package_digest, plain,
-                                read_record, seconds_between, sha256_file, sha256_json, sha256_paths, write_json)
+                                read_json, read_record, seconds_between, sha256_file, sha256_json, sha256_paths, write_json)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,10 +81,13 @@ class Step:
             if (status := read_record(path).status) != "ok":
                 raise RecordError(f"{name} needs {earlier} to have finished, and its record in the run '{folder.name}' says '{status}'. "
                                   f"Run notebooks/{earlier}.ipynb again first.")
-        folder.mkdir(parents=True, exist_ok=True)
-        upstream = {s: read_record(folder / f"{s}.json").dump() for s in STEPS[:STEPS.index(name)] if (folder / f"{s}.json").is_file()}
-        if name == STEPS[-1] and not upstream:
+        if name == STEPS[-1] and not any((folder / f"{s}.json").is_file() for s in STEPS):
             raise RecordError(f"{name} found no step record in the run '{folder.name}' ({folder}). Run notebooks/{STEPS[0]}.ipynb first, with the same run_id.")
+        folder.mkdir(parents=True, exist_ok=True)
+        _manifest(folder, params)
+        # Without widgets tqdm warns on import, in red, in the first cell that loads transformers.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        upstream = {s: read_record(folder / f"{s}.json").dump() for s in STEPS[:STEPS.index(name)] if (folder / f"{s}.json").is_file()}
         for earlier, record in upstream.items():
             if earlier in REQUIRES.get(name, ()) and record["params_digest"] != params.digest:
                 raise RecordError(f"{name} was given other parameters than {earlier} in the run '{folder.name}'. "
@@ -120,6 +125,17 @@ class Step:
             simulated=self.params.device == "rehearsal")
         write_json(self.dir / f"{self.name}.json", record.dump())
         return record
+
+
+def _manifest(folder: Path, params: Params) -> None:
+    """Give a run that was begun by opening a notebook its manifest; the chain has written its own already."""
+    path = folder / "manifest.json"
+    try:
+        if read_json(path)["params_digest"] == params.digest:
+            return
+    except (RecordError, KeyError, TypeError):
+        pass
+    write_manifest(folder, new_manifest(params.model_copy(update={"run_id": folder.name}), None, ["notebook"]))
 
 
 def unfinished(name: str, status: str, params: Params, folder: Path, inputs: dict[str, str], reason: str,
