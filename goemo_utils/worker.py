@@ -32,7 +32,7 @@ KINDS = {"forward": "goemo_utils.forward:run", "throughput": "goemo_utils.throug
 ADDRESS = "GOEMO_WORKER"
 PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto",
            "transformers.models.roberta.modeling_roberta", "transformers.models.electra.modeling_electra",
-           "goemo_utils.forward", "goemo_utils.model", "safetensors.torch")
+           "transformers.pipelines", "goemo_utils.forward", "goemo_utils.parity.explain", "goemo_utils.throughput.measure", "safetensors.torch")
 TAIL = 15
 START_SECONDS = 120
 
