@@ -1,4 +1,4 @@
-"""The forward runs of 03_parity and 04_throughput: which jobs they are, and where their packs and logs go."""
+"""The jobs of 02_smoke, 03_parity and 04_throughput: which jobs they are, and where their packs and logs go."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ MOVED = ("R", "max_abs_diff", "mean_abs_diff", "cosine_similarity")
 def tell(line: str) -> None:
     """Show progress on one line, in a notebook as on a terminal."""
     print(f"\r{line}", end="", file=sys.stderr, flush=True)
+
+
+def asked(step: Step) -> dict[str, Any]:
+    """What the run's model says about the smoke sentences on the run's device: the payload of 02_smoke's record."""
+    request = {"kind": "smoke", "params": step.params.resolved(), "task": step.results("01_load")["model"]["task"], "device": step.params.device}
+    return worker.run(request, step.path("logs", "worker-smoke.log"), tell)
 
 
 def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:

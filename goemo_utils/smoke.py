@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.forward import batches, encode
@@ -50,6 +51,12 @@ def states(loaded: Loaded, device: Device, max_length: int) -> tuple[list[dict[s
                   "most_like": SENTENCES[int(near.argmax())]}
                  for text, h, m, near in zip(SENTENCES, hidden, mask, alike, strict=True)]
     return rows, placement
+
+
+def run_job(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """``ask`` as a worker's job: ``{"kind": "smoke", "params": …, "task": …, "device": …}``."""
+    from goemo_utils.params import Params
+    return ask(Params.load(None, job["params"]), job["task"])
 
 
 def ask(params: Any, task: str) -> dict[str, Any]:

@@ -28,11 +28,13 @@ from goemo_utils import errors
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.record import plain, write_json
 
-KINDS = {"forward": "goemo_utils.forward:run", "throughput": "goemo_utils.throughput:run_job", "parity": "goemo_utils.parity:run_job"}
+KINDS = {"forward": "goemo_utils.forward:run", "throughput": "goemo_utils.throughput:run_job", "parity": "goemo_utils.parity:run_job",
+         "smoke": "goemo_utils.smoke:run_job"}
 ADDRESS = "GOEMO_WORKER"
 PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto",
            "transformers.models.roberta.modeling_roberta", "transformers.models.electra.modeling_electra",
-           "transformers.pipelines", "goemo_utils.forward", "goemo_utils.parity.explain", "goemo_utils.throughput.measure", "safetensors.torch")
+           "transformers.pipelines", "goemo_utils.forward", "goemo_utils.parity.explain", "goemo_utils.throughput.measure", "goemo_utils.classifier",
+           "safetensors.torch")
 TAIL = 15
 START_SECONDS = 120
 

@@ -38,7 +38,7 @@ LONG_ENOUGH = 0.25  # seconds of a sample
 MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
 NEW_SHAPES = 10  # single-text calls not counted, because they meet shapes that the warm-up in batches has not
 # A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep their minimum of rounds.
-REHEARSAL_SECONDS = 0.3
+REHEARSAL_SECONDS = 0.1
 REHEARSAL_WARM_UP = 1.0
 
 
