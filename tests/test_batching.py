@@ -67,8 +67,11 @@ def test_padding_share_of_known_batches() -> None:
     assert batching.padding_share([], []) == 0.0
 
 
-@given(st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=200), st.integers(min_value=1, max_value=32))
-def test_sorting_by_length_never_pads_more_than_input_order(lengths: list[int], batch_size: int) -> None:
+@given(st.data(), st.integers(min_value=1, max_value=32), st.integers(min_value=1, max_value=8))
+def test_sorting_by_length_never_pads_more_than_input_order(data: st.DataObject, batch_size: int, batches: int) -> None:
+    # Full batches only: a short last one can cost a row of padding either way (lengths 1, 1, 2 in batches of 2).
+    count = batch_size * batches
+    lengths = data.draw(st.lists(st.integers(min_value=1, max_value=60), min_size=count, max_size=count))
     plain = batching.padding_share(lengths, batching.fixed_batches(len(lengths), batch_size))
     by_length = batching.padding_share(lengths, batching.sorted_batches(lengths, batch_size))
     assert by_length <= plain + 1e-12

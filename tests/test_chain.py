@@ -74,7 +74,7 @@ def test_changed_parameters_run_everything_again(params) -> None:
 @pytest.mark.parametrize(("failure", "status", "code", "words"), [
     ("exception", "failed", 3, "raised ValueError: the soup is cold"),
     ("refusal", "failed", 2, "Device npu:7 is not here."),
-    ("timeout", "timeout", 3, "longer than step_timeout, 3 s"),
+    ("timeout", "timeout", 3, "longer than step_timeout, 10 s"),
     ("dead_kernel", "died", 3, "kernel died"),
     ("sysexit0", "failed", 3, "left no record"),
     ("sysexit3", "failed", 3, "SystemExit"),
@@ -82,7 +82,7 @@ def test_changed_parameters_run_everything_again(params) -> None:
 ])
 def test_a_failure_is_recorded_contained_and_resumed(params, tmp_path, failure, status, code, words) -> None:
     write_notebooks(tmp_path / "notebooks", "01_load", failure)
-    outcome = chain.run(params.model_copy(update={"step_timeout": 3}) if failure == "timeout" else params)
+    outcome = chain.run(params.model_copy(update={"step_timeout": 10}) if failure == "timeout" else params)
     assert states(outcome) == ["ok", status] + ["not-run"] * 4
     assert outcome.exit_code == code
     record = read_record(outcome.folder / "01_load.json")
