@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from goemo_utils.training import card
+from goemo_utils.training.scratch import card
 from goemo_utils.training.data import LABELS
 
 FOLDER = Path(str(files("goemo_utils") / "embedded"))

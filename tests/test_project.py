@@ -17,8 +17,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = "\n".join(re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
-# finetune.yaml is the recipe of the embedded model's training, with a schema of its own
-PARAMS = [path for path in sorted((ROOT / "params").glob("*.yaml")) if path.stem != "finetune"]
+# embedded.yaml and finetune.yaml are trainings, with a schema of their own
+PARAMS = [path for path in sorted((ROOT / "params").glob("*.yaml")) if path.stem not in ("embedded", "finetune")]
 
 
 def tracked() -> list[str]:

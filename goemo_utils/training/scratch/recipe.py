@@ -29,7 +29,7 @@ class Stage(BaseModel):
 class Recipe(BaseModel):
     """Every choice that decides what the trained model is. Unknown keys and values of another type are refused.
 
-    ``params/finetune.yaml`` explains each key; paths are relative to the working directory.
+    ``params/embedded.yaml`` explains each key; paths are relative to the working directory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -73,7 +73,7 @@ class Recipe(BaseModel):
                 values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
             except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
                 raise ParamsError(f"Recipe '{file}' cannot be read ({type(error).__name__}). Expected a YAML file such as "
-                                  "params/finetune.yaml.") from None
+                                  "params/embedded.yaml.") from None
         if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
             raise ParamsError(f"Recipe '{file}' is not one `key: value` a line; expected the keys {', '.join(cls.model_fields)}.")
         try:

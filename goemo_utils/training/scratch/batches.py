@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from goemo_utils.training.tokenizer import PAD_ID
+from goemo_utils.training.scratch.tokenizer import PAD_ID
 
 # Batches are cut from this many times their size of shuffled texts, sorted by length: little padding, and still random company.
 POOL = 30

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.training.__main__ import main
-from goemo_utils.training.recipe import Recipe
+from goemo_utils.training.scratch.__main__ import main
+from goemo_utils.training.scratch.recipe import Recipe
 
-FINETUNE = Path(__file__).parents[2] / "params" / "finetune.yaml"
+EMBEDDED = Path(__file__).parents[3] / "params" / "embedded.yaml"
 
 
 def test_the_committed_recipe_is_valid() -> None:
-    assert Recipe.load(FINETUNE).n_layers >= 2
+    assert Recipe.load(EMBEDDED).n_layers >= 2
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
@@ -20,11 +20,11 @@ def test_the_committed_recipe_is_valid() -> None:
     ("pooling", {"epochs": 1}, "pooling.rate")])
 def test_a_wrong_value_is_refused_by_name(key: str, value: object, said: str) -> None:
     with pytest.raises(ParamsError, match=said):
-        Recipe.load(FINETUNE, {key: value})
+        Recipe.load(EMBEDDED, {key: value})
 
 
 def test_the_command_says_what_is_wrong_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--params", str(tmp_path / "no.yaml")]) == 2
-    assert main(["--params", str(FINETUNE), "-p", "train", str(tmp_path / "no.tsv")]) == 2
+    assert main(["--params", str(EMBEDDED), "-p", "train", str(tmp_path / "no.tsv")]) == 2
     said = capsys.readouterr().err
     assert "no.yaml" in said and "no.tsv" in said and "Traceback" not in said

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import RobertaForSequenceClassification
 
-from goemo_utils.training.tokenizer import PAD_ID
+from goemo_utils.training.scratch.tokenizer import PAD_ID
 
 
 class AttentionPooler(nn.Module):

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from goemo_utils.training.recipe import Recipe
-from goemo_utils.training.tokenizer import BEGIN_ID, END_ID, PAD_ID, save_tokenizer
+from goemo_utils.training.scratch.recipe import Recipe
+from goemo_utils.training.scratch.tokenizer import BEGIN_ID, END_ID, PAD_ID, save_tokenizer
 
 
 def build(recipe: Recipe, vocab_size: int, labels: tuple[str, ...]) -> RobertaForSequenceClassification:

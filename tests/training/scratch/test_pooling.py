@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from goemo_utils.training import network
-from goemo_utils.training.batches import count, in_order, shuffled
-from goemo_utils.training.loop import rate_at
-from goemo_utils.training.pooling import AttentionPooler, transplant
-from tests.training.test_run import miniature
+from goemo_utils.training.scratch import network
+from goemo_utils.training.scratch.batches import count, in_order, shuffled
+from goemo_utils.training.scratch.loop import rate_at
+from goemo_utils.training.scratch.pooling import AttentionPooler, transplant
+from tests.training.scratch.test_run import miniature
 
 
 def test_the_encoder_gives_the_poolers_logits_after_the_transplant() -> None:

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from goemo_utils.training import batches
-from goemo_utils.training.recipe import Stage
-from goemo_utils.training.tokenizer import MASK_ID
+from goemo_utils.training.scratch import batches
+from goemo_utils.training.scratch.recipe import Stage
+from goemo_utils.training.scratch.tokenizer import MASK_ID
 
 Logits = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 MAX_GRADIENT_NORM = 1.0

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from goemo_utils.training import card, teacher
+from goemo_utils.training import teacher
+from goemo_utils.training.scratch import card
 from goemo_utils.training.data import Split
-from goemo_utils.training.recipe import Recipe, Stage
-from goemo_utils.training.run import run
+from goemo_utils.training.scratch.recipe import Recipe, Stage
+from goemo_utils.training.scratch.run import run
 from tests.training.synthetic import make, write
 
 

@@ -15,14 +15,14 @@ import tokenizers
 import torch
 import transformers
 
-from goemo_utils.training import card, network
+from goemo_utils.training.scratch import card, network
 from goemo_utils.training.data import Split, hold_out, overlap, read_split
 from goemo_utils.training.evaluation import gain, judge, per_label
-from goemo_utils.training.loop import probabilities, train
-from goemo_utils.training.pooling import AttentionPooler, transplant
-from goemo_utils.training.recipe import Recipe
+from goemo_utils.training.scratch.loop import probabilities, train
+from goemo_utils.training.scratch.pooling import AttentionPooler, transplant
+from goemo_utils.training.scratch.recipe import Recipe
 from goemo_utils.training.teacher import FEATURES, TEACHER_C, linear_probabilities, teach
-from goemo_utils.training.tokenizer import encode, train_tokenizer
+from goemo_utils.training.scratch.tokenizer import encode, train_tokenizer
 
 Say = Callable[[str], None]
 
