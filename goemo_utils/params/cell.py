@@ -5,16 +5,17 @@ import re
 from typing import Any
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.params.schema import Params, wanted
+from goemo_utils.params.closed import Closed
+from goemo_utils.params.schema import Params
 from goemo_utils.params.source import Source
 
 
-def parameters_cell() -> str:
-    """The source of the cell tagged ``parameters``, the same in every notebook: one annotated literal a line, with its meaning."""
+def parameters_cell(schema: type[Closed] = Params) -> str:
+    """The source of the cell tagged ``parameters``, the same in every notebook of a schema: one annotated literal a line, with its meaning."""
     lines = []
-    for key, field in Params.model_fields.items():
+    for key, field in schema.model_fields.items():
         default = f'"{field.default}"' if isinstance(field.default, str) else repr(field.default)
-        lines.append(f"{key}: {wanted(key).__name__} = {default}  # {field.description}")
+        lines.append(f"{key}: {schema.wanted(key).__name__} = {default}  # {field.description}")
     return "\n".join(lines)
 
 
@@ -23,12 +24,12 @@ def papermill_parameters(params: Params) -> dict[str, Any]:
     return params.resolved()
 
 
-def from_notebook() -> Params:
-    """Check the parameters of the calling notebook; call it in the cell after the parameters cell.
+def from_notebook(schema: type[Closed] = Params, run_id: str = "lab") -> Any:
+    """Check the parameters of the calling notebook against a schema; call it in the cell after the parameters cell.
 
     Read are the values assigned by the parameters cell and by the cell that papermill injects, in the order in which
     they last ran; a name that either assigns and the schema does not know is refused, and no other variable of the
-    notebook matters. A run_id of None becomes ``lab``.
+    notebook matters. A run_id of None becomes ``run_id``.
 
     Raises:
         ParamsError: a value is refused, or no parameters cell has run.
@@ -41,12 +42,12 @@ def from_notebook() -> Params:
     values = assigned(list(shell.history_manager.input_hist_parsed), shell.user_ns)
     if not values and {"run_id", "model"} <= shell.user_ns.keys():
         # nbval runs cells without storing history: only the variables are left, and it injects nothing.
-        values = {key: shell.user_ns[key] for key in Params.model_fields if key in shell.user_ns}
+        values = {key: shell.user_ns[key] for key in schema.model_fields if key in shell.user_ns}
     if not values:
         raise ParamsError("The notebook's parameters: no parameters cell has run in this kernel; run the cell that assigns run_id and model first.")
     source = Source.notebook()
-    params = Params.check({key: (value, source) for key, value in values.items()})
-    return params if params.run_id else Params.check({key: (value, source) for key, value in {**values, "run_id": "lab"}.items()})
+    params = schema.check({key: (value, source) for key, value in values.items()})
+    return params if params.run_id else schema.check({key: (value, source) for key, value in {**values, "run_id": run_id}.items()})
 
 
 def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
