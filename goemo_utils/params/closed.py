@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
@@ -94,7 +94,7 @@ class Closed(BaseModel):
     def wanted(cls, key: str) -> type:
         """The plain type of a parameter: str, int, float or dict; None is allowed beside it where the default is None."""
         annotation = cls.model_fields[key].annotation
-        kinds = [kind for kind in (annotation, *get_args(annotation)) if kind in (str, int, float, dict)]
+        kinds = [kind for kind in map(_plain, (annotation, *get_args(annotation))) if kind in (str, int, float, dict)]
         return kinds[0] if kinds else str
 
     @classmethod
@@ -118,6 +118,10 @@ class Closed(BaseModel):
         annotation = field.annotation
         choices = get_args(annotation) if kind is str and get_args(annotation) else ("rehearsal", "cpu") if key == "device" else ()
         return wrong_value(key, value, field.json_schema_extra["expected"], field.default, kind, [c for c in choices if isinstance(c, str)], source)
+
+
+def _plain(annotation: Any) -> Any:
+    return get_origin(annotation) or annotation
 
 
 # Checks that both schemas use, for AfterValidator and BeforeValidator.

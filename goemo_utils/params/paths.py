@@ -25,6 +25,8 @@ def absolute(key: str, value: str, source: Source) -> str:
         return value[: len(value) - len(name)] + _model(name, source)
     if key == "texts" and value not in ("builtin", "stress"):
         return str(_existing(value, source, "builtin, stress, or the path of a file", hint=near(value, ("builtin", "stress"))))
+    if key in ("train", "dev") and value.lower() not in ("sample", "none", "null") and not value.startswith("hub:"):
+        return str(_existing(value, source, "sample, the path of a file of labelled texts, or hub:OWNER/NAME:SPLIT", hint=near(value, ("sample",))))
     if key == "reference" and value != "cpu" and not re.fullmatch(rf"cuda(:{INDEX})?", value):
         return str(_existing(value, source, "cpu, cuda:N, or the path of a pack made with `goemo reference`", _PACK))
     return value
