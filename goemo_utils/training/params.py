@@ -1,10 +1,12 @@
 """The schema of a training's parameters: the parameters cell of ``10_finetune`` and the files ``params/finetune.yaml`` and ``embedded.yaml``."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.params import closed
 from goemo_utils.params.closed import Closed, setting
 from goemo_utils.params.messages import shown
@@ -22,6 +24,15 @@ def _data(value: str | None) -> str | None:
     if value is not None and value.startswith("hub:") and not re.fullmatch(_HUB_DATA, value):
         raise ValueError("expected hub:OWNER/NAME:SPLIT or hub:OWNER/NAME/CONFIG:SPLIT, for example hub:google-research-datasets/go_emotions/simplified:train.")
     return value
+
+
+def _wrong_recipe(params: "TrainingParams") -> list[str]:
+    from goemo_utils.training.scratch.recipe import Recipe
+    try:
+        Recipe.of(params)
+    except ParamsError as error:
+        return [str(error)]
+    return []
 
 
 OptionalNumber = Annotated[float | None, BeforeValidator(closed.none)]
@@ -90,13 +101,18 @@ class TrainingParams(Closed):
         if (self.model == "new") != (self.recipe is not None):
             found.append(f"model is {shown(self.model)} and recipe is {shown(self.recipe)}; a new model needs a recipe, and only a new model takes one. "
                          "Start from params/embedded.yaml, or remove recipe.")
+        if self.model == "new" and self.recipe is not None:
+            found += _wrong_recipe(self)
+        if self.model == "new" and not all(Path(str(data)).is_absolute() for data in (self.train, self.dev)):
+            found.append(f"model is new, train is {shown(self.train)} and dev is {shown(self.dev)}; a new model learns its language from files. Give the "
+                         "paths of two files as train and dev.")
         if self.model == "new" and self.device != "cpu":
             found.append(f"model is new but device is {self.device}; a model from scratch is made on the CPU. Set device to cpu.")
         if self.model == "new" and (self.ablation_seeds or self.search_trials):
             found.append("model is new, and ablation_seeds or search_trials is not 0; both start from a model that exists. Set them to 0.")
         if self.dtype == "float16" and self.device == "cpu":
             found.append("dtype is float16 but device is cpu; mixed precision on a CPU is bfloat16. Set dtype to bfloat16 or float32.")
-        if self.dev is not None and (self.train == "sample") != (self.dev == "sample"):
+        if self.model != "new" and self.dev is not None and (self.train == "sample") != (self.dev == "sample"):
             found.append(f"train is {shown(self.train)} but dev is {shown(self.dev)}; the sample's labels are its own. Give both, or dev none.")
         return found
 

@@ -65,10 +65,10 @@ AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar lengt
 `threads: {recipe["threads"]}`: {", ".join(f"{stage} {_took(seconds)}" for stage, seconds in facts["seconds"].items())}. Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 ```
-python -m goemo_utils.training.scratch --params params/embedded.yaml -p train train.tsv -p dev dev.tsv -p output model
+goemo finetune -f params/embedded.yaml -p train train.tsv -p dev dev.tsv
 ```
 
-writes this folder; `scores.json` in it holds every figure above, and this page is rendered from it.
+writes this folder (`outputs/finetune/model`); `scores.json` in it holds every figure above, and this page is rendered from it.
 
 ## Limits
 

@@ -1,15 +1,16 @@
-"""The closed schema of a training recipe, read from YAML."""
+"""The closed schema of a recipe: how a new model is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from goemo_utils.errors import ParamsError
+
+if TYPE_CHECKING:
+    from goemo_utils.training.params import TrainingParams
 
 
 class Stage(BaseModel):
@@ -29,7 +30,7 @@ class Stage(BaseModel):
 class Recipe(BaseModel):
     """Every choice that decides what the trained model is. Unknown keys and values of another type are refused.
 
-    ``params/embedded.yaml`` explains each key; paths are relative to the working directory.
+    ``params/embedded.yaml`` explains each key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -65,21 +66,16 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def load(cls, file: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
-        """The recipe in ``file`` with ``overrides`` on top. Raises ParamsError naming the file, the key and the value."""
-        values: Any = {}
-        if file is not None:
-            try:
-                values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-                raise ParamsError(f"Recipe '{file}' cannot be read ({type(error).__name__}). Expected a YAML file such as "
-                                  "params/embedded.yaml.") from None
-        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-            raise ParamsError(f"Recipe '{file}' is not one `key: value` a line; expected the keys {', '.join(cls.model_fields)}.")
+    def of(cls, params: TrainingParams, output: Path | str = "model") -> Recipe:
+        """The recipe that a training's parameters describe: ``params.recipe`` and what every training has. Raises ParamsError naming key and value."""
+        shared = {key: getattr(params, key) for key in ("train", "dev", "held_out", "seed", "max_length", "batch_size", "warm_up")}
+        given = params.recipe or {}
+        if twice := sorted(set(given) & {*shared, "threads", "output"}):
+            raise ParamsError(f"recipe: `{twice[0]}` belongs beside recipe, not inside it. Move the line out.")
         try:
-            return cls(**{**values, **(overrides or {})})
+            return cls(**shared, threads=params.threads or 2, output=str(output), **given)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "recipe"
-            known = f" Known keys: {', '.join(cls.model_fields)}." if first["type"] == "extra_forbidden" else ""
-            raise ParamsError(f"{file or 'Recipe'}: `{key}` = {first['input']!r:.80}: {first['msg']}.{known}") from None
+            known = f" Known keys: {', '.join(k for k in cls.model_fields if k not in shared)}." if first["type"] == "extra_forbidden" else ""
+            raise ParamsError(f"recipe: `{key}` = {first['input']!r:.80}: {first['msg']}.{known} params/embedded.yaml has every key.") from None

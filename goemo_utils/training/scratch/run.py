@@ -18,6 +18,7 @@ import transformers
 from goemo_utils.training.scratch import card, network
 from goemo_utils.training.data import Split, hold_out, overlap, read_split
 from goemo_utils.training.evaluation import gain, judge, per_label
+from goemo_utils.training.params import TrainingParams
 from goemo_utils.training.scratch.loop import probabilities, train
 from goemo_utils.training.scratch.pooling import AttentionPooler, transplant
 from goemo_utils.training.scratch.recipe import Recipe
@@ -27,8 +28,21 @@ from goemo_utils.training.scratch.tokenizer import encode, train_tokenizer
 Say = Callable[[str], None]
 
 
-def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
-    """Train as the recipe says, write the folder ``recipe.output``, and return what went into its scores.json.
+def run_job(job: dict[str, Any], progress: Say = print) -> dict[str, Any]:
+    """Run in a worker: make the model of ``job["params"]`` in the folder ``job["out"]``; what ``run`` measured, and where the probabilities lie."""
+    out, started = Path(job["out"]), time.monotonic()
+    recipe = Recipe.of(TrainingParams(**job["params"]), out)
+    facts, answers = run(recipe, lambda line: progress(json.dumps({"text": line})))
+    files = {name: out.parent / f"{name}_probabilities.npy" for name in answers}
+    for name, values in answers.items():
+        np.save(files[name], values, allow_pickle=False)
+    return {**facts, "probabilities": {name: str(file) for name, file in files.items()},
+            "training": {"history": [], "evaluations": [], "seconds": round(time.monotonic() - started, 1), "n_parameters": facts["n_parameters"],
+                         "device": {"name": "CPU", "threads": recipe.threads}}}
+
+
+def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Train as the recipe says and write the folder ``recipe.output``: (what went into its scores.json, probabilities of held-out and dev texts).
 
     The train texts are parted once into those that weights learn from and those held out for thresholds; dev is only scored.
     """
@@ -70,12 +84,12 @@ def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
     judged["unfolded"] = _judge_network(model, held, held_rows, dev, dev_rows)
     if recipe.fold_threshold is not None:
         network.fold_thresholds(model, np.array(judged["unfolded"]["thresholds"]), recipe.fold_threshold)
-    judged["model"] = _judge_network(model, held, held_rows, dev, dev_rows)
+    answers = {name: probabilities(model, network.classifier_logits, part, len(dev.labels)) for name, part in (("held", held_rows), ("dev", dev_rows))}
+    judged["model"] = judge(held, answers["held"], dev, answers["dev"])
     say(f"model: {_line(judged['model'])}")
-    dev_answers = probabilities(model, network.classifier_logits, dev_rows, len(dev.labels))
     gained = None
     if recipe.baseline:
-        gained = gain(dev, dev_answers, judged["model"]["thresholds"], baseline[1], judged["baseline"]["thresholds"])
+        gained = gain(dev, answers["dev"], judged["model"]["thresholds"], baseline[1], judged["baseline"]["thresholds"])
 
     folder = Path(recipe.output)
     network.save(model, tokenizer, recipe.max_length, folder)
@@ -86,10 +100,10 @@ def run(recipe: Recipe, say: Say = print) -> dict[str, Any]:
              "seconds": {stage: round(value) for stage, value in seconds.items()},
              "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
                           "tokenizers": tokenizers.__version__},
-             "scores": judged, "gain_over_baseline": gained, "labels": per_label(dev, dev_answers)}
+             "scores": judged, "gain_over_baseline": gained, "labels": per_label(dev, answers["dev"])}
     (folder / "scores.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card.render(facts), encoding="utf-8")
-    return facts
+    return facts, answers
 
 
 def _teacher(recipe: Recipe, fit: Split, held: Split, dev: Split, rng: np.random.Generator, say: Say) -> tuple[list[np.ndarray], float]:

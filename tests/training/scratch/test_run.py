@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict]
     """The same training twice."""
     folder = tmp_path_factory.mktemp("training")
     train, dev = write(make(600, seed=1), folder / "train.tsv"), write(make(200, seed=2), folder / "dev.tsv")
-    facts = [run(miniature(train, dev, folder / name), say=lambda line: None) for name in ("first", "second")]
+    facts = [run(miniature(train, dev, folder / name), say=lambda line: None)[0] for name in ("first", "second")]
     return folder, *facts
 
 
