@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from goemo_utils import batching, onnx_runtime, packed
+from goemo_utils import batching, onnx_runtime, packed, thresholds
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
 from goemo_utils.model import Loaded, load_model
@@ -51,11 +51,12 @@ class GoEmotionsClassifier:
 
     ``model_path``: "embedded", a local folder, a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
     "npu", "npu:0", "cuda:0" or "rehearsal", or a Device that is already open; an absent device raises DeviceError and is never replaced by the CPU.
+    ``threshold``: a label is given when its probability is above this number, or above its own of one a label; None takes the model's own, else 0.3.
     ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager", "packed" and "onnxruntime" insist.
     ``batch_tokens``: tokens a batch; None takes 512 on a CPU and more on an accelerator. ``max_length`` is cut to the model's limit.
 
-    After construction: ``labels``, ``threshold``, ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
+    After construction: ``labels``, ``threshold`` (in use: a number, or one a label), ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
     ``backend_used``, ``backend_reason``; ``truncated`` counts the over-long texts that were cut since construction.
     """
 
@@ -63,7 +64,7 @@ class GoEmotionsClassifier:
         self,
         model_path: str = "embedded",
         device: str | Device = "cpu",
-        threshold: float = 0.3,
+        threshold: float | Sequence[float] | None = None,
         dtype: str | None = None,
         attn_implementation: str = "eager",
         backend: str = "auto",
@@ -72,7 +73,7 @@ class GoEmotionsClassifier:
         revision: str | None = None,
         seed: int = 0,
     ) -> None:
-        self.threshold = _checked(threshold, batch_tokens, max_length, dtype, backend)
+        _check(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
         runtime = "onnxruntime" if self.dtype == "int8" and backend == "auto" else backend
         _check_combination(runtime, self.dtype, device.kind if isinstance(device, Device) else device)
@@ -82,6 +83,7 @@ class GoEmotionsClassifier:
         loaded = load_model(model_path, revision=revision, attn_implementation=attn_implementation, seed=seed)
         _refuse_without_head(loaded)
         self.labels, self.task, self.info = list(loaded.labels), loaded.task, {**loaded.info, "dtype": self.dtype}
+        self.threshold = thresholds.effective(threshold, self.info)
         self.max_length = min(max_length, loaded.max_length)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.kind]
         self.truncated = 0
@@ -99,7 +101,7 @@ class GoEmotionsClassifier:
     def predict(self, texts: Sequence[str]) -> tuple[list[list[tuple[str, float]]], np.ndarray]:
         """Classify a list of texts: ``(results, probs)``.
 
-        ``results``: per text, (label, probability) pairs with probability > threshold, most probable first; the list may be empty.
+        ``results``: per text, (label, probability) pairs with probability > threshold (the label's own), most probable first; the list may be empty.
         ``probs``: float32 ``[n_texts, n_labels]``, sigmoid for multi_label, softmax for single_label, columns as ``labels``. No texts give
         ``([], array of shape (0, n_labels))``. An empty text is classified as the model sees it: only its special tokens. Texts
         longer than ``max_length`` tokens are cut there and counted. Raises NotTexts (a TextsError and a TypeError) for a single string or
@@ -198,10 +200,10 @@ class GoEmotionsClassifier:
         return (values.sigmoid() if self.task == "multi_label" else values.softmax(-1)).numpy()
 
     def _above(self, probs: np.ndarray) -> list[list[tuple[str, float]]]:
-        """(label, probability) pairs above the threshold, most probable first, for every row."""
-        order = np.argsort(-probs, axis=1, kind="stable")
-        counts = (probs > self.threshold).sum(axis=1)
-        return [[(self.labels[j], float(row[j])) for j in ranks[:count]] for row, ranks, count in zip(probs, order, counts, strict=True)]
+        """(label, probability) pairs above the threshold, or each above its own, most probable first, for every row."""
+        above = probs > np.asarray(self.threshold)
+        order = np.argsort(np.where(above, -probs, 1), axis=1, kind="stable")
+        return [[(self.labels[j], float(row[j])) for j in ranks[:count]] for row, ranks, count in zip(probs, order, above.sum(axis=1), strict=True)]
 
 
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -219,9 +221,8 @@ def _texts(texts: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def _checked(threshold: float, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str) -> float:
-    if not 0 < threshold < 1:
-        raise ParamsError(f"The threshold is {threshold}; it must lie between 0 and 1.")
+def _check(threshold: Any, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str) -> None:
+    thresholds.effective(threshold, {})
     for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ParamsError(f"{name} is {value}; it must be at least 1.")
@@ -229,7 +230,6 @@ def _checked(threshold: float, batch_tokens: int | None, max_length: int, dtype:
         raise ParamsError(f"Unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}.")
     if backend not in BACKENDS:
         raise ParamsError(f"Unknown backend '{backend}': expected one of {', '.join(BACKENDS)}.")
-    return float(threshold)
 
 
 def _check_combination(backend: str, dtype: str, device: str) -> None:

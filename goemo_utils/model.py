@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils import thresholds
 from goemo_utils.errors import ModelError
 from goemo_utils.record import sha256_file, sha256_json
 from goemo_utils.step import EMBEDDED, MODEL_FILES
@@ -63,7 +64,8 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
     """Load ``model`` on the CPU in ``dtype`` (the dtype its weights are cast to), ready for evaluation.
 
     ``task`` auto becomes multi_label (sigmoid), single_label (softmax) or encoder (last hidden state; also when the head is untrained).
-    ``random:<model>`` takes only the architecture, with random weights drawn from ``seed``. Raises ModelError in one sentence.
+    ``random:<model>`` takes only the architecture, with random weights drawn from ``seed``. ``info["thresholds"]`` are the model's own, in label order, None
+    without thresholds.json. Raises ModelError in one sentence.
     """
     import torch
     import transformers
@@ -105,6 +107,7 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
     labels = [] if chosen == "encoder" else [str(config.id2label[i]) for i in range(config.num_labels)]
     info = _info(model, "random" if architecture_only else source, folder, commit, revision, config, network, chosen, labels, limit, missing,
                  unused, dtype, attn_implementation)
+    info["thresholds"] = None if architecture_only else thresholds.read(folder, labels, chosen)
     return Loaded(network.eval(), tokenizer, chosen, labels, limit, info)
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--text", action="append", metavar="TEXT", help="a text to classify; may be given more than once")
     source.add_argument("--batch_file", metavar="FILE", help="one text a line, or .csv, .tsv, .jsonl or .parquet with a column of texts")
     parser.add_argument("--column", metavar="NAME", help="the column of texts in a .csv, .tsv, .jsonl or .parquet file")
-    parser.add_argument("--threshold", type=float, default=0.3, help="labels with a higher probability are given (default 0.3)")
+    parser.add_argument("--threshold", type=float, help="labels with a higher probability are given (default: the model's own thresholds, else 0.3)")
     parser.add_argument("--device", default="cpu", help="cpu (default), npu:N, cuda:N or rehearsal; an absent device is an error")
     parser.add_argument("--model_path", default="embedded", help="embedded (default), a local folder or a hub id")
     parser.add_argument("--output", metavar="FILE", help="write to a .jsonl, .csv or .parquet file instead of the screen")
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Classify as asked and return the exit code 0; raises GoemoError (exit code 2) with one sentence for bad input."""
-    from goemo_utils import texts
+    from goemo_utils import texts, thresholds
     from goemo_utils.predict_output import open_output
 
     _check_output(args)
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         batch_tokens=args.batch_tokens, max_length=args.max_length)
     if classifier.device.simulated:
         print("SIMULATED: the rehearsal device computed these answers; this is not a port.", file=sys.stderr)
+    print(thresholds.origin(args.threshold, classifier.info), file=sys.stderr)
     predictions = classifier.predict_stream(_chain(first, source), skip_empty=True)
     if args.output:
         with open_output(Path(args.output), classifier.labels, args.probabilities, classifier.device.simulated) as output:
@@ -116,7 +117,7 @@ def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
     elif prediction.labels:
         labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.labels)
     else:
-        labels = f"(none above {classifier.threshold:g})"
+        labels = f"(none above {'its own threshold' if isinstance(classifier.threshold, list) else f'{classifier.threshold:g}'})"
     # Half a surrogate pair, as wrong decoding leaves them, cannot be printed.
     text = " ".join(prediction.text.split()).encode("utf-8", "replace").decode()
     marks = "  [truncated]" * prediction.truncated + "  [SIMULATED]" * classifier.device.simulated

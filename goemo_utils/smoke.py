@@ -64,14 +64,14 @@ def ask(params: Any, task: str) -> dict[str, Any]:
     from goemo_utils.device import open_device
 
     device = open_device(params.device, params.rehearsal_numerics, params.rehearsal_fault, params.remedy)
-    common = {"threshold": params.threshold, "n": len(SENTENCES)}
+    common = {"n": len(SENTENCES)}
     if task == "encoder":
         from goemo_utils.model import load_model
 
         loaded = load_model(params.model, params.revision, params.task, params.dtype, params.attn_implementation, params.seed)
         loaded.model = loaded.model.to(device.torch_device)
         rows, placement = states(loaded, device, params.max_length)
-        return {**common, "rows": rows, "checks": [], "placement": placement, "why_unchecked": "the model has no trained head"}
+        return {**common, "threshold": None, "rows": rows, "checks": [], "placement": placement, "why_unchecked": "the model has no trained head"}
     from goemo_utils.classifier import GoEmotionsClassifier
     classifier = GoEmotionsClassifier(params.model, device, params.threshold, params.dtype, params.attn_implementation, revision=params.revision,
                                       max_length=params.max_length, seed=params.seed)
@@ -80,4 +80,4 @@ def ask(params: Any, task: str) -> dict[str, Any]:
     trained = classifier.info["pretrained_used"]
     found = checks(rows, classifier.labels, trained)
     why = None if found else "the weights are random" if not trained else "its labels are not the ones these sentences were chosen for"
-    return {**common, "rows": rows, "checks": found, "placement": classifier.placement, "why_unchecked": why}
+    return {**common, "threshold": classifier.threshold, "rows": rows, "checks": found, "placement": classifier.placement, "why_unchecked": why}

@@ -45,7 +45,7 @@ def refusal(file: Path | None = None, overrides: dict | None = None) -> str:
 def test_defaults_are_the_embedded_model_on_the_rehearsal_device() -> None:
     params = Params.load()
     assert (params.run_id, params.model, params.device, params.reference, params.texts) == (None, "embedded", "rehearsal", "cpu", "builtin")
-    assert (params.threshold, params.batch_size, params.max_length, params.step_timeout) == (0.3, 16, 512, 600)
+    assert (params.threshold, params.batch_size, params.max_length, params.step_timeout) == (None, 16, 512, 600)
     assert params.output_root == str(PROJECT_ROOT / "outputs")
 
 
@@ -110,7 +110,7 @@ valid = st.fixed_dictionaries({}, optional={
     "attn_implementation": st.sampled_from(["eager", "sdpa"]),
     "texts": st.sampled_from(["builtin", "stress"]),
     "limit": st.one_of(st.none(), st.integers(1, 10**6)),
-    "threshold": st.floats(0.001, 0.999),
+    "threshold": st.one_of(st.none(), st.floats(0.001, 0.999)),
     "batch_size": st.integers(1, 4096),
     "max_length": st.integers(4, 8192),
     "seed": st.integers(0, 2**32 - 1),

@@ -48,7 +48,9 @@ class Params(Closed):
                                         "the name of a column, its number from 0 as a text, or none", min_length=1)
     limit: Annotated[int | None, BeforeValidator(closed.none)] = setting(
         None, "use only the first so many texts; none means all", "a whole number from 1, or none", ge=1, le=10**9)
-    threshold: float = setting(0.3, "a label counts when its probability is above this; 0 to 1", "a number above 0 and below 1", gt=0, lt=1)
+    threshold: Annotated[float | None, BeforeValidator(closed.none)] = setting(
+        None, "a label counts when its probability is above this; none takes the model's own thresholds, else 0.3",
+        "a number above 0 and below 1, or none", gt=0, lt=1)
     batch_size: int = setting(16, "texts in one forward run", "a whole number from 1 to 4096", ge=1, le=4096)
     max_length: int = setting(512, "tokens of a text at most; the limit of the model applies too", "a whole number from 4 to 8192", ge=4, le=8192)
     seed: int = setting(0, "seed of everything random", "a whole number from 0 to 4294967295", ge=0, lt=2**32)
