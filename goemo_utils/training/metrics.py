@@ -5,6 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 
+THRESHOLD = 0.3
+
+
+def decide(probabilities: np.ndarray, task: str, thresholds: float | np.ndarray = THRESHOLD) -> np.ndarray:
+    """Which labels are answered, float 0/1 [n_texts, n_labels]: those above their threshold, or for single_label the most probable one alone."""
+    if task == "single_label":
+        return np.eye(probabilities.shape[1])[probabilities.argmax(1)]
+    return (probabilities > thresholds).astype(float)
+
+
 def counts(targets: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """True positives, false positives and false negatives per label, from 0/1 arrays [n_texts, n_labels]."""
     truth, marked = targets > 0.5, marked.astype(bool)

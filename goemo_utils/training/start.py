@@ -1,0 +1,116 @@
+"""The network a fine-tuning starts from: a checkpoint's encoder with its head for the labels at hand, kept or newly drawn."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from goemo_utils import model as checkpoint
+from goemo_utils.errors import ModelError, ParamsError
+
+# Where the architectures keep their dropout: RoBERTa, BERT, ELECTRA; DistilBERT; ModernBERT; ALBERT; DeBERTa; XLNet.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout", "attention_dropout", "seq_classif_dropout",
+            "embedding_dropout", "mlp_dropout", "classifier_dropout_prob", "pooler_dropout", "cls_dropout", "summary_last_dropout")
+
+
+@dataclass
+class Start:
+    """A classifier on the CPU in float32, its tokenizer, the longest input in tokens, whether its head was "kept" or is "new", and which of its
+    parameters no checkpoint gave."""
+
+    model: torch.nn.Module
+    tokenizer: Any
+    max_length: int
+    head: str
+    untrained: list[str]
+
+    def encode(self, texts: list[str], max_length: int) -> list[list[int]]:
+        """Token ids of each text, truncated to the shorter of ``max_length`` and the model's limit. A fast tokenizer remembers how it was last asked to
+        truncate, and would save that with the model, so a copy is asked."""
+        asked = copy.deepcopy(self.tokenizer)
+        return asked(texts, truncation=True, max_length=min(max_length, self.max_length), padding=False)["input_ids"]
+
+
+def start(job: dict[str, Any]) -> Start:
+    """Load the job's ``model`` for its ``labels`` and ``task``.
+
+    The head is kept when the checkpoint is a classifier of the same labels in the same order; otherwise its last layer is drawn from ``seed``,
+    as is everything the checkpoint does not have. ``random:`` takes the architecture alone and draws all of it. Raises ModelError.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    random = job["model"].startswith("random:")
+    _, folder, _ = checkpoint.locate(job["model"], job["revision"])
+    if not random and not any(folder.glob("*.safetensors")):
+        raise ModelError(f"{folder} has no .safetensors weights; pickled ones are never loaded. Convert them with save_pretrained in a place you trust.")
+    config = checkpoint._config(folder)
+    kept = not random and _same_labels(config, job["labels"])
+    _set_up(config, job)
+    options = {"dtype": torch.float32, "attn_implementation": job["attn_implementation"]}
+    with checkpoint._quiet():
+        torch.manual_seed(job["seed"])
+        try:
+            if random:
+                network = AutoModelForSequenceClassification.from_config(config, **options)
+                missing = [name for name, _ in network.named_parameters()]
+            else:
+                network, told = AutoModelForSequenceClassification.from_pretrained(
+                    folder, config=config, use_safetensors=True, local_files_only=True, trust_remote_code=False, ignore_mismatched_sizes=True,
+                    output_loading_info=True, **options)
+                missing = _missing(network, told, folder)
+        except ModelError:
+            raise
+        except Exception as error:  # safetensors, transformers and torch each raise their own for a damaged or mismatched checkpoint
+            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint._first(error)}). Check that its weights are "
+                             "complete, that they belong to its config.json, and that attn_implementation suits the architecture.") from None
+        tokenizer = checkpoint._tokenizer(folder)
+    kept = kept and not missing
+    if not kept and not random:
+        _draw_last_layer(network, job["seed"])
+    return Start(network, tokenizer, checkpoint._length_limit(config, tokenizer), "kept" if kept else "new", missing)
+
+
+def _same_labels(config: Any, labels: list[str]) -> bool:
+    trained = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    return trained and [str(config.id2label.get(i)) for i in range(config.num_labels)] == labels
+
+
+def _set_up(config: Any, job: dict[str, Any]) -> None:
+    config.id2label = dict(enumerate(job["labels"]))
+    config.label2id = {label: i for i, label in enumerate(job["labels"])}
+    config.problem_type = f"{job['task']}_classification"
+    if job["dropout"] is not None:
+        names = [name for name in DROPOUTS if hasattr(config, name)]
+        if not names:
+            raise ParamsError(f"`dropout` = {job['dropout']} was asked for, and a {config.model_type} model names no dropout that goemo knows. Set dropout: none.")
+        for name in names:
+            setattr(config, name, job["dropout"])
+
+
+def _missing(network: torch.nn.Module, told: dict[str, Any], folder: Path) -> list[str]:
+    """What the checkpoint did not give. Only a head may be missing or of another size: an encoder that is not there would train from noise unsaid."""
+    encoder = network.base_model_prefix + "."
+    wrong = sorted(str(key if isinstance(key, str) else key[0]) for key in told["mismatched_keys"])
+    wrong = [name for name in wrong if name.startswith(encoder)]
+    lost = [name for name in sorted(told["missing_keys"]) if name.startswith(encoder) and "pooler" not in name]
+    if wrong or lost:
+        raise ModelError(f"{folder} lacks parts of its encoder, or has them in another size than config.json says: {', '.join((wrong + lost)[:4])}. "
+                         "Fetch the checkpoint again, or use random: in front of it to train the architecture from scratch.")
+    return sorted(told["missing_keys"])
+
+
+def _draw_last_layer(network: torch.nn.Module, seed: int) -> None:
+    encoder, n_labels = network.base_model_prefix + ".", network.config.num_labels
+    layers = [module for name, module in network.named_modules()
+              if isinstance(module, torch.nn.Linear) and not name.startswith(encoder) and module.out_features == n_labels]
+    if not layers:
+        raise ModelError(f"{type(network).__name__} has no last layer with {n_labels} outputs, so goemo cannot draw a new head for it. Use a BERT-like encoder.")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        layers[-1].weight.normal_(0.0, getattr(network.config, "initializer_range", 0.02), generator=generator)
+        if layers[-1].bias is not None:
+            layers[-1].bias.zero_()
