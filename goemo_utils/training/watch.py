@@ -1,0 +1,86 @@
+"""Watching a training: a progress bar, and in a notebook a loss curve that grows.
+
+A worker tells its progress in lines of JSON (``fit.run`` says which keys); both watchers take these lines, so the training never waits
+for anybody who looks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+# Redrawing takes a few tenths of a second of the notebook's own process; the training in the worker is not slowed.
+REDRAW_SECONDS = 2.0
+
+
+class Bar:
+    """A progress bar on standard error, with the last loss and the best held-out F1 beside it; plain lines where there are no steps."""
+
+    def __init__(self, title: str, quiet: bool | None = None) -> None:
+        self.title, self.points, self.evaluations = title, [], []
+        self.quiet = not sys.stderr.isatty() if quiet is None else quiet
+        self._bar: tqdm | None = None
+
+    def __call__(self, line: str) -> None:
+        """Hear one progress line."""
+        try:
+            told: dict[str, Any] = json.loads(line)
+        except ValueError:
+            told = {"text": line}
+        if "step" not in told or "steps" not in told:
+            self._say(str(told.get("text", line)))
+            return
+        (self.evaluations if "held_loss" in told else self.points).append(told)
+        if self._bar is None:
+            self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet, leave=False, file=sys.stderr)
+        self._bar.update(told["step"] - self._bar.n)
+        self._bar.set_postfix_str(self._words())
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            tqdm.write(f"  {text}", file=sys.stderr)
+
+    def _words(self) -> str:
+        words = f"loss {self.points[-1]['loss']:.4f}" if self.points and self.points[-1].get("loss") is not None else ""
+        if self.evaluations:
+            words += f", held-out macro F1 {max(e['held_macro_f1'] for e in self.evaluations):.3f}"
+        return words
+
+
+class Curve(Bar):
+    """The same in a notebook: the loss curve is redrawn in place while the training runs."""
+
+    def __init__(self, title: str, simulated: bool) -> None:
+        super().__init__(title, quiet=False)
+        from IPython.display import display
+        self.simulated, self._drawn, self._handle = simulated, time.monotonic(), display({"text/plain": f"{title} begins"}, raw=True, display_id=True)
+
+    def __call__(self, line: str) -> None:
+        """Hear one progress line, and redraw when the last drawing is old enough."""
+        super().__call__(line)
+        if self.points and time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._draw()
+
+    def close(self) -> None:
+        """Draw the whole curve a last time."""
+        super().close()
+        if self.points:
+            self._draw()
+
+    def _draw(self) -> None:
+        import matplotlib.pyplot as plt
+
+        from goemo_utils.training.figures import curves
+        figure = curves(self.points, self.evaluations, self.simulated)
+        self._handle.update(figure)
+        plt.close(figure)
+        self._drawn = time.monotonic()

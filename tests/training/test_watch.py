@@ -1,0 +1,48 @@
+"""Watching a training: lines in, a bar and a curve out; a line that is no progress is told as it is."""
+
+import json
+
+from goemo_utils.training.watch import Bar
+
+
+def lines() -> list[str]:
+    """What a worker tells in a short training."""
+    steps = [{"step": n, "steps": 4, "epoch": n / 2, "loss": 1.0 / n, "learning_rate": 1e-3, "grad_norm": 1.0} for n in (1, 2, 3, 4)]
+    evaluations = [{"step": n, "steps": 4, "epoch": n / 2, "held_loss": 0.5, "held_macro_f1": f1, "held_micro_f1": 0.5} for n, f1 in ((2, 0.7), (4, 0.6))]
+    return [json.dumps(told) for told in (*steps[:2], evaluations[0], *steps[2:], evaluations[1])]
+
+
+def test_losses_and_evaluations_are_kept_apart_and_in_order() -> None:
+    bar = Bar("training", quiet=True)
+    for line in lines():
+        bar(line)
+    bar.close()
+    assert [point["loss"] for point in bar.points] == [1.0, 0.5, 1 / 3, 0.25]
+    assert [point["held_macro_f1"] for point in bar.evaluations] == [0.7, 0.6]
+
+
+def test_the_bar_shows_the_last_loss_and_the_best_f1(capsys) -> None:
+    bar = Bar("training", quiet=False)
+    for line in lines():
+        bar(line)
+    words = bar._words()
+    bar.close()
+    assert words == "loss 0.2500, held-out macro F1 0.700"
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_a_line_without_steps_is_told_and_counts_as_no_point(capsys) -> None:
+    bar = Bar("training", quiet=False)
+    for line in ("plain words", json.dumps({"text": "epoch 1 of 2: loss 0.5"})):
+        bar(line)
+    bar.close()
+    told = capsys.readouterr().err
+    assert "plain words" in told and "epoch 1 of 2" in told and bar.points == []
+
+
+def test_where_nobody_looks_nothing_is_printed(capsys) -> None:
+    bar = Bar("training", quiet=True)
+    for line in (*lines(), "words"):
+        bar(line)
+    bar.close()
+    assert capsys.readouterr().err == ""
