@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.record import read_json, sha256_json, write_json
+from goemo_utils.record import read_json, sha256_file, sha256_json, write_json
+from goemo_utils.step import EMBEDDED, MODEL_FILES
 from goemo_utils.training.data import Split
 from goemo_utils.training.metrics import scores
 from goemo_utils.training.thresholds import tune
@@ -29,6 +30,7 @@ METRICS = {"multi_label": {"macro_f1_tuned": "macro-F1, tuned thresholds", "macr
                            "micro_f1_tuned": "micro-F1, tuned thresholds", "micro_f1_at_0.3": "micro-F1 at 0.3"},
            "single_label": {"macro_f1": "macro-F1", "accuracy": "accuracy"}}
 ENOUGH = 3  # seeds that a spread needs
+CODE = ("fit", "losses", "start", "trainer")  # modules that decide what a training's weights become
 
 Train = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -40,7 +42,7 @@ def run(params: Any, splits: Any, folder: Path, train: Train | None = None, prog
     ``seeds`` overrides ``params.ablation_seeds``. All arms of a seed run one after another, each seed starting with the next arm, so that
     a busy neighbour or a warming machine meets them alike. Every finished training leaves ``<folder>/ablation/<arm>-seed<n>-<key>.json``;
     one whose job is unchanged is read, not run again. ``progress`` gets a JSON line at the start of each training (``run``, ``runs``,
-    ``arm``, ``seed``, ``known``) and those of the training itself. ``train`` and ``make`` default to a training in a worker and ``fit.job``.
+    ``arm``, ``seed``, ``known``, ``text``) and those of the training itself. ``train`` and ``make`` default to a training in a worker and ``fit.job``.
 
     Raises ParamsError for less than one seed, and what a training raises; what had finished by then is kept.
     """
@@ -56,7 +58,8 @@ def run(params: Any, splits: Any, folder: Path, train: Train | None = None, prog
         name = f"{arm.strip('+ ').lower()}-seed{seed}"
         job = make(params, splits, Path(folder) / "ablation" / name, seed=seed, keep_model=False, **strengths)
         path = Path(folder) / "ablation" / f"{name}-{key(job)[7:19]}.json"
-        progress(json.dumps({"run": place + 1, "runs": count * len(ARMS), "arm": arm, "seed": seed, "known": path.exists()}))
+        told = {"run": place + 1, "runs": count * len(ARMS), "arm": arm, "seed": seed, "known": path.exists()}
+        progress(json.dumps({**told, "text": f"ablation {place + 1} of {told['runs']}: {arm}, seed {seed}{' (known)' if path.exists() else ''}"}))
         if not path.exists():
             write_json(path, {"schema": "goemo.ablation-run/1", "arm": arm, "seed": seed, **strengths, **_finished(train(job), splits)})
         done.append(read_json(path))
@@ -70,8 +73,12 @@ def order(count: int, first: int = 0) -> list[tuple[int, str]]:
 
 
 def key(job: Mapping[str, Any]) -> str:
-    """Digest of what decides a training's result: its job, wherever it is written."""
-    return sha256_json({name: value for name, value in job.items() if name not in ("out", "log")})
+    """Digest of what decides a training's result: its job wherever it is written, the weights it starts from if they lie in a folder, and the code."""
+    start = str(job["model"]).removeprefix("random:")
+    folder = EMBEDDED if start == "embedded" else Path(start)
+    weights = sorted(p for p in folder.iterdir() if p.suffix in MODEL_FILES) if folder.is_dir() else []
+    code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if p.stem in CODE]
+    return sha256_json([{name: value for name, value in job.items() if name not in ("out", "log")}, [sha256_file(p) for p in [*weights, *code]]])
 
 
 def in_worker(logs: Path, progress: Callable[[str], None]) -> Train:
@@ -89,8 +96,8 @@ def _finished(result: Mapping[str, Any], splits: Any) -> dict[str, Any]:
     """What is kept of a training: its scores on dev and its cost. Times and memory of a simulated device are this machine's CPU's: not kept."""
     held, dev = (np.load(result[f"{name}_probabilities"], allow_pickle=False) for name in ("held", "dev"))
     simulated = bool(result["device"]["simulated"])
-    cost = {name: None if simulated else result[name] for name in ("seconds", "seconds_per_step", "peak_memory")}
-    return {"scores": judge(splits.held, held, splits.dev, dev), **cost, "simulated": simulated, "device": result["device"],
+    cost = {"seconds": result["seconds"], "seconds_per_step": result["seconds_per_step"], "peak_memory": result["peak_memory"] or result["peak_host_memory"]}
+    return {"scores": judge(splits.held, held, splits.dev, dev), **(dict.fromkeys(cost) if simulated else cost), "simulated": simulated, "device": result["device"],
             **{name: result[name] for name in ("steps", "best", "stopped_early", "resumed_from")}}
 
 
@@ -111,7 +118,8 @@ def summary(runs: Sequence[Mapping[str, Any]], task: str, texts: Mapping[str, in
     """The comparison as one JSON-able object: per arm the spread of each metric over the seeds, the paired difference to plain, the cost.
 
     ``runs`` are the trainings as their files hold them. A cost is the median over the seeds of arm ÷ plain at the same seed; a training
-    that was killed and resumed has no time to compare. Steps and peak memory (bytes) are medians.
+    that was killed and resumed has no time to compare. Steps and peak memory (bytes; on the CPU
+    of the whole process) are medians.
     """
     seeds = sorted({r["seed"] for r in runs})
     by_arm = {arm: {r["seed"]: r for r in runs if r["arm"] == arm} for arm in ARMS}

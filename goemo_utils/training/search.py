@@ -72,7 +72,8 @@ def run(params: Any, splits: Any, folder: Path, train: Train | None = None, prog
         # What is trained is what is shown: three significant digits.
         values = {n: float(f"{v:.3g}") if isinstance(v, float) else v for n, v in trial.params.items()}
         trial.set_user_attr("values", values)
-        progress(json.dumps({"trial": ended + 1, "trials": wanted, "values": values}))
+        shown = ", ".join(f"{n} {v:g}" for n, v in values.items())
+        progress(json.dumps({"trial": ended + 1, "trials": wanted, "values": values, "text": f"trial {ended + 1} of {wanted}: {shown}"}))
         out = home / f"trial-{ended + 1}"
         trial.set_user_attr("end", _attempt(train, make(params, splits, out, keep_model=False, **values)))
         _tell(optuna, study, trial.number)
@@ -143,7 +144,7 @@ def _attempt(train: Train, job: dict[str, Any]) -> dict[str, Any]:
         raise
     except GoemoError as error:
         return {"score": None, "reason": str(error).splitlines()[0], "seconds": round(time.monotonic() - began, 1), "simulated": False}
-    score, simulated = result["best"]["held_macro_f1"], bool(result["device"]["simulated"])
+    score, simulated = (result["best"] or {}).get("held_macro_f1"), bool(result["device"]["simulated"])
     finite = isinstance(score, (int, float)) and math.isfinite(score)
     return {"score": score if finite else None, "reason": None if finite else f"the held-out macro-F1 is {score}",
             "seconds": None if simulated else round(time.monotonic() - began, 1), "simulated": simulated}

@@ -28,12 +28,12 @@ def split(task: str, n_texts: int, seed: int) -> SimpleNamespace:
 
 
 def setting(task: str = "multi_label") -> tuple[SimpleNamespace, SimpleNamespace]:
-    params = SimpleNamespace(seed=7, ablation_seeds=3, r_drop=None, label_smoothing=None, learning_rate=1e-3)
+    params = SimpleNamespace(seed=7, model="embedded", ablation_seeds=3, r_drop=None, label_smoothing=None, learning_rate=1e-3)
     return params, SimpleNamespace(train=split(task, 50, 0), held=split(task, 40, 1), dev=split(task, 60, 2))
 
 
 def make(params, splits, out: Path, **changes) -> dict:
-    return {"out": str(out), "texts": splits.train.texts, "learning_rate": params.learning_rate, **changes}
+    return {"out": str(out), "model": params.model, "texts": splits.train.texts, "learning_rate": params.learning_rate, **changes}
 
 
 class Trainer:
@@ -56,7 +56,7 @@ class Trainer:
             paths[f"{name}_probabilities"] = str(out / f"{name}.npy")
             np.save(paths[f"{name}_probabilities"], ((truth * 0.5 + noise) / 2).astype(np.float32))
         seconds = (10 + job["seed"]) * (2 if job["r_drop"] else 1)
-        return {**paths, "device": {**CPU, "simulated": self.simulated}, "seconds": seconds, "seconds_per_step": seconds / 100, "peak_memory": 2**20 * seconds,
+        return {**paths, "device": {**CPU, "simulated": self.simulated}, "seconds": seconds, "seconds_per_step": seconds / 100, "peak_memory": None, "peak_host_memory": 2**20 * seconds,
                 "steps": 100, "best": {"step": 90, "held_macro_f1": 0.5}, "stopped_early": False, "resumed_from": self.resumed}
 
 
@@ -113,6 +113,20 @@ def test_a_changed_parameter_trains_again_and_another_folder_is_no_change(tmp_pa
     params.learning_rate = 2e-3
     ablation.run(params, splits, tmp_path / "two", other, make=make)
     assert (len(same.jobs), len(other.jobs)) == (0, 12)
+
+
+def test_other_weights_in_the_folder_of_the_model_train_again(tmp_path) -> None:
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.parent.mkdir()
+    params, splits = setting()
+    params.model = str(weights.parent)
+    trained = []
+    for content in (b"one", b"one", b"two"):
+        weights.write_bytes(content)
+        train = Trainer(splits)
+        ablation.run(params, splits, tmp_path, train, seeds=1, make=make)
+        trained.append(len(train.jobs))
+    assert trained == [4, 0, 4]
 
 
 def test_more_seeds_add_to_those_that_are_there(tmp_path) -> None:
