@@ -34,7 +34,7 @@ class Bar:
         if "step" not in told or "steps" not in told:
             self._say(str(told.get("text", line)))
             return
-        (self.evaluations if "held_loss" in told else self.points).append(told)
+        (self.evaluations if told.get("held_loss") is not None else self.points).append(told)
         if self._bar is None:
             self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet, leave=False, file=sys.stderr)
         self._bar.update(told["step"] - self._bar.n)

@@ -7,8 +7,8 @@ from goemo_utils.training.watch import Bar
 
 def lines() -> list[str]:
     """What a worker tells in a short training."""
-    steps = [{"step": n, "steps": 4, "epoch": n / 2, "loss": 1.0 / n, "learning_rate": 1e-3, "grad_norm": 1.0} for n in (1, 2, 3, 4)]
-    evaluations = [{"step": n, "steps": 4, "epoch": n / 2, "held_loss": 0.5, "held_macro_f1": f1, "held_micro_f1": 0.5} for n, f1 in ((2, 0.7), (4, 0.6))]
+    steps = [{"step": n, "steps": 4, "epoch": n / 2, "loss": 1.0 / n, "learning_rate": 1e-3, "grad_norm": 1.0, "held_loss": None, "held_macro_f1": None} for n in (1, 2, 3, 4)]
+    evaluations = [{"step": n, "steps": 4, "epoch": n / 2, "loss": None, "held_loss": 0.5, "held_macro_f1": f1, "held_micro_f1": 0.5} for n, f1 in ((2, 0.7), (4, 0.6))]
     return [json.dumps(told) for told in (*steps[:2], evaluations[0], *steps[2:], evaluations[1])]
 
 
