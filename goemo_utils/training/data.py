@@ -1,75 +1,151 @@
-"""Labelled texts: the GoEmotions table and what every split of it must satisfy."""
+"""Labelled texts of a training: a split, how it is read, parted and limited, and what is worth knowing about it."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goemo_utils.errors import TextsError
+from goemo_utils.training.columns import Asked
+from goemo_utils.training.labels import LABELS, Vocabulary, mark, parse_names
+from goemo_utils.training.sources import read_table
 
-# Order and names: google-research-datasets/go_emotions, configuration "simplified" (27 emotions, then neutral).
-LABELS = ("admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire", "disappointment",
-          "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy", "love", "nervousness", "optimism",
-          "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral")
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LABELS", "Split", "Splits", "hold_out", "load", "overlap", "read_split"]
+FEW = 5
 
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and their labels: ``targets`` is float32 [n_texts, n_labels], 1 where the label applies."""
+    """Texts and their labels: ``targets`` is float32 [n_texts, n_labels], 1 where the label applies; exactly one 1 a text if single_label."""
 
     texts: list[str]
     targets: np.ndarray
     labels: tuple[str, ...] = LABELS
+    task: str = "multi_label"
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> Split:
         """The split made of these rows, in this order."""
-        return Split([self.texts[row] for row in rows], self.targets[rows], self.labels)
+        return Split([self.texts[row] for row in rows], self.targets[rows], self.labels, self.task)
+
+    def label_ids(self) -> list[list[int]]:
+        """The positions of each text's labels, rising; what ``of_ids`` takes back."""
+        return [np.flatnonzero(target).tolist() for target in self.targets]
+
+    @staticmethod
+    def of_ids(texts: Sequence[str], ids: Sequence[Sequence[int]], labels: Sequence[str], task: str) -> Split:
+        """The split of texts whose labels are given by their positions."""
+        targets = np.zeros((len(texts), len(labels)), np.float32)
+        for row, positions in enumerate(ids):
+            targets[row, list(positions)] = 1
+        return Split(list(texts), targets, tuple(labels), task)
+
+    def support(self) -> dict[str, int]:
+        """How many texts have each label."""
+        return dict(zip(self.labels, self.targets.sum(0, dtype=np.int64).tolist()))
 
 
-def read_split(path: str | Path, labels: tuple[str, ...] = LABELS) -> Split:
-    """Read ``text <tab> comma-separated label ids [<tab> anything]``, quoted as the csv module quotes, no header.
+@dataclass(frozen=True)
+class Splits:
+    """What a training learns from (``train``), is stopped and given thresholds by (``held``), and is scored on (``dev``).
 
-    Raises TextsError naming the file and the line for a missing file, another encoding, a missing column, an id that is no label,
-    and for a file without a row.
+    ``notes`` are sentences on what lowers the worth of a score; ``counts`` are texts and labels of each split, and what was left out, repeated
+    or shared, JSON-able.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise TextsError(f"Labelled texts '{path}' do not exist. Expected a .tsv with a text and label ids a line; GoEmotions gives one: "
-                         "datasets.load_dataset('google-research-datasets/go_emotions', 'simplified').")
-    texts: list[str] = []
-    marks: list[list[int]] = []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, delimiter="\t")
-            for row in reader:
-                texts.append(row[0] if row else "")
-                marks.append(_label_ids(row, labels, f"{path}, line {reader.line_num}"))
-    except UnicodeDecodeError as error:
-        raise TextsError(f"Labelled texts '{path}' are not UTF-8 (byte {error.start}). Save the file as UTF-8.") from None
-    if not texts:
-        raise TextsError(f"Labelled texts '{path}' have no row; expected at least one text with its label ids.")
-    targets = np.zeros((len(texts), len(labels)), np.float32)
-    for row, ids in enumerate(marks):
-        targets[row, ids] = 1
-    return Split(texts, targets, labels)
+
+    train: Split
+    held: Split
+    dev: Split
+    notes: list[str]
+    counts: dict[str, Any]
 
 
-def _label_ids(row: list[str], labels: tuple[str, ...], where: str) -> list[int]:
-    if len(row) < 2 or not row[0].strip():
-        raise TextsError(f"{where}: expected a text, a tab and label ids, got {row!r:.80}.")
-    try:
-        ids = [int(part) for part in row[1].split(",")]
-    except ValueError:
-        ids = [-1]
-    if min(ids) < 0 or max(ids) >= len(labels):
-        raise TextsError(f"{where}: label ids {row[1]!r} are not comma-separated numbers from 0 to {len(labels) - 1}.")
-    return ids
+def read_split(source: str | Path | pd.DataFrame, labels: str | Sequence[str] | None = None, *, text_column: str | int | None = None,
+               label_column: str | int | None = None, task: str = "auto") -> Split:
+    """Read labelled texts in their order; empty texts are left out.
+
+    ``source`` is a .csv .tsv .jsonl .txt .parquet path, ``hub:OWNER/NAME[/CONFIG]:SPLIT``, sample, sample:dev, or a pandas frame. Columns
+    are names or numbers from 0; ``labels`` are the names in their order, or the names of 0/1 columns. None takes what the source has:
+    docs/finetuning.md. Raises TextsError naming source and row for what cannot be read, for a missing or unknown label, and when there is no text.
+    """
+    return _read(source, _asked(labels, text_column, label_column), task)[0]
+
+
+def _asked(labels: str | Sequence[str] | None, text_column: str | int | None, label_column: str | int | None) -> Asked:
+    text, label = (None if column is None else str(column) for column in (text_column, label_column))
+    return Asked(text, label, parse_names(labels))
+
+
+def _read(source: Any, asked: Asked, task: str, vocabulary: Vocabulary | None = None) -> tuple[Split, Vocabulary, int]:
+    """The split, its vocabulary, and how many texts were empty."""
+    table = read_table(source, asked)
+    targets, vocabulary, task = mark(table, asked.labels, task, vocabulary)
+    return Split(table.texts, targets, vocabulary.names, task), vocabulary, table.dropped
+
+
+def load(params: Any) -> Splits:
+    """The splits that ``params`` asks for: its train, dev, text_column, label_column, labels, task, limit, held_out and seed.
+
+    At most ``limit`` train texts are drawn at random; without dev the share ``held_out`` of them becomes dev; of the rest, the share ``held_out``
+    is held. Each part keeps at least one text of every label for train. Equal parameters give equal rows.
+    Raises TextsError as ``read_split`` does, and when every text of train has the same labels.
+    """
+    asked = _asked(params.labels, params.text_column, params.label_column)
+    whole, vocabulary, train_dropped = _read(params.train, asked, params.task)
+    if (whole.targets == whole.targets[0]).all():
+        named = ", ".join(name for name, count in whole.support().items() if count) or "none"
+        raise TextsError(f"All {len(whole):,} texts of {_name(params.train)} have the same label ({named}), so there is nothing to learn; expected at least two. "
+                         "Check label_column.")
+    notes = [f"{train_dropped:,} texts of train are empty and were left out."] if train_dropped else []
+    n_read = len(whole)
+    if params.limit is not None and params.limit < n_read:
+        whole = whole.take(_drawn(whole, params.limit, np.random.default_rng([params.seed, 1])))
+        notes.append(f"{len(whole):,} of {n_read:,} train texts were drawn at random (limit {params.limit:,}, seed {params.seed}).")
+    dev_dropped = 0
+    if params.dev is None:
+        whole, dev = _part(whole, params.held_out, np.random.default_rng([params.seed, 2]))
+        notes.append(f"No dev was given: {len(dev):,} texts were parted from train at random (seed {params.seed}); being of one source with it, they score higher than new texts may.")
+    else:
+        dev, _, dev_dropped = _read("sample:dev" if params.dev == "sample" else params.dev, asked, whole.task, vocabulary)
+        notes += [f"{dev_dropped:,} texts of dev are empty and were left out."] if dev_dropped else []
+    # The same rows as training/scratch holds out with this seed.
+    train, held = _part(whole, params.held_out, np.random.default_rng(params.seed))
+    counts = {name: {"texts": len(split), "labels": split.support()} for name, split in (("train", train), ("held", held), ("dev", dev))}
+    counts |= {"read": n_read, "dropped": {"train": train_dropped, "dev": dev_dropped}, "duplicates": len(whole) - len(set(whole.texts)),
+               "overlap": overlap(whole, dev), "held_overlap": overlap(train, held)}
+    return Splits(train, held, dev, notes + _notes(counts, train.task), counts)
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "the data frame"
+
+
+def _drawn(split: Split, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """``limit`` rows at random, among them one text of every label as far as they reach."""
+    order = rng.permutation(len(split))
+    targets = split.targets[order]
+    first = np.zeros(len(split), bool)
+    first[targets.argmax(0)[targets.any(0)]] = True
+    return np.concatenate([order[first], order[~first]])[:limit]
+
+
+def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
+    """As ``hold_out``, but a label that would be gone from the first part gets its first held-out text back."""
+    fit, held = _parted(split, share, rng)
+    gone = split.targets.any(0) & ~split.targets[fit].any(0)
+    back = np.isin(np.arange(len(held)), split.targets[held][:, gone].argmax(0)) if gone.any() else np.zeros(len(held), bool)
+    if back.all():
+        raise TextsError(f"Holding out {share:.0%} of {len(split):,} texts takes every text of {int(gone.sum())} labels; give more texts, or fewer labels.")
+    return split.take(np.concatenate([fit, held[back]])), split.take(held[~back])
 
 
 def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
@@ -77,14 +153,38 @@ def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Spli
 
     Raises TextsError when either part would be empty.
     """
+    fit, held = _parted(split, share, rng)
+    return split.take(fit), split.take(held)
+
+
+def _parted(split: Split, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     order = rng.permutation(len(split))
     n_held = int(len(split) * share)
     if not 0 < n_held < len(split):
         raise TextsError(f"Holding out {share:.0%} of {len(split)} texts leaves an empty part; give more texts.")
-    return split.take(order[n_held:]), split.take(order[:n_held])
+    return order[n_held:], order[:n_held]
 
 
 def overlap(first: Split, second: Split) -> int:
     """How many texts of ``second`` occur, letter for letter, in ``first``."""
     seen = set(first.texts)
     return sum(text in seen for text in second.texts)
+
+
+def _notes(counts: dict[str, Any], task: str) -> list[str]:
+    """What the counts say against the scores, a sentence each."""
+    n_train, n_dev = counts["train"]["texts"] + counts["held"]["texts"], counts["dev"]["texts"]
+    notes = []
+    if counts["duplicates"]:
+        notes.append(f"{counts['duplicates']:,} of {n_train:,} train texts repeat another letter for letter; {counts['held_overlap']:,} of the "
+                     f"{counts['held']['texts']:,} held out occur in the rest.")
+    if counts["overlap"]:
+        notes.append(f"{counts['overlap']:,} of {n_dev:,} dev texts occur letter for letter in train: dev scores lean high.")
+    few = [f"{name} ({count})" for name, count in counts["train"]["labels"].items() if count < FEW]
+    if few:
+        notes.append(f"Labels with fewer than {FEW} texts to learn from: {', '.join(few)}.")
+    for part, effect in (("held", "their thresholds stay 0.5"), ("dev", "each counts as an F1 of 0 in macro-F1")):
+        absent = [name for name, count in counts[part]["labels"].items() if not count]
+        if absent and (part == "dev" or task == "multi_label"):
+            notes.append(f"Labels without a text {'held out' if part == 'held' else 'in dev'}: {', '.join(absent)}; {effect}.")
+    return notes

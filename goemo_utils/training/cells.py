@@ -1,0 +1,113 @@
+"""What a label cell says: no label, one, or several, each as a text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any
+
+from goemo_utils.errors import TextsError
+from goemo_utils.text_files import kind
+from goemo_utils.training.table import Table, is_missing
+
+SEPARATORS = ("|", ";", ",")
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+
+
+def read_cells(table: Table, known: Collection[str] = (), empty_is_none: bool = False) -> tuple[list[list[str]], bool]:
+    """The labels of each row as texts, and whether the table keeps lists.
+
+    A list is a list; a text is a JSON list, ``['joy', 'love']``, ``[1 7]``, one of the ``known`` names, or names parted by the first of | ; , that
+    the column has anywhere; a number is its digits (1.0 is 1). Raises TextsError with the row for a missing label, and for an
+    empty cell unless ``empty_is_none``.
+    """
+    if table.hot is not None:
+        return [_hot(table, row, cell) for row, cell in enumerate(table.cells)], False
+    plain = [cell for cell in table.cells if isinstance(cell, str) and not _bracketed(cell)]
+    separator = next((sign for sign in SEPARATORS if any(sign in cell for cell in plain)), None)
+    seen: dict[str, list[str]] = {}
+    found, is_list = [], table.listed
+    for row, cell in enumerate(table.cells):
+        is_list = is_list or isinstance(cell, list) or _bracketed(cell) or type(cell).__name__ == "ndarray"
+        if not isinstance(cell, str):
+            found.append(_several(table, row, cell))
+            continue
+        if cell not in seen:
+            seen[cell] = _text(cell, known, separator)
+            if not seen[cell] and not _bracketed(cell) and not empty_is_none:
+                raise _missing(table, row, cell)
+        found.append(seen[cell])
+    return found, is_list
+
+
+def _bracketed(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"
+
+
+def _text(cell: str, known: Collection[str], separator: str | None) -> list[str]:
+    cell = cell.strip()
+    if cell in known:
+        return [cell]
+    if _bracketed(cell):
+        return _list(cell)
+    if cell.lower() in ("nan", "<na>"):
+        return []
+    parts = cell.split(separator) if separator else [cell]
+    return [whole(part.strip()) for part in parts if part.strip()]
+
+
+def _list(cell: str) -> list[str]:
+    """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which parts them with blanks."""
+    try:
+        return [whole(str(value)) for value in json.loads(cell)]
+    except ValueError:
+        inner = cell[1:-1].strip()
+    if quoted := _QUOTED.findall(inner):
+        return [(single or double).strip() for single, double in quoted]
+    parts = [part.strip() for part in inner.split(",")] if "," in inner else inner.split() if re.fullmatch(r"[-+\d.\s]+", inner) else [inner]
+    return [whole(part) for part in parts if part]
+
+
+def whole(text: str) -> str:
+    """An integer without what a float of pandas adds: "1.0" is "1"; everything else as it is."""
+    return str(int(text.split(".")[0])) if _WHOLE.fullmatch(text) else text
+
+
+def _several(table: Table, row: int, cell: Any) -> list[str]:
+    if is_missing(cell):
+        raise _missing(table, row, cell)
+    members = sorted(cell, key=str) if isinstance(cell, (set, frozenset)) else cell.tolist() if hasattr(cell, "tolist") else cell
+    if not isinstance(members, (list, tuple)):
+        members = [members]
+    return [_one(table, row, member) for member in members]
+
+
+def _one(table: Table, row: int, value: Any) -> str:
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    if is_missing(value) or isinstance(value, str) and not value.strip():
+        raise _missing(table, row, value)
+    if not isinstance(value, (str, bool, int, float)):
+        raise TextsError(f"{table.at(row)}: a label is {kind(value)}; expected a name, a number, or a list of them. Correct the row, or choose another label_column.")
+    return value.strip() if isinstance(value, str) else whole(str(value))
+
+
+def _hot(table: Table, row: int, cells: tuple[Any, ...]) -> list[str]:
+    found = []
+    for name, cell in zip(table.hot or (), cells):
+        mark = _HOT.get(str(cell).strip().lower())
+        if mark is None:
+            raise TextsError(f"{table.at(row)}: column {name!r} holds {str(cell)!r:.40}; expected 0 or 1, since `labels` names it. Correct the row, or give "
+                             "label_column if the labels stand in one column.")
+        if mark:
+            found.append(name)
+    return found
+
+
+def _missing(table: Table, row: int, cell: Any) -> TextsError:
+    said = "empty" if isinstance(cell, str) and not cell.strip() else f"{str(cell)!r}"
+    return TextsError(f"{table.at(row)}: the label is {said}; expected a label. Correct or remove the row; if it means no label, write [] or set task to "
+                      "multi_label and leave the cell empty.")
