@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE = Path(__file__).parent / "sample"
+# The groups of GoEmotions' own sentiment mapping (google-research, goemotions/data/sentiment_mapping.json), neutral beside them.
+SENTIMENTS = ("negative", "neutral", "ambiguous", "positive")
 FRAME = "the data frame"
 _FASTTEXT = re.compile(r"\s*((?:__label__\S+(?:\s+|$))*)(.*)", re.DOTALL)
 
@@ -39,10 +41,16 @@ def read_table(source: str | Path | pd.DataFrame, asked: Asked = Asked()) -> Tab
         return _parquet(hub.fetch(name), asked, name)
     if name in ("sample", "sample:train", "sample:dev"):
         part = "dev" if name == "sample:dev" else "train"
-        return replace(_delimited(SAMPLE / f"{part}.tsv", asked, f"sample:{part}"), names=LABELS, listed=True)
+        return _sample(part, asked)
     path = Path(source)
     check_file(path, tuple(_READERS))
     return _READERS[path.suffix.lower()](path, asked)
+
+
+def _sample(part: str, asked: Asked) -> Table:
+    """The sample has two columns of labels: sentiment, one a text and taken when none is asked, and emotions."""
+    table = _delimited(SAMPLE / f"{part}.tsv", asked if asked.label else replace(asked, label="sentiment"), f"sample:{part}")
+    return replace(table, names=LABELS, listed=True) if asked.label in ("emotions", "2") else replace(table, names=SENTIMENTS)
 
 
 def _delimited(path: Path, asked: Asked, source: str = "") -> Table:
