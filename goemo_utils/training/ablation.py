@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.record import read_json, sha256_file, sha256_json, write_json
 from goemo_utils.step import EMBEDDED, MODEL_FILES
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import scores
+from goemo_utils.training.metrics import THRESHOLD, decide, scores
 from goemo_utils.training.thresholds import tune
 
 # Arm: (with R-Drop, with label smoothing).
@@ -24,7 +25,6 @@ ARMS = {"plain": (False, False), "+ smoothing": (False, True), "+ R-Drop": (True
 # divergence as the loss itself, for both are means over the labels.
 ALPHA = {"single_label": 5.0, "multi_label": 1.0}
 SMOOTHING = 0.1
-THRESHOLD = 0.3
 # What is reported of each arm; the first is what the figure and the notes speak of.
 METRICS = {"multi_label": {"macro_f1_tuned": "macro-F1, tuned thresholds", "macro_f1_at_0.3": "macro-F1 at 0.3",
                            "micro_f1_tuned": "micro-F1, tuned thresholds", "micro_f1_at_0.3": "micro-F1 at 0.3"},
@@ -62,6 +62,7 @@ def run(params: Any, splits: Any, folder: Path, train: Train | None = None, prog
         progress(json.dumps({**told, "text": f"ablation {place + 1} of {told['runs']}: {arm}, seed {seed}{' (known)' if path.exists() else ''}"}))
         if not path.exists():
             write_json(path, {"schema": "goemo.ablation-run/1", "arm": arm, "seed": seed, **strengths, **_finished(train(job), splits)})
+            shutil.rmtree(job["out"], ignore_errors=True)
         done.append(read_json(path))
     return summary(done, splits.train.task, {"train": len(splits.train), "held": len(splits.held), "dev": len(splits.dev)})
 
@@ -107,7 +108,7 @@ def judge(held: Split, held_probabilities: np.ndarray, dev: Split, dev_probabili
     Multi-label: at 0.3, and with one threshold a label tuned on the held-out texts. Single-label: the most probable label is the answer.
     """
     if dev.task == "single_label":
-        found = scores(dev.targets, np.eye(len(dev.labels))[dev_probabilities.argmax(1)], 0.5)
+        found = scores(dev.targets, decide(dev_probabilities, dev.task), 0.5)
         return {"macro_f1": found["macro_f1"], "accuracy": found["subset_accuracy"]}
     cuts = {"at_0.3": THRESHOLD, "tuned": tune(held.targets, held_probabilities)}
     found = {name: scores(dev.targets, dev_probabilities, cut) for name, cut in cuts.items()}

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from goemo_utils.plots import BLUE, BROWN, GREY, titled  # also sets the project's figure style
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-import matplotlib.pyplot as plt  # noqa: E402  after the style
-from matplotlib.figure import Figure  # noqa: E402
+from goemo_utils.plots import BLUE, BROWN, GREY, titled  # importing it sets the project's figure style
 
 ALT = {
     "curves": "Training loss and held-out loss against the optimizer step, and below them the held-out macro-F1 with its best step marked.",
@@ -35,7 +35,7 @@ def curves(history: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[s
     above.plot([r["step"] for r in judged], [r["held_loss"] for r in judged], color=BLUE, marker="o", markersize=4, label="held-out texts")
     below.plot([r["step"] for r in scored], [r["held_macro_f1"] for r in scored], color=BLUE, marker="o", markersize=4)
     above.set(ylabel="loss (nats)")
-    above.legend(frameon=False, loc="upper right")
+    above.legend(loc="upper right", edgecolor="none", framealpha=0.9)
     below.set(ylabel="held-out macro-F1", xlabel="optimizer step")
     best = max(scored, key=lambda r: r["held_macro_f1"], default=None)
     last = max((r["step"] for r in [*losses, *scored]), default=0)
@@ -89,7 +89,7 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
     """
     from goemo_utils.training.ablation import METRICS
     names, arms = METRICS[result["task"]], result["arms"]
-    figure, panels = plt.subplots(1, len(names), figsize=(1.2 + 2.7 * len(names), 3.8), squeeze=False)
+    figure, panels = plt.subplots(1, len(names), figsize=(max(9.5, 2.7 * len(names)), 3.8), squeeze=False)
     for axes, (metric, name) in zip(panels[0], names.items()):
         for i in range(len(result["seeds"])):
             axes.plot(range(len(arms)), [a["metrics"][metric]["values"][i] for a in arms], color=GREY, linewidth=0.6, alpha=0.6, marker="o", markersize=4)
@@ -109,7 +109,10 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
         sure = gained["ci95"] is not None and gained["ci95"][0] > 0
         title = f"Highest mean dev {names[first]}: {best['arm']}, {gained['mean']:+.3f} against plain, " + (
             f"95 % interval above 0 ({count})" if sure else f"which {count} cannot tell from none")
-    return _done(figure, panels[0][0], title, result["simulated"])
+    figure.suptitle(titled(title, result["simulated"]), x=0.01, ha="left", fontsize=plt.rcParams["axes.titlesize"])
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
 
 
 def search(result: Mapping[str, Any]) -> Figure:
@@ -128,7 +131,7 @@ def search(result: Mapping[str, Any]) -> Figure:
         above.plot([r["trial"] for r in failed], [min(s["held_macro_f1"] for s in scored)] * len(failed), color=GREY, marker="x", linestyle="none", label="failed (no score)")
     above.set(xlabel="trial", ylabel="held-out macro-F1")
     above.xaxis.get_major_locator().set_params(integer=True)
-    above.legend(frameon=False, loc="lower right")
+    above.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     for place, name in enumerate(names):
         axes, r = figure.add_subplot(grid[1 + place // 4, place % 4], sharey=above), result["space"][name]
         values = [s[name] for s in scored]

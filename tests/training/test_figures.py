@@ -12,7 +12,7 @@ CPU = {"requested": "cpu", "name": "a processor", "simulated": False}
 
 
 def title(figure) -> str:
-    return figure.axes[0].get_title("left")
+    return figure.get_suptitle() or figure.axes[0].get_title("left")
 
 
 def points(axes) -> list[list[tuple[float, float]]]:

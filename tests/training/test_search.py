@@ -6,13 +6,24 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from goemo_utils.errors import DeviceError, GoemoError, ParamsError, WorkerError
 from goemo_utils.training import search
 from goemo_utils.training.params import TrainingParams
 
-SPLITS = SimpleNamespace(train=SimpleNamespace(task="multi_label", texts=["a", "b"]), held=["c"] * 40)
+RNG = np.random.default_rng(0)
+TRUTH = np.eye(3, dtype=np.float32)[RNG.integers(0, 3, 40)]
+NOISE = RNG.random(TRUTH.shape)
+
+
+class Held(SimpleNamespace):
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+SPLITS = SimpleNamespace(train=SimpleNamespace(task="multi_label", texts=["a", "b"]), held=Held(targets=TRUTH, task="multi_label"))
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +41,20 @@ def make(params, splits, out: Path, **changes) -> dict:
 
 
 class Trainer:
-    """Stands in for the trainer: the score is highest at a learning rate of 1e-3; ``bad`` maps the place of a call to what happens there."""
+    """Stands in for the trainer: the better, the nearer the learning rate to 1e-3; ``bad`` maps the place of a call to what happens there."""
 
     def __init__(self, bad: dict | None = None, simulated: bool = False) -> None:
         self.bad, self.simulated, self.jobs = bad or {}, simulated, []
 
     def __call__(self, job: dict) -> dict:
         self.jobs.append({name: value for name, value in job.items() if name != "out"})
-        Path(job["out"]).mkdir(parents=True, exist_ok=True)
-        happens = self.bad.get(len(self.jobs) - 1)
+        out, happens = Path(job["out"]), self.bad.get(len(self.jobs) - 1, 0.0)
+        out.mkdir(parents=True, exist_ok=True)
         if isinstance(happens, BaseException):
             raise happens
-        score = happens if happens is not None else 0.5 - abs(math.log10(job["learning_rate"]) + 3) / 10
-        return {"best": {"step": 1, "held_macro_f1": score}, "device": {"simulated": self.simulated}}
+        far = abs(math.log10(job["learning_rate"]) + 3)
+        np.save(out / "held.npy", (TRUTH + NOISE * (0.5 + far) + happens).astype(np.float32))
+        return {"held_probabilities": str(out / "held.npy"), "device": {"simulated": self.simulated}}
 
 
 def test_it_ends_with_the_number_of_trials_and_names_the_best_ready_to_type(tmp_path) -> None:
@@ -120,12 +132,13 @@ def test_the_params_value_of_a_searched_setting_is_no_change_of_the_search(tmp_p
 
 
 def test_nan_and_crashes_are_failed_trials_with_their_reason_and_do_not_stop_it(tmp_path) -> None:
-    train = Trainer({1: math.nan, 2: WorkerError("The training job was killed by SIGKILL. The end of its log:\nkilled"), 3: "NaN"})
+    train = Trainer({1: math.nan, 2: WorkerError("The training job was killed by SIGKILL. The end of its log:\nkilled"),
+                     3: GoemoError("The training diverged: the loss is nan at step 3 of 9.")})
     result = search.run(params(), SPLITS, tmp_path, train, make=make)
     assert [r["state"] for r in result["trials"]] == ["scored", "failed", "failed", "failed", "scored"]
-    assert [r["reason"] for r in result["trials"]][1:4] == ["the held-out macro-F1 is nan", "The training job was killed by SIGKILL. The end of its log:",
-                                                           "the held-out macro-F1 is NaN"]
-    assert search.table(result)["state"].tolist()[-1] == "the held-out macro-F1 is NaN" and result["best"]["state"] == "scored"
+    assert [r["reason"] for r in result["trials"]][1:4] == ["the model answers with NaN", "The training job was killed by SIGKILL. The end of its log:",
+                                                           "The training diverged: the loss is nan at step 3 of 9."]
+    assert search.table(result)["state"].tolist()[-1] == "The training diverged: the loss is nan at step 3 of 9." and result["best"]["state"] == "scored"
 
 
 def test_a_search_without_a_score_names_no_best(tmp_path) -> None:
@@ -149,9 +162,24 @@ def test_the_tables_show_the_declared_space_and_every_trial_best_first(tmp_path)
     shown = search.space_table(result)
     assert list(shown.index) == list(search.SPACE) and shown.loc["epochs", "values"] == "1 to 4" and shown.loc["batch_size", "values"] == "16 | 32 | 64"
     assert result["importance"] is None and set(shown["importance"]) == {"–"}, "five trials say nothing about importance"
-    scores = search.table(result)["held-out macro-F1"].astype(float).tolist()
-    assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+    scored = search.table(result)["held-out macro-F1"].astype(float).tolist()
+    assert len(scored) == 5 and scored == sorted(scored, reverse=True)
     assert result["line"] in search.markdown(result) and "flatters" in search.markdown(result)
+
+
+def test_the_objective_of_many_labels_tunes_each_half_of_the_texts_on_the_other() -> None:
+    truth = np.array([[1, 0], [1, 0], [0, 1], [0, 1]] * 10, np.float32)
+    held = Held(targets=truth, task="multi_label")
+    assert search.objective(held, 0.1 + 0.1 * truth) == 1, "no common threshold: low probabilities in the right order are right"
+    uneven = 0.1 + 0.1 * truth
+    uneven[1::2] += 0.5  # every second text lies higher: thresholds tuned on one half mark all or nothing of the other
+    assert search.objective(held, uneven) == pytest.approx((2 * 10 / (2 * 10 + 10 + 10)))
+    assert math.isnan(search.objective(held, np.where(truth > 0, math.nan, 0.1)))
+
+
+def test_the_objective_of_a_single_label_is_macro_f1_of_the_most_probable() -> None:
+    held = Held(targets=np.eye(3, dtype=np.float32)[[0, 0, 1, 2]], task="single_label")
+    assert search.objective(held, np.array([[.4, .3, .3], [.2, .5, .3], [.1, .6, .3], [.1, .1, .8]])) == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
 def test_without_optuna_one_sentence_names_the_extra(tmp_path, monkeypatch) -> None:
