@@ -105,7 +105,7 @@ def run(job: dict[str, Any], log: Path, progress: Callable[[str], None] = lambda
     log = Path(log).resolve()
     log.parent.mkdir(parents=True, exist_ok=True)
     request = {"job": plain({**job, "log": str(log)}), "log": str(log), "path": [p for p in sys.path if p]}
-    answer = _own_interpreter(request) if str(job.get("device", "")).startswith("npu") or _arms_on_npu(job) else _ask(request, progress)
+    answer = _own_interpreter(request, progress) if str(job.get("device", "")).startswith("npu") or _arms_on_npu(job) else _ask(request, progress)
     if "result" in answer:
         return answer["result"]
     if "error" in answer:
@@ -130,16 +130,26 @@ def _ask(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, 
     return {}
 
 
-def _own_interpreter(request: dict[str, Any]) -> dict[str, Any]:
+def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="goemo-") as folder:
         request_file, answer_file = Path(folder) / "request.json", Path(folder) / "answer.json"
         write_json(request_file, request)
-        with open(request["log"], "ab") as log:
-            done = subprocess.run([sys.executable, "-m", "goemo_utils.worker", "once", str(request_file), str(answer_file)], stdout=log, stderr=log,
-                                  stdin=subprocess.DEVNULL, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+        reader, writer = os.pipe()
+        with open(request["log"], "ab") as log, os.fdopen(reader, encoding="utf-8") as lines:
+            child = subprocess.Popen([sys.executable, "-m", "goemo_utils.worker", "once", str(request_file), str(answer_file), str(writer)], stdout=log,
+                                     stderr=log, stdin=subprocess.DEVNULL, pass_fds=[writer], env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+            os.close(writer)
+            try:
+                for line in lines:
+                    progress(json.loads(line))
+            except BaseException:  # whoever listens has gone
+                child.kill()
+                raise
+            finally:
+                child.wait()
         if answer_file.exists():
             return json.loads(answer_file.read_text(encoding="utf-8"))
-        return {"died": _death(done.returncode)}
+        return {"died": _death(child.returncode)}
 
 
 def _death(code: int) -> str:
@@ -234,7 +244,8 @@ def main() -> int:
         serve(*rest)
     else:
         request = json.loads(Path(rest[0]).read_text(encoding="utf-8"))
-        write_json(Path(rest[1]), _perform(request, lambda line: None))
+        with os.fdopen(int(rest[2]), "w", encoding="utf-8") as asker:
+            write_json(Path(rest[1]), _perform(request, lambda line: print(json.dumps(line), file=asker, flush=True)))
     return 0
 
 

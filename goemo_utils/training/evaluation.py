@@ -7,27 +7,35 @@ from typing import Any
 import numpy as np
 
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import bootstrap, calibration_error, counts, drawn_f1, f1_per_label, roc_auc, scores
+from goemo_utils.training.metrics import (N_BINS, THRESHOLD, argmax_scores, bootstrap, calibration_bins, calibration_error, counts, decide, drawn_f1,
+                                          f1_per_label, judged_pairs, roc_auc, scores)
 from goemo_utils.training.thresholds import tune
-
-THRESHOLD = 0.3
 
 
 def judge(held: Split, held_probabilities: np.ndarray, dev: Split, dev_probabilities: np.ndarray) -> dict[str, Any]:
-    """Scores on ``dev`` at the common threshold 0.3 and at thresholds tuned on ``held``, with 95 % bootstrap intervals."""
-    tuned = tune(held.targets, held_probabilities)
+    """Scores on ``dev`` with 95 % bootstrap intervals, and one-vs-rest ROC-AUC and the calibration error.
+
+    multi_label: ``at_0.3``, at the common threshold, and ``tuned``, at ``thresholds`` tuned on ``held``. single_label: ``argmax``, the most probable label
+    being the answer; ``held`` is not looked at.
+    """
     areas = roc_auc(dev.targets, dev_probabilities)
     result: dict[str, Any] = {"macro_roc_auc": float(np.nanmean(areas)) if np.isfinite(areas).any() else None,
-                              "calibration_error": calibration_error(dev.targets, dev_probabilities), "thresholds": tuned.tolist()}
+                              "calibration_error": calibration_error(dev.targets, dev_probabilities, task=dev.task)}
+    if dev.task == "single_label":
+        found = decide(dev_probabilities, dev.task)
+        intervals = bootstrap(dev.targets, found, 0.5)
+        return {**result, "argmax": {**argmax_scores(dev.targets, dev_probabilities), "ci95": {"accuracy": intervals["micro_f1"], **intervals}}}
+    tuned = tune(held.targets, held_probabilities)
+    result["thresholds"] = tuned.tolist()
     for name, cut in (("at_0.3", THRESHOLD), ("tuned", tuned)):
         result[name] = {**scores(dev.targets, dev_probabilities, cut), "ci95": bootstrap(dev.targets, dev_probabilities, cut)}
     return result
 
 
-def gain(dev: Split, better: np.ndarray, better_cut: list[float], worse: np.ndarray, worse_cut: list[float]) -> dict[str, Any]:
-    """How far macro and micro F1 of ``better`` lie above those of ``worse`` on dev, each with its tuned thresholds, with the 95 %
-    interval of the difference over draws of the texts that both are scored on."""
-    marks = (better > np.array(better_cut), worse > np.array(worse_cut))
+def gain(dev: Split, better: np.ndarray, better_cut: list[float] | None, worse: np.ndarray, worse_cut: list[float] | None) -> dict[str, Any]:
+    """How far macro and micro F1 of ``better`` lie above those of ``worse`` on dev, each with its tuned thresholds (None for single_label, which has
+    none), with the 95 % interval of the difference over draws of the texts that both are scored on."""
+    marks = [decide(found, dev.task, THRESHOLD if cut is None else np.array(cut)) > 0.5 for found, cut in ((better, better_cut), (worse, worse_cut))]
     found = [scores(dev.targets, mark.astype(float), 0.5) for mark in marks]
     draws = [drawn_f1(dev.targets, mark) for mark in marks]
     return {name: {"value": found[0][name] - found[1][name],
@@ -36,9 +44,17 @@ def gain(dev: Split, better: np.ndarray, better_cut: list[float], worse: np.ndar
 
 
 def per_label(dev: Split, dev_probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Support, precision, recall and F1 of each label at 0.3, and its ROC-AUC."""
-    tp, fp, fn = counts(dev.targets, dev_probabilities > THRESHOLD)
+    """Support, precision, recall and F1 of each label, at 0.3 or by the most probable label, and its one-vs-rest ROC-AUC."""
+    tp, fp, fn = counts(dev.targets, decide(dev_probabilities, dev.task))
     f1, areas = f1_per_label(tp, fp, fn), roc_auc(dev.targets, dev_probabilities)
     return [{"label": label, "support": int(tp[i] + fn[i]), "precision": float(tp[i] / max(1, tp[i] + fp[i])),
              "recall": float(tp[i] / max(1, tp[i] + fn[i])), "f1": float(f1[i]),
              "roc_auc": float(areas[i]) if np.isfinite(areas[i]) else None} for i, label in enumerate(dev.labels)]
+
+
+def calibration(dev: Split, dev_probabilities: np.ndarray, n_bins: int = N_BINS) -> list[dict[str, Any]]:
+    """The bins behind the calibration error, for a reliability figure: ``from`` and ``to``, ``n``, ``mean_probability`` and ``share_true``, both None in an
+    empty bin. A pair is a text and a label, or for single_label a text and its most probable label."""
+    size, total, true = calibration_bins(*judged_pairs(dev.targets, dev_probabilities, dev.task), n_bins)
+    return [{"from": i / n_bins, "to": (i + 1) / n_bins, "n": int(n), "mean_probability": float(total[i] / n) if n else None,
+             "share_true": float(true[i] / n) if n else None} for i, n in enumerate(size)]

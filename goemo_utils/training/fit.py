@@ -16,11 +16,12 @@ import numpy as np
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import DeviceError, ParamsError, TextsError
 from goemo_utils.record import sha256_json
+from goemo_utils.training.data import Split
+from goemo_utils.training.params import LABEL_SMOOTHING, R_DROP
 
 if TYPE_CHECKING:
     import torch
 
-    from goemo_utils.training.data import Split
     from goemo_utils.training.start import Start
 
 BATCH = 128  # texts of one forward when the finished model gives its probabilities
@@ -38,10 +39,10 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
     unknown = sorted(name for name in changes if name not in extra and not hasattr(params, name))
     if unknown:
         raise ParamsError(f"A training job was given {', '.join(f'`{name}`' for name in unknown)}: expected a training parameter or one of {', '.join(extra)}.")
+
     def value(name: str) -> Any:
         return changes[name] if name in changes else getattr(params, name)
 
-    from goemo_utils.training.params import LABEL_SMOOTHING, R_DROP
     task = splits.train.task
     made = {**extra, **{name: change for name, change in changes.items() if name in extra}}
     for name, parameter, usual in (("alpha", "r_drop", R_DROP), ("smoothing", "label_smoothing", LABEL_SMOOTHING)):
@@ -50,21 +51,10 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
     rehearsed = value("device") == "rehearsal"
     same = ("model", "revision", "device", "dtype", "epochs", "batch_size", "learning_rate", "warm_up", "weight_decay", "max_grad_norm", "dropout", "patience",
             "max_length", "seed", "threads")
+    parts = {name: {"texts": list(split.texts), "ids": split.label_ids()} for name in ("train", "held", "dev") for split in [getattr(splits, name)]}
     return {"kind": "training", **{name: value(name) for name in same}, "task": task, "labels": list(splits.train.labels),
-            **{name: _examples(getattr(splits, name)) for name in ("train", "held", "dev")},
+            **parts,
             "numerics": value("rehearsal_numerics") if rehearsed else "exact", "fault": value("rehearsal_fault") if rehearsed else None, **made, "out": str(out)}
-
-
-def _examples(split: Split) -> dict[str, Any]:
-    return {"texts": list(split.texts), "ids": [np.flatnonzero(row > 0.5).tolist() for row in split.targets]}
-
-
-def targets(examples: dict[str, Any], n_labels: int) -> np.ndarray:
-    """The label ids of a job's texts as targets, float32 [n_texts, n_labels]."""
-    marks = np.zeros((len(examples["ids"]), n_labels), np.float32)
-    for row, ids in enumerate(examples["ids"]):
-        marks[row, ids] = 1
-    return marks
 
 
 def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -79,7 +69,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     from goemo_utils.training import checkpoints, trainer
     from goemo_utils.training.start import start
 
-    started = time.perf_counter()
+    started = time.perf_counter()  # the imports are not the training's cost
     _check(job)
     if job["threads"]:
         torch.set_num_threads(job["threads"])
@@ -91,7 +81,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         from goemo_utils import rehearsal
         rehearsal.attach(begun.model)
     rows = {name: begun.encode(job[name]["texts"], job["max_length"]) for name in ("train", "held", "dev")}
-    examples = {name: trainer.Examples(rows[name], targets(job[name], len(job["labels"]))) for name in ("train", "held")}
+    examples = {name: trainer.Examples(rows[name], Split.of_ids(**job[name], labels=job["labels"], task=job["task"]).targets) for name in ("train", "held")}
     tuner = trainer.FineTuner(begun.model, made, job, examples["train"], examples["held"], begun.tokenizer, lambda line: progress(json.dumps(line)))
     tuner.digest = sha256_json({name: value for name, value in job.items() if name not in ("out", "log")})
     resumed = checkpoints.newest(folder, tuner.digest)

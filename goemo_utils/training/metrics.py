@@ -1,11 +1,12 @@
-"""Scores of a multi-label classifier, from targets and probabilities of shape [n_texts, n_labels]."""
+"""Scores of a classifier, multi-label or single-label, from targets and probabilities of shape [n_texts, n_labels]."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from goemo_utils.thresholds import COMMON as THRESHOLD
 
-THRESHOLD = 0.3
+N_BINS = 15  # of a calibration: Guo et al. 2017, arXiv 1706.04599
 
 
 def decide(probabilities: np.ndarray, task: str, thresholds: float | np.ndarray = THRESHOLD) -> np.ndarray:
@@ -42,6 +43,12 @@ def scores(targets: np.ndarray, probabilities: np.ndarray, thresholds: float | n
             "subset_accuracy": float((marked == (targets > 0.5)).all(1).mean())}
 
 
+def argmax_scores(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Accuracy, and micro, macro and weighted F1, when the most probable label is the answer. Micro F1 is the accuracy where each text has one label."""
+    found = scores(targets, decide(probabilities, "single_label"), 0.5)
+    return {"accuracy": found.pop("subset_accuracy"), **found}
+
+
 def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Area under the ROC curve per label [n_labels], NaN for a label that all texts or no text has.
 
@@ -60,13 +67,29 @@ def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return areas
 
 
-def calibration_error(targets: np.ndarray, probabilities: np.ndarray, n_bins: int = 15) -> float:
-    """Expected calibration error over all text-label pairs: mean |share of true pairs - mean probability| of equal-width bins,
-    weighted by the pairs in a bin (Guo et al. 2017, arXiv 1706.04599, with 15 bins)."""
-    truth, values = (targets > 0.5).ravel(), probabilities.ravel()
+def judged_pairs(targets: np.ndarray, probabilities: np.ndarray, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities whose calibration is judged, and whether each came true: (bool [n], float [n]).
+
+    multi_label: all text-label pairs. single_label: the most probable label of each text, as Guo et al. judge a softmax.
+    """
+    if task == "single_label":
+        top = probabilities.argmax(1)
+        return targets[np.arange(len(top)), top] > 0.5, probabilities.max(1)
+    return (targets > 0.5).ravel(), probabilities.ravel()
+
+
+def calibration_bins(truth: np.ndarray, values: np.ndarray, n_bins: int = N_BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each of ``n_bins`` bins of equal width over 0…1: how many values fall into it, their sum, and how many of them came true."""
     bins = np.minimum((values * n_bins).astype(int), n_bins - 1)
-    size = np.bincount(bins, minlength=n_bins)
-    gap = np.abs(np.bincount(bins, truth, n_bins) - np.bincount(bins, values, n_bins))
+    return np.bincount(bins, minlength=n_bins), np.bincount(bins, values, n_bins), np.bincount(bins, truth, n_bins)
+
+
+def calibration_error(targets: np.ndarray, probabilities: np.ndarray, n_bins: int = N_BINS, task: str = "multi_label") -> float:
+    """Expected calibration error of ``judged_pairs``: mean |share that came true - mean probability| of equal-width bins, weighted by the pairs
+    in a bin (Guo et al. 2017, arXiv 1706.04599, with 15 bins)."""
+    truth, values = judged_pairs(targets, probabilities, task)
+    size, total, true = calibration_bins(truth, values, n_bins)
+    gap = np.abs(true - total)
     return float(gap[size > 0].sum() / len(values))
 
 
