@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils import parity, worker
 from goemo_utils.forward import job
 from goemo_utils.pack import Pack, read_pack
+from goemo_utils.parity import known
 from goemo_utils.record import write_json
 from goemo_utils.reference import fits
 
@@ -68,7 +69,7 @@ def before_and_after(step: Step, gold: Pack, reference: Pack, result: dict[str, 
 def explain(step: Step, texts: list[str]) -> dict[str, Any]:
     """Look for the cause and the place of a difference on the device itself; ``evidence`` is what ``parity.judge`` takes."""
     request = {**job(step.params, texts, "candidate", step.path("packs", "explain")), "kind": "parity", "checks": ["probe", "cause", "place", "invariance"],
-               "threshold": step.params.threshold}
+               "threshold": step.params.threshold, "known_answer": known.asked(step.results("01_load")["model"])}
     found = worker.run(request, step.path("logs", "worker-explain.log"), tell)
     cause, place = found["cause"], found["place"]
     summary = {"arithmetic": cause["claim"], "confirmed on every state": cause["accepted"], "calls compared": place["covered"],
@@ -84,7 +85,7 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
     if params.device != "cpu":
         arms.append({"id": "candidate", "device": params.device, "numerics": params.rehearsal_numerics, "fault": params.rehearsal_fault,
                      "remedy": params.remedy})
-    request = {**common, "kind": "throughput", "arms": arms, "seconds": SECONDS, "min_rounds": REHEARSAL_ROUNDS if params.device == "rehearsal" else ROUNDS}
+    request = {**common, "kind": "throughput", "arms": arms, "threshold": params.threshold, "seconds": SECONDS, "min_rounds": REHEARSAL_ROUNDS if params.device == "rehearsal" else ROUNDS}
     result = worker.run(request, step.path("logs", "worker-throughput.log"), tell)
     result["parity_verdict"] = verdict
     if verdict == "fail" and result["speedup"]["value"] is not None:

@@ -71,8 +71,12 @@ def described(threshold: Any) -> str:
     """A threshold in a few words: ``0.3``, or ``28 thresholds, 0.12 to 0.61``."""
     if isinstance(threshold, (int, float)):
         return f"{threshold:g}"
-    values = list(threshold)
-    return f"{len(values)} thresholds, {min(values):.2g} to {max(values):.2g}"
+    low, high = min(threshold), max(threshold)
+    return f"{len(threshold)} thresholds, {_short(low)} to {_short(high)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 0.995 else f"{value:.6g}"
 
 
 def origin(asked: Any, info: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_texts_on_the_screen_are_one_line_each(folder: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].endswith("\tI am so happy today!") and lines[1].endswith("\ttwo lines") and lines[2].startswith("(empty)")
+
+
+def test_the_terminal_says_which_threshold_is_used_and_why(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run("--text", "No.", "--model_path", folder)
+    assert "Threshold: 0.3, because the model has none of its own." in capsys.readouterr().err
+    own = shutil.copytree(folder, tmp_path / "own")
+    labels = list(json.loads((own / "config.json").read_text())["id2label"].values())
+    thresholds = {"schema": "goemo.thresholds/1", "thresholds": {label: 0.9999 for label in labels}}
+    (own / "thresholds.json").write_text(json.dumps(thresholds))
+    run("--text", "No.", "--model_path", own)
+    told = capsys.readouterr()
+    assert f"Threshold: the model's own, {len(labels)} thresholds, 0.9999 to 0.9999." in told.err and "(none above its own threshold)" in told.out
+    run("--text", "No.", "--model_path", own, "--threshold", 0.0001)
+    told = capsys.readouterr()
+    assert "Threshold: 0.0001, as asked." in told.err and all(label in told.out for label in labels)
 
 
 def test_a_text_with_nothing_above_the_threshold_says_so(folder: Path, capsys: pytest.CaptureFixture) -> None:

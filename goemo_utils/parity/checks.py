@@ -1,4 +1,7 @@
-"""How each gate is decided. The order, the words and the limits are in ``gates``."""
+"""How the gates about the error are decided: its class, its cause, its place and what it changes.
+
+The gates about the runs themselves are in ``runs``; the order, the words and the limits are in ``gates``.
+"""
 
 from typing import Any, Mapping, Sequence
 
@@ -8,92 +11,9 @@ from goemo_utils.parity import quality
 from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.decisions import decide
 from goemo_utils.parity.flips import lower_bound, needed, upper_bound
-from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, ORDER, PASS, Gate, Limits, not_run
+from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, PASS, Gate, Limits, not_run
 
 Part = Mapping[str, Any] | None
-
-
-def refused(reasons: Sequence[str], limits: Limits) -> list[Gate]:
-    """Gates of packs that were made from different inputs: one fails and names the differences, the others are not run."""
-    text = "; ".join(reasons)
-    gates = {id: not_run(id, "The inputs differ, so nothing was compared.") for id in ORDER}
-    gates["finite"] = Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
-    formula = "digests of texts, token ids, weights and tokenizer, and shapes"
-    gates["same_inputs"] = Gate("same_inputs", FAIL, f"{len(reasons)} differences", 0, 0, formula, f"The sides were asked different questions: {text}.")
-    return list(gates.values())
-
-
-def finite(c: Compared) -> Gate:
-    """No NaN, no infinity, on any side; and something was compared."""
-    count, n = sum(c.finite.values()), c.n_elements
-    if not n or not c.n_texts:
-        return Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
-    bad = ", ".join(f"{v} in the {role}" for role, v in c.finite.items() if v)
-    meaning = f"NaN or infinite values: {bad}." if bad else "No output is NaN or infinite."
-    return Gate("finite", FAIL if count else PASS, count, 0, n, "count of NaN and infinite values in candidate, reference and gold", meaning)
-
-
-def same_inputs(c: Compared) -> Gate:
-    """Reached only when nothing differs; see ``refused``. A manifest without digests proves nothing."""
-    formula = "digests of texts, token ids, weights and tokenizer, and shapes"
-    missing = [k for k in ("texts_digest", "input_ids_digest") if not c.manifest.get(k)]
-    if missing:
-        return Gate("same_inputs", CANNOT_TELL, None, "all", c.n_texts, formula, f"The manifest has no {' and no '.join(missing)}.")
-    return Gate("same_inputs", PASS, f"{c.n_texts} / {c.n_texts}", "all", c.n_texts, formula, "All sides read identical token ids.")
-
-
-def known_answer(answer: Mapping[str, Any]) -> Gate:
-    """The published scores of the real checkpoint, checked on the reference: a wrong weight or tokenizer shows here."""
-    ok = answer["error"] is not None and answer["error"] <= answer["limit"]
-    meaning = "The reference gives the author's published scores." if ok else "The reference does not give the author's published scores."
-    return Gate("known_answer", PASS if ok else FAIL, answer["error"], answer["limit"], answer["n"], "max|p_r - p_published|", meaning)
-
-
-def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
-    """The candidate ran where it should: proof of placement, and no operator on the CPU instead."""
-    formula = "device of parameters and of the output; operators that fell back to the CPU"
-    fallbacks = list(manifest.get("fallbacks") or [])
-    placement = dict(manifest.get("placement") or {})
-    n = int(manifest.get("n_texts") or 0)
-    if manifest.get("simulated"):
-        return Gate("on_device", CANNOT_TELL, "simulated", limits.fallbacks, n, formula, "A rehearsal: no such device took part.")
-    if not placement:
-        return Gate("on_device", CANNOT_TELL, None, limits.fallbacks, n, formula, "The pack has no proof of where it ran.")
-    elsewhere = misplaced(placement)
-    if elsewhere:
-        return Gate("on_device", FAIL, elsewhere, limits.fallbacks, n, formula, "The candidate did not run where it should.")
-    if len(fallbacks) > limits.fallbacks:
-        value = f"{len(fallbacks)} fallbacks"
-        return Gate("on_device", FAIL, value, limits.fallbacks, n, formula, f"Operators ran on the CPU instead: {', '.join(fallbacks)}.")
-    return Gate("on_device", PASS, f"{len(fallbacks)} fallbacks", limits.fallbacks, n, formula, f"Parameters and output lie on {placement.get('expected')}.")
-
-
-def misplaced(placement: Mapping[str, Any]) -> str:
-    """What a proof of placement says against itself, empty if nothing does."""
-    if placement.get("on_device") is True:
-        return ""
-    parameters = ", ".join(placement.get("parameters_device") or []) or "nowhere known"
-    return f"parameters on {parameters}, output on {placement.get('output_device')}, expected {placement.get('expected')}"
-
-
-def repeatable(c: Compared, invariance: Part) -> Gate:
-    """The same batch twice gives the same bits; the spread is reported where the invariance check measured it."""
-    formula, n = "the first batch twice, and in another order, equal bit by bit", c.n_texts
-    rows = [r for r in (invariance or {}).get("rows", []) if r["id"] in ("again", "reordered") and r["side"] == "candidate"]
-    equal = c.manifest.get("repeat_equal")
-    if equal is not True and c.finite["candidate"] and all(r["equal"] == 1.0 for r in rows):
-        return Gate("repeatable", CANNOT_TELL, None, "bit-equal", n, formula, "The output is not finite, and NaN equals nothing.")
-    if rows:
-        equal = all(r["equal"] == 1.0 for r in rows) and equal is not False
-    if equal is None:
-        return not_run("repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal")
-    if equal:
-        return Gate("repeatable", PASS, "bit-equal", "bit-equal", n, formula, "Two runs give the same bits.")
-    spread = max((r["max"] for r in rows if r["max"] is not None), default=None)
-    value = f"spread {spread:.2g}" if spread is not None else "not equal"
-    steady = c.manifest.get("repeat_equal") is not False and all(r["equal"] == 1.0 for r in rows if r["id"] == "again")
-    meaning = "Two runs give the same bits, but not in another order." if steady else "Two runs give different bits."
-    return Gate("repeatable", FAIL, value, "bit-equal", n, formula, meaning)
 
 
 def accepted(cause: Part, limits: Limits) -> bool:
@@ -206,26 +126,6 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
     if rounding.result == EXPLAINED and not changed["unexplained"]:
         return Gate("flip_bound", EXPLAINED, upper, limit, n, formula, f"{k} of {n:,} texts changed, all explained by the cause.", extra)
     return Gate("flip_bound", FAIL, upper, limit, n, formula, f"{k} of {n:,} texts changed: more than the limit.", extra)
-
-
-def invariance(limits: Limits, invariance: Part) -> Gate:
-    """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond rounding."""
-    formula = "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and largest element"
-    if invariance is None:
-        return not_run("invariance", "Other batch sizes and paddings were not run.", formula, limits.invariance_rms)
-    rows = [r for r in invariance.get("rows", []) if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")]
-    if not rows:
-        return Gate("invariance", FAIL, None, limits.invariance_rms, 0, formula, "Nothing was compared.")
-
-    def share(row: Mapping[str, Any]) -> float:
-        pairs = ((row["rms_noise"], limits.invariance_rms), (row["max_noise"], limits.invariance_max))
-        return max(np.inf if value is None else value / limit for value, limit in pairs)
-
-    worst = max(rows, key=share)
-    ok = share(worst) <= 1.0
-    meaning = "Alone, in other batches and padded: the same up to rounding." if ok else f"The answer changes when run {worst['name']}."
-    extra = {"where": worst["id"], "max": worst["max_noise"], "limit_max": limits.invariance_max}
-    return Gate("invariance", PASS if ok else FAIL, worst["rms_noise"], limits.invariance_rms, int(invariance.get("n", 0)), formula, meaning, extra)
 
 
 def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | None) -> Gate:

@@ -12,6 +12,7 @@ from typing import Any
 from goemo_utils.errors import GoemoError, PackError, ParamsError, RecordError
 from goemo_utils.parity.gates import Limits
 from goemo_utils.parity.judgement import judge_packs
+from goemo_utils.thresholds import described
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("reference", type=Path, metavar="REFERENCE", help="the pack that is right, such as outputs/latest/packs/reference")
     command.add_argument("candidate", type=Path, metavar="CANDIDATE", help="the pack that is judged, such as outputs/latest/packs/candidate")
     command.add_argument("--gold", type=Path, default=None, metavar="PACK", help="the float64 pack both are measured against (default: gold beside either pack)")
-    command.add_argument("--threshold", type=float, default=None, help="a label counts when its probability is above this (default: the run's, else 0.3)")
+    command.add_argument("--threshold", type=float, default=None, help="a label counts when its probability is above this (default: the run's, else the model's own, else 0.3)")
     command.add_argument("--limit", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=f"another limit; repeatable; names: {', '.join(vars(Limits()))}")
     command.add_argument("--record", type=Path, default=None, metavar="JSON", help="the 03_parity.json whose cause, place and invariance hold (default: the candidate's run)")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -32,11 +33,8 @@ def run(args: argparse.Namespace) -> int:
     reference, candidate = read_pack(args.reference), read_pack(args.candidate)
     gold = read_pack(args.gold or beside(args.candidate, args.reference))
     stored = evidence(args.record, args.candidate, candidate.manifest)
-    threshold = args.threshold if args.threshold is not None else stored.pop("threshold", 0.3)
-    stored.pop("threshold", None)
-    if not 0 < threshold < 1:
-        raise ParamsError(f"--threshold is {threshold}; a probability between 0 and 1 was expected.")
-    payload = judge_packs(gold, reference, candidate, threshold, limits=numbers(args.limit), **stored)
+    judged = stored.pop("threshold", None)
+    payload = judge_packs(gold, reference, candidate, judged if args.threshold is None else args.threshold, limits=numbers(args.limit), **stored)
     if args.json:
         json.dump(payload, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
         print()
@@ -91,7 +89,7 @@ def evidence(record: Path | None, pack: Path, manifest: Mapping[str, Any]) -> di
         parts["cause"] = {**parts["cause"], "ladder": results.get("ladder", [])}
     if parts["place"]:
         parts["place"] = {**parts["place"], "heat": results.get("heat", {})}
-    return {**parts, "threshold": results.get("threshold", 0.3)}
+    return {**parts, "threshold": results.get("threshold")}
 
 
 def lines(payload: Mapping[str, Any]) -> list[str]:
@@ -103,7 +101,7 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
     rows += [f"{m['id']:28s} {shown(m['value']):>12s}  {m['formula']}" for m in payload["metrics"] if m["value"] is not None]
     rows += [f"fault: {f['operator']} in {f['module'] or 'the model'}, {f['reading'] or ''} ({shown(f['ratio_rms'])} x the CPU's error)" for f in payload["faults"]]
     named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
-    return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, threshold {payload['threshold']}"]
+    return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, threshold {described(payload['threshold'])}"]
 
 
 def shown(value: Any) -> str:

@@ -16,6 +16,7 @@ from goemo_utils.parity.invariance import measure
 from goemo_utils.parity.place import add_accumulated, locate
 from goemo_utils.parity.probe import probe
 from goemo_utils.parity.twins import States, Twins, chunks, largest, rms
+from goemo_utils.thresholds import effective
 
 CHECKS = ("probe", "cause", "place", "invariance")
 STATE_TEXTS = 64  # hidden states of all layers are held for this many texts; more says nothing new about a cause
@@ -29,7 +30,8 @@ QUICK = 0.4  # seconds of one reference forward below which rungs that were not 
 def explain(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Run a parity job and return its parts: ``probe``, ``cause``, ``place``, ``invariance``, ``known_answer``, ``seconds``.
 
-    The job holds what a forward job holds, with ``checks`` a choice of CHECKS and ``threshold``. Parts that were not
+    The job holds what a forward job holds, with ``checks`` a choice of CHECKS and ``threshold`` (None: the model's own, else 0.3), and
+    ``known_answer`` what ``known.asked`` gives. Parts that were not
     asked for are None. At most 64 texts are held at a time; the envelope of a cause is taken over all texts.
     """
     if job.get("threads"):
@@ -47,7 +49,8 @@ class Explanation:
         self.twins, self.progress = twins, progress
         self.texts: list[str] = list(job["texts"])
         self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
-        self.threshold = job.get("threshold", 0.3)
+        self.threshold = effective(job.get("threshold"), twins.loaded.info)
+        self.question = job["known_answer"] if "known_answer" in job else known.asked(twins.loaded.info)
         self.checks = job.get("checks") or CHECKS
         ids = encode(twins.loaded, self.texts[:STATE_TEXTS], self.max_length) if self.texts else []
         self.lengths = [len(i) for i in ids]
@@ -86,9 +89,9 @@ class Explanation:
 
     def run(self) -> dict[str, Any]:
         twins = self.twins
+        answer = self._timed("known answer", lambda: known.check(twins, self.question))
         self.progress("parity: probing the device")
         answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype)))
-        answer = self._timed("known answer", lambda: known.check(twins))
         if not {"cause", "place", "invariance"} & set(self.checks):
             return self._parts(answers, answer)
         self.progress("parity: one call after another, for the cause")
@@ -154,7 +157,7 @@ class Explanation:
                 more, changed = self._reach(part, claim)
                 reach, flips, done = max(reach, more), flips + changed, done + len(part)
                 self.progress(f"parity: envelope of {claim.name}, {done} of {len(self.texts)} texts")
-        return {"rung": claim.name, "bound": 2.0 * reach, "flips": flips, "n_texts": done}
+        return {"rung": claim.name, "bound": 2.0 * reach, "flips": flips, "threshold": self.threshold, "n_texts": done}
 
     def _reach(self, texts: Sequence[str], claim: Claim) -> tuple[float, int]:
         twins = self.twins

@@ -7,7 +7,9 @@ from typing import Any, Mapping
 from goemo_utils.errors import ParamsError
 
 PASS, EXPLAINED, FAIL, CANNOT_TELL, NOT_RUN = "pass", "explained", "fail", "cannot tell", "not run"
-ORDER = ("finite", "same_inputs", "on_device", "repeatable", "rounding", "cause", "place", "flips", "flip_bound", "invariance", "task_quality")
+ORDER = (
+    "known_answer", "finite", "same_inputs", "on_device", "repeatable", "rounding", "cause", "place", "flips", "flip_bound", "invariance", "task_quality",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-import numpy as np
-
-from goemo_utils.parity import checks, tables
+from goemo_utils.parity import checks, runs, tables
 from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.flips import flips
 from goemo_utils.parity.gates import ORDER, Gate, Limits, not_run, verdict
-from goemo_utils.parity.inputs import incomparable
+from goemo_utils.parity.inputs import incomparable, lookup
 from goemo_utils.parity.remedies import remedies
+from goemo_utils.thresholds import effective
 
 if TYPE_CHECKING:
     from goemo_utils.pack import Pack
@@ -19,7 +18,7 @@ def judge_packs(
     gold: "Pack",
     reference: "Pack",
     candidate: "Pack",
-    threshold: float | Sequence[float] = 0.3,
+    threshold: float | Sequence[float] | None = None,
     texts: Sequence[str] = (),
     limits: Mapping[str, Any] | Limits | None = None,
     cause: Mapping[str, Any] | None = None,
@@ -31,13 +30,13 @@ def judge_packs(
     """Judge a candidate pack: the payload of the parity step.
 
     gold is float64, reference the CPU (or another machine) in the candidate's dtype, candidate the device. ``threshold``
-    is a probability, or one per label. ``cause``, ``place`` and ``invariance`` are the parts of what ``run_job``
+    is a probability, or one per label; None takes the thresholds of the candidate's model, else 0.3. ``cause``, ``place`` and ``invariance`` are the parts of what ``run_job``
     returned, None where it was not run. ``labels`` are true label ids per text, for task quality.
 
     Packs of other inputs are not compared: the gate same_inputs fails and names the difference. A PackError is raised
     only where packs hold no tensor in common, or a threshold does not fit the labels.
     """
-    limits = Limits.of(limits)
+    limits, threshold = Limits.of(limits), effective(threshold, {"thresholds": lookup(candidate.manifest, "model.thresholds")})
     packs = {"gold": gold, "reference": reference, "candidate": candidate}
     reasons = incomparable(packs)
     payload: dict[str, Any] = {
@@ -47,32 +46,30 @@ def judge_packs(
         "packs": {role: dict(p.manifest) for role, p in packs.items()},
     }
     if reasons:
-        gates = checks.refused(reasons, limits)
-        return payload | tables.empty(gates, "the packs were made from different inputs") | {"threshold": _plain(threshold), "verdict": verdict(gates)}
+        gates = runs.refused(reasons)
+        return payload | tables.empty(gates, "the packs were made from different inputs") | {"threshold": threshold, "verdict": verdict(gates)}
 
     c = Compared.of(gold, reference, candidate, threshold)
     if not c.n_texts or not c.n_elements:
-        gates = [checks.finite(c), *(not_run(id, "Nothing was compared.") for id in ORDER if id != "finite")]
-        return payload | tables.empty(gates, "there are no texts in the packs") | {"threshold": _plain(threshold), "verdict": verdict(gates)}
+        gates = [runs.finite(c) if id == "finite" else not_run(id, "Nothing was compared.") for id in ORDER]
+        return payload | tables.empty(gates, "there are no texts in the packs") | {"threshold": threshold, "verdict": verdict(gates)}
     bound, rung = _envelope(c, cause, limits)
     changed = flips(c.gold, c.reference, c.candidate, c.task, c.threshold, bound) if c.decides else None
-    gates = _gates(c, limits, cause, place, invariance, changed, bound, labels)
-    if known_answer is not None:
-        gates.insert(2, checks.known_answer(known_answer))
+    gates = [runs.known_answer(known_answer), *_gates(c, limits, cause, place, invariance, changed, bound, labels)]
     return (
         payload
         | {
             "n_texts": c.n_texts,
             "n_labels": c.n_labels,
             "n_decisions": c.n_decisions,
-            "threshold": _plain(c.threshold),
+            "threshold": threshold,
             "quantity": "logits" if c.decides else "hidden states",
             "metrics": c.metrics(bound),
             "gates": [g.record() for g in gates],
             "verdict": verdict(gates),
             "causes": _causes(gates, cause),
             "faults": list(place.get("faults", [])) if place else [],
-            "flips": tables.flip_table(changed, bound, rung, cause),
+            "flips": tables.flip_table(changed, bound, rung, cause, threshold),
             "worst": tables.worst(c, changed, texts),
             "near": tables.near(c, changed),
             "layers": c.layers(),
@@ -95,10 +92,6 @@ def _causes(gates: Sequence[Gate], cause: Mapping[str, Any] | None) -> list[str]
     if by_id["rounding"].result == "fail" or by_id["cause"].result == "fail":
         return ["unexplained"]
     return list(cause.get("causes", [])) if cause else []
-
-
-def _plain(threshold: Any) -> float | list[float]:
-    return float(threshold) if np.ndim(threshold) == 0 else [float(t) for t in threshold]
 
 
 def _envelope(c: Compared, cause: Mapping[str, Any] | None, limits: Limits) -> tuple[float, str]:
@@ -124,15 +117,15 @@ def _gates(
 ) -> list[Gate]:
     rounding = checks.rounding(c, limits, cause)
     return [
-        checks.finite(c),
-        checks.same_inputs(c),
-        checks.on_device(c.manifest, limits),
-        checks.repeatable(c, invariance),
+        runs.finite(c),
+        runs.same_inputs(c),
+        runs.on_device(c.manifest, limits),
+        runs.repeatable(c, limits, invariance),
         rounding,
         checks.cause(rounding, limits, cause, place),
         checks.place(limits, place),
         checks.flips(c, limits, changed, bound),
         checks.flip_bound(c, limits, changed, rounding),
-        checks.invariance(limits, invariance),
+        runs.invariance(limits, invariance),
         checks.task_quality(c, limits, labels),
     ]

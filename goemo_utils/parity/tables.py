@@ -33,12 +33,12 @@ def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def flip_table(changed: Part, bound: float, rung: str, cause: Part) -> dict[str, Any]:
-    """Counts of changed decisions, with the accepted rung's own flips beside them."""
+def flip_table(changed: Part, bound: float, rung: str, cause: Part, threshold: float | list[float]) -> dict[str, Any]:
+    """Counts of changed decisions, with the accepted rung's own flips beside them where they were counted at this threshold."""
     if changed is None:
         return {"reason": "there are no decisions: hidden states are compared"}
     given = (cause or {}).get("envelope") or {}
-    own = given.get("flips") if given.get("rung") == rung else None
+    own = given.get("flips") if given.get("rung") == rung and given.get("threshold", threshold) == threshold else None
     expected = None if own is None else own + 3 * math.sqrt(own + 1)
     return {
         "count": changed["flips"], "explained": changed["explained"], "unexplained": changed["unexplained"], "outside": changed["outside"],

@@ -26,6 +26,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "m_invariance": ("Batch size and padding do not change the answer.", "批大小与填充不改变结果。"),
     "m_task_quality": ("Change of micro-F1 against the true labels.", "相对真实标签的 micro-F1 变化。"),
     "m_known_answer": ("The published vector of the checkpoint.", "检查点作者公布的向量。"),
+    "m_known_answer_fail": ("Not the published scores.", "未得到公布的分数：权重、分词器、标签或 GELU 有误。"),
+    "m_known_answer_not run": ("No published answer of this model is known.", "该模型没有已知的公布答案。"),
     "m_finite_fail": ("Some output is NaN or infinite.", "输出中有 NaN 或无穷大，或没有进行任何比对。"),
     "m_same_inputs_fail": ("The sides were asked different questions.", "两端的输入不同：{value}。"),
     "m_same_inputs_not run": ("Nothing was compared.", "没有进行任何比对。"),

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=16, help="of the ways with a fixed batch size (default 16)")
     parser.add_argument("--attn_implementation", default="eager", choices=("eager", "sdpa"), help="of every way that does not name its own (default eager)")
     parser.add_argument("--max_length", type=int, default=512, help="tokens a text at most (default 512, or the model's own limit)")
-    parser.add_argument("--threshold", type=float, default=0.3, help="for counting decisions that changed (default 0.3)")
+    parser.add_argument("--threshold", type=float, help="for counting decisions that changed (default: the model's own thresholds, else 0.3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the whole result, raw samples included")
 

@@ -15,6 +15,7 @@ import torch
 
 from goemo_utils import batching
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
+from goemo_utils.thresholds import effective
 from goemo_utils.throughput import conditions, statistics
 from goemo_utils.throughput.energy import per_thousand_texts
 from goemo_utils.throughput.grid import grid
@@ -75,8 +76,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     standard = scenarios(_fast(ways), blocks[0], Path(job["mlperf"])) if job.get("mlperf") else []
     reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
     lengths = [bench.lengths(block) for block in blocks]
-    threshold = float(job.get("threshold") or 0.3)
     head = bench.loaded().task != "encoder"
+    threshold = np.asarray(effective(job.get("threshold"), bench.loaded().info))
     rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
@@ -118,7 +119,7 @@ class _Timing:
         longest = min(LONG_ENOUGH, max(share, min(last.values())), max(last.values()))
         self.repeats = {name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()}
 
-    def agreement(self, way: Way, reference: Way, threshold: float, head: bool) -> dict[str, Any]:
+    def agreement(self, way: Way, reference: Way, threshold: np.ndarray, head: bool) -> dict[str, Any]:
         """Compare on every block that both answered."""
         both = sorted(self.answers[way.id].keys() & self.answers[reference.id].keys())
         ours, theirs = (np.concatenate([self.answers[w.id][b] for b in both]) for w in (way, reference))

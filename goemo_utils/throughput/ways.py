@@ -183,10 +183,10 @@ def activate(task: str, values: np.ndarray) -> np.ndarray:
     return {"multi_label": tensor.sigmoid, "single_label": lambda: tensor.softmax(-1), "encoder": lambda: tensor}[task]().numpy()
 
 
-def agreement(reference: np.ndarray, answer: np.ndarray, threshold: float, head: bool = True) -> dict[str, Any]:
+def agreement(reference: np.ndarray, answer: np.ndarray, threshold: float | np.ndarray, head: bool = True) -> dict[str, Any]:
     """How far an answer is from the reference: largest and mean difference, and what it changes in decisions.
 
-    ``top1_changed``: texts whose most probable label differs; ``sets_changed``: texts whose set of labels above ``threshold`` differs; ``flips``: single
+    ``top1_changed``: texts whose most probable label differs; ``sets_changed``: texts whose set of labels above ``threshold`` (one number, or one a label) differs; ``flips``: single
     decisions that differ. None where there are no labels. NaN in either makes the differences NaN, and every such text changed.
     """
     difference = np.abs(answer.astype(np.float64) - reference.astype(np.float64))
