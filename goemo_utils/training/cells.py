@@ -12,6 +12,7 @@ from goemo_utils.text_files import kind
 from goemo_utils.training.table import Table, is_missing
 
 SEPARATORS = ("|", ";", ",")
+MISSING = ("nan", "<na>")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
@@ -31,13 +32,15 @@ def read_cells(table: Table, known: Collection[str] = (), empty_is_none: bool = 
     seen: dict[str, list[str]] = {}
     found, is_list = [], table.listed
     for row, cell in enumerate(table.cells):
-        is_list = is_list or isinstance(cell, list) or _bracketed(cell) or type(cell).__name__ == "ndarray"
+        if _bracketed(cell) and cell.strip() not in known:
+            cell = _list(cell.strip())
+        is_list = is_list or isinstance(cell, (list, set, frozenset)) or type(cell).__name__ == "ndarray"
         if not isinstance(cell, str):
             found.append(_several(table, row, cell))
             continue
         if cell not in seen:
-            seen[cell] = _text(cell, known, separator)
-            if not seen[cell] and not _bracketed(cell) and not empty_is_none:
+            seen[cell] = _text(cell.strip(), known, separator)
+            if not seen[cell] and (cell.strip() or not empty_is_none):
                 raise _missing(table, row, cell)
         found.append(seen[cell])
     return found, is_list
@@ -48,32 +51,30 @@ def _bracketed(cell: Any) -> bool:
 
 
 def _text(cell: str, known: Collection[str], separator: str | None) -> list[str]:
-    cell = cell.strip()
     if cell in known:
         return [cell]
-    if _bracketed(cell):
-        return _list(cell)
-    if cell.lower() in ("nan", "<na>"):
+    if cell.lower() in MISSING:
         return []
     parts = cell.split(separator) if separator else [cell]
     return [whole(part.strip()) for part in parts if part.strip()]
 
 
-def _list(cell: str) -> list[str]:
+def _list(cell: str) -> list[Any]:
     """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which parts them with blanks."""
     try:
-        return [whole(str(value)) for value in json.loads(cell)]
-    except ValueError:
+        return list(json.loads(cell))
+    except (ValueError, RecursionError):
         inner = cell[1:-1].strip()
     if quoted := _QUOTED.findall(inner):
-        return [(single or double).strip() for single, double in quoted]
-    parts = [part.strip() for part in inner.split(",")] if "," in inner else inner.split() if re.fullmatch(r"[-+\d.\s]+", inner) else [inner]
-    return [whole(part) for part in parts if part]
+        return [single or double for single, double in quoted]
+    if "," in inner:
+        return [part for part in inner.split(",") if part.strip()]
+    return inner.split() if re.fullmatch(r"[-+\d.\s]*", inner) else [inner]
 
 
 def whole(text: str) -> str:
-    """An integer without what a float of pandas adds: "1.0" is "1"; everything else as it is."""
-    return str(int(text.split(".")[0])) if _WHOLE.fullmatch(text) else text
+    """An integer without what a float of pandas adds: "1.0" is "1"; everything else as it is, "01" too."""
+    return text.split(".")[0].removeprefix("+") if _WHOLE.fullmatch(text) else text
 
 
 def _several(table: Table, row: int, cell: Any) -> list[str]:
@@ -88,11 +89,11 @@ def _several(table: Table, row: int, cell: Any) -> list[str]:
 def _one(table: Table, row: int, value: Any) -> str:
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
-    if is_missing(value) or isinstance(value, str) and not value.strip():
+    if is_missing(value) or str(value).strip().lower() in ("", *MISSING):
         raise _missing(table, row, value)
     if not isinstance(value, (str, bool, int, float)):
         raise TextsError(f"{table.at(row)}: a label is {kind(value)}; expected a name, a number, or a list of them. Correct the row, or choose another label_column.")
-    return value.strip() if isinstance(value, str) else whole(str(value))
+    return whole(str(value).strip())
 
 
 def _hot(table: Table, row: int, cells: tuple[Any, ...]) -> list[str]:

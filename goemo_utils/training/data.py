@@ -105,8 +105,7 @@ def load(params: Any) -> Splits:
         named = ", ".join(name for name, count in whole.support().items() if count) or "none"
         raise TextsError(f"All {len(whole):,} texts of {_name(params.train)} have the same label ({named}), so there is nothing to learn; expected at least two. "
                          "Check label_column.")
-    notes = [f"{train_dropped:,} texts of train are empty and were left out."] if train_dropped else []
-    n_read = len(whole)
+    notes, n_read = [], len(whole)
     if params.limit is not None and params.limit < n_read:
         whole = whole.take(_drawn(whole, params.limit, np.random.default_rng([params.seed, 1])))
         notes.append(f"{len(whole):,} of {n_read:,} train texts were drawn at random (limit {params.limit:,}, seed {params.seed}).")
@@ -115,8 +114,7 @@ def load(params: Any) -> Splits:
         whole, dev = _part(whole, params.held_out, np.random.default_rng([params.seed, 2]))
         notes.append(f"No dev was given: {len(dev):,} texts were parted from train at random (seed {params.seed}); being of one source with it, they score higher than new texts may.")
     else:
-        dev, _, dev_dropped = _read("sample:dev" if params.dev == "sample" else params.dev, asked, whole.task, vocabulary)
-        notes += [f"{dev_dropped:,} texts of dev are empty and were left out."] if dev_dropped else []
+        dev, _, dev_dropped = _read("sample:dev" if isinstance(params.dev, str) and params.dev == "sample" else params.dev, asked, whole.task, vocabulary)
     # The same rows as training/scratch holds out with this seed.
     train, held = _part(whole, params.held_out, np.random.default_rng(params.seed))
     counts = {name: {"texts": len(split), "labels": split.support()} for name, split in (("train", train), ("held", held), ("dev", dev))}
@@ -139,13 +137,16 @@ def _drawn(split: Split, limit: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
-    """As ``hold_out``, but a label that would be gone from the first part gets its first held-out text back."""
-    fit, held = _parted(split, share, rng)
-    gone = split.targets.any(0) & ~split.targets[fit].any(0)
-    back = np.isin(np.arange(len(held)), split.targets[held][:, gone].argmax(0)) if gone.any() else np.zeros(len(held), bool)
-    if back.all():
-        raise TextsError(f"Holding out {share:.0%} of {len(split):,} texts takes every text of {int(gone.sum())} labels; give more texts, or fewer labels.")
-    return split.take(np.concatenate([fit, held[back]])), split.take(held[~back])
+    """As ``hold_out``, but a text whose label would be gone from the first part stays there, and the next one is held in its place."""
+    order, n_held = _order(split, share, rng)
+    left, held = split.targets.sum(0), []
+    for row in order:
+        if len(held) < n_held and (left[split.targets[row] > 0] > 1).all():
+            held.append(row)
+            left -= split.targets[row]
+    if not held:
+        raise TextsError(f"Holding out {share:.0%} of {len(split):,} texts would take every text of some label; give more texts, or fewer labels.")
+    return split.take(order[~np.isin(order, held)]), split.take(np.array(held))
 
 
 def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
@@ -153,16 +154,15 @@ def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Spli
 
     Raises TextsError when either part would be empty.
     """
-    fit, held = _parted(split, share, rng)
-    return split.take(fit), split.take(held)
+    order, n_held = _order(split, share, rng)
+    return split.take(order[n_held:]), split.take(order[:n_held])
 
 
-def _parted(split: Split, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    order = rng.permutation(len(split))
+def _order(split: Split, share: float, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     n_held = int(len(split) * share)
     if not 0 < n_held < len(split):
         raise TextsError(f"Holding out {share:.0%} of {len(split)} texts leaves an empty part; give more texts.")
-    return order[n_held:], order[:n_held]
+    return rng.permutation(len(split)), n_held
 
 
 def overlap(first: Split, second: Split) -> int:
@@ -175,6 +175,8 @@ def _notes(counts: dict[str, Any], task: str) -> list[str]:
     """What the counts say against the scores, a sentence each."""
     n_train, n_dev = counts["train"]["texts"] + counts["held"]["texts"], counts["dev"]["texts"]
     notes = []
+    if any(counts["dropped"].values()):
+        notes.append(f"Empty texts left out: {counts['dropped']['train']:,} of train, {counts['dropped']['dev']:,} of dev.")
     if counts["duplicates"]:
         notes.append(f"{counts['duplicates']:,} of {n_train:,} train texts repeat another letter for letter; {counts['held_overlap']:,} of the "
                      f"{counts['held']['texts']:,} held out occur in the rest.")

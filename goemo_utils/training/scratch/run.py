@@ -50,7 +50,8 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    whole, dev = read_split(recipe.train), read_split(recipe.dev)
+    whole = read_split(recipe.train)
+    dev = read_split(recipe.dev, whole.labels, task=whole.task)
     fit, held = hold_out(whole, recipe.held_out, rng)
 
     judged: dict[str, Any] = {}
