@@ -16,7 +16,7 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.record import read_json, sha256_file, sha256_json, write_json
 from goemo_utils.step import EMBEDDED, MODEL_FILES
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import THRESHOLD, decide, scores
+from goemo_utils.training.metrics import THRESHOLD, argmax_scores, scores
 from goemo_utils.training.thresholds import tune
 
 # Arm: (with R-Drop, with label smoothing).
@@ -108,8 +108,8 @@ def judge(held: Split, held_probabilities: np.ndarray, dev: Split, dev_probabili
     Multi-label: at 0.3, and with one threshold a label tuned on the held-out texts. Single-label: the most probable label is the answer.
     """
     if dev.task == "single_label":
-        found = scores(dev.targets, decide(dev_probabilities, dev.task), 0.5)
-        return {"macro_f1": found["macro_f1"], "accuracy": found["subset_accuracy"]}
+        found = argmax_scores(dev.targets, dev_probabilities)
+        return {name: found[name] for name in METRICS[dev.task]}
     cuts = {"at_0.3": THRESHOLD, "tuned": tune(held.targets, held_probabilities)}
     found = {name: scores(dev.targets, dev_probabilities, cut) for name, cut in cuts.items()}
     return {f"{f1}_{name}": found[name][f1] for f1 in ("macro_f1", "micro_f1") for name in cuts}

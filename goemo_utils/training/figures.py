@@ -6,19 +6,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from goemo_utils.plots import BLUE, BROWN, GREY, titled  # importing it sets the project's figure style
 
+if TYPE_CHECKING:
+    from goemo_utils.training.data import Splits
+
 ALT = {
+    "labels": "Share of the texts with each label, a pair of bars for train and dev, commonest label first.",
     "curves": "Training loss and held-out loss against the optimizer step, and below them the held-out macro-F1 with its best step marked.",
     "per_label": "F1 of each label as bars from zero, sorted, with the number of texts that have the label beside each bar.",
-    "reliability": "Share of true labels against the mean predicted probability, one point a bin, with the diagonal of a calibrated model; below, pairs per bin.",
+    "reliability": "Share that came true against the mean predicted probability, one point a bin, with the diagonal of a calibrated model; below, how many are in each bin.",
     "ablation": "Each training of the ablation as a dot by arm, a line for the mean of each arm, one panel a score.",
     "search": "Held-out macro-F1 of each trial with the best so far as steps; below, the same scores against each searched parameter."}
+
+
+def labels(splits: Splits) -> Figure:
+    """Share of the texts with each label in train (with what is held out) and in dev, commonest first."""
+    counts = {"train": splits.train.targets.sum(0) + splits.held.targets.sum(0), "dev": splits.dev.targets.sum(0)}
+    totals = {"train": len(splits.train) + len(splits.held), "dev": len(splits.dev)}
+    names, order = splits.dev.labels, (-counts["train"]).argsort(kind="stable")
+    figure, axes = plt.subplots(figsize=(7.5, 1.1 + 0.28 * len(names)))
+    for place, (part, color) in enumerate((("train", BLUE), ("dev", GREY))):
+        axes.barh([i + (place - 0.5) * 0.36 for i in range(len(names))], [100 * counts[part][i] / totals[part] for i in order], color=color, height=0.34,
+                  label=f"{part}, {totals[part]:,} texts")
+    axes.set_yticks(range(len(names)), [names[i] for i in order])
+    axes.invert_yaxis()
+    axes.set(xlabel="texts with the label (%)")
+    axes.legend(frameon=False, loc="lower right")
+    most, least = names[order[0]], names[order[-1]]
+    return _done(figure, axes, f"{most} is {counts['train'][order[0]] / max(1, counts['train'][order[-1]]):.0f} times as common as {least}", False)
 
 
 def curves(history: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
@@ -64,22 +85,23 @@ def per_label(rows: Sequence[Mapping[str, Any]], simulated: bool = False) -> Fig
 
 
 def reliability(bins: Sequence[Mapping[str, Any]], simulated: bool = False) -> Figure:
-    """Share of true pairs of text and label against the mean predicted probability of each bin, and below the pairs in it (log axis).
+    """Share that came true against the mean predicted probability of each bin, and below how many probabilities are in it (log axis).
 
-    ``bins``: rows with ``probability`` (mean of the bin), ``share`` (true ones among its pairs) and ``n``; empty bins are passed over. The
-    title has the expected calibration error, Σ n |share - probability| / Σ n.
+    ``bins`` as ``evaluation.calibration`` gives them; empty ones are passed over. The title has the expected calibration error,
+    Σ n |share - probability| / Σ n.
     """
     kept = [b for b in bins if b["n"]]
-    figure, (above, below) = plt.subplots(2, 1, figsize=(5.5, 5.5), sharex=True, height_ratios=(3, 1))
+    means, shares, sizes = ([b[name] for b in kept] for name in ("mean_probability", "share_true", "n"))
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6, 5.5), sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color=BROWN, linewidth=1, label="calibrated")
-    above.plot([b["probability"] for b in kept], [b["share"] for b in kept], color=BLUE, marker="o", label="this model")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of true labels")
+    above.plot(means, shares, color=BLUE, marker="o", label="this model")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that came true")
     above.legend(frameon=False, loc="upper left")
-    below.vlines([b["probability"] for b in kept], 0.5, [b["n"] for b in kept], color=GREY, linewidth=4)
-    below.set(yscale="log", ylim=(0.5, None), ylabel="pairs (log)", xlabel="mean predicted probability of the bin")
-    total = sum(b["n"] for b in kept)
-    error = sum(b["n"] * abs(b["share"] - b["probability"]) for b in kept) / total if total else 0
-    return _done(figure, above, f"Calibration error {error:.3f} over {total:,} pairs of text and label" if total else "No pair to judge", simulated)
+    below.vlines(means, 0.5, sizes, color=GREY, linewidth=4)
+    below.set(yscale="log", ylim=(0.5, None), ylabel="n (log)", xlabel="mean predicted probability of the bin")
+    total = sum(sizes)
+    error = sum(n * abs(share - mean) for n, share, mean in zip(sizes, shares, means)) / max(1, total)
+    return _done(figure, above, f"Calibration error {error:.3f} over {total:,} probabilities" if total else "No probability to judge", simulated)
 
 
 def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = None) -> Figure:

@@ -18,7 +18,7 @@ from goemo_utils.record import sha256_json
 from goemo_utils.tables import number
 from goemo_utils.training.ablation import Train, in_worker, key
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import decide, scores
+from goemo_utils.training.metrics import argmax_scores, scores
 from goemo_utils.training.thresholds import tune
 
 # The space. "log" and "even" draw a number between low and high, "whole" a whole number, "one of" takes one of the values.
@@ -147,7 +147,7 @@ def objective(held: Split, probabilities: np.ndarray) -> float:
     if not np.isfinite(probabilities).all():
         return math.nan
     if held.task == "single_label":
-        return scores(held.targets, decide(probabilities, held.task), 0.5)["macro_f1"]
+        return argmax_scores(held.targets, probabilities)["macro_f1"]
     halves = np.arange(0, len(probabilities), 2), np.arange(1, len(probabilities), 2)
     marked = np.empty(probabilities.shape)
     for own, other in (halves, halves[::-1]):

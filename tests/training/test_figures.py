@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from goemo_utils.training import ablation, figures, search
+from goemo_utils.training.data import Split, Splits
 
 HISTORY = [{"step": s, "loss": 1 / s, "epoch": 1, "held_loss": None} for s in (1, 2, 3, 4)]
 EVALUATIONS = [{"step": 2, "held_loss": 0.5, "held_macro_f1": 0.3}, {"step": 4, "held_loss": 0.6, "held_macro_f1": 0.25}]
@@ -31,6 +33,18 @@ def searched(scores: list[float | None], **changes) -> dict:
     rows = [{"trial": i + 1, **values, "learning_rate": 10 ** (-4 + i / 10), "held_macro_f1": s} for i, s in enumerate(scores)]
     best = max((r for r in rows if r["held_macro_f1"] is not None), key=lambda r: r["held_macro_f1"], default=None)
     return {"space": search.SPACE, "trials": rows, "best": best, "simulated": False, **changes}
+
+
+def test_labels_are_shown_as_shares_of_all_train_texts_and_of_dev_commonest_first() -> None:
+    def split(joy: int, fear: int) -> Split:
+        return Split(["text"] * (joy + fear), np.eye(2, dtype=np.float32)[[0] * fear + [1] * joy], ("fear", "joy"))
+
+    figure = figures.labels(Splits(split(5, 1), split(1, 1), split(1, 3), [], {}))
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["joy", "fear"]
+    assert [bar.get_width() for bar in axes.patches] == [75, 25, 25, 75] and axes.get_xlabel() == "texts with the label (%)"
+    assert title(figure) == "joy is 3 times as common as fear"
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["train, 8 texts", "dev, 4 texts"]
 
 
 def test_curves_show_every_loss_and_mark_the_best_step() -> None:
@@ -62,9 +76,9 @@ def test_labels_are_sorted_by_f1_and_show_their_support() -> None:
 
 
 def test_reliability_draws_the_filled_bins_and_states_the_error() -> None:
-    bins = [{"probability": 0.1, "share": 0.1, "n": 90}, {"probability": 0.5, "share": None, "n": 0}, {"probability": 0.8, "share": 0.5, "n": 10}]
+    bins = [{"from": f, "to": f + 0.1, "mean_probability": p, "share_true": t, "n": n} for f, p, t, n in ((0.1, 0.1, 0.1, 90), (0.5, None, None, 0), (0.8, 0.8, 0.5, 10))]
     figure = figures.reliability(bins)
-    assert title(figure) == "Calibration error 0.030 over 100 pairs of text and label"  # 10 · 0.3 / 100
+    assert title(figure) == "Calibration error 0.030 over 100 probabilities"  # 10 · 0.3 / 100
     assert points(figure.axes[0])[1] == [(0.1, 0.1), (0.8, 0.5)]
     assert [tuple(s[1]) for s in figure.axes[1].collections[0].get_segments()] == [(0.1, 90), (0.8, 10)]
 
@@ -106,5 +120,5 @@ def test_a_search_without_a_score_is_drawn_and_says_so() -> None:
 
 
 def test_every_figure_has_its_text_for_those_who_cannot_see_it() -> None:
-    assert set(figures.ALT) == {"curves", "per_label", "reliability", "ablation", "search"}
+    assert set(figures.ALT) == {"labels", "curves", "per_label", "reliability", "ablation", "search"}
     assert all(callable(getattr(figures, name)) and text.endswith(".") for name, text in figures.ALT.items())
