@@ -112,7 +112,8 @@ def load(params: Any) -> Splits:
     dev_dropped = 0
     if params.dev is None:
         whole, dev = _part(whole, params.held_out, np.random.default_rng([params.seed, 2]))
-        notes.append(f"No dev was given: {len(dev):,} texts were parted from train at random (seed {params.seed}); being of one source with it, they score higher than new texts may.")
+        notes.append(f"No dev was given: {len(dev):,} texts were parted from train at random (seed {params.seed}); "
+                     "being of one source with it, they score higher than new texts may.")
     else:
         dev, _, dev_dropped = _read("sample:dev" if isinstance(params.dev, str) and params.dev == "sample" else params.dev, asked, whole.task, vocabulary)
     # The same rows as training/scratch holds out with this seed.

@@ -43,7 +43,8 @@ def named(split) -> list[list[str]]:
     ("['joy' 'love']", ["joy", "love"], True), ('["self care", "joy"]', ["self care", "joy"], True), ("[joy, love]", ["joy", "love"], True),
     ("[self care]", ["self care"], True), ("[1, 7]", ["1", "7"], True), ("[]", [], True), ("['self, care']", ["self, care"], True),
     (3, ["3"], False), (-1, ["-1"], False), (1.0, ["1"], False), ("1.0", ["1"], False), (0.5, ["0.5"], False), (True, ["True"], False), ("+1", ["1"], False),
-    (["joy", 2], ["joy", "2"], True), (np.array([2, 3]), ["2", "3"], True), (np.int64(4), ["4"], False), ({"b", "a"}, ["a", "b"], True), (str(["it's", "b"]), ["it's", "b"], True), ("01", ["01"], False), ("grün", ["grün"], False)])
+    (["joy", 2], ["joy", "2"], True), (np.array([2, 3]), ["2", "3"], True), (np.int64(4), ["4"], False), ({"b", "a"}, ["a", "b"], True),
+    (str(["it's", "b"]), ["it's", "b"], True), ("01", ["01"], False), ("grün", ["grün"], False)])
 def test_a_cell_says_its_labels_in_every_form(cell: object, labels: list[str], is_list: bool) -> None:
     assert read_cells(table([cell])) == ([labels], is_list)
 
@@ -66,7 +67,8 @@ def test_a_name_with_a_comma_is_whole_when_it_is_known() -> None:
 
 @pytest.mark.parametrize(("cells", "labels", "task"), [
     ([1, -1, 0, 10], ("-1", "0", "1", "10"), "single_label"), (["b", "a", "B"], ("B", "a", "b"), "single_label"), (["2", "10"], ("2", "10"), "single_label"),
-    (["a,b", "a"], ("a", "b"), "multi_label"), ([["a"], ["b"]], ("a", "b"), "multi_label"), (["a", "[]"], ("a",), "multi_label"), (["['a']", "b"], ("a", "b"), "multi_label")])
+    (["a,b", "a"], ("a", "b"), "multi_label"), ([["a"], ["b"]], ("a", "b"), "multi_label"),
+    (["a", "[]"], ("a",), "multi_label"), (["['a']", "b"], ("a", "b"), "multi_label")])
 def test_without_names_the_vocabulary_is_what_is_found_in_order(cells: list, labels: tuple[str, ...], task: str) -> None:
     split = split_of(cells)
     assert (split.labels, split.task) == (labels, task)
@@ -135,7 +137,8 @@ def test_a_missing_label_is_refused(cell: object) -> None:
     assert "row 1: the label is" in said_of(["joy", cell])
 
 
-@pytest.mark.parametrize(("labels", "words"), [("joy,,love", "an empty name"), ("joy,love,joy", "'joy' more than once"), ([], "an empty name"), ("1,1.0", "'1' more than once")])
+@pytest.mark.parametrize(("labels", "words"), [
+    ("joy,,love", "an empty name"), ("joy,love,joy", "'joy' more than once"), ([], "an empty name"), ("1,1.0", "'1' more than once")])
 def test_names_that_are_no_vocabulary_are_refused(labels: object, words: str) -> None:
     with pytest.raises(TextsError, match=words):
         parse_names(labels)
