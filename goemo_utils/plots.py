@@ -81,12 +81,16 @@ def ladder(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
 
 def heat(table: Mapping[str, Any], simulated: bool) -> Figure:
     """Local error ratio of each call (rows) in each layer (columns), run alone on the reference's inputs; the value is printed in its cell."""
-    frame = pd.DataFrame([row["values"] for row in table["rows"]], index=[row["module"] for row in table["rows"]], columns=table["columns"])
+    frame = pd.DataFrame([row["values"] for row in table["rows"]], index=[row["module"] for row in table["rows"]], columns=table["columns"], dtype=object)
+    missed = frame.map(lambda v: v == "not covered")
+    frame = frame.mask(missed, None)
     shown = frame.map(lambda v: "" if v is None or v != v else v if isinstance(v, str) else f"{v:.1f}" if v < 100 else f"{v:,.0f}" if v < 1e5 else f"{v:.0e}")
     depth = frame.map(lambda v: 6.0 if isinstance(v, str) else math.log10(max(v, 1.0)) if v is not None else math.nan).astype(float)
     figure, axes = plt.subplots(figsize=(3.6 + 0.62 * len(frame.columns), 1 + 0.3 * len(frame)))
     sns.heatmap(depth, annot=shown, fmt="", ax=axes, cmap="YlOrBr", vmin=0, vmax=4, cbar=False, linewidths=1, annot_kws={"fontsize": 8})
-    axes.set(xlabel="layer", ylabel="")
+    for y, x in zip(*missed.to_numpy().nonzero()):
+        axes.text(x + 0.5, y + 0.5, "n/c", ha="center", va="center", fontsize=8, color="gray")
+    axes.set(xlabel="layer   (n/c: the call could not be repeated)" if missed.to_numpy().any() else "layer", ylabel="")
     # The last row shows what has accumulated by the end of each layer, not where it was made.
     hot = [name for name, row in depth.iterrows() if row.max() > 1 and "accumulated" not in name]
     axes.set_title(titled("Every call is right on the reference's inputs" if not hot else f"Error enters at {', '.join(hot[:2])}" + (" …" if len(hot) > 2 else ""), simulated), loc="left")

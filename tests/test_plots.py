@@ -36,6 +36,11 @@ def test_heat_names_the_hot_call_and_prints_its_value(bad) -> None:
     assert "Every call is right" in words(plots.heat({"columns": ["0"], "rows": [{"module": "a", "values": [1.0]}]}, False))
 
 
+def test_heat_tells_nan_from_a_call_that_was_not_covered() -> None:
+    said = words(plots.heat({"columns": ["0", "1", "2"], "rows": [{"module": "a", "values": ["NaN", "not covered", None]}, {"module": "b", "values": [1.0, 1.0, 2.0]}]}, False))
+    assert said.count("NaN") == 1 and said.count("| n/c") == 1 and "Error enters at a" in said and "n/c: the call could not be repeated" in said
+
+
 def test_rates_are_drawn_only_where_there_are_any() -> None:
     row = {"configuration": "CPU", "median": 1234.4, "ci95": [1200, 1300], "unit": "texts/s"}
     assert plots.rates([{**row, "median": None}], True) is None

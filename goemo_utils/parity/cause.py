@@ -74,7 +74,7 @@ def local_attribution(twins: Twins, batches: Sequence[dict[str, Tensor]], answer
         if not mine:
             continue
         tested = [c for c in claims if c == PLAIN or (c.tanh_gelu if kind == "gelu" else c.matmul)]
-        medians = {c: statistics.median_low(r.rms for r in mine if r.claim == c) for c in tested}
+        medians = {c: statistics.median_low(r.rms if r.rms == r.rms else float("inf") for r in mine if r.claim == c) for c in tested}
         best = PLAIN if medians[PLAIN] <= 1.0 else min(tested, key=medians.__getitem__)
         best = _by_probe(_by_range(best, answers), kind, medians, answers)
         known = medians.get(best, medians[PLAIN]) <= RECOGNISED

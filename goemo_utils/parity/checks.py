@@ -82,15 +82,15 @@ def place(limits: Limits, place: Part) -> Gate:
         more = f" and {len(hot) - 1} more" if len(hot) > 1 else ""
         return Gate("place", FAIL, len(hot), 0, covered, formula, f"{first['operator']} in {first['module'] or 'the model'}{more}: wrong on right inputs.")
     worst = place.get("worst") or {}
-    if any(worst.get(key) is not None and worst[key] > limit for key, limit in (("ratio_rms", limits.call_rms), ("ratio_max", limits.call_max))):
+    if any(isinstance(worst.get(key), (int, float)) and worst[key] > limit for key, limit in (("ratio_rms", limits.call_rms), ("ratio_max", limits.call_max))):
         operator = max(place["operators"], key=lambda o: max(o["ratio_rms"] / limits.call_rms, o["ratio_max"] / limits.call_max))["operator"]
         return Gate("place", FAIL, None, 0, covered, formula, f"{operator} is over these limits, which are stricter than the run's.")
     return Gate("place", PASS, 0, 0, covered, formula, "Every call is right on the reference's inputs.")
 
 
 def _over(value: Any, limit: float) -> bool:
-    """A ratio above its limit; null stands for NaN or infinite, which is above any limit."""
-    return value is None or not float(value) <= limit
+    """A ratio above its limit; a word or null stands for NaN or infinite, which is above any limit."""
+    return not isinstance(value, (int, float)) or not value <= limit
 
 
 def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:

@@ -99,9 +99,14 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
     rows += [f"{g['id']:13s} {g['result']:12s} {shown(g['value']):>14s} {shown(g['limit']):>10s} {g['n']:>9,d}  {g['meaning']}" for g in payload["gates"]]
     rows.append("")
     rows += [f"{m['id']:28s} {shown(m['value']):>12s}  {m['formula']}" for m in payload["metrics"] if m["value"] is not None]
-    rows += [f"fault: {f['operator']} in {f['module'] or 'the model'}, {f['reading'] or ''} ({shown(f['ratio_rms'])} x the CPU's error)" for f in payload["faults"]]
+    rows += [f"fault: {f['operator']} in {f['module'] or 'the model'}: {_error(f)}" for f in payload["faults"]]
     named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
     return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, threshold {described(payload['threshold'])}"]
+
+
+def _error(fault: Mapping[str, Any]) -> str:
+    times = f"{shown(fault['ratio_rms'])} x the CPU's error" if isinstance(fault["ratio_rms"], float) else ""
+    return ", ".join(filter(None, (fault["reading"], times)))
 
 
 def shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from goemo_utils.forward import encode
 from goemo_utils.parity import known
 from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim
+from goemo_utils.parity.gates import written
 from goemo_utils.parity.invariance import measure
 from goemo_utils.parity.place import add_accumulated, locate
 from goemo_utils.parity.probe import probe
@@ -139,7 +140,7 @@ class Explanation:
             "accepted": left <= ACCEPT, "causes": claim.causes, "claim": claim.name, "families": families, "residual": _number(left), "at": at,
             "n": sum(t.numel() for t in gold.values()), "n_texts": len(texts), "limit": ACCEPT,
             "self_noise": {n: _number(_ratio(v, plain.noise[n])) for n, v in chosen.noise.items()},
-            "states": [{"state": n, "R": _number(ratios[n]), "residual": _number(_ratio(rms(candidate[n], chosen.states[n]), chosen.noise[n]))} for n in gold],
+            "states": [{"state": n, "R": written(ratios[n]), "residual": written(_ratio(rms(candidate[n], chosen.states[n]), chosen.noise[n]))} for n in gold],
             "ladder": ladder(twins, batches, candidate, gold, rungs),
             "envelope": self._envelope(claim, chosen, reference, main, len(texts)) if main == "logits" else None,
         }  # fmt: skip
@@ -171,7 +172,7 @@ class Explanation:
         self.progress("parity: one call after another, for the place")
         found = locate(self.twins, self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS)), claim)
         if cause is not None:
-            layers = {int(s["state"].split(".")[1]): s["R"] for s in cause["states"] if s["state"] != "logits" and s["R"] is not None}
+            layers = {int(s["state"].split(".")[1]): s["R"] for s in cause["states"] if s["state"] != "logits"}
             add_accumulated(found["heat"], layers)
         return found
 

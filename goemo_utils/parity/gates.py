@@ -66,11 +66,14 @@ class Gate:
 
     def record(self) -> dict[str, Any]:
         """The gate as records hold it: a value that is no finite number is written as a word."""
-        row = {k: v for k, v in asdict(self).items() if k != "extra"} | self.extra
-        for key in ("value", "limit"):
-            if isinstance(row[key], float) and not math.isfinite(row[key]):
-                row[key] = "NaN" if math.isnan(row[key]) else "infinite"
-        return row
+        return {k: written(v) for k, v in asdict(self).items() if k != "extra"} | self.extra
+
+
+def written(value: Any) -> Any:
+    """A number as records hold it: one that is not finite as the word ``NaN`` or ``infinite``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinite"
+    return value
 
 
 def not_run(id: str, reason: str, formula: str = "", limit: Any = None) -> Gate:

@@ -6,17 +6,20 @@ call, if it is not finite, or if it has unmasked a masked score. Clean kernels w
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from goemo_utils.parity.emulate import Claim
+from goemo_utils.parity.gates import written
 from goemo_utils.parity.replay import Row, replay
 from goemo_utils.parity.twins import Twins
 
 HOT_RMS, HOT_MAX = 10.0, 20.0
 ATTENTION = "scaled_dot_product_attention"
+NOT_COVERED = "not covered"
+READING = {"NaN": "output is NaN", "infinite": "output is infinite or has another shape, or a masked score came back"}
 
 
 def is_hot(row: Row) -> bool:
@@ -32,14 +35,21 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
         "faults": faults(rows),
-        "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(skipped.items())],
+        "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(_without_module(skipped).items())],
         "worst": _worst(rows),
         "operators": _operators(rows),
-        "heat": heat(rows, twins.reference),
+        "heat": heat(rows, twins.reference, [(module, operator) for module, operator, _ in skipped]),
     }
     if any(f["operator"] == ATTENTION for f in found["faults"]):
         found["split"] = split(twins, batches, claim)
     return found
+
+
+def _without_module(skipped: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str]]:
+    total: Counter[tuple[str, str]] = Counter()
+    for (_, operator, why), n in skipped.items():
+        total[operator, why] += n
+    return total
 
 
 def split(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
@@ -61,16 +71,13 @@ def split(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> d
 
 
 def _worst(rows: Sequence[Row]) -> dict[str, Any]:
-    return {"ratio_rms": _number(max((r.rms for r in rows), default=math.nan)), "ratio_max": _number(max((r.max for r in rows), default=math.nan))}
+    return {"ratio_rms": written(largest(r.rms for r in rows)), "ratio_max": written(largest(r.max for r in rows))}
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _larger(a: float, b: float) -> float:
-    """The larger of two ratios, where NaN counts as the largest."""
-    return math.nan if math.isnan(a) or math.isnan(b) else max(a, b)
+def largest(ratios: Iterable[float]) -> float:
+    """The largest ratio, where NaN counts as larger than any; NaN without ratios."""
+    values = list(ratios)
+    return math.nan if not values or any(map(math.isnan, values)) else max(values)
 
 
 def by_address(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -94,19 +101,17 @@ def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
         modules = [m for m, o in hot if o == operator]
         calls = sum(len(rs) for (_, o), rs in groups.items() if o == operator)
         found.append(_fault(f"all {len(modules)} modules that call it", operator, mine, calls) | {"modules": modules})
-    return sorted(found, key=lambda f: (f["ratio_rms"] is not None, -(f["ratio_rms"] or 0)))
+    return sorted(found, key=lambda f: (not isinstance(f["ratio_rms"], str), 0 if isinstance(f["ratio_rms"], str) else -f["ratio_rms"]))
 
 
 def _fault(module: str, operator: str, hot: Sequence[Row], calls: int) -> dict[str, Any]:
-    worst_rms, worst_max = hot[0].rms, hot[0].max
-    for row in hot[1:]:
-        worst_rms, worst_max = _larger(worst_rms, row.rms), _larger(worst_max, row.max)
     gains = [r.gain for r in hot if math.isfinite(r.gain)]
     gain = max(gains, key=abs) if gains else None
-    reading = None if gain is None or abs(gain) < 1e-8 else f"output is {1 + gain:.6f} x what it should be"
+    worst = written(largest(r.rms for r in hot))
+    reading = READING.get(worst, None if gain is None or abs(gain) < 1e-8 else f"output is {1 + gain:.6f} x what it should be")
     return {
-        "module": module, "operator": operator, "ratio_rms": _number(worst_rms), "ratio_max": _number(worst_max), "calls": calls, "hot_calls": len(hot),
-        "gain": gain, "reading": reading if _number(worst_rms) is not None else "not finite, or a masked score came back",
+        "module": module, "operator": operator, "ratio_rms": worst, "ratio_max": written(largest(r.max for r in hot)), "calls": calls, "hot_calls": len(hot),
+        "gain": gain, "reading": reading,
     }  # fmt: skip
 
 
@@ -116,7 +121,7 @@ def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         groups[row.operator].append(row)
     return [
-        {"operator": o, "calls": len(rs), "ratio_rms": _number(max(r.rms for r in rs)), "ratio_max": _number(max(r.max for r in rs))}
+        {"operator": o, "calls": len(rs), "ratio_rms": written(largest(r.rms for r in rs)), "ratio_max": written(largest(r.max for r in rs))}
         for o, rs in sorted(groups.items())
     ]
 
@@ -130,15 +135,18 @@ def layer_of(module: str, stacks: Sequence[str]) -> tuple[int, str] | None:
     return None
 
 
-def heat(rows: Sequence[Row], model: nn.Module) -> dict[str, Any]:
-    """Ratio (rms) per layer and place in the layer, for the figure; calls outside the layers are listed beside it."""
+def heat(rows: Sequence[Row], model: nn.Module, missed: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Ratio (rms) per layer and place in the layer, for the figure; calls outside the layers are listed beside it.
+
+    A cell is a number, ``NaN`` or ``infinite`` where the device gave such a value, ``not covered`` where no call at that address could be
+    repeated (``missed`` are their modules and operators), or null where the layer has no such call.
+    """
     stacks = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    inside: dict[str, dict[int, float]] = {}
-    outside: dict[str, float] = {}
-    for (module, operator), mine in by_address(rows).items():
-        ratio = mine[0].rms
-        for row in mine[1:]:
-            ratio = _larger(ratio, row.rms)
+    inside: dict[str, dict[int, float | str]] = {}
+    outside: dict[str, float | str] = {}
+    ratios: dict[tuple[str, str], float | str] = {address: written(largest(r.rms for r in mine)) for address, mine in by_address(rows).items()}
+    for module, operator in [*ratios, *(address for address in dict.fromkeys(missed) if address not in ratios)]:
+        ratio = ratios.get((module, operator), NOT_COVERED)
         where = layer_of(module, stacks)
         if where is None:
             outside[f"{module} {operator}".strip()] = ratio
@@ -147,13 +155,13 @@ def heat(rows: Sequence[Row], model: nn.Module) -> dict[str, Any]:
     layers = sorted({layer for cells in inside.values() for layer in cells})
     return {
         "columns": [str(layer) for layer in layers],
-        "rows": [{"module": name, "values": [_number(cells[i]) if i in cells else None for i in layers]} for name, cells in inside.items()],
-        "outside": [{"module": name, "value": _number(value)} for name, value in outside.items()],
+        "rows": [{"module": name, "values": [cells.get(i) for i in layers]} for name, cells in inside.items()],
+        "outside": [{"module": name, "value": value} for name, value in outside.items()],
     }
 
 
-def add_accumulated(heat: dict[str, Any], layers: Mapping[int, float]) -> None:
+def add_accumulated(heat: dict[str, Any], layers: Mapping[int, float | str]) -> None:
     """Append the error that has accumulated at each layer's output, so that spreading and making are seen side by side."""
     if heat["columns"]:
-        values = [layers.get(int(c) + 1) for c in heat["columns"]]
-        heat["rows"].append({"module": "layer output, accumulated", "values": [None if v is None else _number(v) for v in values]})
+        values = [layers.get(int(c) + 1, NOT_COVERED) for c in heat["columns"]]
+        heat["rows"].append({"module": "layer output, accumulated", "values": values})

@@ -57,6 +57,8 @@ class Row:
 def compare(device: Tensor, cpu: Tensor, gold: Tensor, real: Tensor | None) -> tuple[float, float, float]:
     """(rms ratio, max ratio, gain) of one call. Padding rows are nobody's and left out, if the shape has batch and length.
 
+    NaN where the device gives NaN; infinite where it gives infinity, another shape, or a masked score back.
+
     The CPU's error has the floor eps/4 x rms(gold), because exact kernels have (nearly) none. Scores masked with the
     smallest number are left out of the ratio, but must be as large and of the same sign on the device: an ignored mask
     shows nowhere else.
@@ -78,7 +80,8 @@ def compare(device: Tensor, cpu: Tensor, gold: Tensor, real: Tensor | None) -> t
     if not g.numel():
         return 0.0, 0.0, 0.0
     if not bool(c.isfinite().all()):
-        return math.inf, math.inf, math.nan
+        bad = math.nan if bool(c.isnan().any()) else math.inf
+        return bad, bad, math.nan
     error, own, power = c - g, r - g, float((g * g).sum())
     floor = unit * rms(g) + 1e-300
     return (
@@ -92,14 +95,14 @@ class Replay(TorchFunctionMode):
     """Around a forward of the reference: each call that makes a new float tensor is repeated and judged under every claim.
 
     ``claims[0]`` is the arithmetic of the surrounding forward. ``wanted`` chooses operators, None all of them. What
-    could not be repeated is counted in ``skipped`` by (operator, reason).
+    could not be repeated is counted in ``skipped`` by (module, operator, reason).
     """
 
     def __init__(self, twins: Twins, path: list[str], real: Tensor, claims: Sequence[Claim], wanted: Callable[[str], bool] | None) -> None:
         super().__init__()
         self.twins, self.path, self.real, self.claims, self.wanted = twins, path, real, claims, wanted
         self.rows: list[Row] = []
-        self.skipped: Counter[tuple[str, str]] = Counter()
+        self.skipped: Counter[tuple[str, str, str]] = Counter()
         self.resident = _resident(twins)
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -118,7 +121,7 @@ class Replay(TorchFunctionMode):
             try:
                 self._judge(name, func, given, outputs, result)
             except Exception as error:  # a kernel may be missing, or a call may refuse float64: counted, never hidden
-                self.skipped[name, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"] += 1
+                self.skipped[self.path[-1], name, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"] += 1
         return result
 
     def _snapshot(self, args: Any, kwargs: Any) -> Any:
@@ -152,7 +155,7 @@ class Replay(TorchFunctionMode):
                 with Emulate(claim) if claim != PLAIN else nullcontext():
                     gold = pick(func(*a, **k))
                 parts = [compare(c, r, g, self.real) for c, r, g in zip(on_device, on_cpu, gold)]
-                worst = max(parts, key=lambda p: max(p[0] / 10, p[1] / 20))
+                worst = max(parts, key=lambda p: max(p[0] / 10, p[1] / 20) if p[0] == p[0] else math.inf)
                 self.rows.append(Row(self.path[-1], name, claim, *worst))
 
     @staticmethod

@@ -52,14 +52,15 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Heat:
-    """Error ratio per module (rows) and layer (columns); None is no such call. ``marked`` cells are where the error enters."""
+    """Error ratio per module (rows) and layer (columns); None is no such call, a text one that was not covered. ``marked`` cells are where the error enters."""
 
     columns: list[str]
-    rows: list[tuple[str, list[float | None]]]
+    rows: list[tuple[str, list[float | str | None]]]
     marked: list[tuple[int, int]]
     heading: str
     key: str
     mark: str
+    uncovered: str
     title: str
     description: str
     kind: str = "heat"

@@ -143,8 +143,8 @@ def _heat(chart: Heat) -> tuple[list[str], float, float]:
     for name, values in chart.rows:
         body.append(_text(0, y + 18, name if len(name) <= 40 else "…" + name[-39:], "mo"))
         for i, value in enumerate(values):
-            if value is None:
-                body.append(_text(left + wide * (i + 0.5), y + 18, "–", "mu", "middle"))
+            if value is None or isinstance(value, str):
+                body.append(_text(left + wide * (i + 0.5), y + 18, "–" if value is None else chart.uncovered, "mu", "middle"))
                 continue
             step = heat_step(value)
             body.append(_rect(left + wide * i + 1, y + 1, wide - 2, tall - 2, f"c{step}"))

@@ -14,7 +14,8 @@ from .words import Words
 ACCUMULATED = "layer output, accumulated"
 MOST_FAULTS = 20
 
-Cell = float | None
+NOT_COVERED = "not covered"
+Cell = float | str | None
 
 
 def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
@@ -26,21 +27,22 @@ def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
         why = gate["meaning"].rstrip(".") if gate.get("result") == "not run" else words("not_recorded")
         return [*blocks, Note(words("section_absent", reason=why))]
     columns = [str(c) for c in heat.get("columns") or range(len(heat["rows"][0]["values"]))]
-    rows = [(str(r["module"]), [_cell(v, str(r["module"]), column, faults) for v, column in zip(r["values"], columns, strict=True)]) for r in heat["rows"]]
+    rows = [(str(r["module"]), list(map(_cell, r["values"]))) for r in heat["rows"]]
     marked = [(i, j) for i, (name, _) in enumerate(rows) for j, column in enumerate(columns) if _at_fault(name, column, faults)]
     named = [(words("p_heat_accumulated") if name == ACCUMULATED else name, values) for name, values in rows]
     title = words("p_heat_fault", place=place(faults[0])) if faults else words("p_heat_clean")
     limit = (results.get("limits") or {}).get("call_rms")
     caption = words("p_heat_cap") + (" " + words("p_heat_limit", limit=n.limit(limit)) if limit else "")
-    chart = Heat(columns, named, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat"), title)
+    caption += " " + words("p_heat_uncovered") if any(v == NOT_COVERED for _, values in rows for v in values) else ""
+    chart = Heat(columns, named, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat_absent"), words("p_heat"), title)
     heads = [Column(words("p_module")), *(Column(c, True) for c in columns)]
-    table = Table(words("p_same_table"), heads, [[Code(name), *map(_shown, values)] for name, values in named], style="wide", measured=True)
+    table = Table(words("p_same_table"), heads, [[Code(name), *(_shown(v, words) for v in values)] for name, values in named], style="wide", measured=True)
     return [Paragraph(words("p_heat_lead")), Figure(title, caption, chart), Details(words("p_same_table"), [table, *_outside(heat, words)]), *blocks]
 
 
 def _faults(faults: list[dict[str, Any]], words: Words) -> Table:
     cells: list[list[Text]] = [
-        [Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), *(_ratio(f.get(key)) for key in ("ratio_rms", "ratio_max"))]
+        [Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), *(n.told_ratio(f.get(key)) for key in ("ratio_rms", "ratio_max"))]
         for f in faults[:MOST_FAULTS]
     ]
     columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
@@ -48,7 +50,7 @@ def _faults(faults: list[dict[str, Any]], words: Words) -> Table:
 
 
 def _outside(heat: dict[str, Any], words: Words) -> list[Table]:
-    rows: list[list[Text]] = [[Code(str(r["module"])), _ratio(r.get("value"))] for r in heat.get("outside") or []]
+    rows: list[list[Text]] = [[Code(str(r["module"])), _shown(_cell(r.get("value")), words)] for r in heat.get("outside") or []]
     return [Table(words("p_outside"), [Column(words("p_module")), Column("R", True)], rows, caption=words("p_outside"), measured=True)] if rows else []
 
 
@@ -56,21 +58,21 @@ def _at_fault(name: str, column: str, faults: list[dict[str, Any]]) -> bool:
     """Whether a cell is the place of a fault: the layer's number and then the row's module stand in the fault's address."""
     if name == ACCUMULATED:
         return False
-    return any(
-        re.search(rf"(?:^|\.){re.escape(column)}\.(?:.+\.)?{re.escape(name)}$", place(fault)) or place(fault).endswith(f".{column}.{name}") for fault in faults
-    )
+    pattern = re.compile(rf"(?:^|\.){re.escape(column)}\.(?:.+\.)?{re.escape(name)}$")
+    return any(pattern.search(address) for fault in faults for address in _addresses(fault))
 
 
-def _cell(value: Any, name: str, column: str, faults: list[dict[str, Any]]) -> Cell:
-    """A ratio; NaN where a fault left no finite one; None where the layer has no such call."""
+def _addresses(fault: dict[str, Any]) -> list[str]:
+    """Where a fault is: its place, or every one of an operator that is wrong wherever it is called."""
+    return [f"{module} {fault.get('operator')}" for module in fault.get("modules") or []] or [place(fault)]
+
+
+def _cell(value: Any) -> Cell:
+    """A ratio of a record: a number, NaN or infinity from their words, NOT_COVERED where the call could not be repeated, None where there is none."""
     if isinstance(value, (int, float)):
         return float(value)
-    return math.nan if value is not None or _at_fault(name, column, faults) else None
+    return {"NaN": math.nan, "infinite": math.inf, NOT_COVERED: NOT_COVERED}.get(value)
 
 
-def _shown(value: Cell) -> str:
-    return "–" if value is None else heat_value(value)
-
-
-def _ratio(value: Any) -> str:
-    return n.ratio(float(value)) if isinstance(value, (int, float)) else "NaN"
+def _shown(value: Cell, words: Words) -> str:
+    return "–" if value is None else words("p_heat_absent") if isinstance(value, str) else heat_value(value)

@@ -49,6 +49,13 @@ def ratio(value: float) -> str:
     return f"{float(f'{value:.2g}' if abs(value) >= 1e4 else f'{value:.3g}'):,.0f}"
 
 
+def told_ratio(value: object) -> str:
+    """Write an error ratio of a record, where one that is no finite number stands as a word; null stood for NaN in older records."""
+    if isinstance(value, (int, float)):
+        return ratio(float(value))
+    return number(math.inf) if value == "infinite" else "NaN"
+
+
 def probability(value: float) -> str:
     """Write a probability with enough digits to see on which side of a threshold it lies."""
     return number(value) if not math.isfinite(value) else f"{value:.5f}" if abs(value) >= 1e-4 else number(float(value))

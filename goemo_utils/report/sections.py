@@ -46,7 +46,7 @@ def next_steps(run: Run, words: Words) -> Section | None:
         items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {run.missing[0].step}")))
     if overall(run) == "fail":
         for fault in (run.of("03_parity").get("faults") or [])[:3]:
-            before, after = words("n_fault", place="\0", ratio=_ratio(fault.get("ratio_rms"))).split("\0")
+            before, after = words("n_fault", place="\0", ratio=n.told_ratio(fault.get("ratio_rms"))).split("\0")
             items.append(join(before, Code(place(fault)), after))
         if not items:
             items += [words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words)) for g in gates(run) if g["result"] == "fail"]
@@ -245,7 +245,3 @@ def glossary(words: Words) -> Section:
     """The words used on the page."""
     terms = ("gold", "reference", "candidate", "r", "flip", "explained", "margin", "interval")
     return Section("words", words("s_words"), [Details(words("gl_open"), [Facts([(words(f"gl_{t}"), words(f"gl_{t}_p")) for t in terms])])])
-
-
-def _ratio(value: Any) -> str:
-    return n.ratio(float(value)) if isinstance(value, (int, float)) else "NaN"

@@ -39,6 +39,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "p_heat_fault": ("The error enters at {place}.", "误差产生于 {place}。"),
     "p_heat_cap": ("Error ratio R per layer and module.", "各层、各模块的误差比 R。"),
     "p_heat_limit": ("A call above {limit} is at fault.", "超过 {limit} 的算子调用视为出错。"),
+    "p_heat_absent": ("n/c", "未测"),
+    "p_heat_uncovered": ("n/c: the call could not be repeated; –: there is none.", "未测：该调用无法重做；–：没有该调用。"),
     "p_heat_accumulated": ("layer output, accumulated", "层输出（累积误差）"),
     "p_outside": ("Calls outside the layers", "层以外的算子调用"),
     "p_heat_layer": ("layer", "层"),

@@ -88,7 +88,8 @@ def test_an_error_that_no_arithmetic_accounts_for_is_unexplained(study):
 
 def test_a_nan_is_found_and_the_record_stays_plain_json(study):
     payload = study(fault="gelu@encoder.layer.1.intermediate:nan")
-    assert results(payload)["finite"] == "fail" and payload["faults"][0]["operator"] == "gelu"
+    assert results(payload)["finite"] == "fail" and payload["faults"][0]["operator"] == "gelu" and payload["faults"][0]["ratio_rms"] == "NaN"
+    assert [row["values"] for row in payload["heat"]["rows"] if "NaN" in row["values"]][0][1] == "NaN"
     json.dumps({k: v for k, v in payload.items() if k != "folder"}, allow_nan=False)
 
 

@@ -8,7 +8,7 @@ import torch
 from goemo_utils.parity import imitate
 from goemo_utils.parity.cause import Rung, local_attribution
 from goemo_utils.parity.emulate import PLAIN, Claim
-from goemo_utils.parity.place import faults, heat, is_hot, layer_of, locate
+from goemo_utils.parity.place import add_accumulated, faults, heat, is_hot, layer_of, locate
 from goemo_utils.parity.replay import Row, compare, replay
 
 from .twin_models import Odd, batch, twins
@@ -48,7 +48,8 @@ def test_a_masked_score_is_left_out_but_must_stay_masked():
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_infinitely_wrong(bad):
     gold = torch.ones(4, dtype=torch.float64)
-    assert compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None)[0] == math.inf
+    ratio = compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None)[0]
+    assert is_hot(row("a", "f", ratio)) and not math.isfinite(ratio)
 
 
 @pytest.mark.parametrize("architecture", imitate.ARCHITECTURES)
@@ -83,7 +84,7 @@ def test_calls_in_place_are_judged_on_what_they_were_given_and_others_are_counte
     rows, skipped = replay(of, [batch()], [PLAIN])
     assert [r.operator for r in rows] == ["linear", "add_", "mul_", "add"]
     assert not any(is_hot(r) for r in rows)
-    assert list(skipped) == [("only_float32", "RuntimeError: no kernel for torch.float64")]
+    assert list(skipped) == [("", "only_float32", "RuntimeError: no kernel for torch.float64")]
 
 
 def test_a_replay_leaves_no_hook_and_no_change_behind():
@@ -111,9 +112,30 @@ def test_an_operator_hot_in_all_its_places_is_one_fault():
     assert found[0]["modules"] == ["a", "b"] and found[0]["ratio_rms"] == 70
 
 
-def test_a_fault_that_is_not_finite_comes_first_and_is_written_as_null():
-    found = faults([row("a", "f", 60), row("b", "g", math.inf), row("c", "f"), row("c", "g")])
-    assert found[0]["module"] == "b" and found[0]["ratio_rms"] is None
+def test_a_fault_that_is_not_finite_comes_first_and_is_written_in_words():
+    found = faults([row("a", "f", 60), row("b", "g", math.inf), row("c", "f"), row("c", "g"), row("d", "h", math.nan), row("d", "h", 50), row("e", "h")])
+    assert [(f["module"], f["ratio_rms"]) for f in found] == [("b", "infinite"), ("d", "NaN"), ("a", 60)]
+    assert found[1]["reading"] == "output is NaN" and "masked score" in found[0]["reading"]
+
+
+def test_nan_infinity_and_an_ignored_mask_are_told_apart():
+    gold = torch.ones(2, 3)
+    ratio = lambda change: compare(change(gold.clone()), gold, gold.double(), None)[0]
+    assert math.isnan(ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.nan))))
+    assert ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.inf))) == math.inf
+    masked = gold * torch.finfo(torch.float32).min
+    assert compare(gold, masked, masked.double(), None)[0] == math.inf
+
+
+def test_the_map_tells_a_call_that_was_not_covered_from_nan_and_from_none_at_all():
+    of = twins()
+    layer = "roberta.encoder.layer"
+    rows = [row(f"{layer}.0.output", "add", math.nan), row(f"{layer}.1.output", "add", 1.5), row(f"{layer}.1.extra", "mul", math.inf)]
+    found = heat(rows, of.reference, [(f"{layer}.0.attention", "odd"), (f"{layer}.1.output", "add"), ("head", "odd")])
+    assert {r["module"]: r["values"] for r in found["rows"]} == {"output add": ["NaN", 1.5], "extra mul": [None, "infinite"], "attention odd": ["not covered", None]}
+    assert found["outside"] == [{"module": "head odd", "value": "not covered"}]
+    add_accumulated(found, {1: 2.0})
+    assert found["rows"][-1]["values"] == [2.0, "not covered"]
 
 
 def test_the_map_has_a_column_per_layer_and_keeps_what_is_outside():

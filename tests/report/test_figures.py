@@ -38,10 +38,24 @@ def test_the_frame_marks_where_the_error_enters_and_not_where_it_has_spread(tmp_
 
 
 def test_a_fault_that_left_no_number_prints_nan_and_a_missing_call_prints_a_dash(tmp_path: Path) -> None:
-    rows = [{"module": "output.LayerNorm layer_norm", "values": [1.0, None]}, {"module": "crossattention add", "values": [None, 1.0]}]
-    svg = _heat(tmp_path, rows, [{**FAULT, "ratio_rms": None}])
-    assert re.search(r'class="k5[^"]*"[^>]*>NaN<', svg)
-    assert re.search(r'class="mu"[^>]*>–<', svg)
+    rows = [{"module": "output.LayerNorm layer_norm", "values": [1.0, "NaN"]}, {"module": "crossattention add", "values": [None, "infinite"]}]
+    svg = _heat(tmp_path, rows, [{**FAULT, "ratio_rms": "NaN"}])
+    assert re.search(r'class="k5[^"]*"[^>]*>NaN<', svg) and re.search(r'class="k5[^"]*"[^>]*>Inf<', svg)
+    assert len(re.findall(r'class="mu"[^>]*>–<', svg)) == 1 and "n/c" not in svg
+
+
+def test_a_call_that_was_not_covered_is_told_from_one_that_gave_nan(tmp_path: Path) -> None:
+    svg = _heat(tmp_path, [{"module": "output.LayerNorm layer_norm", "values": ["not covered", "NaN"]}], [{**FAULT, "ratio_rms": "NaN"}])
+    assert len(re.findall(r'class="mu"[^>]*>n/c<', svg)) == 1 and len(re.findall(r">NaN<", svg)) == 1
+    page = next(tmp_path.rglob("report.html")).read_text()
+    assert "n/c: the call could not be repeated" in page and len(re.findall(r"<td[^>]*>n/c</td>", page)) == 1
+
+
+def test_an_operator_that_is_wrong_everywhere_is_marked_everywhere(tmp_path: Path) -> None:
+    modules = ["encoder.layer.0.output.LayerNorm", "encoder.layer.1.output.LayerNorm"]
+    rows = [{"module": "output.LayerNorm layer_norm", "values": [9e5, 9e5]}, {"module": "output.dense linear", "values": [1.0, 1.0]}]
+    svg = _heat(tmp_path, rows, [{**FAULT, "module": "all 2 modules that call it", "modules": modules}])
+    assert len(re.findall(r'class="ink" stroke-width="2.5"', svg)) == 3, "two in the map and one in its key"
 
 
 @pytest.mark.parametrize(
