@@ -35,11 +35,16 @@ def asked(step: Step) -> dict[str, Any]:
 
 
 def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
-    """Run gold, reference and candidate and read their packs; a reference pack from another machine is checked and taken instead."""
+    """Run gold, reference and candidate and read their packs; a reference pack from another machine is checked and taken instead.
+
+    Such a pack is read before anything runs, and compared with gold before the device is used: gold has this run's inputs.
+    """
     made: dict[str, Pack] = {}
+    given = read_pack(step.params.reference) if Path(step.params.reference).is_absolute() else None
     for role in ("gold", "reference", "candidate"):
-        if role == "reference" and Path(step.params.reference).is_absolute():
-            made[role] = read_pack(step.params.reference)
+        if role == "reference" and given:
+            fits(given, made["gold"].manifest | {"dtype": step.params.dtype})
+            made[role] = given
             continue
         out = step.path("packs", role)
         request = job(step.params, texts, role, out)
@@ -47,7 +52,6 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
         worker.run(request, step.path("logs", f"worker-{role}.log"), tell)
         step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
         made[role] = read_pack(out)
-    fits(made["reference"], made["candidate"].manifest)
     return made["gold"], made["reference"], made["candidate"]
 
 

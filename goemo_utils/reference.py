@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +11,20 @@ from goemo_utils import worker
 from goemo_utils.errors import PackError
 from goemo_utils.forward import job
 from goemo_utils.pack import Pack, read_pack
+from goemo_utils.parity.inputs import differences
 from goemo_utils.record import ROOT
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
 
-# A pack is a reference for a candidate only if all of these agree; the first that differs is named.
-SAME = {"weights": lambda m: m["model"]["weights_sha256"], "config": lambda m: m["model"]["config_sha256"],
-        "tokenizer": lambda m: m["model"]["tokenizer_sha256"], "texts": lambda m: m["texts_digest"],
-        "token ids": lambda m: m["input_ids_digest"], "task": lambda m: m["task"], "dtype": lambda m: m["dtype"],
-        "attention": lambda m: m["attn_implementation"]}
-
-
-def fits(reference: Pack, other: dict[str, Any]) -> None:
-    """Raise PackError naming the first thing in which a reference pack differs from the run it is to judge (a manifest of the same role or a candidate)."""
-    for name, of in SAME.items():
-        ours, theirs = of(other), of(reference.manifest)
-        if ours != theirs:
-            raise PackError(f"The reference pack {reference.path} was made from another {name}: it has {theirs}, this run has {ours}. "
-                            "Make it again on the other machine with the same parameters: goemo reference -f FILE.")
+def fits(reference: Pack, other: Mapping[str, Any]) -> None:
+    """Raise PackError naming everything in which a reference pack differs from the run it is to judge, by the manifest of one of that run's packs."""
+    if (role := reference.manifest["role"]) != "reference" or reference.manifest["simulated"]:
+        kind = "a rehearsal's" if reference.manifest["simulated"] else f"a {role}"
+        raise PackError(f"{reference.path} is {kind} pack; expected a reference pack, made with: goemo reference -f FILE.")
+    if found := differences(reference.manifest, other, settings=True):
+        raise PackError(f"The reference pack {reference.path} was made from another {'; another '.join(found)} in this run. "
+                        "Make it again on the other machine with the same parameters: goemo reference -f FILE.")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -1,11 +1,14 @@
 """Reference packs: accepted only for the same weights, tokenizer, texts and settings; the difference is named."""
 
+from dataclasses import replace
+
 import pytest
 
-from goemo_utils import forward, reference
+from goemo_utils import comparison, forward, reference
 from goemo_utils.errors import PackError
 from goemo_utils.pack import read_pack
 from goemo_utils.params import Params
+from tests.study import TEXTS, step_of
 from tests.tiny_model import save_roberta
 
 
@@ -26,8 +29,35 @@ def test_a_pack_of_the_same_inputs_fits(make) -> None:
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    ({"texts": ("yes", "maybe")}, "another texts"), ({"model": "labels"}, "another weights"), ({"max_length": 4, "texts": ("a long text that is cut here", "no")}, "another"),
-    ({"dtype": "bfloat16"}, "another dtype"), ({"attn_implementation": "sdpa"}, "another attention")])
-def test_a_pack_of_other_inputs_is_refused_and_the_difference_named(make, change, words) -> None:
-    with pytest.raises(PackError, match=words):
+    ({"texts": ("yes", "maybe")}, ["texts", "token ids"]), ({"model": "labels"}, ["weights", "config", "labels"]), ({"max_length": 4, "texts": ("a long text that is cut here", "no")}, ["texts", "token ids"]),
+    ({"dtype": "bfloat16"}, ["dtype", "dtype of the weights"]), ({"attn_implementation": "sdpa"}, ["attention"]), ({"texts": ("yes",), "dtype": "float16", "attn_implementation": "sdpa"},
+    ["texts", "number of texts", "token ids", "dtype of the weights", "dtype", "attention"])])  # fmt: skip
+def test_a_pack_of_other_inputs_is_refused_and_every_difference_named(make, change, words) -> None:
+    with pytest.raises(PackError) as refused:
         reference.fits(make("one"), make("other", **change).manifest)
+    named = {part.split(":")[0] for part in str(refused.value).split("another ")[1:]}
+    assert set(words) <= named and "\n" not in str(refused.value)
+
+
+def test_only_a_reference_pack_is_a_reference(make) -> None:
+    pack = make("one")
+    for change, word in (({"role": "candidate"}, "a candidate pack"), ({"simulated": True}, "a rehearsal's pack")):
+        with pytest.raises(PackError, match=word):
+            reference.fits(replace(pack, manifest=pack.manifest | change), pack.manifest)
+
+
+def test_a_pack_that_does_not_fit_is_refused_before_the_device_is_used(make, tmp_path) -> None:
+    step = step_of(make("one").manifest["model"]["path"], tmp_path, reference=str(make("one").path))
+    with pytest.raises(PackError, match="another texts"):
+        comparison.three_packs(step, TEXTS)
+    assert (step.dir / "packs" / "gold.json").is_file() and not (step.dir / "packs" / "candidate.json").exists()
+
+
+def test_a_damaged_pack_is_refused_before_anything_runs(make, tmp_path) -> None:
+    path = make("damaged").path
+    whole = path.with_suffix(".safetensors").read_bytes()
+    path.with_suffix(".safetensors").write_bytes(whole[:-1])
+    step = step_of(make("one").manifest["model"]["path"], tmp_path, reference=str(path))
+    with pytest.raises(PackError, match="altered or cut short"):
+        comparison.three_packs(step, TEXTS)
+    assert not step.dir.exists()

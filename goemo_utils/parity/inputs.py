@@ -12,10 +12,14 @@ SAME = {
     "n_tokens": "number of tokens",
     "model.weights_sha256": "weights",
     "model.tokenizer_sha256": "tokenizer",
+    "weights_dtype": "dtype of the weights",
     "labels": "labels",
     "task": "task",
 }
-"""What must be equal in two packs, as a path into the manifest and a name for people."""
+"""What must be equal in any two packs that are compared, as a path into the manifest and a name for people."""
+
+SETTINGS = {"model.config_sha256": "config", "dtype": "dtype", "attn_implementation": "attention"}
+"""What must be equal beside it in a reference pack and the run that it judges: gold differs from both in its dtype."""
 
 
 def lookup(manifest: Mapping[str, Any], path: str) -> Any:
@@ -32,10 +36,10 @@ def short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:32]}…"
 
 
-def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What differs between two manifests, one phrase each; what both leave out (a manifest by hand) is not compared."""
+def differences(a: Mapping[str, Any], b: Mapping[str, Any], settings: bool = False) -> list[str]:
+    """What differs between two manifests, with ``settings`` in how they ran too, one phrase each; what both leave out (a manifest by hand) is not compared."""
     found = []
-    for path, name in SAME.items():
+    for path, name in (SAME | SETTINGS if settings else SAME).items():
         x, y = lookup(a, path), lookup(b, path)
         if x != y:
             found.append(f"{name}: {short(x)} against {short(y)}")
@@ -45,10 +49,11 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
     """Every reason why packs (by role, the first is the yardstick) do not answer the same question.
 
-    Manifests must agree; so must the shapes of the logits and of every hidden state that two packs share.
+    Manifests must agree; so must the shapes of the logits and of every hidden state that two packs share. A pack called gold must hold float64.
     """
     (first, base), *rest = packs.items()
-    found = []
+    narrow = sorted({str(t.dtype) for n, t in packs["gold"].tensors.items() if n != "tokens"} - {"float64"}) if "gold" in packs else []
+    found = [f"gold holds {', '.join(narrow)} where float64 was expected"] if narrow else []
     for role, pack in rest:
         found += [f"{role} differs from {first} in {d}" for d in differences(base.manifest, pack.manifest)]
         for name in sorted(base.tensors.keys() & pack.tensors.keys()):

@@ -117,6 +117,13 @@ def test_other_inputs_are_not_compared_and_the_difference_is_named(key, name):
     json.dumps(payload, allow_nan=False)
 
 
+def test_a_gold_that_is_not_float64_is_none():
+    gold, reference, candidate = three()
+    gold.tensors = {k: v.astype(np.float32) for k, v in gold.tensors.items()}
+    payload = judge(gold, reference, candidate)
+    assert payload["verdict"] == "fail" and "gold holds float32" in next(g for g in payload["gates"] if g["id"] == "same_inputs")["meaning"]
+
+
 @pytest.mark.parametrize("key, name", [("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")])
 def test_packs_of_another_model_are_not_compared(key, name):
     gold, reference, candidate = three()
