@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .. import thresholds
 from ..errors import GoemoError
 from ..model import locate
 from ..record import sha256_file, write_json, write_text
@@ -86,6 +87,10 @@ def _write(folder: Path, run: Run, summary: dict[str, Any], weights: bool, licen
         folder / "inference.py",
         card.render("inference.py.j2", {**values["en"], "model": _plain(values["en"]["base"]), "draft": _plain(draft) if draft else None}),
     )
+    if values["en"]["own"] and "thresholds.json" not in copied:
+        told = f"the checkpoint's own, as the run {run.run_id} used them"
+        found = {"schema": thresholds.SCHEMA, "thresholds": dict(zip(run.model["labels"], run.model["thresholds"], strict=True)), "criterion": told}
+        write_json(folder / thresholds.FILE, found | ({"criterion": f"{mark}; {told}"} if mark else {}))
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
         write_text(folder / "logs" / name, text)

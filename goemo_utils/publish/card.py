@@ -13,6 +13,7 @@ from ..report.gates import gate_name, gates, shown_limit, shown_value
 from ..report.page import visible
 from ..report.read import Run
 from ..report.words import Words
+from ..thresholds import described, effective
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCORER = (
@@ -67,6 +68,7 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
     """What the templates need, with absent values as their reasons."""
     words, chinese = Words(language), language == "zh"
     load, candidate = run.model, ((run.of("03_parity").get("packs") or {}).get("candidate") or {})
+    used = effective(run.params.get("threshold"), load)
     device = str((summary["device"] or {}).get("name") or run.params.get("device"))
 
     def absent(name: str) -> str:
@@ -113,7 +115,9 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
         ],
         "dtype": load.get("dtype") or run.params.get("dtype"),
         "attention": load.get("attn_implementation") or run.params.get("attn_implementation", "eager"),
-        "threshold": run.params.get("threshold", 0.3),
+        "threshold": used,
+        "threshold_told": _several(used, chinese) if isinstance(used, list) else n.number(used),
+        "own": isinstance(used, list),
         "max_length": min(run.params.get("max_length", 512), load.get("max_length") or 512),
         "task": load.get("task") or "multi_label",
         "revision": load.get("revision"),
@@ -131,6 +135,10 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
         "value": value,
         "timing": timing,
     }
+
+
+def _several(thresholds: list[float], chinese: bool) -> str:
+    return f"{len(thresholds)} 个阈值（{n.number(min(thresholds))} 至 {n.number(max(thresholds))}）" if chinese else described(thresholds)
 
 
 def render(template: str, values: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..report.page import visible
 from ..report.read import Run
+from ..thresholds import described
 
 NAMES = ("run_npu.log", "accuracy_compare.log", "pretrained_attempt.log")
 LONGEST = 200_000
@@ -32,7 +33,7 @@ def _accuracy(run: Run) -> list[str]:
         state = run.states["03_parity"]
         return [f"nothing was compared: 03_parity {state.status}" + (f", {state.reason}" if state.reason else "")]
     lines = [
-        f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels {parity.get('n_labels')}, threshold {parity.get('threshold')}, verdict {parity.get('verdict')}",
+        f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels {parity.get('n_labels')}, threshold {_threshold(parity.get('threshold'))}, verdict {parity.get('verdict')}",
         "",
     ]
     for metric in parity.get("metrics") or []:
@@ -42,6 +43,10 @@ def _accuracy(run: Run) -> list[str]:
     for gate in parity.get("gates") or []:
         lines.append(f"gate {gate['id']}: {gate['result']}, value {gate.get('value')}, limit {gate.get('limit')}, n {gate.get('n')}: {gate.get('meaning')}")
     return lines
+
+
+def _threshold(threshold: Any) -> str:
+    return "none" if threshold is None else described(threshold)
 
 
 def _pretrained(run: Run) -> list[str]:

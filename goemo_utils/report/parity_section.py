@@ -39,7 +39,9 @@ def _lead(run: Run, words: Words) -> str:
     if results.get("quantity") == "hidden states" or not results.get("n_labels"):
         text = words("p_lead_encoder", n=n.number(results["n_texts"]), tokens=n.number(results.get("n_tokens") or 0), reference=named)
     else:
-        shown = words("several") if isinstance(threshold, list) else n.limit(threshold) if isinstance(threshold, (int, float)) else words("unknown")
+        shown = n.limit(threshold) if isinstance(threshold, (int, float)) else words("unknown")
+        if isinstance(threshold, list):
+            shown = words("several", k=n.number(len(threshold)), low=n.number(min(threshold)), high=n.number(max(threshold)))
         text = words("p_lead", n=n.number(results["n_texts"]), labels=n.number(results["n_labels"]), threshold=shown, reference=named)
     return f"{text} {words('p_lead_sim')}" if run.simulated else text
 

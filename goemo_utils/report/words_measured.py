@@ -2,10 +2,10 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     # parity
-    "p_lead": ("{n} texts × {labels} labels at threshold {threshold}, compared with a {reference} reference and a float64 gold.", "{n} 条文本 × {labels} 个标签，阈值 {threshold}，与 {reference} 参考端及 float64 真值比对。"),
+    "p_lead": ("{n} texts × {labels} labels, threshold {threshold}; compared with a {reference} reference and a float64 gold.", "{n} 条文本 × {labels} 个标签，阈值 {threshold}，与 {reference} 参考端及 float64 真值比对。"),
     "p_lead_encoder": ("{n} texts, {tokens} tokens: hidden states compared with a {reference} reference and a float64 gold.", "{n} 条文本、{tokens} 个 token：隐藏状态与 {reference} 参考端及 float64 真值比对。"),
     "p_lead_sim": ("The numbers exercise the study; they say nothing about Ascend.", "以下数值仅用于演练流程，与昇腾设备无关。"),
-    "several": ("one per label", "每个标签各一"),
+    "several": ("one a label, {k} of them, {low} to {high}", "每个标签各一，共 {k} 个，{low} 至 {high}"),
     "p_metrics": ("Parity metrics", "精度指标"),
     "metric": ("Metric", "指标"),
     "formula": ("Formula", "公式"),

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from goemo_utils import publish as command
+from goemo_utils import thresholds
+from goemo_utils.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ParamsError
 from goemo_utils.publish.build import PublishError, publish
 from goemo_utils.publish.card import SCORER
@@ -21,6 +23,7 @@ from goemo_utils.publish.check import check
 from goemo_utils.record import sha256_file
 from goemo_utils.report import ReportError
 from tests.report import fixtures
+from tests.tiny_model import SENTENCES, save_roberta
 
 FILES = {"README.md", "README.en.md", "inference.py", "requirements.txt", "summary.json", "report.html", "logs"}
 LOGS = {"run_npu.log", "accuracy_compare.log", "pretrained_attempt.log"}
@@ -167,6 +170,50 @@ def test_hostile_names_stay_text_in_card_and_program(tmp_path: Path) -> None:
         assert not re.search(r"(?<!\\)\]\(javascript:", text)
     tree = ast.parse((folder / "inference.py").read_text())
     assert "os" not in {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+
+def _with_own_thresholds(own: list[float], **model) -> tuple[dict, dict]:
+    manifest, records = fixtures.passing()
+    manifest["params"]["threshold"] = None
+    records["01_load"]["results"]["model"].update(thresholds=own, **model)
+    records["03_parity"]["results"]["threshold"] = own
+    return manifest, records
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_a_model_s_own_thresholds_are_published_and_named(tmp_path: Path, draft: bool) -> None:
+    own = [round(0.12 + 0.01 * i, 2) for i in range(28)]
+    manifest, records = _with_own_thresholds(own)
+    folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out", draft=draft)
+    assert {path.name for path in folder.iterdir()} == FILES | {"thresholds.json"} and check(folder) == []
+    labels = records["01_load"]["results"]["model"]["labels"]
+    assert thresholds.read(folder, labels, "multi_label") == own
+    assert ("DRAFT" in (folder / "thresholds.json").read_text()) is draft
+    assert "28 thresholds, 0.12 to 0.39" in (folder / "README.en.md").read_text() and "28 个阈值（0.120 至 0.390）" in (folder / "README.md").read_text()
+    assert "--threshold 0" not in (folder / "README.en.md").read_text()
+    assert json.loads((folder / "summary.json").read_text())["comparison"]["threshold"] == own
+
+
+def test_a_threshold_that_was_asked_for_is_published_instead(tmp_path: Path) -> None:
+    manifest, records = _with_own_thresholds([0.2] * 28)
+    manifest["params"]["threshold"] = records["03_parity"]["results"]["threshold"] = 0.45
+    folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out")
+    assert not (folder / "thresholds.json").exists() and "THRESHOLD = 0.45" in (folder / "inference.py").read_text()
+
+
+def test_the_published_program_decides_by_each_label_s_own_threshold(tmp_path: Path) -> None:
+    model = save_roberta(tmp_path / "model")
+    labels, own = ["joy", "anger", "neutral"], [0.9, 0.1, 0.5]
+    manifest, records = _with_own_thresholds(own, id=str(model), source="local", labels=labels, n_labels=3)
+    folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out")
+    code = ("import json, sys, inference\nmodel, texts = json.loads(input())\n"
+            "for asked in (None, 0.5): print(json.dumps(inference.GoEmotionsClassifier(model, 'cpu', asked).predict(texts)[0]))\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, input=json.dumps([str(model), SENTENCES]), capture_output=True, text=True, check=True)
+    for line, threshold in zip(done.stdout.splitlines(), (own, 0.5), strict=True):
+        ours, _ = GoEmotionsClassifier(str(model), threshold=threshold).predict(SENTENCES)
+        assert [[label for label, _ in row] for row in json.loads(line)] == [[label for label, _ in row] for row in ours]
+    shown = subprocess.run([sys.executable, "inference.py", "--help"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert "(default each label's own)" in " ".join(shown.split())
 
 
 def test_records_that_cannot_be_shown_are_not_published(tmp_path: Path) -> None:
