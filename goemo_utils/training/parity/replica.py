@@ -1,0 +1,192 @@
+"""One short training, by the same lines of code in every role: gold (CPU, float64), reference (CPU), candidate (the device), rung (CPU, emulated).
+
+It is a plain loop and not the Trainer: what the Trainer decides by device (fused optimizers, pinned memory, scalers) would differ between the roles,
+and here nothing may differ but the arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from goemo_utils.device import Device
+from goemo_utils.parity.twins import rms
+from goemo_utils.training import losses
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Of AdamW: torch's defaults, which the Trainer uses too."""
+LOSS_SCALE = 2.0**12
+"""Factor on a float16 loss, so that small gradients survive; a power of two, which float32 and float64 do not notice. The Trainer's scaler looks
+for the largest one that works and skips steps on the way; here it is the same number in every role."""
+CLIP = 1e-6
+"""What torch.nn.utils.clip_grad_norm_ adds to the norm before it divides."""
+
+Batch = tuple[dict[str, Tensor], Tensor]
+"""Features of a batch and its targets, float32 [n_texts, n_labels]."""
+
+
+@dataclass
+class Trace:
+    """What one training leaves: a row a step, and tensors by parameter name, on the CPU, in the dtype of the weights.
+
+    ``texts``: loss of each text and then the loss itself as the device gave it; ``tensor_norms``: norm of each parameter's gradient, and ``norms``
+    that of all together, before clipping; ``updates``: how far the weights after the optimizer's first and last step lie from AdamW in float64 on this
+    role's own gradients and moments, and how large they are, root mean squares. ``again``: what computing the first gradients twice changed.
+    """
+
+    names: list[str]
+    rates: list[float] = field(default_factory=list)
+    texts: list[list[float]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    tensor_norms: list[list[float]] = field(default_factory=list)
+    updates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    first: dict[str, Tensor] = field(default_factory=dict)
+    final: dict[str, Tensor] = field(default_factory=dict)
+    again: dict[str, float] | None = None
+    start_sha256: str = ""
+    batches_sha256: str = ""
+    placement: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The trace without its tensors, JSON-able; they are told by their digests."""
+        kept = {k: v for k, v in vars(self).items() if k not in ("first", "final")}
+        return {**kept, "losses": [row[-1] for row in self.texts], "first_sha256": digest(self.first.values()), "final_sha256": digest(self.final.values())}
+
+
+def rate_at(step: int, steps: int, warm_up: float) -> float:
+    """Share of the peak rate at ``step``, from 0: the Trainer's warm-up and cosine over ``steps``, taken one step ahead, for its first rate is 0 and a
+    step that moves nothing compares nothing."""
+    warm = math.ceil(warm_up * steps)
+    if step + 1 < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm)))
+
+
+def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, say: Callable[[int], None] = lambda step: None) -> Trace:
+    """Train ``model``, which is on ``device``, one optimizer step a batch, and watch every step.
+
+    The model stays in evaluation mode, where dropout does nothing: its masks come from each device's own generator, so that two right devices
+    would differ. The first step's gradients are computed twice. float16 and bfloat16 of ``job["dtype"]`` mean autocast; a float64 model has none.
+    """
+    model.eval()
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(_groups(named, job["weight_decay"]), lr=0.0, betas=BETAS, eps=EPSILON, foreach=True)
+    scale = LOSS_SCALE if job["dtype"] == "float16" else 1.0
+    trace, steps = Trace([name for name, _ in named]), len(batches)
+    trace.start_sha256, seen = digest(p for _, p in named), hashlib.sha256()
+
+    def backward(features: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad(set_to_none=True)
+        with _autocast(model, device, job["dtype"]):
+            logits = model(**features).logits
+            loss = losses.loss(logits, targets, job["task"], job["smoothing"])
+        (loss * scale).backward()
+        if scale != 1.0:
+            torch._foreach_div_([p.grad for _, p in named if p.grad is not None], scale)
+        return logits.detach(), loss.detach()
+
+    for step, (features, targets) in enumerate(batches):
+        features = {name: values.to(device.torch_device) for name, values in features.items()}
+        placed = targets.to(device.torch_device, named[0][1].dtype)
+        for values in (*features.values(), placed.float()):
+            seen.update(_bytes(values))
+        rate = job["learning_rate"] * rate_at(step, steps, job["warm_up"])
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        twice = step == 0 and job.get("repeat", False)
+        if twice:
+            backward(features, placed)
+            earlier = _copies(named)
+        logits, loss = backward(features, placed)
+        gradients = _copies(named) if step in (0, steps - 1) else {}
+        if step == 0:
+            trace.first = gradients
+        if twice:
+            trace.again = {name: rms(earlier[name], found) for name, found in gradients.items() if not torch.equal(earlier[name], found)}
+        trace.rates.append(rate)
+        trace.texts.append([*_text_losses(logits, targets, job), float(loss)])
+        trace.tensor_norms.append([float(p.grad.norm()) if p.grad is not None else 0.0 for _, p in named])
+        before = _state(named, optimizer) if gradients else {}
+        trace.norms.append(float(nn.utils.clip_grad_norm_([p for _, p in named], job["max_grad_norm"], foreach=True)))
+        optimizer.step()
+        if gradients:
+            trace.updates["first" if step == 0 else "last"] = _update_error(named, before, gradients, rate, job, step + 1)
+        if step == 0:
+            trace.placement = _placement(model, named, optimizer, logits, device)
+        say(step + 1)
+    trace.batches_sha256 = "sha256:" + seen.hexdigest()
+    trace.final = {name: p.detach().cpu().clone() for name, p in named}
+    return trace
+
+
+def _groups(named: Sequence[tuple[str, nn.Parameter]], decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, vectors do not: the Trainer's rule for encoders."""
+    return [{"params": [p for _, p in named if (p.ndim > 1) == matrices], "weight_decay": decay if matrices else 0.0} for matrices in (True, False)]
+
+
+def _autocast(model: nn.Module, device: Device, dtype: str) -> AbstractContextManager[Any]:
+    if dtype == "float32" or next(model.parameters()).dtype == torch.float64:
+        return nullcontext()
+    return torch.autocast(device.torch_device.partition(":")[0], getattr(torch, dtype))
+
+
+def _copies(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+    return {name: p.grad.detach().cpu().clone() for name, p in named if p.grad is not None}
+
+
+def _text_losses(logits: Tensor, targets: Tensor, job: Mapping[str, Any]) -> list[float]:
+    """The loss of each text from the device's logits, in float64 on the CPU: what is compared is the logits' error, as the loss sees it."""
+    wide = logits.cpu().double()
+    return [float(losses.loss(wide[i : i + 1], targets[i : i + 1].double(), job["task"], job["smoothing"])) for i in range(len(wide))]
+
+
+def _state(named: Sequence[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer) -> dict[str, list[Tensor]]:
+    """Weight and both moments of each parameter, on the CPU; moments are zero before the first step."""
+    found = {}
+    for name, p in named:
+        moments = [optimizer.state[p].get(key) for key in ("exp_avg", "exp_avg_sq")] if p in optimizer.state else [None, None]
+        found[name] = [p.detach().cpu().clone(), *(torch.zeros(p.shape) if m is None else m.detach().cpu().clone() for m in moments)]
+    return found
+
+
+def _update_error(named: Sequence[tuple[str, nn.Parameter]], before: Mapping[str, Sequence[Tensor]], gradients: Mapping[str, Tensor], rate: float,
+                  job: Mapping[str, Any], step: int) -> dict[str, list[float]]:
+    """Per parameter [rms(weight after the step - clipping and AdamW in float64 on what the step was given), rms(weight)]; arXiv 1711.05101, algorithm 2."""
+    norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
+    clipped, found = min(1.0, job["max_grad_norm"] / (norm + CLIP)), {}
+    for name, p in named:
+        if name in gradients:
+            weight, mean, square = (t.double() for t in before[name])
+            gradient = gradients[name].double() * clipped
+            mean, square = BETAS[0] * mean + (1 - BETAS[0]) * gradient, BETAS[1] * square + (1 - BETAS[1]) * gradient * gradient
+            weight = weight * (1 - rate * (job["weight_decay"] if p.ndim > 1 else 0.0))
+            wanted = weight - rate * (mean / (1 - BETAS[0] ** step)) / ((square / (1 - BETAS[1] ** step)).sqrt() + EPSILON)
+            found[name] = [rms(p.detach().cpu(), wanted), rms(wanted)]
+    return found
+
+
+def _placement(model: nn.Module, named: Sequence[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer, logits: Tensor, device: Device) -> dict[str, Any]:
+    found = device.proof(model, logits)
+    gradients = sorted({str(p.grad.device) for _, p in named if p.grad is not None})
+    moments = sorted({str(state["exp_avg"].device) for state in optimizer.state.values()})
+    return {**found, "gradients_device": gradients, "moments_device": moments,
+            "on_device": found["on_device"] and gradients == moments == [device.torch_device]}
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.detach().cpu().contiguous().numpy().tobytes()
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """``sha256:…`` of tensors as float32 on the CPU, in their order; float64 copies of float32 values have the digest of those."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(_bytes(tensor.detach().cpu().float()))
+    return "sha256:" + found.hexdigest()
