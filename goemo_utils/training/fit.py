@@ -64,6 +64,12 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     ``seconds`` and ``seconds_per_step`` are of this process, the second without evaluations and saving; ``peak_memory`` is the device's in bytes, None on
     the CPU, and ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and GoemoError when the loss diverges.
     """
+    from goemo_utils.model import _quiet
+    with _quiet():  # transformers' bars are for a terminal, and the course of the training goes to ``progress``
+        return _run(job, progress)
+
+
+def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     import torch
 
     from goemo_utils.training import checkpoints, trainer

@@ -130,11 +130,11 @@ def _precision(dtype: str, device: Device) -> dict[str, bool]:
 
 def _pinned(made: TrainingArguments, device: Device) -> TrainingArguments:
     """Hold the Trainer to the one device that was opened: it would take device 0, and all CUDA devices at once where there are several."""
-    wanted = torch.device(device.torch_device)
-    if made.device.type != wanted.type:
+    if made.device.type != device.torch_device.partition(":")[0]:
         raise DeviceError(f"Device '{device.requested}' was requested and the Trainer would train on {made.device}: transformers and accelerate do not see "
                           "it. Run `goemo doctor`, and unset ACCELERATE_USE_CPU if it is set.")
     if device.kind != "cpu":
+        wanted = torch.device(device.torch_device)
         getattr(torch, wanted.type).set_device(wanted)
         made.distributed_state.device = wanted
         made.__dict__["_setup_devices"] = wanted  # the cached property behind arguments.device
