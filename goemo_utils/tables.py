@@ -38,6 +38,12 @@ def metrics(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(shown).set_index("metric")
 
 
+def states(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Every state by the same measures against gold, with the tolerance it would have needed and its grade."""
+    names = {"R": "R", "rmse": "RMSE", "mae": "MAE", "max": "max", "mean_relative": "mean relative", "cosine": "cosine", "required_tolerance": "needed tol", "grade": "grade"}
+    return pd.DataFrame([{"state": r["state"], "n": number(r["n"]), **{title: number(r[key]) for key, title in names.items()}} for r in rows]).set_index("state")
+
+
 def gates(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Gates in order, each with its value, its limit and what it means."""
     return pd.DataFrame([{"gate": g["id"], "result": g["result"], "value": number(g["value"]), "limit": number(g["limit"]), "meaning": g["meaning"]}

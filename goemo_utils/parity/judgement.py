@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from goemo_utils.parity import checks, runs, tables
+from goemo_utils.parity import checks, every_state, runs, tables
 from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.flips import flips
 from goemo_utils.parity.gates import ORDER, Gate, Limits, not_run, verdict
@@ -73,6 +73,7 @@ def judge_packs(
             "worst": tables.worst(c, changed, texts),
             "near": tables.near(c, changed),
             "layers": c.layers(),
+            "states": every_state.rows(c),
             "ladder": list(cause.get("ladder", [])) if cause else [],
             "heat": dict(place.get("heat", {"columns": [], "rows": []})) if place else {"columns": [], "rows": []},
             "remedies": remedies(_causes(gates, cause), place, candidate.manifest),

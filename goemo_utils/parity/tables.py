@@ -28,7 +28,7 @@ def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
     """The payload's fields when nothing could be compared."""
     return {
         "n_labels": 0, "n_decisions": 0, "quantity": None, "metrics": [], "gates": [g.record() for g in gates], "causes": [], "faults": [],
-        "flips": {"reason": reason}, "worst": [], "near": [], "layers": [], "ladder": [], "heat": {"columns": [], "rows": []}, "remedies": [],
+        "flips": {"reason": reason}, "worst": [], "near": [], "layers": [], "states": [], "ladder": [], "heat": {"columns": [], "rows": []}, "remedies": [],
         "not_checked": [{"what": "everything", "why": reason, "how": "Make all packs from the same model, tokenizer and texts"}], "explanation": {},
     }  # fmt: skip
 

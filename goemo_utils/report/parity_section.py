@@ -54,7 +54,7 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
     if isinstance(value, (str, bool)):
         return str(value).lower() if isinstance(value, bool) else value
     if metric["id"] == "cosine_similarity":
-        return "1" if value == 1 else f"1 − {n.number(1 - value)}"
+        return metric_number("cosine", float(value))
     if metric.get("unit") == "share":
         return n.percent(float(value), words.language)
     return n.ratio(float(value)) if metric["id"] in ("R", "R_max") else n.number(value)
@@ -128,7 +128,30 @@ def _layers(results: dict[str, Any], words: Words) -> list[Any]:
     known = [(name, math.inf if r is None else r) for name, r in states]
     title = words("p_layers_title", first=_or_nan(states[0][1], n.ratio), last=_or_nan(states[-1][1], n.ratio))
     chart = Growth(known, limit, words("p_layer"), words("p_not_finite"), words("p_layers"), title)
-    return [Figure(title, words("p_layers_cap", limit=n.limit(limit)), chart)]
+    return [Figure(title, words("p_layers_cap", limit=n.limit(limit)), chart), *_states(results, words)]
+
+
+def _states(results: dict[str, Any], words: Words) -> list[Any]:
+    """Logits, probabilities and every hidden state by the same measures, folded away."""
+    keys = ("R", "rmse", "mae", "max", "mean_relative", "max_relative", "cosine", "required_tolerance")
+    rows: list[list[Text]] = [
+        [Code(row["state"]), n.number(row["n"]), *(_measure(key, row.get(key)) for key in keys), str(row.get("grade"))] for row in results.get("states") or []
+    ]
+    columns = [Column(words("p_state")), *(Column(name, True) for name in ("n", "R", "RMSE", "MAE", "max", "mean rel.", "max rel.", "cosine", "tol")), Column(words("p_grade"))]
+    return [Details(words("p_states"), [Paragraph(words("p_states_cap"), "small muted"), Table(words("p_states"), columns, rows, style="wide", measured=True)])] if rows else []
+
+
+def _measure(key: str, value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return "–" if value is None else n.told_ratio(value)
+    return n.ratio(float(value)) if key == "R" else metric_number(key, float(value))
+
+
+def metric_number(key: str, value: float) -> str:
+    """A measure; a cosine by how far it is from 1."""
+    if key != "cosine":
+        return n.number(value)
+    return "1" if value == 1 else f"1 − {n.number(1 - value)}"
 
 
 def _flips(results: dict[str, Any], words: Words) -> list[Any]:

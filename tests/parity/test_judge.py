@@ -10,6 +10,7 @@ import pytest
 
 from goemo_utils.errors import PackError, ParamsError
 from goemo_utils.parity import judge
+from goemo_utils.parity.every_state import MEASURES
 from goemo_utils.parity.gates import ORDER, Limits
 
 from .packs import Pack, three
@@ -55,6 +56,25 @@ def test_an_error_in_a_hidden_state_alone_fails():
     gate = next(g for g in payload["gates"] if g["id"] == "rounding")
     assert gate["result"] == "fail" and gate["where"] == "hidden.1"
     assert payload["layers"][1]["R"] > 3 > payload["layers"][0]["R"]
+
+
+def test_every_state_is_measured_against_gold_with_its_grade():
+    gold, reference, candidate = three()
+    candidate.tensors["hidden.2"] = (gold.tensors["hidden.2"] + 1e-3).astype(np.float32)
+    payload = judge(gold, reference, candidate, texts=[])
+    rows = {row["state"]: row for row in payload["states"]}
+    assert list(rows) == ["logits", "probabilities", "hidden.0", "hidden.1", "hidden.2"]
+    assert {rows[n]["grade"] for n in ("logits", "hidden.0")} <= {"L2", "L1"} and rows["hidden.2"]["grade"] == "none"
+    assert rows["hidden.2"]["mae"] == pytest.approx(1e-3, rel=1e-3) and not rows["hidden.2"]["same"] and rows["hidden.2"]["required_tolerance"] == pytest.approx(1e-2, rel=1e-2)
+    assert rows["logits"]["R"] == value(payload, "R") and rows["probabilities"]["n"] == 40 * 28 and rows["hidden.0"]["n"] == 200 * 16
+    assert all(set(MEASURES) <= set(row) for row in rows.values())
+
+
+def test_states_that_are_not_finite_are_written_in_words():
+    gold, reference, candidate = three()
+    candidate.tensors["hidden.1"][0, 0], candidate.tensors["logits"][0, 0] = math.nan, math.inf
+    rows = {row["state"]: row for row in judge(gold, reference, candidate)["states"]}
+    assert rows["hidden.1"]["rmse"] == "NaN" and rows["hidden.1"]["grade"] == "none" and rows["logits"]["max"] == "infinite"
 
 
 def test_an_accepted_cause_makes_it_pass_with_cause():

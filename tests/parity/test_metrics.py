@@ -67,7 +67,7 @@ def test_within_one_percent_counts_each_value():
     assert m.within_one_percent(np.array([[1.0099, 1.02, 0.0]]), np.array([[1.0, 1.0, 0.0]])) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("dtype, n, expected", [("float32", 1000, 2), ("float16", 1000, 3), ("bfloat16", 501, 3), ("float32", 500, 8), ("float32", 10, 10)])
+@pytest.mark.parametrize("dtype, n, expected", [("float32", 1000, 2), ("float32", 999, 3), ("float16", 1000, 3), ("bfloat16", 501, 3), ("float32", 500, 8), ("float32", 10, 10)])
 def test_multiplier_is_that_of_dynamo_same(dtype, n, expected):
     assert m.same_multiplier(dtype, n) == expected
 
@@ -77,6 +77,39 @@ def test_ascend_grade_follows_the_three_ratios():
     noise = np.random.default_rng(0).standard_normal(gold.shape) * 1e-6
     grade = lambda k: m.ascend_grade(gold + k * noise, gold + noise, gold)[0]
     assert [grade(k) for k in (1.0, 1.4, 1.9, 3.0)] == ["L2", "L1", "L0", "none"]
+
+
+def test_a_grade_looks_at_every_row_and_none_stands_for_nan():
+    rng = np.random.default_rng(0)
+    gold = rng.uniform(1, 2, (m.ROWS + 7, 3))
+    reference, candidate = (gold + 1e-6 * rng.standard_normal(gold.shape) for _ in range(2))
+    whole = np.abs(candidate - gold) / (np.abs(gold) + 1e-7)
+    assert m.ascend_grade(candidate, reference, gold)[0] == "L2"
+    candidate[-1, 0] = gold[-1, 0] + 1e-3
+    grade, ratios = m.ascend_grade(candidate, reference, gold)
+    own = np.abs(reference - gold) / (np.abs(gold) + 1e-7)
+    assert grade == "none" and ratios["MARE"] == pytest.approx((1e-3 / (gold[-1, 0] + 1e-7)) / own.max(), rel=1e-6) and ratios["MARE"] > whole.max() / own.max()
+    candidate[-1, 0] = math.nan
+    assert m.ascend_grade(candidate, reference, gold)[0] == "none"
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-4, 1e-3, 1e-2, 5e-2])
+def test_the_required_tolerance_is_the_one_with_which_torch_itself_says_same(off):
+    """Known answer: torch's own function, just above and just below it. One element is off, so that torch's first test, allclose, does not decide."""
+    import torch
+    from torch._dynamo.utils import same
+
+    rng = np.random.default_rng(1)
+    gold = rng.normal(size=(100, 20))
+    noise = rng.standard_normal(gold.shape)
+    reference, candidate = gold + 1e-6 * noise, gold + 1e-6 * noise[::-1]
+    candidate[7, 7] = gold[7, 7] + off
+    d, own = m.distance(candidate, gold), m.distance(reference, gold)
+    tolerance = m.required_tolerance(d, own, "float32")
+    judged = lambda tol: same(*(torch.from_numpy(a).float() for a in (reference, candidate)), torch.from_numpy(gold), tol=tol, log_error=lambda *_: None)
+    assert judged(max(tolerance * 1.02, 1e-7)) and m.dynamo_same(d, own, "float32") == judged(1e-4) == (off < 1e-3)
+    if tolerance:
+        assert not judged(tolerance * 0.98)
 
 
 def test_a_value_that_is_no_number_is_recorded_as_null_with_a_reason():

@@ -138,6 +138,9 @@ def _parity() -> dict[str, Any]:
         "n_texts": 5427, "n_tokens": 98_765, "n_labels": 28, "n_decisions": n, "threshold": 0.3, "quantity": "logits", "limits": {"state_ratio": 3.0}, "metrics": metrics, "gates": gates, "verdict": "pass",
         "causes": [], "faults": [], "worst": worst, "near": near, "layers": [{"layer": i, "R": 1.0 + 0.03 * i, "n": 9000} for i in range(13)],
         "flips": {"count": 0, "explained": 0, "unexplained": 0, "outside": 0, "texts": 0, "rung": "reference", "rung_flips": 0, "more_than_expected": False, "bound": 1.9e-5, "formula": "explained iff ..."},
+        "states": [
+            {"state": name, "n": 9000, "R": 1.05, "rmse": 1e-6, "mae": 8e-7, "max": 4e-6, "mean_relative": None, "max_relative": 2e-5, "cosine": 1 - 3e-13, "same": True,
+             "required_tolerance": 0.0, "grade": "L1", "rmse_reference": 1e-6, "n_relative": 8990, "ratios": {"MARE": 1.0, "MERE": 1.0, "RMSE": 1.05}} for name in ("logits", "hidden.0")],
         "ladder": [{"rung": "fp32", "rmse": 1.9e-6, "share": 0.0}, {"rung": "tanh_gelu", "rmse": 8.4e-4, "share": None}, {"rung": "hf32", "rmse": 9.3e-4, "share": None}],
         "heat": {"columns": list(range(12)), "rows": [{"module": m, "values": [1.0 + 0.03 * i for i in range(12)]} for m in ("attention.self", "intermediate.dense", "output.LayerNorm")]},
         "packs": {"gold": _pack("gold", _device("cpu")), "reference": _pack("reference", _device("cpu")), "candidate": _pack("candidate", _device())},

@@ -140,6 +140,23 @@ def test_the_verdict_is_a_sentence_with_the_counts_of_the_record(rendered, langu
     assert "03_parity" in headings["died"] and headings["died"].startswith(("Not run", "未运行"))
 
 
+def test_one_threshold_a_label_is_told_with_its_range(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    records["03_parity"]["results"]["threshold"] = [0.12 + 0.0175 * i for i in range(28)]
+    render(fixtures.write_run(tmp_path, manifest, records))
+    assert "28 labels, threshold one a label, 28 of them, 0.120 to 0.593;" in (tmp_path / "report.html").read_text()
+    render(tmp_path, "zh")
+    assert "阈值 每个标签各一，共 28 个，0.120 至 0.593" in (tmp_path / "report.html").read_text()
+
+
+def test_every_state_is_shown_by_every_measure(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    records["03_parity"]["results"]["states"][1].update(R="NaN", cosine="NaN", max="infinite", grade="none")
+    render(fixtures.write_run(tmp_path, manifest, records))
+    row = re.search(r"<tr>(?:(?!</tr>).)*hidden\.0(?:(?!</tr>).)*</tr>", (tmp_path / "report.html").read_text(), re.S)[0]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row)[-8:] == ["1.0 × 10⁻⁶", "8.0 × 10⁻⁷", "Inf", "–", "2.0 × 10⁻⁵", "NaN", "0", "none"]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_hostile_strings_show_as_text(rendered, language: str) -> None:
     found = page(rendered, "hostile", language)
