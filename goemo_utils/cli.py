@@ -19,6 +19,7 @@ MODULES = {
     "reference": ("goemo_utils.reference", "make a reference pack on this machine, to be used on another"),
     "compare": ("goemo_utils.parity.compare", "judge two packs again, without running anything"),
     "bench": ("goemo_utils.throughput.bench", "measure the ways of running a classifier against each other"),
+    "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
     "publish": ("goemo_utils.publish", "write the model repository of a run"),

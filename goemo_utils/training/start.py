@@ -39,7 +39,8 @@ def start(job: dict[str, Any]) -> Start:
     """Load the job's ``model`` for its ``labels`` and ``task``.
 
     The head is kept when the checkpoint is a classifier of the same labels in the same order; otherwise its last layer is drawn from ``seed``,
-    as is everything the checkpoint does not have. ``random:`` takes the architecture alone and draws all of it. Raises ModelError.
+    as is everything the checkpoint does not have, and a multi-label one begins at the labels' shares of the train texts. ``random:`` takes the
+    architecture alone and draws all of it. Raises ModelError.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -71,6 +72,8 @@ def start(job: dict[str, Any]) -> Start:
     kept = kept and not missing
     if not kept and not random:
         _draw_last_layer(network, job["seed"])
+    if not kept and job["task"] == "multi_label":
+        _begin_at_shares(network, job)
     return Start(network, tokenizer, checkpoint._length_limit(config, tokenizer), "kept" if kept else "new", missing)
 
 
@@ -103,14 +106,33 @@ def _missing(network: torch.nn.Module, told: dict[str, Any], folder: Path) -> li
     return sorted(told["missing_keys"])
 
 
-def _draw_last_layer(network: torch.nn.Module, seed: int) -> None:
+def _last_layer(network: torch.nn.Module) -> torch.nn.Linear | None:
     encoder, n_labels = network.base_model_prefix + ".", network.config.num_labels
-    layers = [module for name, module in network.named_modules()
-              if isinstance(module, torch.nn.Linear) and not name.startswith(encoder) and module.out_features == n_labels]
-    if not layers:
-        raise ModelError(f"{type(network).__name__} has no last layer with {n_labels} outputs, so goemo cannot draw a new head for it. Use a BERT-like encoder.")
+    return ([module for name, module in network.named_modules()
+             if isinstance(module, torch.nn.Linear) and not name.startswith(encoder) and module.out_features == n_labels] or [None])[-1]
+
+
+def _begin_at_shares(network: torch.nn.Module, job: dict[str, Any]) -> None:
+    """Let a new multi-label head begin at the labels' shares of the train texts, by its bias: log((c + ½) / (n - c + ½)) for c of n texts.
+
+    From a bias of 0 every label begins at one half. Unlearning that for rare labels fills AdamW's memory of squared gradients, and shrinks its
+    steps for the next thousand: 28 emotions learned from 6,000 texts ended at a held-out macro-F1 of 0.10 instead of 0.42 (learning_rate 3e-4,
+    5 epochs). The idea is RetinaNet's (arXiv 1708.02002).
+    """
+    layer, examples = _last_layer(network), job["train"]
+    if layer is not None and layer.bias is not None:
+        counts = torch.bincount(torch.tensor([i for ids in examples["ids"] for i in ids], dtype=torch.long), minlength=layer.out_features).double()
+        with torch.no_grad():
+            layer.bias.copy_(torch.log((counts + 0.5) / (len(examples["ids"]) - counts + 0.5)))
+
+
+def _draw_last_layer(network: torch.nn.Module, seed: int) -> None:
+    layer = _last_layer(network)
+    if layer is None:
+        raise ModelError(f"{type(network).__name__} has no last layer with {network.config.num_labels} outputs, so goemo cannot draw a new head "
+                         "for it. Use a BERT-like encoder.")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        layers[-1].weight.normal_(0.0, getattr(network.config, "initializer_range", 0.02), generator=generator)
-        if layers[-1].bias is not None:
-            layers[-1].bias.zero_()
+        layer.weight.normal_(0.0, getattr(network.config, "initializer_range", 0.02), generator=generator)
+        if layer.bias is not None:
+            layer.bias.zero_()

@@ -6,6 +6,7 @@ for anybody who looks.
 
 from __future__ import annotations
 
+import html
 import json
 import sys
 import time
@@ -13,8 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-# Redrawing takes a few tenths of a second of the notebook's own process; the training in the worker is not slowed.
-REDRAW_SECONDS = 2.0
+# Redrawing takes the notebook's process a few tenths of a second; the training in the worker does not wait for it.
+REDRAW_SECONDS, TELL_SECONDS = 3.0, 0.5
 
 
 class Bar:
@@ -57,30 +58,46 @@ class Bar:
 
 
 class Curve(Bar):
-    """The same in a notebook: the loss curve is redrawn in place while the training runs."""
+    """The same in a notebook: a bar and the loss curve, redrawn in place while the training runs, and left as they were at its end."""
 
     def __init__(self, title: str, simulated: bool) -> None:
-        super().__init__(title, quiet=False)
-        from IPython.display import display
-        self.simulated, self._drawn, self._handle = simulated, time.monotonic(), display({"text/plain": f"{title} begins"}, raw=True, display_id=True)
+        super().__init__(title, quiet=True)
+        from IPython.display import HTML, display
+        self.simulated, self._html, self._drawn, self._told = simulated, HTML, time.monotonic(), 0.0
+        self._line, self._figure = (display(HTML(f"{title} begins"), display_id=True) for _ in range(2))
 
     def __call__(self, line: str) -> None:
         """Hear one progress line, and redraw when the last drawing is old enough."""
         super().__call__(line)
+        if time.monotonic() - self._told > TELL_SECONDS:
+            self._tell()
         if self.points and time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._draw()
 
     def close(self) -> None:
         """Draw the whole curve a last time."""
         super().close()
-        if self.points:
-            self._draw()
+        self._tell()
+        self._draw() if self.points else self._figure.update(self._html(""))
+
+    def _say(self, text: str) -> None:
+        self._last = text
+
+    _last = ""
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
+        if last is None:
+            return self._line.update(self._html(html.escape(self._last or self.title)))
+        self._line.update(self._html(f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
+                                     f'step {last["step"]:,} of {last["steps"]:,}, {html.escape(self._words())}'))
 
     def _draw(self) -> None:
         import matplotlib.pyplot as plt
 
         from goemo_utils.training.figures import curves
         figure = curves(self.points, self.evaluations, self.simulated)
-        self._handle.update(figure)
+        self._figure.update(figure)
         plt.close(figure)
         self._drawn = time.monotonic()

@@ -38,7 +38,7 @@ LIMITS = Limits()
 def record(gate: Gate) -> dict[str, Any]:
     """A gate as a record of this study holds it."""
     row = gate.record()
-    return {**{key: row[key] for key in ("id", "result", "value", "limit", "n", "formula")}, "detail": row["meaning"]}
+    return {**{key: row[key] for key in ("id", "result", "value", "limit", "n", "formula", "meaning")}}
 
 
 def verdict(gates: Sequence[Gate]) -> str:

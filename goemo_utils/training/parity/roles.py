@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import PackError
+from goemo_utils.errors import DeviceError, PackError
+from goemo_utils.forward import _fallbacks, _fault_hits
 from goemo_utils.model import load_model
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, Emulate
 from goemo_utils.parity.twins import largest, rms
 from goemo_utils.record import sha256_json
-from goemo_utils.training.data import Split
-from goemo_utils.training.fit import _fallbacks, _fault_hits
 from goemo_utils.training.parity.replica import Batch, Trace, digest, train
 
 Say = Callable[[str], None]
@@ -45,11 +44,13 @@ def begin(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     """
     from safetensors.torch import save_file
 
+    from goemo_utils.training.data import Split
     from goemo_utils.training.start import start
     from goemo_utils.training.trainer import ByLength
 
     progress("training parity: the start and its batches")
-    folder, begun = Path(job["folder"]), start(job)
+    folder = Path(job["folder"])
+    begun = start(job)
     begun.model.save_pretrained(folder / "start")
     begun.tokenizer.save_pretrained(folder / "start")
     ids, size = begun.encode(job["train"]["texts"], job["max_length"]), job["batch_size"]
@@ -90,7 +91,11 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     records, trace = trainings(loaded.model, batches, job, device, Claim(*job["claim"]), job["orders"], against, progress)
     if job["keep"]:
         keep(trace, folder / f"{job['role']}.safetensors")
-    return {"role": job["role"], "traces": records, "device": device.describe(), "simulated": device.simulated, "fault_hits": _fault_hits(device),
+    hits = _fault_hits(device)
+    if hits is not None and not any(hits.values()):
+        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole training, so it would prove nothing. Name an operator "
+                          "that this model calls there.")
+    return {"role": job["role"], "traces": records, "device": device.describe(), "simulated": device.simulated, "fault_hits": hits,
             "fallbacks": _fallbacks(job.get("log")), "memory": device.memory()["peak"], "seconds": round(time.perf_counter() - started, 3)}
 
 

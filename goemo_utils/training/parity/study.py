@@ -162,9 +162,9 @@ def _summary(result: Mapping[str, Any]) -> str:
     steps = f"{result['steps']} step{'s' * (result['steps'] > 1)} of {result['batch_size']} texts"
     if result["verdict"] == "fail":
         failed = [g for g in result["gates"] if g["result"] == FAIL]
-        named = next((g for g in failed if g["id"] == "place"), failed[0] if failed else {"id": "nothing was compared", "detail": ""})
+        named = next((g for g in failed if g["id"] == "place"), failed[0] if failed else {"id": "nothing was compared", "meaning": ""})
         at = f" The loss or its gradients leave right arithmetic at step {result['first_diverging_step']}." if result["first_diverging_step"] else ""
-        return f"{steps}; {len(failed)} gate{'s' * (len(failed) != 1)} failed, {named['id']}: {named['detail']}{at}"
+        return f"{steps}; {len(failed)} gate{'s' * (len(failed) != 1)} failed, {named['id']}: {named['meaning']}{at}"
     if result["verdict"] == "pass-with-cause":
         return f"{steps}; the device trains as the CPU does under {' + '.join(result['causes'])}, and differs from plain float32 from step {result['first_diverging_step']} on."
     if result["equal_to_reference"]:
