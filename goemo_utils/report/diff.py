@@ -10,8 +10,9 @@ from ..record import write_json
 from . import numbers as n
 from .checks import check
 from .diff_page import page_of
-from .diff_words import gate_text, moved, rate, sentence, short, value
+from .diff_words import gate_text, judged, rate, sentence, short, value
 from .gates import gate_name, gates
+from .intervals import flip_rate, moved, with_interval
 from .locate import add_root, find_run
 from .page import html, visible, write
 from .read import Run, read_run
@@ -32,15 +33,15 @@ def compare(before: Run, after: Run) -> dict[str, Any]:
     """
     check(before)
     check(after)
-    moved = _gates(before, after)
-    worse = [gate["id"] for gate in moved if gate["change"] == "worse"]
+    compared = _gates(before, after)
+    worse = [gate["id"] for gate in compared if gate["change"] == "worse"]
     if VERDICT_RANK[overall(after)] > VERDICT_RANK[overall(before)]:
         worse.append("verdict")
     return {
         "schema": SCHEMA,
         "runs": [{"run_id": run.run_id, "started": run.manifest["started"], "simulated": run.simulated, "verdict": overall(run)} for run in (before, after)],
         "changed": _changed(before, after),
-        "gates": moved,
+        "gates": compared,
         "metrics": _metrics(before, after),
         "rates": _rates(before, after),
         "worse": worse,
@@ -55,7 +56,7 @@ def _facts(run: Run) -> dict[tuple[str, str], Any]:
     facts |= {("versions", key): value for key, value in (run.manifest.get("versions") or {}).items()}
     facts |= {("platform", key): value for key, value in (run.manifest.get("platform") or {}).items()}
     facts |= {("device", key): run.device.get(key) for key in ("name", "kind", "numerics", "fault", "cpu_capability", "threads")}
-    facts |= {("weights", key): model.get(key) for key in ("id", "revision", "weights_sha256", "tokenizer_sha256", "config_sha256")}
+    facts |= {("weights", key): model.get(key) for key in ("id", "revision", "weights_sha256", "tokenizer_sha256", "config_sha256", "thresholds")}
     candidate = (run.of("03_parity").get("packs") or {}).get("candidate") or {}
     facts |= {("texts", key): candidate.get(key) for key in ("texts_digest", "n_texts")}
     return facts
@@ -97,14 +98,15 @@ def _gates(before: Run, after: Run) -> list[dict[str, Any]]:
 
 
 def _metrics(before: Run, after: Run) -> list[dict[str, Any]]:
-    a, b = ({m["id"]: m for m in run.of("03_parity").get("metrics") or []} for run in (before, after))
+    a, b = ({m["id"]: with_interval(m) for m in (*(run.of("03_parity").get("metrics") or []), *flip_rate(run.of("03_parity")))} for run in (before, after))
     rows = []
     for name in dict.fromkeys([*a, *b]):
         old, new = a.get(name, {}), b.get(name, {})
         other_formula = old and new and _shape(old.get("formula")) != _shape(new.get("formula"))
-        if old.get("value") == new.get("value") and not other_formula:
+        if old.get("value") == new.get("value") and old.get("interval") == new.get("interval") and not other_formula:
             continue
         row = {"id": name, "unit": new.get("unit") or old.get("unit"), "before": old.get("value"), "after": new.get("value"), "factor": None}
+        row["moved"] = moved(old.get("interval") or old.get("ci95"), new.get("interval") or new.get("ci95"))
         row |= {
             key: value
             for key, value in (("before_interval", old.get("interval") or old.get("ci95")), ("after_interval", new.get("interval") or new.get("ci95")))
@@ -137,8 +139,7 @@ def _rates(before: Run, after: Run) -> list[dict[str, Any]]:
             "after_ci95": new.get("ci95"),
             "moved": None,
         }
-        if old.get("ci95") and new.get("ci95"):
-            row["moved"] = not (old["ci95"][0] <= new["ci95"][1] and new["ci95"][0] <= old["ci95"][1])
+        row["moved"] = moved(old.get("ci95"), new.get("ci95"))
         row["reason"] = old.get("reason") if row["before"] is None else new.get("reason") if row["after"] is None else None
         rows.append(row)
     return rows
@@ -158,10 +159,11 @@ def text(result: dict[str, Any], words: Words) -> str:
     lines += [
         f"  {row['id']}: {value(row, 'before', words)} → {value(row, 'after', words)}"
         + (f"  (× {n.ratio(float(row['factor']))})" if row["factor"] is not None else "")
+        + (f"  {words(judged(row))}" if row["moved"] is not None else "")
         for row in result["metrics"]
     ] or ["  " + words("d_nothing")]
     lines += ["", words("s_rates") + ":"]
-    lines += [f"  {row['configuration']}: {rate(row, 'before', words)} → {rate(row, 'after', words)}  {words(moved(row))}" for row in result["rates"]] or [
+    lines += [f"  {row['configuration']}: {rate(row, 'before', words)} → {rate(row, 'after', words)}  {words(judged(row))}" for row in result["rates"]] or [
         "  " + words("d_nothing")
     ]
     lines += ["", sentence(result, words)]

@@ -5,7 +5,7 @@ from typing import Any
 from .. import __version__
 from . import numbers as n
 from .blocks import Code, Column, KeyFigure, Page, Paragraph, Pre, Section, State, Table, Text, Verdict
-from .diff_words import gate_text, moved, rate, sentence, short, value
+from .diff_words import gate_text, judged, rate, sentence, short, value
 from .gates import gate_name
 from .words import Words
 
@@ -28,11 +28,11 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
             value(row, "before", words),
             value(row, "after", words),
             n.ratio(float(row["factor"])) if row["factor"] is not None else "–",
-            row.get("note") or "–",
+            row.get("note") or (words(judged(row)) if row["moved"] is not None else "–"),
         ]
         for row in result["metrics"]
     ]
-    rates = [[row["configuration"], rate(row, "before", words), rate(row, "after", words), words(moved(row))] for row in result["rates"]]
+    rates = [[row["configuration"], rate(row, "before", words), rate(row, "after", words), words(judged(row))] for row in result["rates"]]
     sides = [Column(words("d_before")), Column(words("d_after"))]
     sections = [
         _section("gates", words("gates"), gates, [Column(words("gate")), Column(words("d_change")), *sides], words, True),

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from ..thresholds import described
 from . import numbers as n
 from .gates import gate_name, shown_limit, shown_value
 from .parity_section import metric_value
@@ -22,6 +23,8 @@ def short(found: Any) -> str:
     """A changed value in a few characters: digests are cut, an absent one is named."""
     if found is None:
         return "none"
+    if isinstance(found, list) and len(found) > 3 and all(isinstance(v, float) for v in found):
+        return described(found)
     shown = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
     return shown.removeprefix("sha256:")[:12] + "…" if shown.startswith("sha256:") else shown
 
@@ -32,6 +35,8 @@ def value(row: dict[str, Any], side: str, words: Words) -> str:
         return words("unknown")
     shown = metric_value({"id": row["id"], "unit": row["unit"], "value": row[side]}, words)
     interval = row.get(f"{side}_interval")
+    if interval and row["unit"] == "share":
+        return f"{shown} [{' – '.join(n.percent(float(v), words.language) for v in interval)}]"
     return f"{shown} {n.interval(*interval)}" if interval else shown
 
 
@@ -42,8 +47,8 @@ def rate(row: dict[str, Any], side: str, words: Words) -> str:
     return n.number(float(row[side])) + (f" {n.interval(*row[f'{side}_ci95'])}" if row.get(f"{side}_ci95") else "")
 
 
-def moved(row: dict[str, Any]) -> str:
-    """Key of the words that say whether a rate moved."""
+def judged(row: dict[str, Any]) -> str:
+    """Key of the words that say whether a rate or a share moved."""
     return {None: "d_unknown", True: "d_moved", False: "d_still"}[row["moved"]]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from goemo_utils.report import ReportError, diff, listing
 from goemo_utils.report.read import read_run
+from goemo_utils.report.words import Words
 from tests.report import fixtures
 from tests.report.pages import Page
 
@@ -95,6 +96,46 @@ def test_a_rate_moved_only_when_the_intervals_do_not_overlap(tmp_path: Path, fac
     row.update(median=row["median"] * factor, ci95=[v * factor for v in row["ci95"]])
     after = fixtures.write_run(tmp_path / "b", manifest, records)
     assert diff.compare(read_run(before), read_run(after))["rates"][0]["moved"] is moved
+
+
+@pytest.mark.parametrize(("n", "k", "moved"), [((23, 23), (0, 2), False), ((5427, 5427), (0, 40), True), ((23, 5427), (0, 0), False), ((5427, 5427), (3, 5), False)])
+def test_a_flip_rate_moved_only_when_its_exact_intervals_lie_apart(tmp_path: Path, capsys, n: tuple[int, int], k: tuple[int, int], moved: bool) -> None:
+    for name, texts, flips in zip("ab", n, k, strict=True):
+        manifest, records = fixtures.passing()
+        records["03_parity"]["results"].update(n_texts=texts, flips={"count": flips, "texts": flips, "explained": flips, "unexplained": 0})
+        fixtures.write_run(tmp_path / name, manifest, records)
+    row = next(r for r in _compare(tmp_path, "a", "b")["metrics"] if r["id"] == "flip_rate")
+    assert row["moved"] is moved and (row["before"], row["after"]) == (k[0] / n[0], k[1] / n[1])
+    assert row["before_interval"] == pytest.approx(scipy_interval(k[0], n[0]), abs=1e-9)
+    diff.run(_arguments(diff, "a", "b", "--outputs", str(tmp_path)))
+    line = next(line for line in capsys.readouterr().out.splitlines() if "flip_rate" in line)
+    assert line.endswith("moved" if moved else "within the intervals") and line.count("[") == 2
+
+
+def scipy_interval(k: int, n: int) -> list[float]:
+    """Clopper-Pearson by the quantiles of the beta distribution: another way to the same numbers."""
+    beta = pytest.importorskip("scipy.stats").beta
+    return [0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1)), 1.0 if k == n else float(beta.ppf(0.975, k + 1, n - k))]
+
+
+def test_a_share_of_texts_has_an_interval_and_a_share_of_pairs_has_none(runs: Path) -> None:
+    manifest, records = fixtures.passing()
+    for metric, value in (("top1_match", 5400 / 5427), ("match_within_1_percent", 0.9)):
+        fixtures.set_metric(records["03_parity"]["results"], metric, value)
+    fixtures.write_run(runs / "changed", manifest, records)
+    rows = {r["id"]: r for r in _compare(runs, "passing", "changed")["metrics"]}
+    assert rows["top1_match"]["after_interval"] == pytest.approx(scipy_interval(5400, 5427), abs=1e-9) and rows["top1_match"]["moved"] is True
+    assert "after_interval" not in rows["match_within_1_percent"] and rows["match_within_1_percent"]["moved"] is None
+
+
+def test_other_thresholds_of_the_model_are_named(tmp_path: Path) -> None:
+    for name, low in (("a", 0.12), ("b", 0.2)):
+        manifest, records = fixtures.passing()
+        records["01_load"]["results"]["model"]["thresholds"] = [low, *[0.5] * 27]
+        fixtures.write_run(tmp_path / name, manifest, records)
+    changed = _compare(tmp_path, "a", "b")["changed"]
+    assert [(row["kind"], row["what"]) for row in changed] == [("weights", "thresholds")]
+    assert "28 thresholds, 0.12 to 0.5 → 28 thresholds, 0.2 to 0.5" in diff.text(_compare(tmp_path, "a", "b"), Words("en"))
 
 
 def test_json_and_page_are_written_and_the_page_marks_a_rehearsal(runs: Path, capsys) -> None:
