@@ -1,0 +1,106 @@
+"""The lab end to end on a tiny model: labelled texts in, a folder that the porting run takes out, and a record that its card is rendered from."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from goemo_utils.cli import main
+from goemo_utils.record import read_record
+from goemo_utils.training import card
+from tests.tiny_model import save_roberta
+from tests.training.synthetic import CUES, make
+
+TINY = {"epochs": "2", "batch_size": "16", "learning_rate": "0.003", "parity_steps": "2", "threads": "1", "held_out": "0.2"}
+
+
+def table(path: Path, n: int, seed: int, several: bool) -> Path:
+    """A .csv of n texts with their labels' names: one a text, or now and then two."""
+    split = make(n, seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        for row, (text, target) in enumerate(zip(split.texts, split.targets)):
+            names = [split.labels[int(np.flatnonzero(target)[0])]] + (["joy"] if several and row % 5 == 0 else [])
+            writer.writerow((text, "|".join(sorted(set(names)))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two trainings through the command line: several labels a text on the rehearsal device, one label a text on the CPU."""
+    root = tmp_path_factory.mktemp("lab")
+    tiny = save_roberta(root / "tiny")
+    folders = {}
+    for name, several, device in (("several", True, "rehearsal"), ("one", False, "cpu")):
+        files = {part: str(table(root / f"{name}-{part}.csv", n, seed, several)) for part, n, seed in (("train", 120, 1), ("dev", 40, 2))}
+        values = {**TINY, **files, "model": str(tiny), "device": device, "run_id": name, "output_root": str(root / "outputs")}
+        assert main(["finetune", *(word for key, value in values.items() for word in ("-p", key, value))]) == 0
+        folders[name] = root / "outputs" / name
+    return folders
+
+
+def test_the_record_is_valid_and_says_what_was_simulated(trained: dict[str, Path]) -> None:
+    records = {name: read_record(folder / "10_finetune.json") for name, folder in trained.items()}
+    assert (records["several"].simulated, records["one"].simulated) == (True, False)
+    assert records["several"].verdict.startswith("SIMULATED: ") and "training parity pass" in records["several"].verdict
+    assert records["one"].results["task"] == "single_label" and records["several"].results["task"] == "multi_label"
+    assert set(records["several"].results["scores"]) == {"model", "baseline"}
+
+
+def test_the_card_is_rendered_from_the_scores_beside_it(trained: dict[str, Path]) -> None:
+    for folder in trained.values():
+        facts = json.loads((folder / "model" / "scores.json").read_text(encoding="utf-8"))
+        assert (folder / "model" / "README.md").read_text(encoding="utf-8") == card.render(facts)
+        assert str(folder.parent) not in card.render(facts), "a card names no path of the machine that made it"
+    assert "**SIMULATED**" in (trained["several"] / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_regularisers_are_the_tasks_own(trained: dict[str, Path]) -> None:
+    made = {name: read_record(folder / "10_finetune.json").results["training"] for name, folder in trained.items()}
+    assert (made["one"]["alpha"], made["one"]["smoothing"], made["one"]["r_drop_passes"]) == (5.0, 0.1, 2)
+    assert (made["several"]["alpha"], made["several"]["smoothing"], made["several"]["r_drop_passes"]) == (0.0, 0.0, 1)
+
+
+def test_the_classifier_takes_the_folder_with_its_thresholds_and_gives_the_recorded_score(trained: dict[str, Path]) -> None:
+    from goemo_utils import GoEmotionsClassifier
+    from goemo_utils.training.data import read_split
+    from goemo_utils.training.metrics import scores
+
+    folder = trained["several"]
+    classifier = GoEmotionsClassifier(str(folder / "model"))
+    kept = json.loads((folder / "model" / "thresholds.json").read_text(encoding="utf-8"))["thresholds"]
+    assert list(classifier.threshold) == [kept[label] for label in classifier.labels]
+    dev = read_split(folder.parents[1] / "several-dev.csv", labels=list(classifier.labels))
+    results, _ = classifier.predict(dev.texts)
+    marked = np.array([[label in {name for name, _ in row} for label in classifier.labels] for row in results])
+    recorded = read_record(folder / "10_finetune.json").results["scores"]["model"]["tuned"]
+    assert scores(dev.targets, marked, 0.5)["macro_f1"] == pytest.approx(recorded["macro_f1"])
+
+
+def test_a_single_label_folder_loads_as_one(trained: dict[str, Path]) -> None:
+    from goemo_utils.model import load_model
+
+    loaded = load_model(str(trained["one"] / "model"))
+    assert loaded.task == "single_label" and loaded.labels == sorted(CUES) and loaded.info["thresholds"] is None
+
+
+def test_nothing_in_the_folders_is_a_pickle(trained: dict[str, Path]) -> None:
+    for folder in trained.values():
+        kinds = {path.suffix for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+        assert kinds <= {".json", ".safetensors", ".md", ".npy", ".log"} and not (folder / "checkpoints").exists()
+
+
+def test_a_run_of_the_porting_notebooks_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.json").write_text("{}")
+    assert main(["finetune", "-p", "run_id", "mine", "-p", "output_root", str(tmp_path)]) == 2
+    assert "Choose another run_id" in capsys.readouterr().err
+
+
+def test_a_wrong_parameter_ends_with_2_and_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", "-p", "label_column", "mood", "-p", "output_root", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "mood" in said and "sentiment" in said and "Traceback" not in said
