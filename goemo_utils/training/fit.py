@@ -149,6 +149,8 @@ def probabilities(begun: Start, network: torch.nn.Module, rows: list[list[int]],
 def _check(job: dict[str, Any]) -> None:
     if job["model"] == "new":
         raise ParamsError("`model` = 'new' is made from scratch by its recipe and is not fine-tuned: run it through the lab, or name a checkpoint.")
+    if job["keep_model"] and Path(job["model"].removeprefix("random:")).expanduser().resolve() == (Path(job["out"]) / "model").resolve():
+        raise ParamsError(f"`model` = '{job['model']}' is the folder this training would write. Give the training another run_id, or copy the model elsewhere.")
     for name in ("train", "held", "dev"):
         if not job[name]["texts"]:
             raise TextsError(f"A training was given no {name} texts: expected at least one in each of train, held and dev. Give more texts, or another held_out.")

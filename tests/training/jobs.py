@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (BertConfig, BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification, ElectraConfig,
-                          ElectraForPreTraining)
+                          ElectraForPreTraining, RobertaForSequenceClassification)
 
 from goemo_utils.training import fit
 from goemo_utils.training.data import Split
@@ -64,5 +64,11 @@ def save_other(kind: str, folder: Path, n_labels: int = 2) -> Path:
 
 
 def save_tiny(folder: Path) -> Path:
-    """A tiny RoBERTa classifier of the made-up labels, with dropout."""
-    return save_roberta(folder, LABELS)
+    """A tiny RoBERTa classifier of the made-up labels, with dropout, and weights small enough to learn from."""
+    model = RobertaForSequenceClassification.from_pretrained(save_roberta(folder, LABELS))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(0.2)
+    model.save_pretrained(folder)
+    return folder
