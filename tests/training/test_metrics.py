@@ -1,11 +1,18 @@
 """Scores agree with answers worked out by hand, and with scikit-learn where it is installed."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from goemo_utils.training.data import Split
-from goemo_utils.training.evaluation import gain
-from goemo_utils.training.metrics import bootstrap, calibration_error, roc_auc, scores
+from goemo_utils import thresholds as own
+from goemo_utils.errors import ModelError
+from goemo_utils.training import thresholds
+from goemo_utils.training.evaluation import calibration, gain, judge, per_label
+from goemo_utils.training.metrics import argmax_scores, bootstrap, calibration_error, decide, roc_auc, scores
+from goemo_utils.training.teacher import linear_probabilities
 from goemo_utils.training.thresholds import best_cut, tune
 
 TARGETS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
@@ -75,3 +82,97 @@ def test_the_gain_of_a_model_over_itself_is_nothing_and_over_a_worse_one_is_cert
     assert gain(split, good, cuts, good, cuts)["macro_f1"] == {"value": 0.0, "ci95": [0.0, 0.0]}
     over = gain(split, good, cuts, bad, cuts)["macro_f1"]
     assert 0 < over["ci95"][0] < over["value"] < over["ci95"][1]
+
+
+# Three texts of label 0, one of 1, one of 2; the most probable label is right for the texts 0, 1, 3.
+ONE_OF = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2]]
+SHARES = np.array([[.8, .1, .1], [.5, .3, .2], [.3, .6, .1], [.2, .7, .1], [.4, .35, .25]], np.float32)
+
+
+def _single() -> Split:
+    return Split([f"text {i}" for i in range(5)], ONE_OF, ("a", "b", "c"), "single_label")
+
+
+def test_single_label_scores_of_a_worked_example() -> None:
+    # Label a: tp 2, fp 1, fn 1; label b: tp 1, fp 1; label c: fn 1.
+    found = argmax_scores(ONE_OF, SHARES)
+    assert found == pytest.approx({"accuracy": 0.6, "micro_f1": 0.6, "macro_f1": (4 / 6 + 2 / 3 + 0) / 3, "weighted_f1": (3 * 4 / 6 + 2 / 3 + 0) / 5})
+
+
+def test_single_label_scores_equal_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    truth, values = rng.integers(0, 4, 300), rng.dirichlet(np.ones(4), 300)
+    found = argmax_scores(np.eye(4)[truth], values)
+    assert found["accuracy"] == pytest.approx(sklearn.accuracy_score(truth, values.argmax(1)))
+    for kind in ("micro", "macro", "weighted"):
+        assert found[f"{kind}_f1"] == pytest.approx(sklearn.f1_score(truth, values.argmax(1), average=kind))
+    assert np.mean(roc_auc(np.eye(4)[truth], values)) == pytest.approx(sklearn.roc_auc_score(truth, values, multi_class="ovr"))
+
+
+def test_a_decision_is_one_label_a_text_or_all_above_their_thresholds() -> None:
+    assert decide(SHARES, "single_label").argmax(1).tolist() == [0, 0, 1, 1, 0] and (decide(SHARES, "single_label").sum(1) == 1).all()
+    assert decide(np.array([[.3, .31, .6]]), "multi_label").tolist() == [[0, 1, 1]]
+    assert decide(np.array([[.3, .31, .6]]), "multi_label", np.array([.2, .9, .9])).tolist() == [[1, 0, 0]]
+
+
+def test_single_label_calibration_judges_the_most_probable_label_alone() -> None:
+    # Five confidences, each in a bin of its own: .8 and .5 and .7 right, .6 and .4 wrong.
+    assert calibration_error(ONE_OF, SHARES, task="single_label") == pytest.approx((.2 + .5 + .6 + .3 + .4) / 5)
+    assert calibration_error(np.eye(2)[[0, 1]], np.array([[.75, .25], [.75, .25]]), task="single_label") == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("task", ["multi_label", "single_label"])
+def test_the_table_of_calibration_adds_up_to_its_error(task: str) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.dirichlet(np.ones(3), 200).astype(np.float32)
+    dev = Split([""] * 200, np.eye(3, dtype=np.float32)[rng.integers(0, 3, 200)], ("a", "b", "c"), task)
+    table = calibration(dev, values)
+    assert len(table) == 15 and table[0]["from"] == 0 and table[-1]["to"] == 1
+    n = sum(line["n"] for line in table)
+    assert n == (200 if task == "single_label" else 600)
+    assert all(line["from"] <= line["mean_probability"] <= line["to"] for line in table if line["n"])
+    assert all(line["mean_probability"] is None for line in table if not line["n"])
+    gap = sum(line["n"] * abs(line["share_true"] - line["mean_probability"]) for line in table if line["n"]) / n
+    assert gap == pytest.approx(calibration_error(dev.targets, values, task=task))
+
+
+def test_a_single_label_model_is_judged_by_its_most_probable_label_and_has_no_thresholds() -> None:
+    found = judge(_single(), SHARES, _single(), SHARES)
+    assert set(found) == {"macro_roc_auc", "calibration_error", "argmax"} and found["argmax"]["accuracy"] == pytest.approx(0.6)
+    assert found["argmax"]["ci95"]["accuracy"][0] <= 0.6 <= found["argmax"]["ci95"]["accuracy"][1]
+    # Label a against the rest: 5 of 6 pairs in order (.3 of text 2 lies below .4 of text 4); b: .7 above all; c: .25 above all.
+    assert found["macro_roc_auc"] == pytest.approx((5 / 6 + 1 + 1) / 3)
+    assert [(line["support"], line["precision"], line["recall"]) for line in per_label(_single(), SHARES)] == [
+        (3, pytest.approx(2 / 3), pytest.approx(2 / 3)), (1, 0.5, 1.0), (1, 0.0, 0.0)]
+    assert gain(_single(), ONE_OF, None, SHARES, None)["micro_f1"]["value"] == pytest.approx(0.4)
+
+
+def test_a_multi_label_model_is_judged_at_the_common_and_at_tuned_thresholds() -> None:
+    dev = Split([""] * 4, TARGETS, ("a", "b", "c"))
+    found = judge(dev, PROBABILITIES, dev, PROBABILITIES)
+    assert set(found) == {"macro_roc_auc", "calibration_error", "thresholds", "at_0.3", "tuned"}
+    assert found["at_0.3"]["micro_f1"] == pytest.approx(6 / 9) and found["thresholds"] == tune(TARGETS, PROBABILITIES).tolist()
+
+
+def test_thresholds_are_written_as_the_classifier_reads_them(tmp_path: Path) -> None:
+    file = thresholds.write(tmp_path, ("joy", "anger", "never"), [0.25, 0.5, 0.0], 4341, "sha256:abc")
+    assert own.read(tmp_path, ["joy", "anger", "never"], "multi_label") == [0.25, 0.5, 1e-6]
+    assert json.loads(file.read_text()) == {
+        "schema": "goemo.thresholds/1", "thresholds": {"joy": 0.25, "anger": 0.5, "never": 1e-6}, "tuned_on": {"texts": 4341, "sha256": "sha256:abc"},
+        "criterion": "F1 per label, median of 41 bootstrap draws"}
+
+
+@pytest.mark.parametrize(("labels", "values"), [(("a", "b"), [0.5]), (("a", "a"), [0.5, 0.5]), (("a",), [1.5]), (("a",), [float("nan")])])
+def test_thresholds_that_are_not_one_a_label_are_not_written(tmp_path: Path, labels: tuple[str, ...], values: list[float]) -> None:
+    with pytest.raises(ModelError, match="Tune them again"):
+        thresholds.write(tmp_path, labels, values, 10, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_linear_baseline_of_single_label_texts_gives_shares_that_sum_to_one() -> None:
+    pytest.importorskip("sklearn")
+    split = Split([f"{word} {other}" for word in ("good", "bad") for other in ("day", "week", "day", "night")] * 2,
+                  np.eye(3, dtype=np.float32)[([0] * 4 + [1] * 4) * 2], ("good", "bad", "none"), "single_label")
+    (found,) = linear_probabilities(split, [["good week", "bad day"]])
+    assert found.dtype == np.float32 and found.sum(1) == pytest.approx([1, 1]) and found.argmax(1).tolist() == [0, 1] and (found[:, 2] == 0).all()
