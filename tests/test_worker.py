@@ -57,6 +57,13 @@ def test_a_refusal_in_the_child_is_the_same_refusal_here(job, tmp_path) -> None:
         worker.run({**job, "device": "npu:0"}, tmp_path / "log")
 
 
+def test_a_job_in_an_interpreter_of_its_own_tells_how_far_it_is_and_answers(job, tmp_path) -> None:
+    seen: list[str] = []
+    request = {"job": {**job, "out": str(tmp_path / "pack")}, "log": str(tmp_path / "log"), "path": [p for p in sys.path if p]}
+    answer = worker._own_interpreter(request, seen.append)
+    assert answer["result"]["n_texts"] == 3 and seen == ["reference: 2 of 3 texts", "reference: 3 of 3 texts"]
+
+
 def test_an_exception_is_named_with_the_end_of_the_log(job, tmp_path) -> None:
     with pytest.raises(WorkerError, match="(?s)raised KeyError.*Traceback"):
         worker.run({k: v for k, v in job.items() if k != "seed"}, tmp_path / "log")
