@@ -12,8 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from goemo_utils.params import parameters_cell
+from goemo_utils.params import Params, parameters_cell
 from goemo_utils.record import ROOT, STEPS
+from goemo_utils.training.params import TrainingParams
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"parameters", "hide-input", "skip-execution", "nbval-skip", "nbval-ignore-output"}
@@ -49,8 +50,7 @@ def test_it_says_what_it_is_for_reads_and_writes_before_any_code(notebook) -> No
 def test_the_parameters_cell_of_a_step_is_the_schema(notebook) -> None:
     tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
-    if notebook.cells[0].source[2:4] < "10":
-        assert tagged[0].source == parameters_cell()
+    assert tagged[0].source == parameters_cell(Params if notebook.cells[0].source[2:4] < "10" else TrainingParams)
 
 
 def test_code_cells_are_short_and_define_nothing(notebook) -> None:

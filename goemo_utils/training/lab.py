@@ -91,9 +91,11 @@ def _from_scratch(step: Step, splits: Splits, hear: Hear) -> dict[str, Any]:
     """The same for a new model, made by its recipe; it loads its own texts, for its rows decide every bit of its weights."""
     request = {"kind": "scratch", "device": "cpu", "params": step.params.resolved(), "out": str(step.dir / "model")}
     facts = worker.run(request, step.path("logs", "worker-training.log"), hear)
-    held, dev = (np.load(facts["probabilities"][name], allow_pickle=False) for name in ("held", "dev"))
+    dev = np.load(facts["probabilities"]["dev"], allow_pickle=False)
+    if step.params.recipe.get("fold_threshold", 0.3) is None:
+        thresholds.write(step.dir / "model", splits.dev.labels, facts["scores"]["model"]["thresholds"], len(splits.held), sha256_json(splits.held.texts))
     return {"training": facts["training"], "scores": facts["scores"], "gain_over_baseline": facts["gain_over_baseline"], "labels": facts["labels"],
-            "calibration": evaluation.calibration(splits.dev, dev), "facts": {k: v for k, v in facts.items() if k not in ("training", "probabilities")}}
+            "calibration": evaluation.calibration(splits.dev, dev)}
 
 
 def compare_training(step: Step, splits: Splits, hear: Hear = lambda line: None) -> dict[str, Any] | None:
@@ -121,13 +123,10 @@ def finish(step: Step, splits: Splits, result: dict[str, Any], **studies: dict[s
     folder, params = step.dir / "model", step.params
     facts = {"schema": "goemo.training/1", "params": {k: v for k, v in params.resolved().items() if k not in ("run_id", "output_root")},
              "task": splits.dev.task, "data": splits.counts | {"notes": splits.notes}, "versions": versions(), "simulated": params.device == "rehearsal",
-             **{key: value for key, value in result.items() if key != "facts"}, **studies}
-    if params.model == "new":
-        card_text = None  # the recipe has written its own card and scores
-    else:
-        card_text = card.render(facts)
+             **result, **studies}
+    if params.model != "new":  # a recipe has written a card and scores of its own
         write_json(folder / "scores.json", facts)
-        write_text(folder / "README.md", card_text)
+        write_text(folder / "README.md", card.render(facts))
     step.keep(*sorted(p for p in folder.iterdir() if p.is_file()))
     return step.finish(verdict(facts), facts)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from goemo_utils.cli import main
+from goemo_utils.params import PROJECT_ROOT
 from goemo_utils.record import read_record
 from goemo_utils.training import card
 from tests.tiny_model import save_roberta
-from tests.training.synthetic import CUES, make
+from tests.training.synthetic import CUES, make, write
 
 TINY = {"epochs": "2", "batch_size": "16", "learning_rate": "0.003", "parity_steps": "2", "threads": "1", "held_out": "0.2"}
 
@@ -104,3 +106,17 @@ def test_a_wrong_parameter_ends_with_2_and_a_sentence(tmp_path: Path, capsys: py
     assert main(["finetune", "-p", "label_column", "mood", "-p", "output_root", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "mood" in said and "sentiment" in said and "Traceback" not in said
+
+
+def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
+    values = yaml.safe_load((PROJECT_ROOT / "params" / "embedded.yaml").read_text(encoding="utf-8"))
+    stage = {"epochs": 12, "rate": 1e-2, "word_dropout": 0.0, "dropout": 0.0, "head_dropout": 0.0, "weight_decay": 0.0, "averaging": 0.9}
+    values["recipe"] |= {"vocab_size": 400, "width": 16, "n_heads": 2, "inner_width": 16, "teacher_share": 0.0, "pooling": stage,
+                         "finetuning": {**stage, "epochs": 2, "rate": 2e-3}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**values, "max_length": 32, "batch_size": 16}), encoding="utf-8")
+    files = {part: str(write(make(n, seed), tmp_path / f"{part}.tsv")) for part, n, seed in (("train", 600, 1), ("dev", 200, 2))}
+    given = {**files, "run_id": "new", "output_root": str(tmp_path)}
+    assert main(["finetune", "-f", str(tmp_path / "small.yaml"), *(word for key, value in given.items() for word in ("-p", key, value))]) == 0
+    record = read_record(tmp_path / "new" / "10_finetune.json")
+    scores = json.loads((tmp_path / "new" / "model" / "scores.json").read_text(encoding="utf-8"))["scores"]
+    assert record.results["scores"] == scores and scores["model"]["at_0.3"]["micro_f1"] > 0.95 and scores["baseline"]
