@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of ``goemo finetune``."""
-    command.description = __doc__
+    keys = (f"  {key:20s} {'none' if field.default is None else field.default!s:10s} {field.description}" for key, field in TrainingParams.model_fields.items())
+    command.description = "\n".join((__doc__.rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys))
     command.add_argument("-f", "--file", type=Path, default=ROOT / "params" / "finetune.yaml", metavar="YAML",
                          help="the training's parameters file (default: params/finetune.yaml, which explains each key)")
     command.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="set one parameter; repeatable, wins over the file")
