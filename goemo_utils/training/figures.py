@@ -153,7 +153,7 @@ def search(result: Mapping[str, Any]) -> Figure:
         above.plot([r["trial"] for r in failed], [min(s["held_macro_f1"] for s in scored)] * len(failed), color=GREY, marker="x", linestyle="none", label="failed (no score)")
     above.set(xlabel="trial", ylabel="held-out macro-F1")
     above.xaxis.get_major_locator().set_params(integer=True)
-    above.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    figure.legend(frameon=False, loc="lower right")  # the last cell of the grid is free
     for place, name in enumerate(names):
         axes, r = figure.add_subplot(grid[1 + place // 4, place % 4], sharey=above), result["space"][name]
         values = [s[name] for s in scored]
