@@ -74,12 +74,13 @@ def order(count: int, first: int = 0) -> list[tuple[int, str]]:
 
 
 def key(job: Mapping[str, Any]) -> str:
-    """Digest of what decides a training's result: its job wherever it is written, the weights it starts from if they lie in a folder, and the code."""
+    """Digest of what decides a training's result: its job wherever it is written, the weights it starts from if in a folder, and the code."""
     start = str(job["model"]).removeprefix("random:")
     folder = EMBEDDED if start == "embedded" else Path(start)
     weights = sorted(p for p in folder.iterdir() if p.suffix in MODEL_FILES) if folder.is_dir() else []
     code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if p.stem in CODE]
-    return sha256_json([{name: value for name, value in job.items() if name not in ("out", "log")}, [sha256_file(p) for p in [*weights, *code]]])
+    asked = {name: value for name, value in job.items() if name not in ("out", "log")}
+    return sha256_json([asked, [sha256_file(p) for p in [*weights, *code]]])
 
 
 def in_worker(logs: Path, progress: Callable[[str], None]) -> Train:
@@ -134,9 +135,13 @@ def summary(runs: Sequence[Mapping[str, Any]], task: str, texts: Mapping[str, in
                      "cost": {name: _ratio(own, by_arm["plain"], name) for name in ("seconds", "seconds_per_step")}
                      | {name: _median([own[seed][name] for seed in seeds]) for name in ("steps", "peak_memory")}})
     simulated = any(r["simulated"] for r in runs)
-    few = [] if len(seeds) >= ENOUGH else [f"{len(seeds)} of the {ENOUGH} seeds that a spread needs: none can be stated. Set ablation_seeds: {ENOUGH}."]
+    notes = []
+    if len(seeds) < ENOUGH:
+        notes.append(f"{len(seeds)} of the {ENOUGH} seeds that a spread needs: none can be stated. Set ablation_seeds: {ENOUGH}.")
+    if simulated:
+        notes.append("A simulated device has no speed: no training cost is stated.")
     return {"schema": "goemo.ablation/1", "task": task, "seeds": seeds, "texts": dict(texts), "simulated": simulated, "arms": arms,
-            "device": runs[0]["device"], "notes": [*few, *(["A simulated device has no speed: no training cost is stated."] if simulated else [])]}
+            "device": runs[0]["device"], "notes": notes}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -185,7 +190,8 @@ def _median(values: Sequence[float | None]) -> float | None:
 def table(result: Mapping[str, Any]) -> pd.DataFrame:
     """A column an arm; rows: each dev score (mean ± sd, least to greatest), its paired difference to plain with the 95 % interval, the cost."""
     def score(s: Mapping[str, Any]) -> str:
-        return f"{s['mean']:.3f}" + (f" ± {s['sd']:.3f}" if s["sd"] is not None else "") + (f" ({s['min']:.3f} to {s['max']:.3f})" if len(s["values"]) > 1 else "")
+        reach = f" ({s['min']:.3f} to {s['max']:.3f})" if len(s["values"]) > 1 else ""
+        return f"{s['mean']:.3f}" + (f" ± {s['sd']:.3f}" if s["sd"] is not None else "") + reach
 
     def difference(s: Mapping[str, Any]) -> str:
         return f"{s['mean']:+.3f}" + (f" ± {s['sd']:.3f}, 95 % {s['ci95'][0]:+.3f} to {s['ci95'][1]:+.3f}" if s["sd"] is not None else "")
@@ -201,17 +207,20 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
             column[title] = score(a["metrics"][m])
             column[f"{title}: against plain"] = difference(a["differences"][m]) if a["differences"] else "–"
         cost = a["cost"]
-        columns[a["arm"]] = column | {"time per step ÷ plain": plainly(cost["seconds_per_step"], ".2f"), "training time ÷ plain": plainly(cost["seconds"], ".2f"),
-                                      "steps (median)": plainly(cost["steps"], ",.0f"), "peak memory (MiB, median)": plainly(cost["peak_memory"], ",.0f", 2**20)}
+        columns[a["arm"]] = column | {
+            "time per step ÷ plain": plainly(cost["seconds_per_step"], ".2f"), "training time ÷ plain": plainly(cost["seconds"], ".2f"),
+            "steps (median)": plainly(cost["steps"], ",.0f"), "peak memory (MiB, median)": plainly(cost["peak_memory"], ",.0f", 2**20)}
     return pd.DataFrame(columns)
 
 
 def caption(result: Mapping[str, Any]) -> str:
     """What the table rests on, in one paragraph: seeds, texts, device, what the spread is of, and what it cannot say."""
-    texts, seeds = result["texts"], result["seeds"]
-    return " ".join([f"{'SIMULATED. ' if result['simulated'] else ''}Dev scores ({texts['dev']:,} texts) after training on {texts['train']:,}, {texts['held']:,} held out;",
-                     f"seeds {', '.join(map(str, seeds))}, the same for every arm, on {result['device']['name'] or result['device']['requested']}.",
-                     "The spread is over seeds (new weights, order, dropout), not over texts; a difference is paired by seed.", *result["notes"]])
+    texts, seeds, device = result["texts"], result["seeds"], result["device"]
+    return " ".join([
+        f"{'SIMULATED. ' if result['simulated'] else ''}Dev scores ({texts['dev']:,} texts) after training on {texts['train']:,}, {texts['held']:,} held out;",
+        f"seeds {', '.join(map(str, seeds))}, the same for every arm, on {device['name'] or device['requested']}.",
+        "The spread is over seeds (new weights, order, dropout), not over texts; a difference is paired by seed, its interval is for it alone.",
+        *result["notes"]])
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ ALT = {
     "labels": "Share of the texts with each label, a pair of bars for train and dev, commonest label first.",
     "curves": "Training loss and held-out loss against the optimizer step, and below them the held-out macro-F1 with its best step marked.",
     "per_label": "F1 of each label as bars from zero, sorted, with the number of texts that have the label beside each bar.",
-    "reliability": "Share that came true against the mean predicted probability, one point a bin, with the diagonal of a calibrated model; below, how many are in each bin.",
+    "reliability": "Share that came true against the mean predicted probability, a point a bin, with the diagonal of a calibrated model; below, how "
+                   "many are in each bin.",
     "ablation": "Each training of the ablation as a dot by arm, a line for the mean of each arm, one panel a score.",
     "search": "Held-out macro-F1 of each trial with the best so far as steps; below, the same scores against each searched parameter."}
 
@@ -114,8 +115,10 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
     figure, panels = plt.subplots(1, len(names), figsize=(max(9.5, 2.7 * len(names)), 3.8), squeeze=False)
     for axes, (metric, name) in zip(panels[0], names.items()):
         for i in range(len(result["seeds"])):
-            axes.plot(range(len(arms)), [a["metrics"][metric]["values"][i] for a in arms], color=GREY, linewidth=0.6, alpha=0.6, marker="o", markersize=4)
-        axes.hlines([a["metrics"][metric]["mean"] for a in arms], [p - 0.25 for p in range(len(arms))], [p + 0.25 for p in range(len(arms))], color=BLUE, linewidth=2)
+            values = [a["metrics"][metric]["values"][i] for a in arms]
+            axes.plot(range(len(arms)), values, color=GREY, linewidth=0.6, alpha=0.6, marker="o", markersize=4)
+        left, right = ([p + side for p in range(len(arms))] for side in (-0.25, 0.25))
+        axes.hlines([a["metrics"][metric]["mean"] for a in arms], left, right, color=BLUE, linewidth=2)
         if baseline and baseline.get(metric) is not None:
             axes.axhline(baseline[metric], color=BROWN, linestyle="--", linewidth=1)
             axes.text(len(arms) - 0.6, baseline[metric], "linear baseline", color=BROWN, ha="right", va="bottom", fontsize=8)
@@ -150,7 +153,8 @@ def search(result: Mapping[str, Any]) -> Figure:
     above.plot([r["trial"] for r in scored], [r["held_macro_f1"] for r in scored], color=BLUE, marker="o", linestyle="none", label="trial")
     above.step([r["trial"] for r in scored], best, where="post", color=BROWN, linewidth=1, label="best so far")
     if failed and scored:
-        above.plot([r["trial"] for r in failed], [min(s["held_macro_f1"] for s in scored)] * len(failed), color=GREY, marker="x", linestyle="none", label="failed (no score)")
+        floor = min(s["held_macro_f1"] for s in scored)
+        above.plot([r["trial"] for r in failed], [floor] * len(failed), color=GREY, marker="x", linestyle="none", label="failed (no score)")
     above.set(xlabel="trial", ylabel="held-out macro-F1")
     above.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(frameon=False, loc="lower right")  # the last cell of the grid is free
