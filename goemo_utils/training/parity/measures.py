@@ -3,7 +3,7 @@
 Noise, of every quantity: the largest distance from float64 that three CPU trainings in the run's dtype reach, the reference and two that differ from it
 in the order of sums and the last bits alone (goemo_utils.parity.emulate.DETAILS). Training amplifies rounding, so a curve's noise at a step is the largest
 up to that step. With a cause the yardstick is the rung, the CPU training under that arithmetic: noise is then how far rungs lie apart, at least what
-the reference lies from float64, and for rounded operands STAY of the rung's own distance from float64 (more with fewer texts), as in goemo_utils.parity.cause.
+the reference lies from float64, and for rounded operands STAY of the rung's own distance from float64 (more with fewer texts), as in goemo_utils.parity.emulate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ FLOOR = 2.0**-25
 """Of the value itself, the least noise: half the spacing of float32, which storing a number costs."""
 
 STAY, STAY_TEXTS = 0.05, 24
-"""As goemo_utils.parity.cause has them; that module needs torch."""
+"""As goemo_utils.parity.emulate has them; that module needs torch."""
+
+OWN = 0.05
+"""Error of the CPU's own gradient, of its size, above which a parameter's gradient is not asked how much of it is lost."""
 
 Record = Mapping[str, Any]
 """The record of one training, as goemo_utils.training.parity.roles.follow gives it."""
@@ -134,6 +137,16 @@ def updates(reference: Record, candidate: Record) -> dict[str, dict[str, float]]
         return over(number(found[0]), number(found[1]))
     return {step: {name: over(relative(mine), max(relative(reference["updates"][step].get(name, (0.0, 0.0))), FLOOR)) for name, mine in found.items()}
             for step, found in candidate["updates"].items()}
+
+
+def lost(gold: Record, reference: Record, candidate: Record) -> dict[str, float]:
+    """Per parameter, the share of its first gradient that the candidate has wrong: rms(error) / rms(gradient). Parameters whose gradient the CPU itself has
+    wrong by more than OWN are left out: it is nothing but rounding, as that of a key's bias, which softmax makes 0."""
+    found = {}
+    for name, (own, _) in gold["to"]["zero"]["first"].items():
+        if over(number(reference["to"]["gold"]["first"][name][0]), number(own)) <= OWN and number(own) > 0:
+            found[name] = over(number(candidate["to"]["gold"]["first"].get(name, (math.inf,))[0]), number(own))
+    return found
 
 
 def worst(ratios: Mapping[str, Any], limits: Sequence[float]) -> tuple[str, Any]:

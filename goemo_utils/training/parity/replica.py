@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from goemo_utils.device import Device
 from goemo_utils.parity.twins import rms
@@ -38,7 +39,7 @@ class Trace:
 
     ``texts``: loss of each text and then the loss itself as the device gave it; ``tensor_norms``: norm of each parameter's gradient, and ``norms``
     that of all together, before clipping; ``updates``: how far the weights after the optimizer's first and last step lie from AdamW in float64 on this
-    role's own gradients and moments, and how large they are, root mean squares. ``again``: what computing the first gradients twice changed.
+    role's own gradients and moments, and how large they are, root mean squares. ``again``: what computing the first gradients twice changed. ``sides``: see Kinks.
     """
 
     names: list[str]
@@ -47,6 +48,7 @@ class Trace:
     norms: list[float] = field(default_factory=list)
     tensor_norms: list[list[float]] = field(default_factory=list)
     updates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    sides: list[list[Tensor]] = field(default_factory=list)
     first: dict[str, Tensor] = field(default_factory=dict)
     final: dict[str, Tensor] = field(default_factory=dict)
     again: dict[str, float] | None = None
@@ -56,7 +58,7 @@ class Trace:
 
     def record(self) -> dict[str, Any]:
         """The trace without its tensors, JSON-able; they are told by their digests."""
-        kept = {k: v for k, v in vars(self).items() if k not in ("first", "final")}
+        kept = {k: v for k, v in vars(self).items() if k not in ("first", "final", "sides")}
         return {**kept, "losses": [row[-1] for row in self.texts], "first_sha256": digest(self.first.values()), "final_sha256": digest(self.final.values())}
 
 
@@ -69,8 +71,30 @@ def rate_at(step: int, steps: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm)))
 
 
-def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, say: Callable[[int], None] = lambda step: None) -> Trace:
-    """Train ``model``, which is on ``device``, one optimizer step a batch, and watch every step.
+class Kinks(TorchFunctionMode):
+    """ReLU as a product with a mask that every role shares: 1 where float64 was above 0.
+
+    An input within rounding of 0 gets the whole gradient in one right training and none in another, and from then on they differ by more than any noise.
+    With shared masks they differ by the input's own rounding. An input that is wrong comes out as wrong as it went in.
+    """
+
+    def __init__(self, sides: list[Tensor], known: bool) -> None:
+        super().__init__()
+        self.sides, self.known, self.at = sides, known, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if getattr(func, "__name__", "") != "relu":
+            return func(*args, **(kwargs or {}))
+        given = args[0] if args else kwargs["input"]
+        if not self.known:
+            self.sides.append((given.detach() > 0).cpu())
+        self.at += 1
+        return given * self.sides[self.at - 1].to(given.device)
+
+
+def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, say: Callable[[int], None] = lambda step: None,
+          sides: Sequence[list[Tensor]] | None = None) -> Trace:
+    """Train ``model``, which is on ``device``, one optimizer step a batch, and watch every step. ``sides`` are those of gold, None to find them.
 
     The model stays in evaluation mode, where dropout does nothing: its masks come from each device's own generator, so that two right devices
     would differ. The first step's gradients are computed twice. float16 and bfloat16 of ``job["dtype"]`` mean autocast; a float64 model has none.
@@ -84,7 +108,7 @@ def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], de
 
     def backward(features: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
         optimizer.zero_grad(set_to_none=True)
-        with _autocast(model, device, job["dtype"]):
+        with _autocast(model, device, job["dtype"]), Kinks(trace.sides[-1], sides is not None):
             logits = model(**features).logits
             loss = losses.loss(logits, targets, job["task"], job["smoothing"])
         (loss * scale).backward()
@@ -100,6 +124,7 @@ def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], de
         rate = job["learning_rate"] * rate_at(step, steps, job["warm_up"])
         for group in optimizer.param_groups:
             group["lr"] = rate
+        trace.sides.append([] if sides is None else sides[step])
         twice = step == 0 and job.get("repeat", False)
         if twice:
             backward(features, placed)

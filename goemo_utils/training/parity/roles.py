@@ -88,7 +88,8 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     device, batches = open_device(job["device"], job["numerics"], job["fault"]), read_batches(folder)
     loaded = load_model(str(folder / "start"), None, job["task"], "float32", job["attn_implementation"], job["seed"])
     against = {other: tuple(Kept(folder / f"{other}.safetensors", part) for part in ("first", "final")) for other in job["against"]}
-    records, trace = trainings(loaded.model, batches, job, device, Claim(*job["claim"]), job["orders"], against, progress)
+    sides = None if job["role"] == "gold" else read_sides(folder, len(batches))
+    records, trace = trainings(loaded.model, batches, job, device, Claim(*job["claim"]), job["orders"], against, progress, sides)
     if job["keep"]:
         keep(trace, folder / f"{job['role']}.safetensors")
     hits = _fault_hits(device)
@@ -101,11 +102,11 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
 
 def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, claim: Claim = PLAIN, orders: int = 1,
               against: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] | None = None,
-              say: Say = lambda line: None) -> tuple[list[dict[str, Any]], Trace]:
+              say: Say = lambda line: None, sides: Sequence[list[Tensor]] | None = None) -> tuple[list[dict[str, Any]], Trace]:
     """Train copies of ``model`` on ``device`` under ``claim``, in so many of the orders that DETAILS names: their records, and the first one's trace.
 
     A record has ``to``: the distances from the tensors of other roles, and for a rung from its own first run. Gold has ``zero`` there, the sizes of its
-    own tensors, and beside it how far its weights ``moved`` and how many ``elements`` they have.
+    own tensors, and beside it how far its weights ``moved`` and how many ``elements`` they have. ``sides`` are gold's, None for gold itself.
     """
     records, first, role = [], None, job["role"]
     for detail in DETAILS[:orders]:
@@ -115,7 +116,7 @@ def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str
             rehearsal.attach(one)
         name = f"{role}{f' {claim.name}' if claim != PLAIN else ''}{'' if detail == Detail() else ', in another order'}"
         with Emulate(claim, detail) if (claim, detail) != (PLAIN, Detail()) else nullcontext():
-            trace = train(one, batches, job, device, lambda step: say(f"training parity: {name}, step {step} of {len(batches)}"))
+            trace = train(one, batches, job, device, lambda step: say(f"training parity: {name}, step {step} of {len(batches)}"), sides)
         found = trace.record() | {"to": {other: distances(trace, *tensors) for other, tensors in (against or {}).items()}}
         if role == "rung" and first is not None:
             found["to"]["rung"] = distances(trace, first.first, first.final)
@@ -156,6 +157,15 @@ class Kept(Mapping[str, Tensor]):
 
 
 def keep(trace: Trace, path: Path) -> None:
-    """Write the tensors of a trace, for other roles to be compared with."""
+    """Write the tensors of a trace, for other roles to be compared with, and of gold also on which side of 0 its ReLUs' inputs were."""
     from safetensors.torch import save_file
     save_file({f"{part}.{name}": t.contiguous() for part in ("first", "final") for name, t in getattr(trace, part).items()}, path)
+    if path.stem == "gold":
+        save_file({f"{step}.{call}": t for step, found in enumerate(trace.sides) for call, t in enumerate(found)}, path.with_name("sides.safetensors"))
+
+
+def read_sides(folder: Path, steps: int) -> list[list[Tensor]]:
+    """Per step, the masks of gold's ReLUs in the order of their calls."""
+    from safetensors.torch import load_file
+    found = load_file(folder / "sides.safetensors")
+    return [[found[f"{step}.{call}"] for call in range(sum(name.startswith(f"{step}.") for name in found))] for step in range(steps)]

@@ -57,8 +57,8 @@ class Study:
         self.folder.mkdir(parents=True)
         try:
             begun = self._worker("start", device="cpu", train=self.train)
-            found = {"gold": self._train("gold", "cpu", keep=True), "reference": self._train("reference", "cpu", orders=ORDERS),
-                     "candidate": self._train("candidate", self.job["device"], keep=True)}
+            gold, candidate = self._train("gold", "cpu", keep=True), self._train("candidate", self.job["device"], keep=True)
+            found = {"gold": gold, "reference": self._train("reference", "cpu", orders=ORDERS), "candidate": candidate}
             calls = self._worker("calls") if self.job["dtype"] == "float32" else None
             return plain(self._judge(begun, found, calls))
         finally:
@@ -96,7 +96,8 @@ class Study:
                 explained = measures.against_rung(gold, reference, rung, candidate, begun["shortest"], calls["claim"][0] is not None)
             judged = gates.rounding(measured, explained, self.limits)
             names, reason = (calls["causes"], _why_not(bad, calls)) if calls else ([], "in mixed precision no cause is looked for.")
-            made += [judged[0], gates.optimizer(measures.updates(reference, candidate), self.limits), *judged[1:],
+            made += [judged[0], gates.lost_gradients(measures.lost(gold, reference, candidate), self.limits),
+                     gates.optimizer(measures.updates(reference, candidate), self.limits), *judged[1:],
                      gates.cause(judged, explained, names, reason, self.limits),
                      gates.place(calls, "In mixed precision calls are not repeated one by one: 03_parity does it for the forward pass.", self.limits)]
         verdict = gates.verdict(made)
