@@ -15,8 +15,8 @@ from goemo_utils.training.thresholds import tune
 def judge(held: Split, held_probabilities: np.ndarray, dev: Split, dev_probabilities: np.ndarray) -> dict[str, Any]:
     """Scores on ``dev`` with 95 % bootstrap intervals, and one-vs-rest ROC-AUC and the calibration error.
 
-    multi_label: ``at_0.3``, at the common threshold, and ``tuned``, at ``thresholds`` tuned on ``held``. single_label: ``argmax``, the most probable label
-    being the answer; ``held`` is not looked at.
+    multi_label: ``at_0.3``, at the common threshold, and ``tuned``, at ``thresholds`` tuned on ``held``. single_label: ``argmax``, the most
+    probable label being the answer; ``held`` is not looked at.
     """
     areas = roc_auc(dev.targets, dev_probabilities)
     result: dict[str, Any] = {"macro_roc_auc": float(np.nanmean(areas)) if np.isfinite(areas).any() else None,
@@ -53,8 +53,8 @@ def per_label(dev: Split, dev_probabilities: np.ndarray) -> list[dict[str, Any]]
 
 
 def calibration(dev: Split, dev_probabilities: np.ndarray, n_bins: int = N_BINS) -> list[dict[str, Any]]:
-    """The bins behind the calibration error, for a reliability figure: ``from`` and ``to``, ``n``, ``mean_probability`` and ``share_true``, both None in an
-    empty bin. A pair is a text and a label, or for single_label a text and its most probable label."""
+    """The bins behind the calibration error, for a reliability figure: ``from`` and ``to``, ``n``, ``mean_probability`` and ``share_true``, both
+    None in an empty bin. A pair is a text and a label, or for single_label a text and its most probable label."""
     size, total, true = calibration_bins(*judged_pairs(dev.targets, dev_probabilities, dev.task), n_bins)
     return [{"from": i / n_bins, "to": (i + 1) / n_bins, "n": int(n), "mean_probability": float(total[i] / n) if n else None,
              "share_true": float(true[i] / n) if n else None} for i, n in enumerate(size)]

@@ -28,17 +28,19 @@ BATCH = 128  # texts of one forward when the finished model gives its probabilit
 
 
 def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, Any]:
-    """The job of a fine-tuning, JSON-able, from TrainingParams and Splits. ``changes`` replace parameters (``seed=3``, ``r_drop=1.0``, ``device="cpu"``) or
-    set what no parameter does:
+    """The job of a fine-tuning, JSON-able, from TrainingParams and Splits. ``changes`` replace parameters (``seed=3``, ``r_drop=1.0``,
+    ``device="cpu"``) or set what no parameter does:
 
-    ``alpha``, ``smoothing`` (as resolved from r_drop and label_smoothing), ``max_steps`` (instead of epochs), ``log_every`` (steps; None: all, or every n-th
-    so that there are at most 1000 lines), ``evaluate`` (False: no evaluation, no checkpoint, no early stop, the last weights), ``keep_model``
+    ``alpha``, ``smoothing`` (as resolved from r_drop and label_smoothing), ``max_steps`` (instead of epochs), ``log_every`` (steps; None: all,
+    or every n-th of more than 1000), ``evaluate`` (False: no evaluation, no checkpoint, no early stop, the last weights), ``keep_model``
     (False: no model folder), ``attn_implementation``. Raises ParamsError for any other name.
     """
-    extra = {"alpha": None, "smoothing": None, "max_steps": None, "log_every": None, "evaluate": True, "keep_model": True, "attn_implementation": "eager"}
+    extra = {"alpha": None, "smoothing": None, "max_steps": None, "log_every": None, "evaluate": True, "keep_model": True,
+             "attn_implementation": "eager"}
     unknown = sorted(name for name in changes if name not in extra and not hasattr(params, name))
     if unknown:
-        raise ParamsError(f"A training job was given {', '.join(f'`{name}`' for name in unknown)}: expected a training parameter or one of {', '.join(extra)}.")
+        raise ParamsError(f"A training job was given {', '.join(f'`{name}`' for name in unknown)}: expected a training parameter or one of "
+                          f"{', '.join(extra)}.")
 
     def value(name: str) -> Any:
         return changes[name] if name in changes else getattr(params, name)
@@ -49,20 +51,21 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
         if made[name] is None:
             made[name] = float(usual[task] if value(parameter) is None else value(parameter))
     rehearsed = value("device") == "rehearsal"
-    same = ("model", "revision", "device", "dtype", "epochs", "batch_size", "learning_rate", "warm_up", "weight_decay", "max_grad_norm", "dropout", "patience",
-            "max_length", "seed", "threads")
+    same = ("model", "revision", "device", "dtype", "epochs", "batch_size", "learning_rate", "warm_up", "weight_decay", "max_grad_norm", "dropout",
+            "patience", "max_length", "seed", "threads")
     parts = {name: {"texts": list(split.texts), "ids": split.label_ids()} for name in ("train", "held", "dev") for split in [getattr(splits, name)]}
-    return {"kind": "training", **{name: value(name) for name in same}, "task": task, "labels": list(splits.train.labels),
-            **parts,
-            "numerics": value("rehearsal_numerics") if rehearsed else "exact", "fault": value("rehearsal_fault") if rehearsed else None, **made, "out": str(out)}
+    return {"kind": "training", **{name: value(name) for name in same}, "task": task, "labels": list(splits.train.labels), **parts,
+            "numerics": value("rehearsal_numerics") if rehearsed else "exact", "fault": value("rehearsal_fault") if rehearsed else None,
+            **made, "out": str(out)}
 
 
 def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Fine-tune, and leave ``model/``, ``held_probabilities.npy`` and ``dev_probabilities.npy`` in ``out``; returns what was measured.
 
-    ``progress`` gets a JSON line a logged step and an evaluation. A job that was killed goes on from its newest whole checkpoint in ``out``/checkpoints.
-    ``seconds`` and ``seconds_per_step`` are of this process, the second without evaluations and saving; ``peak_memory`` is the device's in bytes, None on
-    the CPU, and ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and GoemoError when the loss diverges.
+    ``progress`` gets a JSON line a logged step and an evaluation. A job that was killed goes on from its newest whole checkpoint in
+    ``out``/checkpoints. ``seconds`` and ``seconds_per_step`` are of this process, the second without evaluations and saving; ``peak_memory`` is
+    the device's in bytes, None on the CPU, and ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and
+    GoemoError when the loss diverges.
     """
     from goemo_utils.model import _quiet
     with _quiet():  # transformers' bars are for a terminal, and the course of the training goes to ``progress``
@@ -73,6 +76,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     import torch
 
     from goemo_utils.training import checkpoints, trainer
+    from goemo_utils.training.batches import Examples
     from goemo_utils.training.start import start
 
     started = time.perf_counter()  # the imports are not the training's cost
@@ -87,8 +91,8 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         from goemo_utils import rehearsal
         rehearsal.attach(begun.model)
     rows = {name: begun.encode(job[name]["texts"], job["max_length"]) for name in ("train", "held", "dev")}
-    examples = {name: trainer.Examples(rows[name], Split.of_ids(**job[name], labels=job["labels"], task=job["task"]).targets) for name in ("train", "held")}
-    tuner = trainer.FineTuner(begun.model, made, job, examples["train"], examples["held"], begun.tokenizer, lambda line: progress(json.dumps(line)))
+    train, held = (Examples(rows[name], Split.of_ids(**job[name], labels=job["labels"], task=job["task"]).targets) for name in ("train", "held"))
+    tuner = trainer.FineTuner(begun.model, made, job, train, held, begun.tokenizer, lambda line: progress(json.dumps(line)))
     tuner.digest = sha256_json({name: value for name, value in job.items() if name not in ("out", "log")})
     resumed = checkpoints.newest(folder, tuner.digest)
     if resumed is None:
@@ -150,10 +154,12 @@ def _check(job: dict[str, Any]) -> None:
     if job["model"] == "new":
         raise ParamsError("`model` = 'new' is made from scratch by its recipe and is not fine-tuned: run it through the lab, or name a checkpoint.")
     if job["keep_model"] and Path(job["model"].removeprefix("random:")).expanduser().resolve() == (Path(job["out"]) / "model").resolve():
-        raise ParamsError(f"`model` = '{job['model']}' is the folder this training would write. Give the training another run_id, or copy the model elsewhere.")
+        raise ParamsError(f"`model` = '{job['model']}' is the folder this training would write. Give the training another run_id, or copy the "
+                          "model elsewhere.")
     for name in ("train", "held", "dev"):
         if not job[name]["texts"]:
-            raise TextsError(f"A training was given no {name} texts: expected at least one in each of train, held and dev. Give more texts, or another held_out.")
+            raise TextsError(f"A training was given no {name} texts: expected at least one in each of train, held and dev. Give more texts, or "
+                             "another held_out.")
 
 
 def _save(begun: Start, network: torch.nn.Module, folder: Path) -> None:
@@ -177,6 +183,6 @@ def _fault_hits(device: Device) -> dict[str, int] | None:
     from goemo_utils import rehearsal
     hits = rehearsal.fault_hits()
     if not any(hits.values()):
-        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole training, so it would prove nothing. Name an operator "
-                          "that this model calls there.")
+        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole training, so it would prove nothing. "
+                          "Name an operator that this model calls there.")
     return hits

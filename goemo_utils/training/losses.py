@@ -1,9 +1,10 @@
 """The losses of fine-tuning: smoothed cross-entropy, and R-Drop over two passes of the same texts.
 
 R-Drop (arXiv 2106.14448) runs every text twice with different dropout and pulls the two answers together. The paper's equation is
-(CE₁ + CE₂) + α · ½[KL(1‖2) + KL(2‖1)]; the authors' published code takes ½(CE₁ + CE₂) + α · ½[KL(1‖2) + KL(2‖1)], which is what this
-module computes, so that a loss with α = 0 is the plain loss. An α here is therefore worth 2α in the paper's equation. The authors' code
-sums the divergence over a batch; here it is averaged over texts like the rest, so that α does not depend on the batch size.
+(CE₁ + CE₂) + α · ½[KL(1‖2) + KL(2‖1)]; the authors' code (github.com/dropreg/R-Drop) takes the mean of the cross-entropies instead,
+½(CE₁ + CE₂) + α · ½[KL(1‖2) + KL(2‖1)], and so does this module: a loss with α = 0 is the plain loss. Half of the paper's loss is ours
+with half its α, so an α here is worth 2α there. The authors' code sums the divergence over a batch; here it is a mean over texts like
+the rest, so that α does not depend on the batch size.
 """
 
 from __future__ import annotations

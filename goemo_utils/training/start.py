@@ -19,8 +19,8 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_d
 
 @dataclass
 class Start:
-    """A classifier on the CPU in float32, its tokenizer, the longest input in tokens, whether its head was "kept" or is "new", and which of its
-    parameters no checkpoint gave."""
+    """A classifier on the CPU in float32, its tokenizer, the longest input in tokens, whether its head was "kept" or is "new", and which of
+    its parameters no checkpoint gave."""
 
     model: torch.nn.Module
     tokenizer: Any
@@ -29,8 +29,8 @@ class Start:
     untrained: list[str]
 
     def encode(self, texts: list[str], max_length: int) -> list[list[int]]:
-        """Token ids of each text, truncated to the shorter of ``max_length`` and the model's limit. A fast tokenizer remembers how it was last asked to
-        truncate, and would save that with the model, so a copy is asked."""
+        """Token ids of each text, truncated to the shorter of ``max_length`` and the model's limit. A fast tokenizer remembers how it was
+        last asked to truncate, and would save that with the model, so a copy is asked."""
         asked = copy.deepcopy(self.tokenizer)
         return asked(texts, truncation=True, max_length=min(max_length, self.max_length), padding=False)["input_ids"]
 
@@ -66,8 +66,8 @@ def start(job: dict[str, Any]) -> Start:
         except ModelError:
             raise
         except Exception as error:  # safetensors, transformers and torch each raise their own for a damaged or mismatched checkpoint
-            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint._first(error)}). Check that its weights are "
-                             "complete, that they belong to its config.json, and that attn_implementation suits the architecture.") from None
+            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint._first(error)}). Check that its "
+                             "weights are complete, that they belong to its config.json, and that attn_implementation suits it.") from None
         tokenizer = checkpoint._tokenizer(folder)
     kept = kept and not missing
     if not kept and not random:
@@ -89,13 +89,15 @@ def _set_up(config: Any, job: dict[str, Any]) -> None:
     if job["dropout"] is not None:
         names = [name for name in DROPOUTS if hasattr(config, name)]
         if not names:
-            raise ParamsError(f"`dropout` = {job['dropout']} was asked for, and a {config.model_type} model names no dropout that goemo knows. Set dropout: none.")
+            raise ParamsError(f"`dropout` = {job['dropout']} was asked for, and a {config.model_type} model names no dropout that goemo knows. "
+                              "Set dropout: none.")
         for name in names:
             setattr(config, name, job["dropout"])
 
 
 def _missing(network: torch.nn.Module, told: dict[str, Any], folder: Path) -> list[str]:
-    """What the checkpoint did not give. Only a head may be missing or of another size: an encoder that is not there would train from noise unsaid."""
+    """What the checkpoint did not give. Only a head may be missing or of another size: an encoder that is not there would train from noise,
+    unsaid."""
     encoder = network.base_model_prefix + "."
     wrong = sorted(str(key if isinstance(key, str) else key[0]) for key in told["mismatched_keys"])
     wrong = [name for name in wrong if name.startswith(encoder)]

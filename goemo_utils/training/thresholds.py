@@ -49,8 +49,8 @@ def write(folder: Path, labels: Sequence[str], values: Sequence[float], n_texts:
     ``n_texts`` and ``sha256`` tell the texts they were tuned on. Raises ModelError when they are not one a label or not between 0 and 1.
     """
     if len(values) != len(labels) or len(set(labels)) != len(labels) or not all(0 <= value <= 1 for value in values):
-        raise ModelError(f"The thresholds for {folder} are {len(values)} numbers for {len(set(labels))} different labels; expected one between 0 and 1 for each "
-                         "label. Tune them again.")
+        raise ModelError(f"The thresholds for {folder} are {len(values)} numbers for {len(set(labels))} different labels; expected one between 0 and 1 "
+                         "for each label. Tune them again.")
     kept = {label: min(max(float(value), NEAREST), 1 - NEAREST) for label, value in zip(labels, values, strict=True)}
     write_json(Path(folder) / FILE, {"schema": SCHEMA, "thresholds": kept, "tuned_on": {"texts": n_texts, "sha256": sha256},
                                      "criterion": f"F1 per label, median of {N_DRAWS} bootstrap draws"})

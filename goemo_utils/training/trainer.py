@@ -4,81 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from transformers import EvalPrediction, PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from goemo_utils.device import Device
 from goemo_utils.errors import DeviceError, GoemoError, ParamsError
 from goemo_utils.training import losses
+from goemo_utils.training.batches import ByLength, Examples, Padding
 from goemo_utils.training.checkpoints import PREFIX, Resumable
 from goemo_utils.training.metrics import decide, scores
 
-# Batches are cut from this many times their size of shuffled texts, sorted by length: little padding, and still random company.
-POOL = 30
 # At least this many evaluations a training, so that early stopping and the best model have something to choose from.
 EVALUATIONS = 3
-
-
-class Examples(Dataset):
-    """Token ids and targets: item i is {"input_ids": list of ids, "labels": float32 [n_labels]}."""
-
-    def __init__(self, rows: list[list[int]], targets: np.ndarray) -> None:
-        self.rows, self.targets = rows, torch.from_numpy(np.asarray(targets, np.float32))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input_ids": self.rows[index], "labels": self.targets[index]}
-
-
-class Padding:
-    """The collator: pads token ids as the tokenizer does, and stacks the targets. It changes nothing of the tokenizer."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._pad = tokenizer.pad
-
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = dict(self._pad({"input_ids": [example["input_ids"] for example in examples]}, padding=True, return_tensors="pt"))
-        return {**batch, "labels": torch.stack([example["labels"] for example in examples])}
-
-
-class ByLength(Sampler[int]):
-    """Every text once an epoch, so that consecutive ``batch_size`` ones are of similar length; in order of length with ``shuffle`` off.
-
-    The order depends on the seed and the epoch alone, so a resumed epoch is the epoch that was interrupted. transformers'
-    own sampler by length draws from the global generator and cannot promise that.
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
-        self.lengths, self.batch_size, self.seed, self.shuffle, self.epoch = np.array(lengths), batch_size, seed, shuffle, 0
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate at the start of each epoch."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        if not self.shuffle:
-            return iter(np.argsort(self.lengths, kind="stable").tolist())
-        rng, size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
-        order, batches = rng.permutation(len(self)), []
-        for start in range(0, len(order), size * POOL):
-            pool = order[start:start + size * POOL]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i:i + size] for i in range(0, len(pool), size)]
-        # A batch that is not full goes last, or it would shift the borders of those behind it.
-        full = [batch for batch in batches if len(batch) == size]
-        rest = [batch for batch in batches if len(batch) < size]
-        return iter(np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest]).tolist())
 
 
 def steps_of(n_texts: int, batch_size: int, epochs: float, max_steps: int | None = None) -> tuple[int, int]:
@@ -124,15 +66,16 @@ def _precision(dtype: str, device: Device) -> dict[str, bool]:
         raise ParamsError(f"`dtype` = 'float16' cannot train on device '{device.requested}', which has no gradient scaling: use bfloat16 or float32.")
     module = None if device.kind == "cpu" else getattr(torch, device.torch_device.partition(":")[0])
     if dtype == "bfloat16" and module is not None and not module.is_bf16_supported():
-        raise ParamsError(f"`dtype` = 'bfloat16' cannot train on device '{device.requested}' ({device.name}), which has no such arithmetic: use float16 or float32.")
+        raise ParamsError(f"`dtype` = 'bfloat16' cannot train on device '{device.requested}' ({device.name}), which has no such arithmetic: "
+                          "use float16 or float32.")
     return {"fp16": dtype == "float16", "bf16": dtype == "bfloat16"}
 
 
 def _pinned(made: TrainingArguments, device: Device) -> TrainingArguments:
     """Hold the Trainer to the one device that was opened: it would take device 0, and all CUDA devices at once where there are several."""
     if made.device.type != device.torch_device.partition(":")[0]:
-        raise DeviceError(f"Device '{device.requested}' was requested and the Trainer would train on {made.device}: transformers and accelerate do not see "
-                          "it. Run `goemo doctor`, and unset ACCELERATE_USE_CPU if it is set.")
+        raise DeviceError(f"Device '{device.requested}' was requested and the Trainer would train on {made.device}: transformers and accelerate "
+                          "do not see it. Run `goemo doctor`, and unset ACCELERATE_USE_CPU if it is set.")
     if device.kind != "cpu":
         wanted = torch.device(device.torch_device)
         getattr(torch, wanted.type).set_device(wanted)
@@ -226,8 +169,9 @@ class FineTuner(Resumable):
         super().log(logs, start_time)
         for name in ("loss", "eval_held_loss"):
             if name in logs and not math.isfinite(logs[name]):
-                raise GoemoError(f"The training diverged: the {'held-out ' if name != 'loss' else ''}loss is {logs[name]} at step {self.state.global_step} of "
-                                 f"{self.state.max_steps}. Lower learning_rate ({self.args.learning_rate:g}), lengthen warm_up, or use dtype: float32.")
+                which, step = "loss" if name == "loss" else "held-out loss", f"{self.state.global_step} of {self.state.max_steps}"
+                raise GoemoError(f"The training diverged: the {which} is {logs[name]} at step {step}. Lower learning_rate ({self.args.learning_rate:g}), "
+                                 "lengthen warm_up, or use dtype: float32.")
         line = self.state.log_history[-1]
         if found := history([line]) or evaluations([line]):
             self.report({**dict.fromkeys(LINE), "steps": self.state.max_steps, **found[0]})

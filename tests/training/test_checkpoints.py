@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from goemo_utils.device import open_device
 from goemo_utils.training import checkpoints, fit, trainer
 from goemo_utils.training.checkpoints import load_state, newest, save_state
+from goemo_utils.training.batches import Examples
 from goemo_utils.training.start import start
 from tests.rehearsal.children import in_child
 from tests.training.jobs import job, run, save_tiny, splits
@@ -70,7 +71,7 @@ def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[s
 COURSE = ("history", "evaluations", "best", "stopped_early", "steps")
 
 
-@pytest.mark.parametrize(("killed_after", "resumed_from"), [(1, None), (3, 2), (5, 4)])
+@pytest.mark.parametrize(("killed_after", "resumed_from"), [(1, None), (3, 2)])
 def test_a_killed_training_ends_with_the_losses_and_the_very_weights_of_one_that_was_not(
         model: Path, whole: Any, tmp_path: Path, killed_after: int, resumed_from: int | None) -> None:
     made = job(tmp_path, model, **SETTINGS)
@@ -106,10 +107,9 @@ def _die_while_saving(name: str) -> Callable[[], None]:
     return prepare
 
 
-@pytest.mark.parametrize("name", ["optimizer", "random"])
-def test_a_checkpoint_that_was_being_written_is_not_used(model: Path, whole: Any, tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_that_was_being_written_is_not_used(model: Path, whole: Any, tmp_path: Path) -> None:
     made = job(tmp_path, model, **SETTINGS)
-    _killed(made, lambda line: False, _die_while_saving(name))
+    _killed(made, lambda line: False, _die_while_saving("random"))
     assert (tmp_path / "checkpoints" / "checkpoint-4" / "model.safetensors").exists()
     result = run(made)
     assert result["resumed_from"] == 2 and result["history"] == whole[0]["history"] and _same(_weights(made), whole[1])
@@ -174,7 +174,7 @@ def test_the_scale_of_float16_is_kept(model: Path, tmp_path: Path) -> None:
         device = open_device("rehearsal")
         made = job(tmp_path, model, device="rehearsal", dtype="float16")
         begun = start(made)
-        examples = trainer.Examples(begun.encode(made["train"]["texts"], 32), splits().train.targets)
+        examples = Examples(begun.encode(made["train"]["texts"], 32), splits().train.targets)
         tuner = trainer.FineTuner(begun.model, trainer.arguments(made, device, tmp_path), made, examples, examples, begun.tokenizer)
         scaler = tuner.accelerator.scaler
         scaler.load_state_dict({**scaler.state_dict(), "scale": 128.0})

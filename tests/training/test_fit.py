@@ -143,8 +143,8 @@ def test_other_architectures_train_and_load_again(kind: str, tmp_path: Path) -> 
     result = run(job(tmp_path, save_other(kind, tmp_path / "source"), max_steps=2, alpha=1.0, dropout=0.3))
     assert result["head"] == "new" and result["r_drop_passes"] == 2 and load_model(result["model"]).labels == list(LABELS)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
-    names = {"bert": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout")}
-    assert all(config[name] == 0.3 for name in names.get(kind, names["bert"]))
+    names = {"distilbert": ("dropout", "attention_dropout", "seq_classif_dropout")}
+    assert all(config[name] == 0.3 for name in names.get(kind, ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")))
 
 
 def test_an_architecture_alone_is_drawn_from_the_seed(model: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from goemo_utils import rehearsal
 from goemo_utils.device import Device
 from goemo_utils.errors import DeviceError, GoemoError, ParamsError
 from goemo_utils.training import losses, trainer
+from goemo_utils.training.batches import ByLength, Examples, Padding
 from goemo_utils.training.start import start
-from goemo_utils.training.trainer import ByLength, Examples, FineTuner, Padding, best_of, evaluation_steps, steps_of
+from goemo_utils.training.trainer import FineTuner, best_of, evaluation_steps, steps_of
 from tests.rehearsal.children import in_child
 from tests.training.jobs import job, save_tiny, splits
 
