@@ -29,8 +29,13 @@ def gained(gain: dict[str, Any] | None) -> str:
 def study(name: str, found: dict[str, Any]) -> str:
     """A line about the training parity, the ablation or the search."""
     if name == "parity":
-        return f"{'SIMULATED: ' if found.get('simulated') else ''}{found['verdict']}: {found['summary']}"
-    return str(found["summary"])
+        return f"{'SIMULATED: ' if found['simulated'] else ''}{found['verdict']}: {found['summary']}"
+    if name == "ablation":
+        metric = next(iter(found["arms"][0]["metrics"]))
+        means = ", ".join(f"{arm['arm']} {arm['metrics'][metric]['mean']:.3f}" for arm in found["arms"])
+        return f"mean dev {metric.replace('_', ' ').replace('macro f1', 'macro F1')}: {means} ({len(found['seeds'])} seeds an arm)"
+    tried = f"{len(found['trials'])} trials"
+    return f"{tried}, best held-out macro F1 {found['best']['held_macro_f1']:.3f} with {found['line']}" if found["best"] else f"{tried}, none with a score"
 
 
 def rows(scores: dict[str, Any]) -> list[dict[str, Any]]:

@@ -48,8 +48,10 @@ def run(args: argparse.Namespace) -> int:
         linear = {"scores": None} if params.model == "new" else lab.baseline(step, splits)
         if params.model != "new":
             _tell("baseline", lab.card.headline(linear["scores"]) if linear["scores"] else linear["reason"])
-        result = {}
-        studies = {}
+        from goemo_utils.training import ablation, search
+        tables = {"ablation": ablation.table, "search": search.table}
+        result: dict = {}
+        studies: dict = {}
         for name, work in (("training", lambda hear: lab.fine_tune(step, splits, linear, hear)), ("parity", lambda hear: lab.compare_training(step, splits, hear)),
                            ("ablation", lambda hear: lab.ablate(step, splits, hear)), ("search", lambda hear: lab.explore(step, splits, hear))):
             bar = Bar(name)
@@ -64,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
                 studies[name] = found
                 if found:
                     _tell(name, lab.card.study(name, found))
+                    print("".join(f"      {line}\n" for line in tables[name](found).to_string().splitlines()) if name in tables else "", end="", flush=True)
         record = lab.finish(step, splits, result, **studies)
     print(f"\n{record.verdict}\nmodel:   {shown(step.dir / 'model')}\nport it: goemo run -p model {shown(step.dir / 'model')}")
     return 1 if studies["parity"] and studies["parity"]["verdict"] == "fail" else 0
