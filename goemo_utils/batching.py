@@ -47,6 +47,21 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     return batches
 
 
+def end_to_end_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group texts, longest first, so that the tokens of a batch stay within ``budget`` without padding; a longer text gets a batch of its own."""
+    if budget < 1:
+        raise ValueError(f"The token budget is {budget}; it must be at least 1.")
+    batches: list[list[int]] = []
+    held = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not batches or held + lengths[position] > budget:
+            batches.append([])
+            held = 0
+        batches[-1].append(position)
+        held += lengths[position]
+    return batches
+
+
 def _powers_of_two(batch: list[int]) -> list[list[int]]:
     """The batch cut into pieces whose sizes are the powers of two in its own size, largest first."""
     pieces = []

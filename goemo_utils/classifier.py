@@ -17,18 +17,16 @@ import torch
 
 from goemo_utils import batching, onnx_runtime, packed, thresholds
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
+from goemo_utils.errors import DeviceError, ModelError, ParamsError
 from goemo_utils.model import Loaded, load_model
-from goemo_utils.texts import BUILTIN
+from goemo_utils.texts import BUILTIN, strings
+from goemo_utils.unpadded import FORMS, Unpadded
 
 BACKENDS = ("auto", "eager", "packed", "onnxruntime")
 DTYPES = ("float32", "float16", "bfloat16", "int8")
-# Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches; a device is fed more at a time.
+# Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches and, with padding, hold less of it; a device is fed more at a time.
 BATCH_TOKENS = {"cpu": 512, "rehearsal": 512, "cuda": 16384, "npu": 16384}
-
-
-class NotTexts(TextsError, TypeError):
-    """Something other than a list of strings was given."""
+BATCH_TOKENS_UNPADDED = 1024
 
 
 class Prediction(NamedTuple):
@@ -54,10 +52,10 @@ class GoEmotionsClassifier:
     ``threshold``: a label is given when its probability is above this number, or above its own of one a label; None takes the model's own, else 0.3.
     ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager", "packed" and "onnxruntime" insist.
-    ``batch_tokens``: tokens a batch; None takes 512 on a CPU and more on an accelerator. ``max_length`` is cut to the model's limit.
+    ``batch_tokens``: tokens a batch; None takes 1024 on a CPU without padding, 512 with it, and more on an accelerator. ``max_length`` is cut to the model's limit.
 
     After construction: ``labels``, ``threshold`` (in use: a number, or one a label), ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
-    ``backend_used``, ``backend_reason``; ``truncated`` counts the over-long texts that were cut since construction.
+    ``backend_used``, ``backend_reason``, ``padded`` (whether batches are); ``truncated`` counts the over-long texts that were cut since construction.
     """
 
     def __init__(
@@ -85,7 +83,6 @@ class GoEmotionsClassifier:
         self.labels, self.task, self.info = list(loaded.labels), loaded.task, {**loaded.info, "dtype": self.dtype}
         self.threshold = thresholds.effective(threshold, self.info)
         self.max_length = min(max_length, loaded.max_length)
-        self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.kind]
         self.truncated = 0
         self._tokenizer = loaded.tokenizer
         self._pad_id = loaded.tokenizer.pad_token_id
@@ -97,6 +94,8 @@ class GoEmotionsClassifier:
             from goemo_utils import rehearsal
             rehearsal.attach(self._model)
         self._start(runtime)
+        self.padded = not isinstance(self._model, Unpadded)
+        self.batch_tokens = batch_tokens or (BATCH_TOKENS[self.device.kind] if self.padded else BATCH_TOKENS_UNPADDED)
 
     def predict(self, texts: Sequence[str]) -> tuple[list[list[tuple[str, float]]], np.ndarray]:
         """Classify a list of texts: ``(results, probs)``.
@@ -107,7 +106,7 @@ class GoEmotionsClassifier:
         longer than ``max_length`` tokens are cut there and counted. Raises NotTexts (a TextsError and a TypeError) for a single string or
         for items that are not strings.
         """
-        parts = [self._classify(chunk)[0] for chunk in batching.chunks(_texts(texts))]
+        parts = [self._classify(chunk)[0] for chunk in batching.chunks(strings(texts))]
         probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
         return self._above(probs), probs
 
@@ -117,7 +116,7 @@ class GoEmotionsClassifier:
         With ``skip_empty`` a text of nothing but white space is not shown to the model: no labels, ``empty`` set.
         """
         index = 0
-        for chunk in batching.chunks(_texts(texts)):
+        for chunk in batching.chunks(strings(texts)):
             asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]
             probs, cut = self._classify([chunk[i] for i in asked])
             answers = dict(zip(asked, zip(self._above(probs), probs, cut, strict=True), strict=True))
@@ -125,6 +124,11 @@ class GoEmotionsClassifier:
                 labels, row, truncated = answers.get(i, ([], None, False))
                 yield Prediction(index, text, labels, row, truncated, not text.strip())
                 index += 1
+
+    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """The batches, as positions, in which texts of so many tokens run."""
+        plan = batching.token_budget_batches if self.padded else batching.end_to_end_batches
+        return plan(lengths, self.batch_tokens)
 
     def width(self, longest: int) -> int:
         """The width to which a batch is padded whose longest text has ``longest`` tokens; never beyond the limit of the model."""
@@ -140,7 +144,7 @@ class GoEmotionsClassifier:
             return
         self.backend_used, self.backend_reason = "eager", f"Eager, as asked with backend='{runtime}'."
         if runtime != "eager" and self.device.kind == "cpu":
-            choice = packed.choose(self._model, lambda model: self._activate(_numpy(self._forward(batch, model))))
+            choice = packed.choose(self._model, lambda model: self._activate(_numpy(self._forward(batch, model))), FORMS)
             if runtime == "packed" and choice.backend != "packed":
                 raise ModelError(f"backend='packed' was asked and cannot be had: {choice.reason} Use backend='auto' to accept eager.")
             # The eager model is let go here: only one copy of the weights stays in memory.
@@ -157,7 +161,7 @@ class GoEmotionsClassifier:
             return np.zeros((0, len(self.labels)), dtype=np.float32), []
         ids = self._tokenise(texts)
         cut = self._cut(texts, ids)
-        batches = batching.token_budget_batches([len(i) for i in ids], self.batch_tokens)
+        batches = self.batches([len(i) for i in ids])
         outputs = [self._run([ids[i] for i in batch]) for batch in batches]
         # Results are fetched after every batch has been queued, so that a device is never waited for in between.
         rows = [_numpy(output) for output in outputs]
@@ -208,17 +212,6 @@ class GoEmotionsClassifier:
 
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
     return output if isinstance(output, np.ndarray) else output.float().cpu().numpy()
-
-
-def _texts(texts: Iterable[str]) -> Iterator[str]:
-    if isinstance(texts, str | bytes):
-        raise NotTexts(f"One {type(texts).__name__} was given where a list of texts was expected: put it in a list, as in predict([text]).")
-    if not isinstance(texts, Iterable):
-        raise NotTexts(f"A {type(texts).__name__} was given where a list of texts was expected.")
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise NotTexts(f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str.")
-        yield text
 
 
 def _check(threshold: Any, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str) -> None:

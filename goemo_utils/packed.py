@@ -7,7 +7,7 @@ model is kept and the reason recorded.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -26,20 +26,39 @@ class PackingError(RuntimeError):
 
 
 class PackedLinear(nn.Module):
-    """``nn.Linear`` for inference with its weight in oneDNN's own layout. It cannot be saved, copied or cast."""
+    """``nn.Linear`` for inference with its weight in oneDNN's own layout. It cannot be saved, copied or cast.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    Several layers are stacked: one product, their outputs side by side. ``activation``: none, or gelu (exact, by erf) inside the product.
+    """
+
+    def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.in_features, self.out_features = linears[0].in_features, sum(linear.out_features for linear in linears)
+        self.activation = activation
+        weights, biases = [linear.weight.detach() for linear in linears], [linear.bias for linear in linears]
         # A plain attribute: the packed weight is opaque and must not appear in state_dict or be cast by .to().
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
-        self.bias = linear.bias
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weights[0] if len(weights) == 1 else torch.cat(weights))
+        self.bias = biases[0] if len(biases) == 1 else nn.Parameter(torch.cat(biases), requires_grad=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+    def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """The product; with ``residual``, of the shape of the result, their sum."""
+        if residual is not None:
+            return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], "none" if self.activation == "gelu" else "")
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, packed for oneDNN"
+
+
+def check(model: nn.Module) -> None:
+    """Raise PackingError where this torch, the model's device or its dtype rules packing out."""
+    if not torch.backends.mkldnn.is_available():
+        raise PackingError("this build of torch has no oneDNN")
+    for tensor in chain(model.parameters(), model.buffers()):
+        if tensor.device.type != "cpu":
+            raise PackingError(f"the model is on {tensor.device}, and packing is for the CPU")
+        if tensor.is_floating_point() and tensor.dtype not in TOLERANCE:
+            raise PackingError(f"the model is in {str(tensor.dtype).removeprefix('torch.')}, and packing is for float32 and bfloat16")
 
 
 def packed_copy(model: nn.Module) -> nn.Module:
@@ -47,14 +66,8 @@ def packed_copy(model: nn.Module) -> nn.Module:
 
     Subclasses of ``nn.Linear`` are left as they are, because they may compute something else. Raises PackingError.
     """
-    if not torch.backends.mkldnn.is_available():
-        raise PackingError("this build of torch has no oneDNN")
-    tensors = list(chain(model.parameters(), model.buffers()))
-    for tensor in tensors:
-        if tensor.device.type != "cpu":
-            raise PackingError(f"the model is on {tensor.device}, and packing is for the CPU")
-        if tensor.is_floating_point() and tensor.dtype not in TOLERANCE:
-            raise PackingError(f"the model is in {str(tensor.dtype).removeprefix('torch.')}, and packing is for float32 and bfloat16")
+    check(model)
+    tensors = chain(model.parameters(), model.buffers())
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
     places = [(parent, name, child) for parent in twin.modules() for name, child in parent.named_children() if type(child) is nn.Linear]
     if not places:
@@ -67,6 +80,9 @@ def packed_copy(model: nn.Module) -> nn.Module:
     return twin.eval()
 
 
+FORMS: Mapping[str, Callable[[nn.Module], nn.Module]] = {"with padding": packed_copy}
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which model runs, and why. ``difference`` is the largest difference of a probability in the self-check, if it ran."""
@@ -77,23 +93,28 @@ class Choice:
     difference: float | None
 
 
-def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray]) -> Choice:
-    """Pack ``model`` and keep the packed copy only if it answers a batch like ``model`` does.
+def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], forms: Mapping[str, Callable[[nn.Module], nn.Module]] = FORMS) -> Choice:
+    """The first packed form of ``model`` that answers a batch like ``model`` does; ``model`` itself where none does.
 
-    ``probabilities(model)`` runs one real batch, with padding in it, and returns ``[n_texts, n_labels]``.
+    ``forms``, fastest first: a name, and what builds the form or raises PackingError. ``probabilities(model)`` runs one real batch, with
+    texts of several lengths in it, and returns ``[n_texts, n_labels]``. The reason also says why earlier forms were not used.
     """
-    try:
-        twin = packed_copy(model)
-    except PackingError as error:
-        return Choice(model, "eager", f"Not packed: {error}.", None)
-    expected = probabilities(model)
-    try:
-        got = probabilities(twin)
-    except (RuntimeError, NotImplementedError) as error:
-        return Choice(model, "eager", f"Not packed: the packed model failed on a batch ({str(error).splitlines()[0]}).", None)
-    limit = TOLERANCE[next(model.parameters()).dtype]
-    difference = float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")
-    # Written so that NaN fails.
-    if not difference < limit:
-        return Choice(model, "eager", f"Not packed: the self-check differed by {difference:.2g}, the limit is {limit:.2g}.", difference)
-    return Choice(twin, "packed", f"Packed for oneDNN; the self-check differed by {difference:.1g}, the limit is {limit:.2g}.", difference)
+    expected, difference, refused = None, None, []
+    for name, build in forms.items():
+        try:
+            twin = build(model)
+            expected = probabilities(model) if expected is None else expected
+        except PackingError as error:
+            refused.append(f"Not packed {name}: {error}.")
+            continue
+        try:
+            got = probabilities(twin)
+        except (RuntimeError, NotImplementedError) as error:
+            refused.append(f"Not packed {name}: the packed model failed on a batch ({str(error).splitlines()[0]}).")
+            continue
+        limit = TOLERANCE[next(model.parameters()).dtype]
+        difference = float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")
+        if difference < limit:  # written so that NaN fails
+            return Choice(twin, "packed", " ".join([f"Packed for oneDNN, {name}; the self-check differed by {difference:.1g}, the limit is {limit:.2g}.", *refused]), difference)
+        refused.append(f"Not packed {name}: the self-check differed by {difference:.2g}, the limit is {limit:.2g}.")
+    return Choice(model, "eager", " ".join(refused), difference)

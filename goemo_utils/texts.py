@@ -1,5 +1,6 @@
 """The texts of a run: the built-in 23, the stress set, or a file."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +9,7 @@ from goemo_utils.errors import TextsError
 from goemo_utils.record import sha256_json
 from goemo_utils.text_files import Row, read_rows, read_texts
 
-__all__ = ["BUILTIN", "STRESS", "TextSet", "load_texts", "read_texts"]
+__all__ = ["BUILTIN", "STRESS", "NotTexts", "TextSet", "load_texts", "read_texts", "strings"]
 
 BUILTIN = (
     "I am so happy today!",
@@ -108,3 +109,19 @@ def load_texts(params: Any) -> TextSet:
         raise TextsError(f"{params.texts} holds {dropped} texts and all are empty; expected at least one with a word. Check the file and text_column.")
     labels = [row.labels for row in kept]
     return TextSet([row.text for row in kept], None if None in labels else labels, params.texts, dropped)
+
+
+class NotTexts(TextsError, TypeError):
+    """Something other than a list of strings was given."""
+
+
+def strings(texts: Iterable[str]) -> Iterator[str]:
+    """The texts one by one. Raises NotTexts for a single string and for an item that is no string."""
+    if isinstance(texts, str | bytes):
+        raise NotTexts(f"One {type(texts).__name__} was given where a list of texts was expected: put it in a list, as in predict([text]).")
+    if not isinstance(texts, Iterable):
+        raise NotTexts(f"A {type(texts).__name__} was given where a list of texts was expected.")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise NotTexts(f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str.")
+        yield text

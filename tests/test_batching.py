@@ -119,7 +119,20 @@ def test_chunks_read_no_further_than_they_must() -> None:
     assert len(read) == 4
 
 
-@pytest.mark.parametrize("call", [lambda: batching.token_budget_batches([1], 0), lambda: batching.fixed_batches(1, 0)])
+@pytest.mark.parametrize("call", [lambda: batching.token_budget_batches([1], 0), lambda: batching.end_to_end_batches([1], 0), lambda: batching.fixed_batches(1, 0)])
 def test_a_budget_or_batch_size_below_one_is_refused(call) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         call()
+
+
+@given(LENGTHS, st.integers(min_value=1, max_value=2048))
+def test_end_to_end_batches_hold_every_text_once_within_the_budget_longest_first(lengths: list[int], budget: int) -> None:
+    batches = batching.end_to_end_batches(lengths, budget)
+    order = [i for batch in batches for i in batch]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+    assert all(batch and (sum(lengths[i] for i in batch) <= budget or len(batch) == 1) for batch in batches)
+
+
+def test_an_end_to_end_batch_is_closed_only_when_the_next_text_would_not_fit() -> None:
+    assert batching.end_to_end_batches([4, 3, 2, 2, 1], 7) == [[0, 1], [2, 3, 4]]

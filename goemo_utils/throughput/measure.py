@@ -198,6 +198,8 @@ def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
 
 
 def _padding(way: Way, lengths: list[list[int]]) -> float:
+    if not way.padded:
+        return 0.0
     computed = [(block, way.batches(block)) for block in lengths]
     return float(np.mean([batching.padding_share(block, batches, way.width) for block, batches in computed]))
 

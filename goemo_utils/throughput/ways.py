@@ -39,6 +39,7 @@ class Way:
     batches: Callable[[list[int]], list[list[int]]]
     notes: dict[str, Any] = field(default_factory=dict)
     width: Callable[[int], int] = lambda longest: longest
+    padded: bool = True
 
 
 class Bench:
@@ -116,11 +117,11 @@ class Bench:
             job["model"], device=device.requested, dtype=dtype, backend=arm.get("backend") or "auto", batch_tokens=arm.get("batch_tokens"),
             max_length=int(job.get("max_length") or 512), attn_implementation=arm.get("attn_implementation") or self.attention,
             revision=job.get("revision"), seed=int(job.get("seed") or 0))
-        kind = {"packed": "packed linear layers", "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
+        kind = {"packed": "packed linear layers" + (", padded" if one.padded else ", no padding"), "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
         if arm.get("attn_implementation") not in (None, self.attention):
             kind += f", {arm['attn_implementation']}"
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
-                   lambda lengths: batching.token_budget_batches(lengths, one.batch_tokens), {"backend": one.backend_used, "backend_reason": one.backend_reason}, one.width)
+                   one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason}, one.width, one.padded)
 
     def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         if absent := onnx_runtime.missing():
