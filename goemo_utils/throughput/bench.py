@@ -136,7 +136,7 @@ def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
 
 def _rest(results: dict[str, Any]) -> list[str]:
     """The headline of a device, its grid and its MLPerf summaries, where they were asked for."""
-    text = []
+    text = _limit(results.get("products") or {})
     up = results["speedup"]
     if up["value"] is not None:
         text += ["", f"{up['id']} is {up['value']:.1f} times ({up['ci95'][0]:.1f} – {up['ci95'][1]:.1f}) as fast as {up['baseline']} on {up['cores']} cores."]
@@ -146,6 +146,16 @@ def _rest(results: dict[str, Any]) -> list[str]:
     for scenario in results.get("mlperf") or []:
         text.append(f"MLPerf {scenario['scenario']}: {scenario.get('result') or scenario['reason']}; {scenario['compliance']}.")
     return text
+
+
+def _limit(told: dict[str, Any]) -> list[str]:
+    """What the machine's own products of matrices allow, so that a reader can tell a slow way from a slow processor."""
+    rates = {name.replace("_", " "): (rate, told["texts_per_second"][name]) for name, rate in told.get("rates", {}).items() if rate}
+    if not rates:
+        return []
+    rows, width, out = told["shape"]
+    return [f"Products of {rows} x {width} by {width} x {out} at best: {', '.join(f'{name} {rate:.0f}' for name, (rate, _) in rates.items())} GFLOP/s. A text takes "
+            f"{told['gflop_per_text']:.3g} GFLOP if every token passes every layer, so these rates allow {', '.join(f'{name} {most:.0f}' for name, (_, most) in rates.items())} texts/s."]
 
 
 def _texts(args: argparse.Namespace) -> list[str]:

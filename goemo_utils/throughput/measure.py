@@ -22,6 +22,7 @@ from goemo_utils.throughput.grid import grid
 from goemo_utils.throughput.ladder import climb
 from goemo_utils.throughput.mlperf import scenarios
 from goemo_utils.throughput.phases import phases
+from goemo_utils.throughput.products import products
 from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interleave, warm_up
 from goemo_utils.throughput.speedup import headline, speedups
 from goemo_utils.throughput.ways import Bench, Way, agreement
@@ -79,11 +80,12 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     head = bench.loaded().task != "encoder"
     threshold = np.asarray(effective(job.get("threshold"), bench.loaded().info))
     rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
+    multiplied = products(bench.loaded().model, sum(map(sum, lengths)) / sum(map(len, lengths)), clock)
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
     return {
         "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts, "grid": cells, "ladder": climb(rows + absent), "mlperf": standard,
-        "energy": [per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"], "fallbacks": _fallbacks(job),
+        "products": multiplied, "energy": [per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"], "fallbacks": _fallbacks(job),
         "speedup": headline(ups, rows, [way.device for way in ways]), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
         "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
         "not_checked": _not_checked(ways)}

@@ -68,6 +68,12 @@ def test_a_run_without_the_row_of_comparison_prints_no_ratio() -> None:
     assert "ratio to" not in bench.table(results(row("packed", [1.0, 1.0, 1.0])), "base", "pipeline-16")
 
 
+def test_the_table_says_what_the_products_of_this_machine_allow() -> None:
+    told = {"shape": [512, 8, 32], "rates": {"plain": 180.2, "packed": 221.0, "packed_bfloat16": None}, "gflop_per_text": 3.4, "texts_per_second": {"plain": 53.0, "packed": 65.0, "packed_bfloat16": None}}
+    text = bench.table(results(row("packed", [1.0, 1.0, 1.0]), products=told), "base", "pipeline-16")
+    assert "512 x 8 by 8 x 32 at best: plain 180, packed 221 GFLOP/s" in text and "3.4 GFLOP" in text and "plain 53, packed 65 texts/s" in text and "bfloat16" not in text
+
+
 def test_a_device_adds_arms_that_must_run_and_ways_on_the_cpu_may_be_absent() -> None:
     arms, baselines = bench._arms(arguments("--device", "npu:0", "--dtype", "bfloat16", "--ladder"))
     assert [(arm["id"], arm["device"]) for arm in arms] == [("padded", "cpu"), ("device", "npu:0"), ("device-classifier", "npu:0")]
