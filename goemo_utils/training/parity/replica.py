@@ -28,6 +28,8 @@ LOSS_SCALE = 2.0**12
 for the largest one that works and skips steps on the way; here it is the same number in every role."""
 CLIP = 1e-6
 """What torch.nn.utils.clip_grad_norm_ adds to the norm before it divides."""
+SAMPLE = 65_536
+"""Elements of a parameter whose optimizer step is checked: one kernel moves them all alike, and copies of all moments would double the memory."""
 
 Batch = tuple[dict[str, Tensor], Tensor]
 """Features of a batch and its targets, float32 [n_texts, n_labels]."""
@@ -130,19 +132,19 @@ def train(model: nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], de
             backward(features, placed)
             earlier = _copies(named)
         logits, loss = backward(features, placed)
-        gradients = _copies(named) if step in (0, steps - 1) else {}
         if step == 0:
-            trace.first = gradients
+            trace.first = _copies(named)
         if twice:
-            trace.again = {name: rms(earlier[name], found) for name, found in gradients.items() if not torch.equal(earlier[name], found)}
+            trace.again = {name: rms(earlier[name], found) for name, found in trace.first.items() if not torch.equal(earlier[name], found)}
+            del earlier
         trace.rates.append(rate)
         trace.texts.append([*_text_losses(logits, targets, job), float(loss)])
         trace.tensor_norms.append([float(p.grad.norm()) if p.grad is not None else 0.0 for _, p in named])
-        before = _state(named, optimizer) if gradients else {}
+        checked = _before(named, optimizer) if step in (0, steps - 1) and job["role"] != "gold" else None
         trace.norms.append(float(nn.utils.clip_grad_norm_([p for _, p in named], job["max_grad_norm"], foreach=True)))
         optimizer.step()
-        if gradients:
-            trace.updates["first" if step == 0 else "last"] = _update_error(named, before, gradients, rate, job, step + 1)
+        if checked:
+            trace.updates["first" if step == 0 else "last"] = _update_error(named, *checked, rate, job, step + 1)
         if step == 0:
             trace.placement = _placement(model, named, optimizer, logits, device)
         say(step + 1)
@@ -172,28 +174,36 @@ def _text_losses(logits: Tensor, targets: Tensor, job: Mapping[str, Any]) -> lis
     return [float(losses.loss(wide[i : i + 1], targets[i : i + 1].double(), job["task"], job["smoothing"])) for i in range(len(wide))]
 
 
-def _state(named: Sequence[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer) -> dict[str, list[Tensor]]:
-    """Weight and both moments of each parameter, on the CPU; moments are zero before the first step."""
-    found = {}
+def _sample(tensor: Tensor) -> Tensor:
+    """At most SAMPLE elements of a tensor, evenly spaced, on the CPU."""
+    flat = tensor.detach().flatten()
+    return flat[:: max(1, -(-flat.numel() // SAMPLE))].cpu().clone()
+
+
+def _before(named: Sequence[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer) -> tuple[float, dict[str, list[Tensor]]]:
+    """Norm of all gradients, in float64 on the CPU, and samples of each parameter's weight, gradient and both moments, zero before the first step."""
+    square, found = 0.0, {}
     for name, p in named:
-        moments = [optimizer.state[p].get(key) for key in ("exp_avg", "exp_avg_sq")] if p in optimizer.state else [None, None]
-        found[name] = [p.detach().cpu().clone(), *(torch.zeros(p.shape) if m is None else m.detach().cpu().clone() for m in moments)]
-    return found
+        if p.grad is not None:
+            square += float(p.grad.detach().cpu().double().square().sum())
+            moments = [optimizer.state[p].get(key) if p in optimizer.state else None for key in ("exp_avg", "exp_avg_sq")]
+            weight = _sample(p)
+            found[name] = [weight, _sample(p.grad), *(torch.zeros_like(weight) if m is None else _sample(m) for m in moments)]
+    return math.sqrt(square), found
 
 
-def _update_error(named: Sequence[tuple[str, nn.Parameter]], before: Mapping[str, Sequence[Tensor]], gradients: Mapping[str, Tensor], rate: float,
-                  job: Mapping[str, Any], step: int) -> dict[str, list[float]]:
+def _update_error(named: Sequence[tuple[str, nn.Parameter]], norm: float, before: Mapping[str, Sequence[Tensor]], rate: float, job: Mapping[str, Any],
+                  step: int) -> dict[str, list[float]]:
     """Per parameter [rms(weight after the step - clipping and AdamW in float64 on what the step was given), rms(weight)]; arXiv 1711.05101, algorithm 2."""
-    norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
     clipped, found = min(1.0, job["max_grad_norm"] / (norm + CLIP)), {}
     for name, p in named:
-        if name in gradients:
-            weight, mean, square = (t.double() for t in before[name])
-            gradient = gradients[name].double() * clipped
+        if name in before:
+            weight, gradient, mean, square = (t.double() for t in before[name])
+            gradient = gradient * clipped
             mean, square = BETAS[0] * mean + (1 - BETAS[0]) * gradient, BETAS[1] * square + (1 - BETAS[1]) * gradient * gradient
             weight = weight * (1 - rate * (job["weight_decay"] if p.ndim > 1 else 0.0))
             wanted = weight - rate * (mean / (1 - BETAS[0] ** step)) / ((square / (1 - BETAS[1] ** step)).sqrt() + EPSILON)
-            found[name] = [rms(p.detach().cpu(), wanted), rms(wanted)]
+            found[name] = [rms(_sample(p), wanted), rms(wanted)]
     return found
 
 

@@ -102,8 +102,9 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
 
 def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, claim: Claim = PLAIN, orders: int = 1,
               against: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] | None = None,
-              say: Say = lambda line: None, sides: Sequence[list[Tensor]] | None = None) -> tuple[list[dict[str, Any]], Trace]:
-    """Train copies of ``model`` on ``device`` under ``claim``, in so many of the orders that DETAILS names: their records, and the first one's trace.
+              say: Say = lambda line: None, sides: Sequence[list[Tensor]] | None = None) -> tuple[list[dict[str, Any]], Trace | None]:
+    """Train copies of ``model`` on ``device`` under ``claim``, in so many of the orders that DETAILS names: their records, and the first one's trace
+    (None for the reference).
 
     A record has ``to``: the distances from the tensors of other roles, and for a rung from its own first run. Gold has ``zero`` there, the sizes of its
     own tensors, and beside it how far its weights ``moved`` and how many ``elements`` they have. ``sides`` are gold's, None for gold itself.
@@ -125,7 +126,8 @@ def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str
             found["to"]["zero"] = distances(trace, zero, zero)
             found["moved"] = {n: rms(p.detach(), trace.final[n]) for n, p in model.named_parameters() if n in trace.final}
             found["elements"] = {n: t.numel() for n, t in trace.final.items()}
-        first = first or trace
+        if first is None and role != "reference":  # whose tensors nobody asks for, and they are large
+            first = trace
         records.append(found)
     return records, first
 
