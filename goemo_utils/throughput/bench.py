@@ -144,7 +144,8 @@ def _rest(results: dict[str, Any]) -> list[str]:
         rate = f"{cell['median']:.0f} texts/s, {cell['tokens_per_second']:.0f} tokens/s" if cell["median"] is not None else cell["reason"]
         text.append(f"{cell['id']}: batch {cell['batch_size']} × {cell['length']} tokens: {rate}")
     for scenario in results.get("mlperf") or []:
-        text.append(f"MLPerf {scenario['scenario']}: {scenario.get('result') or scenario['reason']}; {scenario['compliance']}.")
+        values = "".join(f"; {name} {value:g}" for name, value in (scenario["values"] or {}).items())
+        text.append(f"MLPerf {scenario['scenario']}, {scenario['id']}: {scenario['result'] or scenario['reason']}{values}; {scenario['compliance']}.")
     return text
 
 

@@ -8,19 +8,9 @@ from typing import Any
 import pytest
 
 from goemo_utils.errors import ParamsError, TextsError
-from goemo_utils.throughput import bench, grid, ladder, mlperf
+from goemo_utils.throughput import bench, grid, ladder
 from goemo_utils.throughput.ways import Bench
 from tests import tiny_model
-
-SUMMARY = """================================================
-MLPerf Results Summary
-================================================
-Scenario : SingleStream
-90.0th percentile latency (ns) : 1234567
-Result is : VALID
-  Min duration satisfied : Yes
-"""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -121,16 +111,3 @@ def test_a_cell_that_runs_out_of_memory_says_so_and_the_others_stay(folder: Path
     cells = grid.grid([way], {"batch_sizes": [1, 4], "lengths": [16], "seconds": 0.001, "min_rounds": 2})
     handle.remove()
     assert cells[0]["median"] > 0 and cells[1]["median"] is None and cells[1]["reason"] == "out of memory"
-
-
-def test_the_summary_of_loadgen_gives_its_verdict_and_figures() -> None:
-    assert mlperf.read_summary(SUMMARY) == {"result": "VALID", "values": {"90.0th percentile latency (ns)": 1234567.0}}
-    assert mlperf.read_summary("nothing")["result"] is None
-
-
-def test_mlperf_without_its_package_names_the_extra_and_never_claims_compliance(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlperf, "find_spec", lambda name: None)
-    way = Bench({"model": str(folder)}).build({"id": "cpu", "device": "cpu"})
-    told = mlperf.scenarios(way, ["a"], tmp_path)
-    assert [t["scenario"] for t in told] == ["SingleStream", "Offline"]
-    assert all("goemo[mlperf]" in t["reason"] and "not a compliant" in t["compliance"] and t["result"] is None for t in told)

@@ -61,6 +61,7 @@ def test_the_card_of_a_device_is_found_by_its_place_in_the_table(layout: str, vi
 
 def test_the_power_asked_is_that_of_the_card_and_a_shared_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(energy, "IDLE_SECONDS", 0.02)
     smi = FakeSmi("910c_a3", monkeypatch)
     told = energy.per_thousand_texts(way("npu", place=2), ["a"], seconds=0.0, wait=lambda seconds: time.sleep(0.001))
     assert told["watts"] == 100.0 and "card 1, which has 2 chips" in told["note"]
