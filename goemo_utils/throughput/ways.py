@@ -119,6 +119,8 @@ class Bench:
             revision=job.get("revision"), seed=int(job.get("seed") or 0))
         kind = {"packed": "packed linear layers" + (", padded" if one.padded else ", no padding"), "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
         if arm.get("attn_implementation") not in (None, self.attention):
+            if not one.padded:
+                raise Unavailable("without padding the classifier always attends with sdpa, so this is the rung before")
             kind += f", {arm['attn_implementation']}"
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
                    one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason}, one.width, one.padded)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from goemo_utils.errors import ParamsError, TextsError
 from goemo_utils.throughput import bench, grid, ladder
-from goemo_utils.throughput.ways import Bench
+from goemo_utils.throughput.ways import Bench, Unavailable
 from tests import tiny_model
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,6 +88,15 @@ def test_the_ladder_is_read_from_the_rows_in_order_and_couples_speed_with_parity
     assert [rung["id"] for rung in told] == ["ladder-padded", "ladder-sorted", "ladder-int8"]
     assert [rung["times_first"] for rung in told] == [1.0, 2.0, None]
     assert told[1]["parity"]["sets_changed"] == 2 and told[2]["reason"] == "not installed"
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_the_rung_of_fused_attention_says_that_the_classifier_without_padding_has_it_already(folder: Path) -> None:
+    arms = {arm["id"]: arm for arm in ladder.rungs("cpu")}
+    built = Bench({"model": str(folder)})
+    assert "no padding" in built.build(arms["bfloat16"]).configuration
+    with pytest.raises(Unavailable, match="the rung before"):
+        built.build(arms["sdpa"])
 
 
 def test_a_run_without_a_ladder_has_none() -> None:
