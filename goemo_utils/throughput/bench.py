@@ -14,7 +14,7 @@ from typing import Any
 from goemo_utils import worker
 from goemo_utils.errors import ParamsError, TextsError
 from goemo_utils.record import write_json
-from goemo_utils.throughput import statistics
+from goemo_utils.throughput import figures, statistics
 from goemo_utils.throughput.ladder import rungs
 
 EPILOG = """\
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_length", type=int, default=512, help="tokens a text at most (default 512, or the model's own limit)")
     parser.add_argument("--threshold", type=float, help="for counting decisions that changed (default: the model's own thresholds, else 0.3)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figures", metavar="FOLDER", help="draw latency, and grid and ladder where asked for, as SVG with their tables as CSV")
     parser.add_argument("--json", metavar="FILE", help="write the whole result, raw samples included")
 
 
@@ -77,6 +78,9 @@ def run(args: argparse.Namespace) -> int:
     print(table(results, args.model, args.against))
     if args.json:
         write_json(Path(args.json), results)
+    if args.figures:
+        for path in figures.write(results, Path(args.figures)):
+            print(f"wrote {path}")
     return 0
 
 

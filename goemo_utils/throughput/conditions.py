@@ -71,6 +71,12 @@ def cpu_name(text: str | None = None) -> str | None:
     return next((line.partition(":")[2].strip() for line in (text or "").splitlines() if line.lower().startswith("model name")), None)
 
 
+def has_bfloat16(text: str | None = None) -> bool | None:
+    """Whether the processor multiplies bfloat16 itself, by the flags in the text of ``/proc/cpuinfo``; None where there is none to read."""
+    text = _read("/proc/cpuinfo") if text is None else text
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(text.lower().split())) if text else None
+
+
 def peak_memory() -> int:
     """Largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

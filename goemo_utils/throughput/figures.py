@@ -5,7 +5,9 @@ The tables are plain lists of rows, so that a report can draw them in its own wa
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,6 +86,23 @@ def draw_ladder(rows: Rows) -> Figure:
     axes.set(xlabel="texts/s", xlim=(0, 1.6 * max(row["high"] for row in rows)))
     axes.set_title(f"From rung to rung: {max(row['times_first'] for row in rows):.2f} times the first at best", loc="left")
     return figure
+
+
+def write(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Every figure that the results have data for, as SVG, and beside it its table as CSV; the paths that were written."""
+    written = []
+    for name, rows, draw in (("by_batch_size", by_batch_size(results), draw_by_batch_size), ("latency", latency(results), draw_latency), ("ladder", steps(results), draw_ladder)):
+        if not rows:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        figure, table = folder / f"{name}.svg", folder / f"{name}.csv"
+        draw(rows).savefig(figure)
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        written += [figure, table]
+    return written
 
 
 def _axes() -> tuple[Figure, Any]:

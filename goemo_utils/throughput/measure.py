@@ -32,6 +32,7 @@ BASELINES = (
     {"id": "classifier", "device": "cpu", "method": "classifier"},
     {"id": "pipeline-16", "device": "cpu", "method": "pipeline", "batch_size": 16},
     {"id": "pipeline-1", "device": "cpu", "method": "pipeline", "batch_size": 1},
+    {"id": "classifier-bf16", "device": "cpu", "method": "classifier", "dtype": "bfloat16"},
     {"id": "onnx", "device": "cpu", "method": "onnx"},
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )

@@ -20,6 +20,7 @@ from goemo_utils import batching, onnx_runtime
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import GoemoError
 from goemo_utils.model import Loaded, load_model
+from goemo_utils.throughput import conditions
 
 
 class Unavailable(GoemoError):
@@ -112,6 +113,8 @@ class Bench:
         from goemo_utils.classifier import GoEmotionsClassifier
 
         self._needs_head("The classifier")
+        if dtype == "bfloat16" and device.kind == "cpu" and conditions.has_bfloat16() is False:
+            raise Unavailable("this CPU has no bfloat16 instructions")
         job = self.job
         one = GoEmotionsClassifier(
             job["model"], device=device.requested, dtype=dtype, backend=arm.get("backend") or "auto", batch_tokens=arm.get("batch_tokens"),

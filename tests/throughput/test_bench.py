@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from goemo_utils.errors import ParamsError, TextsError
-from goemo_utils.throughput import bench, grid, ladder
+from goemo_utils.throughput import bench, conditions, grid, ladder
 from goemo_utils.throughput.ways import Bench, Unavailable
 from tests import tiny_model
 
@@ -91,7 +91,8 @@ def test_the_ladder_is_read_from_the_rows_in_order_and_couples_speed_with_parity
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-def test_the_rung_of_fused_attention_says_that_the_classifier_without_padding_has_it_already(folder: Path) -> None:
+def test_the_rung_of_fused_attention_says_that_the_classifier_without_padding_has_it_already(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "has_bfloat16", lambda: True)
     arms = {arm["id"]: arm for arm in ladder.rungs("cpu")}
     built = Bench({"model": str(folder)})
     assert "no padding" in built.build(arms["bfloat16"]).configuration

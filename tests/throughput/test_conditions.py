@@ -42,3 +42,9 @@ def test_settings_carry_the_variables_of_an_ascend_worker(monkeypatch) -> None:
 
 def test_peak_memory_is_in_bytes() -> None:
     assert conditions.peak_memory() > 10_000_000
+
+
+def test_bfloat16_is_read_from_the_flags_of_the_processor() -> None:
+    assert conditions.has_bfloat16("flags : fpu avx512_bf16 avx512_vnni\n") is True
+    assert conditions.has_bfloat16("Features : fp asimd bf16 i8mm\n") is True
+    assert conditions.has_bfloat16("flags : fpu avx2\n") is False

@@ -1,5 +1,7 @@
 """Tables of figures hold what was measured and nothing else; each figure draws from its table."""
 
+import csv
+from pathlib import Path
 from typing import Any
 
 from goemo_utils.throughput import figures, memory
@@ -41,6 +43,15 @@ def test_the_ladder_prints_speed_and_changed_answers_together() -> None:
 
 def test_a_run_without_grid_latency_or_ladder_has_empty_tables() -> None:
     assert figures.by_batch_size({}) == figures.latency({}) == figures.steps({}) == []
+
+
+def test_figures_are_written_with_the_tables_behind_them(tmp_path: Path) -> None:
+    written = figures.write(RESULTS, tmp_path / "new")
+    assert [path.name for path in written] == ["by_batch_size.svg", "by_batch_size.csv", "latency.svg", "latency.csv", "ladder.svg", "ladder.csv"]
+    assert all(path.read_text(encoding="utf-8").lstrip().startswith("<?xml") for path in written if path.suffix == ".svg")
+    with (tmp_path / "new" / "ladder.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["rung"], float(row["times_first"])) for row in csv.DictReader(file)] == [("padded", 1.0), ("bfloat16", 6.0)]
+    assert figures.write({}, tmp_path / "none") == [] and not (tmp_path / "none").exists()
 
 
 def test_the_texts_of_the_memory_check_are_short_and_all_different() -> None:

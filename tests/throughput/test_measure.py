@@ -57,7 +57,7 @@ def test_every_row_says_what_ran_and_how_far_its_answers_are_from_the_reference(
 
 def test_the_baselines_of_published_ports_and_libraries_are_measured_or_say_why_not(results: dict[str, Any]) -> None:
     rows = {row["id"]: row for row in results["rows"]}
-    assert {"classifier", "pipeline-16", "pipeline-1", "onnx", "onnx-int8"} <= rows.keys()
+    assert {"classifier", "classifier-bf16", "pipeline-16", "pipeline-1", "onnx", "onnx-int8"} <= rows.keys()
     assert rows["pipeline-1"]["median"] and rows["pipeline-16"]["batch_size"] == 16
     for row in rows.values():
         assert (row["median"] is None) == bool(row["reason"])
@@ -140,3 +140,10 @@ def test_agreement_counts_decisions_sets_and_first_labels() -> None:
 def test_an_answer_that_is_not_a_number_counts_as_changed() -> None:
     told = ways.agreement(np.array([[0.9, 0.1]]), np.array([[np.nan, 0.1]]), 0.3)
     assert np.isnan(told["max_difference"]) and told["top1_changed"] == told["sets_changed"] == 1
+
+
+def test_a_cpu_without_bfloat16_instructions_has_no_bfloat16_row_and_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways.conditions, "has_bfloat16", lambda: False)
+    baselines = [{"id": "classifier-bf16", "device": "cpu", "method": "classifier", "dtype": "bfloat16"}]
+    row = measure.run(job(folder, baselines=baselines), clock=Ticks())["rows"][1]
+    assert row["id"] == "classifier-bf16" and row["median"] is None and "no bfloat16 instructions" in row["reason"]
