@@ -30,7 +30,7 @@ METRICS = {"multi_label": {"macro_f1_tuned": "macro-F1, tuned thresholds", "macr
                            "micro_f1_tuned": "micro-F1, tuned thresholds", "micro_f1_at_0.3": "micro-F1 at 0.3"},
            "single_label": {"macro_f1": "macro-F1", "accuracy": "accuracy"}}
 ENOUGH = 3  # seeds that a spread needs
-CODE = ("fit", "losses", "start", "trainer")  # modules that decide what a training's weights become
+CODE = ("batches", "fit", "losses", "start", "trainer")  # modules that decide what a training's weights become
 
 Train = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -115,7 +115,8 @@ def _last_layer(network: torch.nn.Module) -> torch.nn.Linear | None:
 
 
 def _begin_at_shares(network: torch.nn.Module, job: dict[str, Any]) -> None:
-    """Let a new multi-label head begin at the labels' shares of the train texts, by its bias: log((c + ½) / (n - c + ½)) for c of n texts.
+    """Let a new multi-label head begin at the labels' shares of the train texts, by its bias: log(p / (1 - p)) with p = (c + ½) / (n + 1) for c of
+    n texts, smoothed as the job smooths its targets.
 
     From a bias of 0 every label begins at one half. Unlearning that for rare labels fills AdamW's memory of squared gradients, and shrinks its
     steps for the next thousand: 28 emotions learned from 6,000 texts ended at a held-out macro-F1 of 0.10 instead of 0.42 (learning_rate 3e-4,
@@ -124,8 +125,9 @@ def _begin_at_shares(network: torch.nn.Module, job: dict[str, Any]) -> None:
     layer, examples = _last_layer(network), job["train"]
     if layer is not None and layer.bias is not None:
         counts = torch.bincount(torch.tensor([i for ids in examples["ids"] for i in ids], dtype=torch.long), minlength=layer.out_features).double()
+        shares = (counts + 0.5) / (len(examples["ids"]) + 1) * (1 - job["smoothing"]) + job["smoothing"] / 2
         with torch.no_grad():
-            layer.bias.copy_(torch.log((counts + 0.5) / (len(examples["ids"]) - counts + 0.5)))
+            layer.bias.copy_(torch.log(shares / (1 - shares)))
 
 
 def _draw_last_layer(network: torch.nn.Module, seed: int) -> None:

@@ -28,6 +28,12 @@ def test_a_new_multi_label_head_begins_at_the_labels_shares_of_the_train_texts(m
     assert torch.sigmoid(bias_of(begun.model)).tolist() == pytest.approx([36.5 / 49, 12.5 / 49, 0.5 / 49])
 
 
+def test_it_begins_at_the_smoothed_shares_where_the_targets_are_smoothed(model: Path, tmp_path: Path) -> None:
+    made = job(tmp_path, model, smoothing=0.2) | {"labels": ["other", "labels", "here"]}
+    made["train"]["ids"] = [[0], [0, 1], [0], []] * 12
+    assert torch.sigmoid(bias_of(start(made).model)).tolist() == pytest.approx([0.8 * share / 49 + 0.1 for share in (36.5, 12.5, 0.5)])
+
+
 def test_a_head_of_another_architecture_begins_there_too(tmp_path: Path) -> None:
     made = job(tmp_path, save_other("bert", tmp_path / "bert"))
     made["train"]["ids"] = [[0], [0], [0], []] * 12
