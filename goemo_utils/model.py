@@ -136,7 +136,7 @@ def _task(asked: str, config: Any, head: bool, folder: Path) -> str:
     if asked == "encoder" or (asked == "auto" and not head):
         return "encoder"
     declared = {"multi_label_classification": "multi_label", "single_label_classification": "single_label", None: None}.get(config.problem_type, "regression")
-    if declared == "regression" or (config.num_labels < 2 and asked == "auto"):
+    if declared == "regression" or (config.num_labels < 2 and "multi_label" not in (asked, declared)):
         raise ModelError(f"{folder} declares problem_type '{config.problem_type}' with {config.num_labels} label(s): goemo ports classifiers. Use task: encoder to compare its hidden states.")
     if asked != "auto" and declared and asked != declared:
         raise ModelError(f"task: {asked} contradicts {folder}/config.json, whose problem_type is '{config.problem_type}'. Use task: auto.")

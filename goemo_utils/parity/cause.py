@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim
+from goemo_utils.parity.emulate import PLAIN, Claim, details, stay
 from goemo_utils.parity.replay import family, replay
 from goemo_utils.parity.twins import States, Twins, largest, rms
 from goemo_utils.rehearsal.numerics import ROUNDING
@@ -26,14 +26,6 @@ RECOGNISED = 10.0
 
 CALLS = 20
 """Products that are attributed one by one; the median of so many is not moved by a few faults."""
-
-STAY, STAY_TEXTS = 0.05, 24
-"""Share of a rounding rung's own error that counts as its noise at least, for so many texts or more.
-
-The measured spread is heavy-tailed: an operand that lies on a rounding boundary moves by a whole step in one run and not
-in another. With fewer texts such an event weighs more, as one over the square root of their number.
-"""
-
 
 def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
     """Plain float32, every known operand rounding, the probe's own finding, and tanh GELU. Half precision: GELU alone."""
@@ -111,15 +103,16 @@ class Rung:
 
     def __init__(self, twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, gold: States, reference: States) -> None:
         self.claim = claim
-        self.stay = STAY * max(1.0, STAY_TEXTS / sum(len(b["input_ids"]) for b in batches)) ** 0.5
+        n_texts = sum(len(b["input_ids"]) for b in batches)
+        self.stay = stay(n_texts)
         self.states = twins.run(twins.reference, batches, claim) if claim != PLAIN else reference
-        others = [twins.run(twins.reference, batches, claim, detail) for detail in DETAILS[1:]]
+        others = [twins.run(twins.reference, batches, claim, detail) for detail in details(n_texts)]
         self.noise = {n: self._noise(n, others, gold, reference, rms) for n in gold}
         self.noise_max = {n: self._noise(n, others, gold, reference, largest) for n in gold}
         self.reach = {n: max(largest(run[n], gold[n]) for run in (self.states, *others)) for n in gold}
 
     def _noise(self, name: str, others: Sequence[States], gold: States, reference: States, size: Any) -> float:
-        stay = self.stay * size(self.states[name], gold[name]) if self.claim.matmul else 0.0
+        stay = self.stay * max(size(run[name], gold[name]) for run in (self.states, *others)) if self.claim.matmul else 0.0
         return max(*(size(self.states[name], o[name]) for o in others), size(reference[name], gold[name]), stay)
 
     def residual(self, candidate: States) -> tuple[float, str]:

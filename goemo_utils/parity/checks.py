@@ -14,6 +14,7 @@ from goemo_utils.parity.flips import lower_bound, needed, upper_bound
 from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, PASS, Gate, Limits, not_run
 
 Part = Mapping[str, Any] | None
+NOT_FINITE = "A value is not finite, so there is no decision to compare."
 
 
 def accepted(cause: Part, limits: Limits) -> bool:
@@ -98,6 +99,8 @@ def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:
     formula = "flips with |z_g - t| > B, and logits with |z_c - z_g| > B; B = 2 max|z_rung - z_g|"
     if changed is None:
         return not_run("flips", f"The task is {c.task}: there are no decisions.", formula, 0)
+    if any(c.finite.values()):
+        return Gate("flips", CANNOT_TELL, None, limits.unexplained_flips + limits.outside_envelope, c.n_decisions, formula, NOT_FINITE)
     unexplained, outside = changed["unexplained"], changed["outside"]
     bad = unexplained > limits.unexplained_flips or outside > limits.outside_envelope
     extra = {"unexplained": unexplained, "outside": outside, "bound": bound if np.isfinite(bound) else None}
@@ -114,6 +117,8 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
     formula = f"Clopper-Pearson bound, one-sided {limits.confidence:.0%}, on the share of texts with another label set"
     if changed is None:
         return not_run("flip_bound", f"The task is {c.task}: there are no decisions.", formula, limit)
+    if any(c.finite.values()):
+        return Gate("flip_bound", CANNOT_TELL, None, limit, n, formula, NOT_FINITE)
     if not n:
         return Gate("flip_bound", FAIL, None, limit, 0, formula, "Nothing was compared.")
     k = changed["texts"]
@@ -134,6 +139,8 @@ def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | 
     limit = limits.quality_points
     if not c.decides:
         return not_run("task_quality", f"The task is {c.task}: there are no decisions.", formula, limit)
+    if any(c.finite.values()):
+        return Gate("task_quality", CANNOT_TELL, None, limit, c.n_texts, formula, NOT_FINITE)
     if labels is None:
         return not_run("task_quality", "The texts have no true labels.", formula, limit)
     truth = quality.truth_matrix([list(ids) for ids in labels], c.n_labels)

@@ -4,6 +4,7 @@ A claim says how the operands of matrix products are rounded and which form GELU
 in float32 (a rung) or in float64 (the rung's gold), by replacing single ``aten`` operators.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,14 +45,38 @@ PLAIN = Claim()
 
 @dataclass(frozen=True)
 class Detail:
-    """What no claim fixes: in blocks of how many K is summed (0: the library's order), and noise of the vector kernels in 2^-24."""
+    """What no claim fixes: in blocks of how many K is summed (0: the library's order), and noise of the vector kernels in 2^-24, drawn by ``seed``."""
 
     block: int = 0
     ulp: float = 0.0
+    seed: int = 0
 
 
 DETAILS = (Detail(), Detail(64), Detail(16, 4.0))
 """Runs of one rung. Their distance is the rung's own noise; two perturbations, because one alone is heavy-tailed."""
+
+
+def details(n_texts: int) -> list[Detail]:
+    """The perturbations that a rung's noise is measured by: two, and with fewer than 24 texts as many more as keep it from being too small.
+
+    With one text whether an operand crosses a rounding boundary is decided a few times in all, so that two runs may both miss it:
+    of 480 clean runs of one text 7 were refused with two.
+    """
+    count = math.ceil(2 * max(1.0, STAY_TEXTS / max(n_texts, 1)) ** 0.5)
+    return [*DETAILS[1:], *(Detail(24 + 8 * (i % 4), 4.0, i) for i in range(1, count - 1))]
+
+
+STAY, STAY_TEXTS = 0.05, 24
+"""Share of a rounding rung's own error that counts as its noise at least, for so many texts or more."""
+
+
+def stay(n_texts: int) -> float:
+    """That share for ``n_texts`` texts.
+
+    The measured spread is heavy-tailed: an operand that lies on a rounding boundary moves by a whole step in one run and not
+    in another. With fewer texts such an event weighs more, as one over the square root of their number.
+    """
+    return STAY * max(1.0, STAY_TEXTS / max(n_texts, 1)) ** 0.5
 
 
 def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
@@ -99,12 +124,12 @@ def _plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return operator(*args, **kwargs)
 
 
-def _noisy(inner: Callable[..., Any], units: float) -> Callable[..., Any]:
+def _noisy(inner: Callable[..., Any], units: float, seed: int) -> Callable[..., Any]:
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         result = inner(operator, args, kwargs)
         if isinstance(result, tuple):
-            return (ulp_noise(result[0], NOISE_SEED, units), *result[1:])
-        return ulp_noise(result, NOISE_SEED, units)
+            return (ulp_noise(result[0], NOISE_SEED + seed, units), *result[1:])
+        return ulp_noise(result, NOISE_SEED + seed, units)
 
     return compute
 
@@ -120,7 +145,7 @@ def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[
     if claim.tanh_gelu:
         table |= dict.fromkeys(GELU, _tanh)
     if detail.ulp:
-        table |= {name: _noisy(table.get(name, _plain), detail.ulp) for name in VECTOR}
+        table |= {name: _noisy(table.get(name, _plain), detail.ulp, detail.seed) for name in VECTOR}
     return table
 
 

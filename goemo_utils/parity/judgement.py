@@ -127,6 +127,6 @@ def _gates(
         checks.place(limits, place),
         checks.flips(c, limits, changed, bound),
         checks.flip_bound(c, limits, changed, rounding),
-        runs.invariance(limits, invariance),
+        runs.invariance(c, limits, invariance),
         checks.task_quality(c, limits, labels),
     ]

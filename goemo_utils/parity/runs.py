@@ -119,7 +119,7 @@ def share(row: Mapping[str, Any], limits: Limits) -> float:
     return max(np.inf if value is None else value / limit if limit else np.inf if value else 0.0 for value, limit in pairs)
 
 
-def invariance(limits: Limits, invariance: Part) -> Gate:
+def invariance(c: Compared, limits: Limits, invariance: Part) -> Gate:
     """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond rounding."""
     formula = "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and largest element"
     if invariance is None:
@@ -127,6 +127,8 @@ def invariance(limits: Limits, invariance: Part) -> Gate:
     rows = [r for r in invariance.get("rows", []) if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")]
     if not rows:
         return Gate("invariance", FAIL, None, limits.invariance_rms, 0, formula, "Nothing was compared.")
+    if any(c.finite.values()):
+        return Gate("invariance", CANNOT_TELL, None, limits.invariance_rms, int(invariance.get("n", 0)), formula, "The output is not finite, and NaN equals nothing.")
     worst = max(rows, key=lambda row: share(row, limits))
     ok = share(worst, limits) <= 1.0
     meaning = "Alone, in other batches and padded: the same up to rounding." if ok else f"The answer changes when run {worst['name']}."

@@ -9,6 +9,8 @@ from .read import Run
 from .words import Words
 
 ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
+# Gates that cannot be judged where a value is not finite.
+UNDECIDED = ("repeatable", "flips", "flip_bound", "invariance", "task_quality")
 
 
 def gates(run: Run) -> list[dict[str, Any]]:
@@ -58,6 +60,8 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
     """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
     if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
         return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
+    if gate["result"] == "cannot tell" and gate.get("value") is None and gate["id"] in UNDECIDED:
+        return words("x_not_finite")
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
     where = gate.get("where")
     tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)

@@ -58,6 +58,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "numerics_exact": ("exact arithmetic", "精确运算"),
     "p_not_finite": ("not finite", "非有限值"),
     "s_not_reported": ("not reported", "不报告"),
+    "x_not_finite": ("A value is not finite, so there is nothing to compare.", "存在非有限值，无法比对。"),
     "x_few": ("{n} texts cannot show {limit}: at least {needed} are needed.", "{n} 条文本不足以证明 {limit}，至少需要 {needed} 条。"),
     "value_bit-equal": ("bit-equal", "逐位一致"),
     "value_all": ("all", "全部"),

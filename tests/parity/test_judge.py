@@ -120,6 +120,29 @@ def test_nan_and_infinity_on_any_side_fail(role, bad):
     json.dumps(payload, allow_nan=False)
 
 
+def test_where_a_value_is_not_finite_nothing_is_said_of_decisions():
+    packs = three()
+    for pack in packs:
+        pack.tensors["logits"][0, 0] = math.nan
+    spread = {"side": "candidate", "id": "alone", "name": "alone", "equal": 0.9, "rms": None, "max": None, "rms_noise": None, "max_noise": None}
+    payload = judge(*packs, labels=[[0]] * 40, invariance={"n": 16, "rows": [spread]})
+    assert {result(payload, id) for id in ("flips", "flip_bound", "invariance", "task_quality")} == {"cannot tell"} and payload["verdict"] == "fail"
+
+
+def reordered(candidate: float, reference: float, noise: float) -> dict:
+    row = {"id": "reordered", "name": "in reverse order", "rms": 1e-7, "max": 1e-6, "rms_noise": noise, "max_noise": noise}
+    again = {**row, "id": "again", "equal": 1.0}
+    return {"n": 16, "rows": [{**row, "side": "candidate", "equal": candidate}, {**row, "side": "reference", "equal": reference}, {**again, "side": "candidate"}]}
+
+
+def test_another_order_must_give_the_same_bits_unless_the_cpu_rounds_by_order_too():
+    assert result(judge(*three(), invariance=reordered(1.0, 1.0, 0.5)), "repeatable") == "pass"
+    assert result(judge(*three(), invariance=reordered(0.9, 1.0, 0.5)), "repeatable") == "fail", "the CPU does not, so the device must not"
+    gate = next(g for g in judge(*three(), invariance=reordered(0.9, 0.9, 0.5))["gates"] if g["id"] == "repeatable")
+    assert gate["result"] == "pass" and "on the CPU too" in gate["meaning"] and gate["value"] == "spread 1e-06"
+    assert result(judge(*three(), invariance=reordered(0.9, 0.9, 50.0)), "repeatable") == "fail", "more than rounding"
+
+
 def test_nothing_compared_fails():
     payload = judge(*three(n_texts=0, layers=0))
     assert payload["verdict"] == "fail" and result(payload, "finite") == "fail"

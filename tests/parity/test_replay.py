@@ -1,13 +1,14 @@
 """Calls repeated one by one: what is judged, what is left out, and what is named."""
 
 import math
+import random
 
 import pytest
 import torch
 
 from goemo_utils.parity import imitate
 from goemo_utils.parity.cause import Rung, local_attribution
-from goemo_utils.parity.emulate import PLAIN, Claim
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, details
 from goemo_utils.parity.place import add_accumulated, faults, heat, is_hot, layer_of, locate
 from goemo_utils.parity.replay import Row, compare, replay
 
@@ -127,6 +128,35 @@ def test_nan_infinity_and_an_ignored_mask_are_told_apart():
     assert compare(gold, masked, masked.double(), None)[0] == math.inf
 
 
+def test_what_is_nan_in_gold_is_no_fault_of_a_device_that_gives_nan_there_too():
+    gold = torch.tensor([[1.0, math.nan, math.inf]], dtype=torch.float64)
+    same = torch.tensor([[1.0, math.nan, math.inf]])
+    assert compare(same, same, gold, None)[0] == 0.0
+    assert compare(torch.tensor([[1.0, 2.0, math.inf]]), same, gold, None)[0] == math.inf
+    assert math.isnan(compare(torch.tensor([[math.nan, math.nan, math.inf]]), same, gold, None)[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("numerics", ["hf32+reorder+ulp", "tf32+reorder+ulp", "bf16_matmul+reorder+ulp"])
+def test_a_fused_attention_whose_operands_are_rounded_is_no_fault(numerics):
+    of = imitate.twins(imitate.network("roberta", attention="sdpa"))
+    with imitate.arithmetic(numerics, 3) as claim:
+        found = locate(of, imitate.random_batches(of, random.Random(2), 8), claim)
+    assert found["faults"] == []
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("numerics", "scale", "named"), [("hf32+reorder+ulp", 1e-3, "scaled_dot_product_attention"), ("bf16_matmul+reorder+ulp", 1e-4, "softmax")])
+def test_a_fault_inside_a_fused_attention_is_found_in_the_call_or_in_its_steps(numerics, scale, named):
+    of = imitate.twins(imitate.network("roberta", attention="sdpa"))
+    path = imitate.Path(of)
+    module = "roberta.encoder.layer.1.attention.self"
+    with imitate.arithmetic(numerics, 3) as claim, imitate.fault(path, "_softmax", module, lambda output: output.mul_(1 + scale)):
+        found = locate(of, imitate.random_batches(of, random.Random(2), 8), claim)
+    assert [(f["module"], f["operator"]) for f in found["faults"]] == [(module, named)]
+    assert [f["operator"] for f in found["split"]["faults"]] == ["softmax"]
+
+
 def test_the_map_tells_a_call_that_was_not_covered_from_nan_and_from_none_at_all():
     of = twins()
     layer = "roberta.encoder.layer"
@@ -167,3 +197,9 @@ def test_a_nan_is_never_accepted():
     candidate["hidden.1"][0, 0] = math.nan
     left, at = Rung(of, [batch()], PLAIN, gold, reference).residual(candidate)
     assert left == math.inf and at == "hidden.1"
+
+
+def test_with_few_texts_a_rung_is_perturbed_more_often_and_each_time_otherwise():
+    assert details(24) == details(5000) == list(DETAILS[1:])
+    assert [len(details(n)) for n in (1, 6, 23)] == [10, 4, 3]
+    assert all(len(set(details(n))) == len(details(n)) and Detail() not in details(n) for n in range(1, 30))
