@@ -2,7 +2,7 @@
 
 Gradients of parameters say little about a place: an error of one call runs through every earlier layer. So each call's own backward is asked: it
 gets the reference's inputs and the gradient that reached the reference's output, and its gradients are compared with float64 under the arithmetic
-that the device's forward calls were found to have. The limits are those of the forward calls (goemo_utils.parity.place).
+that the device's forward calls were found to have.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from goemo_utils.parity.probe import probe
 from goemo_utils.parity.replay import IN_PLACE, MOVES, Row, compare
 from goemo_utils.parity.twins import Twins
 from goemo_utils.training import losses
+from goemo_utils.training.parity.gates import LIMITS
 
 TEXTS = 16
 """Texts of the first batch that are repeated call by call, in float64 too: enough for a mean, few enough for a model of base size."""
@@ -46,11 +47,18 @@ def examine(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, A
         claim, families = local_attribution(twins, [batch], probe(twins.device.torch_device, torch.float32))
         forward = locate(twins, [batch], claim)
     rows, skipped = replay(twins, batch, targets, claim, job["smoothing"])
-    backward = {"covered": len(rows), "faults": faults(rows), "worst": _worst(rows),
+    backward = {"covered": len(rows), "faults": backward_faults(rows), "worst": _worst(rows),
                 "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(skipped.items())]}
     kept = ("covered", "faults", "worst", "not_covered")
     return {"claim": [claim.matmul, claim.tanh_gelu], "causes": claim.causes, "families": families, "n_texts": len(targets),
             "forward": {name: forward[name] for name in kept}, "backward": backward}
+
+
+def backward_faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The addresses whose gradients are at fault, worst first, as goemo_utils.parity.place has them but with the limits of a backward."""
+    def over(value: Any, limit: float) -> bool:
+        return not isinstance(value, (int, float)) or not value <= limit  # a word stands for NaN and infinity
+    return [f for f in faults(rows) if over(f["ratio_rms"], LIMITS.backward_rms) or over(f["ratio_max"], LIMITS.backward_max)]
 
 
 class Recorder(TorchFunctionMode):

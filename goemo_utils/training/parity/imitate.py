@@ -17,6 +17,8 @@ from goemo_utils.device import Device, open_device
 from goemo_utils.model import Loaded
 from goemo_utils.parity import imitate
 from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
+from goemo_utils.parity.place import faults
+from goemo_utils.parity.replay import Row, replay
 from goemo_utils.parity.twins import Twins
 from goemo_utils.rehearsal.numerics import VECTOR, ulp_noise
 from goemo_utils.rehearsal.state import STATE, Handler, plain
@@ -182,13 +184,19 @@ def fault(where: Where, aten: str, module: str, change: imitate.Change, backward
         STATE.arithmetic, calls.Judge.__call__ = before, judged
 
 
-def located(bench: Bench, claim: Claim = PLAIN) -> list[dict[str, Any]]:
-    """What the gate ``place`` finds on the rehearsal device as it is now: forward and backward faults."""
+def examined(bench: Bench, claim: Claim = PLAIN) -> tuple[list[Row], list[Row]]:
+    """Every call of the first step on the rehearsal device as it is now: forward and backward rows."""
     config = bench.model.config
     loaded = Loaded(bench.model, None, "multi_label", [str(i) for i in range(config.num_labels)], 128, {"id": "imitated", "source": "random", "labels": []})
     twins = Twins.of(loaded, open_device("rehearsal"), "float32")
     features, targets = bench.batches[0]
     batch = {name: values[: calls.TEXTS] for name, values in features.items()}
     with torch.no_grad():
-        forward = calls.locate(twins, [batch], claim)["faults"]
-    return [*forward, *calls.faults(calls.replay(twins, batch, targets[: calls.TEXTS], claim, 0.0)[0])]
+        forward, _ = replay(twins, [batch], [claim])
+    return forward, calls.replay(twins, batch, targets[: calls.TEXTS], claim, 0.0)[0]
+
+
+def located(bench: Bench, claim: Claim = PLAIN) -> list[dict[str, Any]]:
+    """What the gate ``place`` finds on the rehearsal device as it is now: forward and backward faults."""
+    forward, backward = examined(bench, claim)
+    return [*faults(forward), *calls.backward_faults(backward)]

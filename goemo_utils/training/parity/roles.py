@@ -46,7 +46,7 @@ def begin(job: dict[str, Any], progress: Say) -> dict[str, Any]:
 
     from goemo_utils.training.data import Split
     from goemo_utils.training.start import start
-    from goemo_utils.training.trainer import ByLength
+    from goemo_utils.training.batches import ByLength
 
     progress("training parity: the start and its batches")
     folder = Path(job["folder"])

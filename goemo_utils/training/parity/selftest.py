@@ -18,8 +18,10 @@ from torch import nn
 from goemo_utils.device import open_device
 from goemo_utils.model import load_model
 from goemo_utils.parity.imitate import FAULTS, network
+from goemo_utils.parity.place import faults as faults_of
+from goemo_utils.training.parity.calls import backward_faults
 from goemo_utils.training.parity.gates import LIMITS
-from goemo_utils.training.parity.imitate import Bench, Where, arithmetic, fault, located, random_batches, right_ones
+from goemo_utils.training.parity.imitate import Bench, Where, arithmetic, examined, fault, located, random_batches, right_ones
 
 SHOWN = ("gradient rms", "gradient max", "optimizer", "loss", "norms", "weights", "median", "one weight")
 RATES = (3e-5, 3e-4, 3e-3)
@@ -89,6 +91,21 @@ def causes(short: bool, say: Say) -> dict[str, int]:
             n, refused, unseen, misplaced = n + 1, refused + (not explained["share"] <= 1.0), unseen + (seen["share"] <= 1.0), misplaced + len(faults)
             say(f"{numerics:24s} {seen['share']:12.1f} {seen['lost']:6.3f} {worst([explained], shown)}" + (f" at fault: {faults[0]['module']} {faults[0]['operator']}" if faults else ""))
     return {"causes": n, "refused": refused, "unseen": unseen, "calls wrongly at fault": misplaced}
+
+
+def calls(short: bool, say: Say) -> dict[str, int]:
+    """Calls of right devices, forward and backward: none is at fault."""
+    n = wrong = 0
+    say(f"\nCalls of right devices: the worst error / the CPU's own\n{'':24s} {'noise':>8s} {'calls':>6s} {'forward rms':>12s} {'max':>8s} {'backward rms':>12s} {'max':>8s} worst backward")
+    for name, _, bench in benches(short, (0,) if short else (0, 1, 2), (3e-4,), 1):
+        for units in (0.0, 4.0, 8.0):
+            with arithmetic("reorder", 3 + int(units), units):
+                sides = examined(bench)
+            hot = max(sides[1], key=lambda r: max(r.rms / LIMITS.call_rms, r.max / LIMITS.call_max))
+            n, wrong = n + 1, wrong + len(faults_of(sides[0])) + len(backward_faults(sides[1]))
+            worst_of = [f"{max(r.rms for r in rows):12.2f} {max(r.max for r in rows):8.2f}" for rows in sides]
+            say(f"{name:24s} {units:4.0f} ulp {sum(map(len, sides)):6d} {worst_of[0]} {worst_of[1]} {hot.module} {hot.operator}")
+    return {"right devices": n, "right calls at fault": wrong}
 
 
 SITES = (("Linear", "addmm", "mm"), ("LayerNorm", "native_layer_norm", "native_layer_norm_backward"), ("GELUActivation", "gelu", "gelu_backward"),
@@ -168,8 +185,8 @@ def steps_of_the_optimizer(short: bool, say: Say) -> dict[str, int]:
     return {"wrong optimizers": n, "not seen": missed}
 
 
-TABLES = {"right": right, "causes": causes, "faults": faults, "optimizer": steps_of_the_optimizer}
-DEMANDED_ZERO = ("false alarms", "refused", "unseen", "calls wrongly at fault", "missed", "wrongly placed", "not seen")
+TABLES = {"right": right, "calls": calls, "causes": causes, "faults": faults, "optimizer": steps_of_the_optimizer}
+DEMANDED_ZERO = ("false alarms", "right calls at fault", "refused", "unseen", "calls wrongly at fault", "missed", "wrongly placed", "not seen")
 
 
 def main(arguments: Sequence[str] | None = None, say: Say = print) -> int:
