@@ -12,8 +12,8 @@ from goemo_utils.training.parity.study import compare
 
 __all__ = ["ALT", "compare", "figure", "run_job"]
 
-ALT = ("Left: loss of the same training on the CPU in float64, on the CPU and on the device, against the optimizer step. Right, on a log axis: their error "
-       "against float64, the limit that right arithmetic keeps to, and the first step beyond it.")
+ALT = ("Left: loss of the same training on the CPU in float64, on the CPU and on the device, against the optimizer step. Right, on log axes: their errors "
+       "against float64, of the losses above and of the gradient norms below, the limit that right arithmetic keeps to, and the first step beyond it.")
 
 
 def figure(result: Mapping[str, Any], simulated: bool) -> Any:
