@@ -101,8 +101,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             hidden.setdefault(f"hidden.{index}", []).append(state.cpu().to(wide)[mask])
         done += len(batch["input_ids"])
         progress(f"{job['role']}: {done} of {len(ids)} texts")
-    if device.fault and not _fault_hits(device):
-        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole run, so it would prove nothing. "
+    if idle := _never_fired(device):
+        raise DeviceError(f"The fault '{idle}' never fired: no such call was made in the whole run, so it would prove nothing. "
                           "Name an operator that this model calls there with this attn_implementation.")
     tensors = {name: torch.cat(parts) for name, parts in hidden.items()}
     if logits:
@@ -138,11 +138,18 @@ def _fallbacks(log: str | None) -> list[str]:
     return fallbacks(Path(log).read_text(encoding="utf-8", errors="replace")) if log and os.path.exists(log) else []
 
 
-def _fault_hits(device: Device) -> int | None:
+def _fault_hits(device: Device) -> dict[str, int] | None:
     if not device.fault:
         return None
     from goemo_utils import rehearsal
     return rehearsal.fault_hits()
+
+
+def _never_fired(device: Device) -> str:
+    """The faults that were rehearsed and changed no call; a limit of memory need not be reached. Empty where there is none."""
+    from goemo_utils.rehearsal import parse_fault
+    hits = _fault_hits(device) or {}
+    return "; ".join(fault.text for fault in parse_fault(device.fault) if fault.kind != "oom" and not hits.get(fault.text))
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from goemo_utils import forward
-from goemo_utils.errors import TextsError
+from goemo_utils import forward, worker
+from goemo_utils.errors import DeviceError, TextsError
 from goemo_utils.model import load_model
 from goemo_utils.pack import read_pack
 from goemo_utils.params import Params
@@ -74,11 +74,17 @@ def test_no_texts_is_a_failure(folder, tmp_path) -> None:
         made(folder, tmp_path, "reference", texts=[])
 
 
-def test_a_fault_that_never_fires_is_an_error_not_a_pass(folder, tmp_path) -> None:
-    request = forward.job(Params.load(None, {"model": str(folder), "device": "rehearsal", "rehearsal_fault": "scaled_dot_product_attention:scale=2"}), ["no"], "candidate", tmp_path / "c")
-    (tmp_path / "job.json").write_text(json.dumps(request))
-    done = subprocess.run([sys.executable, "-m", "goemo_utils.forward", str(tmp_path / "job.json")], capture_output=True, text=True)
-    assert done.returncode == 2 and "fault" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize(("fault", "idle"), [("convolution:scale=2", "convolution:scale=2"), ("gelu:scale=2;convolution:scale=2", "convolution:scale=2")])
+def test_a_fault_that_never_fires_is_an_error_not_a_pass(folder, tmp_path, fault, idle) -> None:
+    request = forward.job(Params.load(None, {"model": str(folder), "device": "rehearsal", "rehearsal_fault": fault}), ["no"], "candidate", tmp_path / "c")
+    with pytest.raises(DeviceError, match=f"The fault '{idle}' never fired"):
+        worker.run(request, tmp_path / "log")
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_a_limit_of_memory_that_is_never_reached_is_no_idle_fault(folder, tmp_path) -> None:
+    request = forward.job(Params.load(None, {"model": str(folder), "device": "rehearsal", "rehearsal_fault": "oom=200MiB"}), ["no"], "candidate", tmp_path / "c")
+    assert worker.run(request, tmp_path / "log")["fault"] == "oom=200MiB"
 
 
 def test_a_job_file_runs_by_hand(folder, tmp_path) -> None:

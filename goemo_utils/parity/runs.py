@@ -97,7 +97,7 @@ def repeatable(c: Compared, limits: Limits, invariance: Part) -> Gate:
     sides = {(r["side"], r["id"]): r for r in (invariance or {}).get("rows", []) if r["id"] in ("again", "reordered")}
     rows = [row for (side, _), row in sides.items() if side == "candidate"]
     equal = c.manifest.get("repeat_equal")
-    if equal is not True and c.finite["candidate"] and all(r["equal"] == 1.0 for r in rows):
+    if equal is not True and c.finite["candidate"]:
         return Gate("repeatable", CANNOT_TELL, None, "bit-equal", n, formula, "The output is not finite, and NaN equals nothing.")
     steady = equal is not False and all(r["equal"] == 1.0 for r in rows if r["id"] == "again")
     if equal is None and not rows:

@@ -101,6 +101,13 @@ def test_a_fused_attention_at_fault_is_split(study):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_gelu_that_is_within_the_rounding_of_half_precision_is_no_cause_but_has_its_remedy(study, dtype):
+    payload = study(dtype=dtype, numerics="tanh_gelu+reorder+ulp")
+    assert (payload["verdict"], payload["causes"]) == ("pass", []) and payload["explanation"]["cause"]["causes"] == ["tanh_gelu"]
+    assert [r["parameter"] for r in payload["remedies"]] == [{"remedy": "erf_gelu"}]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_judged_against_its_own_dtype(study, dtype):
     payload = study(dtype=dtype, numerics="reorder+ulp")
     assert payload["verdict"] == "pass" and payload["packs"]["gold"]["dtype"] == "float64"
