@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,27 @@ from goemo_utils.record import read_json, sha256_file, write_json
 
 SCHEMA = "goemo.pack/1"
 REQUIRED = ("schema", "role", "model", "task", "texts_digest", "input_ids_digest", "n_texts", "dtype", "device", "simulated", "tensors", "sha256")
+
+
+# What a manifest may hold where a judgement reads it; a key that is absent is as good as null, where null is allowed.
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+TASKS = ("multi_label", "single_label", "encoder")
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "n_texts": ("a whole number", lambda v: _whole(v)), "n_tokens": ("a whole number or null", lambda v: v is None or _whole(v)),
+    "dtype": (f"one of {', '.join(DTYPES)}", lambda v: v in DTYPES), "task": (f"one of {', '.join(TASKS)}", lambda v: v in TASKS),
+    "role": ("a text", lambda v: isinstance(v, str)), "simulated": ("true or false", lambda v: isinstance(v, bool)), "model": ("an object", lambda v: isinstance(v, dict)),
+    "device": ("an object", lambda v: isinstance(v, dict)), "placement": ("an object or null", lambda v: v is None or isinstance(v, dict)),
+    "labels": ("a list of texts or null", lambda v: v is None or _list_of(str, v)), "fallbacks": ("a list of texts or null", lambda v: v is None or _list_of(str, v)),
+    "model.thresholds": ("a list of probabilities or null", lambda v: v is None or _list_of(float, v) and all(0 < t < 1 for t in v)),
+}
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
 
 
 @dataclass(frozen=True)
@@ -75,6 +96,11 @@ def read_pack(path: Path | str) -> Pack:
     if lacking or manifest["schema"] != SCHEMA:
         raise PackError(f"{path}.json is not the manifest of a pack: expected schema {SCHEMA}"
                         + (f", and {', '.join(lacking)} is missing." if lacking else f", received {manifest['schema']}."))
+    for key, (expected, good) in KINDS.items():
+        first, _, second = key.partition(".")
+        value = manifest.get(first) if not second else manifest[first].get(second)
+        if not good(value):
+            raise PackError(f"{path}.json is not the manifest of a pack: {key} is {str(value)[:60]!r}, expected {expected}. Copy or make the pack again.")
     if not data.is_file():
         raise PackError(f"The pack {path} has a manifest but no tensors: {data} does not exist. Copy both files.")
     if (seen := sha256_file(data)) != manifest["sha256"]:

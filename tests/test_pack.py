@@ -56,6 +56,15 @@ def test_a_damaged_pack_is_refused_with_its_path(pack, damage) -> None:
         read_pack(pack)
 
 
+@pytest.mark.parametrize(("key", "value"), [
+    ("n_texts", "7"), ("n_texts", -1), ("n_texts", True), ("n_tokens", 1.5), ("dtype", "int4"), ("dtype", None), ("task", "regression"), ("model", None), ("device", "npu"),
+    ("simulated", "no"), ("placement", "npu"), ("labels", [1]), ("fallbacks", "aten::erf"), ("model", {"thresholds": "abc"}), ("model", {"thresholds": [0.5, 1.0]})])  # fmt: skip
+def test_a_manifest_of_the_wrong_kind_is_refused_by_key_before_anything_is_judged(tmp_path, key, value) -> None:
+    pack = write_pack(tmp_path / "gold", {"logits": np.zeros((2, 3))}, MANIFEST | {key: value})
+    with pytest.raises(PackError, match=f"gold.json is not the manifest of a pack: {key}"):
+        read_pack(pack)
+
+
 def test_an_empty_pack_is_refused(tmp_path) -> None:
     with pytest.raises(PackError, match="empty"):
         write_pack(tmp_path / "gold", {}, MANIFEST)

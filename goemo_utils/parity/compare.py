@@ -28,8 +28,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print gates and verdict; returns 0 if no gate failed, else 1."""
-    from goemo_utils.pack import read_pack
+    from goemo_utils.pack import read_pack, stem
 
+    if stem(args.reference).resolve() == stem(args.candidate).resolve():
+        raise PackError(f"{args.candidate} was given as reference and as candidate: a pack compared with itself proves nothing. Name two.")
     reference, candidate = read_pack(args.reference), read_pack(args.candidate)
     gold = read_pack(args.gold or beside(args.candidate, args.reference))
     stored = evidence(args.record, args.candidate, candidate.manifest)

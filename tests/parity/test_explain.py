@@ -1,6 +1,7 @@
 """From packs and a parity job to a verdict, through the worker as in a run."""
 
 import json
+import shutil
 
 import pytest
 
@@ -146,7 +147,9 @@ def test_stored_packs_are_judged_again_under_other_limits_without_running(study,
     assert main([*arguments, "--limit", "residual", "0.01"]) == 1
     assert main([*arguments, "--limit", "call_rms", "0.001"]) == 1
     assert main([*arguments, "--limit", "typo", "1"]) == 2 and "no limit 'typo'" in capsys.readouterr().err
-    assert main([str(packs / "candidate"), str(packs / "candidate")]) == 2 and "no gold pack" in capsys.readouterr().err
+    assert main([str(packs / "candidate"), str(packs / "candidate.json")]) == 2 and "proves nothing" in capsys.readouterr().err
+    copied = shutil.copytree(packs, payload["folder"] / "copied")
+    assert main([str(copied / "candidate"), str(packs / "candidate")]) == 2 and "no gold pack" in capsys.readouterr().err
 
 
 def test_evidence_of_another_candidate_is_refused(study, tmp_path):
