@@ -1,6 +1,9 @@
 """Training parity, through the workers as in a training, and the judgement of what they return."""
 
+import functools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from goemo_utils.training import parity
 from goemo_utils.training.data import Split, Splits
 from goemo_utils.training.params import TrainingParams
 from goemo_utils.training.parity import gates, measures, replica, roles
+from tests.rehearsal.children import in_child
 from tests.tiny_model import SENTENCES, save_roberta
 
 LABELS = ("joy", "anger", "neutral")
@@ -161,6 +165,14 @@ def test_without_steps_there_is_nothing_to_compare(splits, tmp_path):
         parity.compare(TrainingParams.load(None, {"parity_steps": 0}), splits, tmp_path)
 
 
+def apart(test):
+    """Run a test in a forked child: autograd counts the devices at its first backward pass, and a later test may want to add the rehearsal's."""
+    @functools.wraps(test)
+    def run():
+        in_child(test)
+    return run
+
+
 # --- one training, by hand -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +195,7 @@ def batches(n=2):
     return [({"x": torch.randn(4, 3, generator=g)}, (torch.rand(4, 2, generator=g) < 0.5).float()) for _ in range(n)]
 
 
+@apart
 def test_the_loop_is_torchs_adamw_with_clipping_and_the_schedule():
     model, mine = Tiny(), Tiny()
     trace = replica.train(mine, batches(3), JOB, CPU)
@@ -205,7 +218,8 @@ def test_the_rate_warms_up_and_then_falls_and_every_step_moves():
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0] and rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] > 0
 
 
-def test_a_right_optimizer_step_errs_by_its_last_bits_and_a_wrong_one_by_what_is_wrong(monkeypatch):
+@apart
+def test_a_right_optimizer_step_errs_by_its_last_bits_and_a_wrong_one_by_what_is_wrong():
     right = replica.train(Tiny(), batches(), JOB, CPU).updates
     assert set(right) == {"first", "last"} and all(error < 1e-7 * size for found in right.values() for error, size in found.values())
     step = torch.optim.AdamW.step
@@ -214,7 +228,7 @@ def test_a_right_optimizer_step_errs_by_its_last_bits_and_a_wrong_one_by_what_is
         self.param_groups[1]["weight_decay"] = 0.1  # the bias decays too
         return step(self, *rest)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", wrong)
+    torch.optim.AdamW.step = wrong
     found = replica.train(Tiny(), batches(), JOB, CPU).updates
     assert found["first"]["dense.bias"][0] == pytest.approx(1e-2 * replica.rate_at(0, 2, 0.0) * 0.1 * float(Tiny().dense.bias.detach().square().mean().sqrt()), rel=1e-3)
     assert found["first"]["dense.weight"] == right["first"]["dense.weight"]
@@ -223,6 +237,7 @@ def test_a_right_optimizer_step_errs_by_its_last_bits_and_a_wrong_one_by_what_is
     assert gates.optimizer(measures.updates(record, {"updates": found}), gates.LIMITS).result == FAIL
 
 
+@apart
 def test_gradients_that_do_not_repeat_are_seen():
     class Restless(Tiny):
         def forward(self, x):
@@ -240,13 +255,8 @@ def test_gradients_that_do_not_repeat_are_seen():
 # --- the judgement ---------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def sides():
-    """Gold, three right trainings, and tensors for others to be compared with, of the model that is trained by hand."""
-    return yardstick(Tiny())
-
-
 def yardstick(model):
+    """Gold, three right trainings, and gold's tensors and masks, which others are compared with."""
     (gold,), trace = roles.trainings(model, batches(4), {**JOB, "role": "gold"}, CPU)
     against = {"gold": (trace.first, trace.final)}
     right, _ = roles.trainings(model, batches(4), JOB, CPU, orders=3, against=against, sides=trace.sides)
@@ -259,16 +269,19 @@ def judged(sides, model):
     return measures.against_float64(gold, right, found)
 
 
-def test_a_right_training_passes_and_one_that_is_off_leaves_the_envelope_at_its_first_step(sides):
+@apart
+def test_a_right_training_passes_and_one_that_is_off_leaves_the_envelope_at_its_first_step():
     class Off(Tiny):
         def forward(self, x):
             return type("Output", (), {"logits": self.dense(x.to(self.dense.weight.dtype)) * (1 + 1e-4)})()
 
+    sides = yardstick(Tiny())
     right, wrong = judged(sides, Tiny()), judged(sides, Off())
     assert [g.result for g in gates.rounding(right, None, gates.LIMITS)] == [PASS] * 4 and right.diverging(10) is None
     assert [g.result for g in gates.rounding(wrong, None, gates.LIMITS)][:3] == [FAIL] * 3 and wrong.diverging(10) == 1
 
 
+@apart
 def test_a_relu_on_the_brink_is_no_divergence_and_a_wrong_one_is():
     """A text whose input to ReLU is 0 in the reference and a rounding above it on the device, or far above it."""
     class Brink(Tiny):
@@ -286,13 +299,14 @@ def test_a_relu_on_the_brink_is_no_divergence_and_a_wrong_one_is():
     assert gates.rounding(judged(sides, far), None, gates.LIMITS)[0].result == FAIL
 
 
-def test_a_training_that_goes_wrong_late_is_dated(sides):
+@apart
+def test_a_training_that_goes_wrong_late_is_dated():
     class Late(Tiny):
         def forward(self, x):
             self.calls = getattr(self, "calls", 0) + 1
             return type("Output", (), {"logits": self.dense(x.to(self.dense.weight.dtype)) * (1 + 1e-3 * (self.calls == 3))})()
 
-    found = judged(sides, Late())
+    found = judged(yardstick(Tiny()), Late())
     assert found.diverging(10) == 3 and gates.rounding(found, None, gates.LIMITS)[0].result == PASS
 
 
@@ -336,6 +350,13 @@ def test_a_training_that_was_elsewhere_or_fell_back_fails():
 
 def test_the_noise_of_rounded_operands_is_that_of_the_inference_study():
     assert (measures.STAY, measures.STAY_TEXTS) == (emulate.STAY, emulate.STAY_TEXTS)
+
+
+def test_faults_in_the_backward_of_one_layer_are_caught_and_placed_by_the_selftest():
+    """In an interpreter of its own; its table of faults is the proof that docs/finetuning.md quotes."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "goemo_utils.training.parity.selftest", "--only", "faults", "--short"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scale 1e-5, backward" in done.stdout and "8 faults above the floor, 0 missed, 0 wrongly placed" in done.stdout
 
 
 # --- the figure ------------------------------------------------------------------------------------------------------------------------------------

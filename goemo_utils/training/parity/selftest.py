@@ -134,7 +134,7 @@ def faults(short: bool, say: Say) -> dict[str, int]:
         where = Where()
         where.watch(bench.model)
         chosen = {c: CHANGES[c] for c in ("scale 1e-5", "one NaN")} if short else CHANGES
-        for module, aten, backward in sites(bench.model):
+        for module, aten, backward in list(sites(bench.model))[: 4 if short else None]:
             for change_name, change in chosen.items():
                 with arithmetic("reorder", 5), fault(where, aten, module, change, backward) as hits:
                     record = bench.candidate(open_device("rehearsal"))[0]
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None, say: Say = print) -> int:
     for name in [given.only] if given.only else TABLES:
         found |= TABLES[name](given.short, say)
     bad = [name for name in DEMANDED_ZERO if found.get(name)]
-    say(f"\n{', '.join(f'{count} {name}' for name, count in found.items())}; {time.perf_counter() - started:.0f} s")
+    say(f"\nSIMULATED: {', '.join(f'{count} {name}' for name, count in found.items())}; {time.perf_counter() - started:.0f} s")
     return 1 if bad else 0
 
 
