@@ -247,9 +247,9 @@ def test_gradients_that_do_not_repeat_are_seen():
     assert replica.train(Tiny(), batches(), {**JOB, "repeat": True}, CPU).again == {}
     again = replica.train(Restless(), batches(), {**JOB, "repeat": True}, CPU).again
     assert again.keys() == {"dense.weight", "dense.bias"}
-    assert gates.repeatable(again, {"dense.weight": 1e-9, "dense.bias": 1e-9}).result == FAIL
-    assert gates.repeatable(again, {"dense.weight": 1.0, "dense.bias": 1.0}).result == PASS
-    assert gates.repeatable({}, {"dense.weight": 1e-9}).value == 0.0
+    assert gates.repeatable(again, {"dense.weight": 1e-9, "dense.bias": 1e-9}, gates.LIMITS).result == FAIL
+    assert gates.repeatable(again, {"dense.weight": 1.0, "dense.bias": 1.0}, gates.LIMITS).result == PASS
+    assert gates.repeatable({}, {"dense.weight": 1e-9}, gates.LIMITS).value == 0.0
 
 
 # --- the judgement ---------------------------------------------------------------------------------------------------------------------------------

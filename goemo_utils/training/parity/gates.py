@@ -93,16 +93,16 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
     return Gate("on_device", PASS, placement["expected"], placement["expected"], 1, formula, "All of it was on the device; no operator fell back.")
 
 
-def repeatable(again: Mapping[str, Any] | None, noise: Mapping[str, float]) -> Gate:
-    """The first step's gradients, computed twice on the device, must agree to the bit, or at least within the noise of right arithmetic."""
-    formula = "first gradients computed twice: rms of the difference / noise, worst parameter; 0 is bit-equal"
+def repeatable(again: Mapping[str, Any] | None, noise: Mapping[str, float], limits: Limits) -> Gate:
+    """The first step's gradients, computed twice on the device, must agree to the bit, or at least as right arithmetic does."""
+    formula, limit = "first gradients computed twice: rms of the difference / noise, worst parameter; 0 is bit-equal", limits.gradient_rms
     if again is None:
-        return not_run("repeatable", "The first gradients were computed once.", formula, 1.0)
+        return not_run("repeatable", "The first gradients were computed once.", formula, limit)
     if not again:
-        return Gate("repeatable", PASS, 0.0, 1.0, len(noise), formula, "Equal to the bit.")
-    name, value = worst({n: float(d) / noise[n] if noise.get(n) else math.inf for n, d in again.items()}, (1.0,))
+        return Gate("repeatable", PASS, 0.0, limit, len(noise), formula, "Equal to the bit.")
+    name, value = worst({n: float(d) / noise[n] if noise.get(n) else math.inf for n, d in again.items()}, (limit,))
     told = f"{len(again)} of {len(noise)} parameters' gradients are not bit-equal; the worst is {name}."
-    return Gate("repeatable", PASS if value <= 1.0 else FAIL, value, 1.0, len(noise), formula, told)
+    return Gate("repeatable", PASS if value <= limit else FAIL, value, limit, len(noise), formula, told)
 
 
 def rounding(measured: Measured, explained: Measured | None, limits: Limits) -> list[Gate]:

@@ -89,7 +89,7 @@ class Study:
             right = found["reference"]["traces"]
             measured = measures.against_float64(gold, right, candidate)
             noise = {name: max(float(r["to"]["gold"]["first"][name][0]) for r in right) for name in gold["to"]["zero"]["first"]}
-            made += [gates.repeatable(candidate["again"], noise)]
+            made += [gates.repeatable(candidate["again"], noise, self.limits)]
             first = gates.rounding(measured, None, self.limits)
             if any(g.result == FAIL for g in first) and calls and calls["causes"] and not any(bad.values()):
                 rung = self._train("rung", "cpu", tuple(calls["claim"]), orders=ORDERS)["traces"]
