@@ -81,7 +81,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     head = bench.loaded().task != "encoder"
     threshold = np.asarray(effective(job.get("threshold"), bench.loaded().info))
     rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
-    multiplied = products(bench.loaded().model, sum(map(sum, lengths)) / sum(map(len, lengths)), clock)
+    multiplied = products(bench.loaded().model, sum(map(sum, lengths)) / sum(map(len, lengths)))
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
     return {
