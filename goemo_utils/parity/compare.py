@@ -103,7 +103,7 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
     rows += [f"{m['id']:28s} {shown(m['value']):>12s}  {m['formula']}" for m in payload["metrics"] if m["value"] is not None]
     rows += [f"fault: {f['operator']} in {f['module'] or 'the model'}: {_error(f)}" for f in payload["faults"]]
     named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
-    return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, threshold {described(payload['threshold'])}"]
+    return [*rows, "", f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, {'' if isinstance(payload['threshold'], list) else 'threshold '}{described(payload['threshold'])}"]
 
 
 def _error(fault: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from ..report.gates import gate_name, gates, shown_limit, shown_value
 from ..report.page import visible
 from ..report.read import Run
 from ..report.words import Words
-from ..thresholds import described, effective
+from ..thresholds import effective
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCORER = (
@@ -138,7 +138,8 @@ def context(run: Run, summary: dict[str, Any], weights: bool, licence: str | Non
 
 
 def _several(thresholds: list[float], chinese: bool) -> str:
-    return f"{len(thresholds)} 个阈值（{n.number(min(thresholds))} 至 {n.number(max(thresholds))}）" if chinese else described(thresholds)
+    k, low, high = len(thresholds), n.number(min(thresholds)), n.number(max(thresholds))
+    return f"{k} 个阈值（{low} 至 {high}）" if chinese else f"{k} thresholds ({low} to {high})"
 
 
 def render(template: str, values: dict[str, Any]) -> str:

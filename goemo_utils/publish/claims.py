@@ -73,8 +73,8 @@ def same(a: Number | bool, b: Number | bool) -> bool:
 
 
 def backed(number: Number, known: list[float]) -> bool:
-    """Whether a written number is a recorded one, rounded as written."""
-    return any(abs(abs(number.value) - abs(value)) <= number.slack for value in known)
+    """Whether a written number is a recorded one, rounded as written; mantissa times power may miss the last bit of one written in full."""
+    return any(abs(abs(number.value) - abs(value)) <= number.slack or math.isclose(abs(number.value), abs(value), rel_tol=1e-14) for value in known)
 
 
 def claims(lines: list[tuple[int, str]]) -> Iterator[Claim]:

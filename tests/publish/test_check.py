@@ -133,3 +133,9 @@ def test_numbers_are_read_as_cards_write_them(text: str, value: float) -> None:
 def test_a_rounded_number_is_backed_and_a_different_one_is_not() -> None:
     assert backed(parse("4.1 × 10⁻⁶"), [4.13e-6]) and not backed(parse("4.2 × 10⁻⁶"), [4.13e-6])
     assert same(parse("0.0080"), parse("0.00801658")) and not same(parse("0.0247"), parse("0.0080"))
+
+
+@pytest.mark.parametrize("value", [4.575311100050732e-05, 2.0706674158573151e-04, 9.9e-200, 1 / 3, 1e22])
+def test_a_number_written_with_all_its_digits_is_the_recorded_one(value: float) -> None:
+    """The first is a mean_abs_diff of a run: its mantissa times its power of ten is another float."""
+    assert backed(parse(repr(value)), [value]) and not backed(parse(repr(value * 1.0000001)), [value])

@@ -189,7 +189,7 @@ def test_a_model_s_own_thresholds_are_published_and_named(tmp_path: Path, draft:
     labels = records["01_load"]["results"]["model"]["labels"]
     assert thresholds.read(folder, labels, "multi_label") == own
     assert ("DRAFT" in (folder / "thresholds.json").read_text()) is draft
-    assert "28 thresholds, 0.12 to 0.39" in (folder / "README.en.md").read_text() and "28 个阈值（0.120 至 0.390）" in (folder / "README.md").read_text()
+    assert "28 thresholds (0.120 to 0.390)" in (folder / "README.en.md").read_text() and "28 个阈值（0.120 至 0.390）" in (folder / "README.md").read_text()
     assert "--threshold 0" not in (folder / "README.en.md").read_text()
     assert json.loads((folder / "summary.json").read_text())["comparison"]["threshold"] == own
 
