@@ -69,6 +69,19 @@ def margins(gold: np.ndarray, task: str, threshold: float | np.ndarray) -> np.nd
     return np.abs(g - best_other) / 2
 
 
+def ties(gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray, threshold: float | np.ndarray, bound: float) -> dict[str, int]:
+    """What happens exactly at the threshold (multi_label): every label's own is put on the answer of gold that is nearest to it.
+
+    Then at least one decision a label is a tie, which rounding may decide either way: ``changed`` of them may differ, ``unexplained``, those
+    that gold places further than ``bound`` from the new threshold, must not.
+    """
+    g = gold.astype(np.float64)
+    nearest = np.abs(g - logit(threshold)).argmin(axis=0)
+    at = g[nearest, np.arange(g.shape[1])]
+    changed = (reference.astype(np.float64) > at) != (candidate.astype(np.float64) > at)
+    return {"labels": g.shape[1], "changed": int(changed.sum()), "unexplained": int((changed & ~(np.abs(g - at) <= bound)).sum())}
+
+
 def flips(
     gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray, task: str, threshold: float | np.ndarray, bound: float
 ) -> dict[str, Any]:

@@ -66,11 +66,24 @@ ATTENTION = {
 }
 
 
-def remedies(causes: Sequence[str], place: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Remedies for the causes that were named, for a fused attention at fault, and for a run that does not repeat."""
+DTYPE = {
+    "cause": "half precision",
+    "title": "Compute in float32",
+    "code": "dtype: float32",
+    "parameter": {"dtype": "float32"},
+    "expect": "Fewer decisions change; the device becomes slower. bfloat16 keeps 8 bits of each number, float16 11, float32 24.",
+    "source": "IEEE 754; bfloat16 as float32 cut to 16 bits",
+}
+
+
+def remedies(causes: Sequence[str], place: Mapping[str, Any] | None, manifest: Mapping[str, Any], worse: bool = False) -> list[dict[str, Any]]:
+    """Remedies for the causes that were named, for a fused attention at fault, for a run that does not repeat, and for a half precision
+    that changes decisions or quality by more than the limits (``worse``)."""
     rows = [{"cause": name, **REMEDIES[name]} for name in causes if name in REMEDIES]
     if any(f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])):
         rows.append(dict(ATTENTION))
+    if worse and manifest.get("dtype") in ("float16", "bfloat16"):
+        rows.append(dict(DTYPE))
     if manifest.get("repeat_equal") is False:
         rows.append(dict(REPEAT))
     return rows

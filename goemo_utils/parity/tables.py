@@ -7,6 +7,7 @@ import numpy as np
 
 from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.decisions import probabilities
+from goemo_utils.parity.flips import ties
 from goemo_utils.parity.gates import CANNOT_TELL, NOT_RUN, Gate
 
 WORST, NEAR = 10, 250
@@ -33,16 +34,18 @@ def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def flip_table(changed: Part, bound: float, rung: str, cause: Part, threshold: float | list[float]) -> dict[str, Any]:
+def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part) -> dict[str, Any]:
     """Counts of changed decisions, with the accepted rung's own flips beside them where they were counted at this threshold."""
     if changed is None:
         return {"reason": "there are no decisions: hidden states are compared"}
-    given = (cause or {}).get("envelope") or {}
+    given, threshold = (cause or {}).get("envelope") or {}, np.asarray(c.threshold).tolist()
+    decided = c.task == "multi_label" and len(c.gold) and not any(c.finite.values())
     own = given.get("flips") if given.get("rung") == rung and given.get("threshold", threshold) == threshold else None
     expected = None if own is None else own + 3 * math.sqrt(own + 1)
     return {
         "count": changed["flips"], "explained": changed["explained"], "unexplained": changed["unexplained"], "outside": changed["outside"],
         "texts": changed["texts"], "rung": rung, "rung_flips": own, "more_than_expected": None if expected is None else changed["flips"] > expected,
+        "ties": ties(c.gold, c.reference, c.candidate, c.threshold, bound) if decided else None,
         "bound": bound if math.isfinite(bound) else None, "formula": "explained iff |z_g - t| <= B = 2 max|z_rung - z_g|",
     }  # fmt: skip
 

@@ -166,6 +166,8 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
         "unexplained": n.number(flips["unexplained"]),
     }
     blocks: list[Any] = [Paragraph(words("p_flips_lead", **values))]
+    if ties := flips.get("ties"):
+        blocks.append(Paragraph(words("p_flips_ties", labels=n.number(ties["labels"]), changed=n.number(ties["changed"]), unexplained=n.number(ties["unexplained"])), "small muted"))
     changed = [w for w in worst if not w.get("same") and _positive(w)]
     spots = {kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind] for kind in (True, False)}
     taken = set(spots[True]) | set(spots[False])

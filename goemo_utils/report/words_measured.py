@@ -60,6 +60,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "operator": ("Operator", "算子"),
     "p_ratio_rms": ("R (RMS)", "R（均方根）"),
     "p_ratio_max": ("R (max)", "R（最大值）"),
+    "p_flips_ties": ("At a tie: with the threshold of each of the {labels} labels put on gold’s nearest answer, {changed} decisions change, {unexplained} of them out of reach of rounding.", "恰在阈值处：将 {labels} 个标签的阈值分别置于最近的真值答案上，有 {changed} 个判定改变，其中 {unexplained} 个超出舍入可及范围。"),
     "p_flips": ("Decisions near the threshold", "阈值附近的判定"),
     "p_flips_lead": ("Decisions changed: {flips} of {n}. Texts with another label set: {texts}. Explained {explained}, unexplained {unexplained}.", "{n} 个判定中有 {flips} 个改变，涉及 {texts} 条文本：{explained} 个已归因，{unexplained} 个未归因。"),
     "p_near_none": ("No decision was close enough to change.", "没有判定接近到可能改变。"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goemo_utils.parity.decisions import logit
-from goemo_utils.parity.flips import flips, log_binomial_cdf, lower_bound, margins, needed, upper_bound
+from goemo_utils.parity.flips import flips, log_binomial_cdf, lower_bound, margins, needed, ties, upper_bound
 from goemo_utils.parity.quality import difference, f1, truth_matrix
 
 T = float(logit(0.3))
@@ -62,6 +62,17 @@ def test_an_error_without_a_flip_is_still_outside_the_envelope():
 def test_nan_is_outside_the_envelope():
     gold = np.array([[1.0]])
     assert flips(gold, gold, np.array([[math.nan]]), "multi_label", 0.3, bound=1.0)["outside"] == 1
+
+
+def test_a_tie_is_decided_by_rounding_and_only_by_rounding():
+    rng = np.random.default_rng(0)
+    gold = rng.normal(size=(50, 6))
+    noisy = lambda: (gold + rng.uniform(-1e-6, 1e-6, gold.shape)).astype(np.float32)
+    found = ties(gold, noisy(), noisy(), 0.3, 4e-6)
+    assert found["labels"] == 6 and found["changed"] <= 6 and found["unexplained"] == 0
+    assert sum(ties(gold, noisy(), noisy(), 0.3, 4e-6)["changed"] for _ in range(20)) > 20, "a tie falls either way"
+    assert ties(gold, noisy(), (gold + 0.5).astype(np.float32), np.full(6, 0.3), 4e-6)["unexplained"] > 0
+    assert ties(gold, gold, gold, 0.3, 0.0) == {"labels": 6, "changed": 0, "unexplained": 0}
 
 
 def test_a_threshold_per_label_is_applied_to_its_label():
