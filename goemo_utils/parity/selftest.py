@@ -35,11 +35,12 @@ def with_detail(numerics: str) -> str:
 
 
 def models(short: bool) -> dict[str, Callable[[], Twins]]:
-    """The models of the tables: the embedded one and 12 thin random layers; the short form takes one small random model."""
+    """The models of the tables: the embedded one, 12 thin random layers, and fused attention; the short form takes one small random model."""
     small = {"roberta, 2 layers": lambda: imitate.twins(imitate.network("roberta"))}
     if short:
         return small
-    return {"embedded": imitate.embedded, "roberta, 12 layers": lambda: imitate.twins(imitate.network("roberta", 12, 96, 5.0))}
+    fused = {"roberta, 2 layers, sdpa": lambda: imitate.twins(imitate.network("roberta", attention="sdpa"))}
+    return {"embedded": imitate.embedded, "roberta, 12 layers": lambda: imitate.twins(imitate.network("roberta", 12, 96, 5.0)), **fused}
 
 
 def confusion(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
