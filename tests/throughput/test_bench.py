@@ -28,7 +28,7 @@ def arguments(*given: object) -> argparse.Namespace:
 def row(name: str, raw: list[float] | None, **changes: Any) -> dict[str, Any]:
     measured = {"median": sorted(raw)[len(raw) // 2], "ci95": [min(raw), max(raw)]} if raw else {"median": None, "ci95": None}
     parity = {"n_texts": 5, "max_difference": 0.25, "top1_changed": 1, "sets_changed": 2} if raw else None
-    return {"id": name, "configuration": f"way {name}", "raw": raw or [], "cpu_raw": [2 / r for r in raw or []], "device": "cpu", "padding_share": 0.1, "parity": parity, "reason": None, "note": None, **measured, **changes}
+    return {"id": name, "configuration": f"way {name}", "raw": raw or [], "cpu_raw": [2 / r for r in raw or []], "device": "cpu", "dtype": "float32", "padding_share": 0.1, "parity": parity, "reason": None, "note": None, **measured, **changes}
 
 
 def results(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -48,7 +48,8 @@ def test_a_run_prints_every_way_with_its_ratio_and_parity(folder: Path, tmp_path
 
 def test_the_table_gives_ratios_with_intervals_from_paired_rounds() -> None:
     text = bench.table(results(row("pipeline-16", [10.0, 20.0, 15.0]), row("packed", [40.0, 80.0, 60.0])), "base", "pipeline-16")
-    assert text.count("4.00 (4.00 – 4.00)") == 2 and "2 of 5" in text and "2.5e-01" in text
+    line = next(line for line in text.splitlines() if line.startswith("packed "))
+    assert line.count("4.00 (4.00 – 4.00)") == 2 and "2 of 5" in line and "2.5e-01" in line
 
 
 def test_the_table_says_that_the_machine_was_busy_and_why_a_row_is_absent() -> None:
@@ -58,6 +59,12 @@ def test_the_table_says_that_the_machine_was_busy_and_why_a_row_is_absent() -> N
 
 def test_a_run_without_the_row_of_comparison_prints_no_ratio() -> None:
     assert "ratio to" not in bench.table(results(row("packed", [1.0, 1.0, 1.0])), "base", "pipeline-16")
+
+
+def test_the_table_compares_the_two_fastest_float32_ways_and_no_other_precision() -> None:
+    rows = [row("padded", [10.0] * 3), row("packed", [40.0] * 3), row("onnx", [20.0] * 3), row("int8", [90.0] * 3, dtype="int8"), row("absent", None, reason="no")]
+    text = bench.table(results(*rows), "base", "padded")
+    assert "Fastest in float32 by CPU time: packed, 2.00 (2.00 – 2.00) times onnx; by the clock 2.00 (2.00 – 2.00) times." in text
 
 
 def test_the_table_says_what_the_products_of_this_machine_allow() -> None:
