@@ -23,7 +23,7 @@ def fits(reference: Pack, other: Mapping[str, Any]) -> None:
         kind = "a rehearsal's" if reference.manifest["simulated"] else f"a {role}"
         raise PackError(f"{reference.path} is {kind} pack; expected a reference pack, made with: goemo reference -f FILE.")
     if found := differences(reference.manifest, other, settings=True):
-        raise PackError(f"The reference pack {reference.path} was made from another {'; another '.join(found)} in this run. "
+        raise PackError(f"The reference pack {reference.path} was made otherwise than this run: {'; '.join(found)}. "
                         "Make it again on the other machine with the same parameters: goemo reference -f FILE.")
 
 

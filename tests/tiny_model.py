@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification, RobertaModel
+from transformers import (AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification,
+                          RobertaModel)
 
 SENTENCES = ["I am so happy today!", "This is awful, and I am angry.", "Thank you for the help.", "What a strange idea?"]
 
@@ -21,6 +22,24 @@ def save_roberta(folder: Path, labels: tuple[str, ...] = ("joy", "anger", "neutr
         id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)})
     model = RobertaForSequenceClassification(config) if head else RobertaModel(config)
     model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save(folder: Path, architecture: str, labels: int = 3, problem_type: str = "multi_label_classification", head: bool = True, limit: int = 64, **settings) -> Path:
+    """A thin model of any architecture, of random weights; ``settings`` go into its configuration, such as ``hidden_act``."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "embedding_size": 32}
+    if architecture == "distilbert":
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    if architecture == "deberta-v2":  # relative positions with shared projections, as the published checkpoints have them
+        sizes |= {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 32, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
+    torch.manual_seed(0)
+    tokenizer = _tokenizer(limit)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(tokenizer), max_position_embeddings=limit + 2, num_labels=labels, problem_type=problem_type, initializer_range=0.3,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, **sizes, **settings)
+    kind = AutoModelForSequenceClassification if head else AutoModel
+    kind.from_config(config).eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

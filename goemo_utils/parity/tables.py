@@ -58,7 +58,8 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
     """The texts with the largest error, each with its worst label; changed decisions first."""
     if changed is None:
         return []
-    dz = c.candidate.astype(np.float64) - c.gold
+    with np.errstate(invalid="ignore"):
+        dz = c.candidate.astype(np.float64) - c.gold
     size = np.where(np.isfinite(dz), np.abs(dz), np.inf)
     order = sorted(range(len(size)), key=lambda i: (not changed["changed"][i].any(), -size[i].max()))[:WORST]
     with np.errstate(invalid="ignore"):
@@ -81,7 +82,8 @@ def near(c: Compared, changed: Part) -> list[list[float]]:
     """[margin, error] in logits of the decisions nearest to changing: those with the smallest margin, at most 250."""
     if changed is None:
         return []
-    margin, error = changed["margin"].ravel(), np.abs(c.candidate.astype(np.float64) - c.gold).ravel()
+    with np.errstate(invalid="ignore"):
+        margin, error = changed["margin"].ravel(), np.abs(c.candidate.astype(np.float64) - c.gold).ravel()
     keep = np.flatnonzero(np.isfinite(margin) & np.isfinite(error))
     keep = keep[np.argsort(margin[keep], kind="stable")[:NEAR]]
     return [[float(margin[i]), float(error[i])] for i in keep]

@@ -1,0 +1,44 @@
+"""Every kind of encoder, from a folder through all of step 03: the cause is named and nothing is called faulty."""
+
+import pytest
+
+from goemo_utils.errors import ModelError
+from goemo_utils.model import load_model
+from tests.study import TEXTS, gate, study
+from tests.tiny_model import save
+
+
+@pytest.mark.parametrize(("architecture", "settings", "run", "named"), [
+    ("bert", {}, {"rehearsal_numerics": "hf32+tanh_gelu+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32", "tanh_gelu"]),
+    ("distilbert", {"labels": 2, "problem_type": "single_label_classification"}, {"rehearsal_numerics": "bf16_matmul+reorder+ulp"}, ["bf16_matmul"]),
+    ("electra", {"head": False}, {"rehearsal_numerics": "tf32+reorder+ulp"}, ["tf32"]),
+    ("deberta-v2", {"labels": 1}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, ["tanh_gelu"]),
+    ("xlm-roberta", {"labels": 300}, {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32_trunc"]),
+    ("roberta", {"hidden_act": "gelu_new"}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, []),
+    ("roberta", {}, {"rehearsal_numerics": "reorder+ulp", "dtype": "bfloat16", "attn_implementation": "sdpa"}, [])])  # fmt: skip
+def test_the_cause_is_named_and_no_call_is_at_fault(architecture, settings, run, named, tmp_path) -> None:
+    payload = study(save(tmp_path / "model", architecture, **settings), tmp_path, texts=TEXTS[:4], **run)
+    assert payload["causes"] == named and payload["verdict"] == ("pass-with-cause" if named else "pass")
+    assert payload["faults"] == [] and payload["explanation"]["place"]["not_covered"] == []
+    assert (payload["quantity"] == "hidden states") is (settings.get("head") is False)
+
+
+@pytest.mark.parametrize("broken", ["nan", "inf"])
+def test_weights_that_are_not_finite_fail_as_such_and_not_as_the_device_s_fault(broken, tmp_path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = save(tmp_path / "model", "roberta")
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.out_proj.weight"][0, 0] = float(broken)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    payload = study(folder, tmp_path, texts=TEXTS[:3], rehearsal_numerics="hf32+reorder+ulp")
+    assert payload["verdict"] == "fail" and "in the gold" in gate(payload, "finite")["meaning"]
+    assert payload["faults"] == [] and gate(payload, "flips")["result"] == gate(payload, "invariance")["result"] == "cannot tell"
+
+
+def test_one_sigmoid_is_a_classifier_and_one_softmax_is_none(tmp_path) -> None:
+    assert load_model(str(save(tmp_path / "detector", "bert", labels=1))).task == "multi_label"
+    with pytest.raises(ModelError, match="1 label"):
+        load_model(str(save(tmp_path / "regression", "bert", labels=1, problem_type="regression")))
+    with pytest.raises(ModelError):
+        load_model(str(tmp_path / "regression"), task="single_label")
