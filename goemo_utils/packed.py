@@ -1,7 +1,7 @@
 """Linear layers whose weights are packed once for oneDNN: the fast float32 and bfloat16 path on a CPU.
 
 ``torch.nn.functional.linear`` in float32 goes to MKL on x86; the same product with a weight that oneDNN has packed ahead of
-time is several times faster on CPUs where MKL takes a slower path. The operators are private to torch (its compiler emits
+time is faster, by a fifth on a Zen 4 and over twice on a CPU where MKL takes a slower path. The operators are private to torch (its compiler emits
 them), so the packed model is used only after it has answered a real batch like the eager one, and otherwise the eager
 model is kept and the reason recorded.
 """

@@ -62,7 +62,8 @@ def test_a_run_without_the_row_of_comparison_prints_no_ratio() -> None:
 
 
 def test_the_table_compares_the_two_fastest_float32_ways_and_no_other_precision() -> None:
-    rows = [row("padded", [10.0] * 3), row("packed", [40.0] * 3), row("onnx", [20.0] * 3), row("int8", [90.0] * 3, dtype="int8"), row("absent", None, reason="no")]
+    rows = [row("padded", [10.0] * 3), row("packed", [40.0] * 3), row("onnx", [20.0] * 3), row("int8", [90.0] * 3, dtype="int8"), row("absent", None, reason="no"),
+            row("ladder-classifier", [39.0] * 3, configuration="way packed")]
     text = bench.table(results(*rows), "base", "padded")
     assert "Fastest in float32 by CPU time: packed, 2.00 (2.00 – 2.00) times onnx; by the clock 2.00 (2.00 – 2.00) times." in text
 
