@@ -78,7 +78,8 @@ def verdict(run: Run, words: Words) -> Verdict:
         )
     if outcome == "fail":
         names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
-        sentence = words("h_fail", **values) if changed and (parity.get("flips") or {}).get("unexplained") else words("h_fail_gate", gates=names, n=values["n"])
+        flipped = changed and (parity.get("flips") or {}).get("unexplained") and not _wrong_weights(run)
+        sentence = words("h_fail", **values) if flipped else words("h_fail_gate", gates=names, n=values["n"])
         return Verdict(State("fail", words("v_fail")), sentence, _lead(run, words, outcome), style)
     state = State("cause", words("v_cause")) if outcome == "pass-with-cause" else State("pass", words("v_pass"))
     decides = changed is not None
@@ -103,7 +104,7 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
         return words("lead_sim", numerics=numerics, fault=words("lead_sim_fault", fault=fault) if fault else "")
     if outcome == "fail":
         faults = parity.get("faults") or []
-        if faults:
+        if faults and not _wrong_weights(run):
             before, after = words("lead_fault", place="\0").split("\0")
             return join(before, Code(place(faults[0])), after)
         return words("lead_fail", gates=words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"))
@@ -113,6 +114,11 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
     if outcome == "pass-with-cause":
         return words("lead_cause", causes=cause_names(run, words) or words("unknown"), ratio=shown)
     return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
+
+
+def _wrong_weights(run: Run) -> bool:
+    """Whether the known answer failed: then every other finding is about other weights, and it is named first."""
+    return any(g["id"] == "known_answer" and g["result"] == "fail" for g in gates(run))
 
 
 def cause_names(run: Run, words: Words) -> str:

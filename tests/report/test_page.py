@@ -149,6 +149,19 @@ def test_one_threshold_a_label_is_told_with_its_range(tmp_path: Path) -> None:
     assert "阈值 每个标签各一，共 28 个，0.120 至 0.593" in (tmp_path / "report.html").read_text()
 
 
+def test_a_known_answer_that_does_not_come_out_is_named_before_any_other_finding(tmp_path: Path) -> None:
+    manifest, records = fixtures.failing()
+    failed = {"id": "known_answer", "result": "fail", "value": 0.2, "limit": 1e-5, "n": 28, "formula": "max|p_r - p_published|", "meaning": "Not the published scores of x/y."}
+    records["03_parity"]["results"]["gates"].insert(0, failed)
+    found = Page(render_to(tmp_path, manifest, records))
+    assert re.search(r"Known answer.*Only rounding", found.all("h1")[0].text, re.S) and "Known answer" in found.text
+
+
+def render_to(folder: Path, manifest: dict, records: dict) -> Path:
+    render(fixtures.write_run(folder, manifest, records))
+    return folder / "report.html"
+
+
 def test_every_state_is_shown_by_every_measure(tmp_path: Path) -> None:
     manifest, records = fixtures.passing()
     records["03_parity"]["results"]["states"][1].update(R="NaN", cosine="NaN", max="infinite", grade="none")
