@@ -6,6 +6,7 @@ The tables are plain lists of rows, so that a report can draw them in its own wa
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ def by_batch_size(results: dict[str, Any], length: int | None = None) -> list[di
     sizes = {cell["batch_size"] for cell in cells}
     complete = [n for n in {cell["length"] for cell in cells} if {c["batch_size"] for c in cells if c["length"] == n} == sizes]
     chosen = length if length is not None else max(complete, default=max(cell["length"] for cell in cells))
-    return [{"way": f"{cell['configuration']}, {cell['device']}", "length": chosen, "batch_size": cell["batch_size"], "median": cell["median"],
+    # The grid runs full batches of one size whatever the way's own batches are, so the way is named by its model and place only.
+    return [{"way": f"{cell['dtype']} on {cell['device']}", "length": chosen, "batch_size": cell["batch_size"], "median": cell["median"],
              "low": cell["ci95"][0], "high": cell["ci95"][1], "n": cell["n"]} for cell in cells if cell["length"] == chosen]
 
 
@@ -74,7 +76,7 @@ def draw_latency(rows: Rows) -> Figure:
 
 def draw_ladder(rows: Rows) -> Figure:
     """Rates of the rungs as bars with intervals, the multiple of the first rung and the changed answers printed beside them."""
-    figure, axes = _axes()
+    figure, axes = _axes(width=9)
     places = range(len(rows))[::-1]
     middle = [row["median"] for row in rows]
     spread = [[row["median"] - row["low"] for row in rows], [row["high"] - row["median"] for row in rows]]
@@ -82,8 +84,8 @@ def draw_ladder(rows: Rows) -> Figure:
     for place, row in zip(places, rows, strict=True):
         changed = "" if row["sets_changed"] is None else f", {row['sets_changed']} of {row['n_texts']} label sets changed"
         axes.text(row["high"], place, f"  {row['times_first']:.2f}×{changed}", va="center")
-    axes.set_yticks(places, labels=[row["rung"] for row in rows])
-    axes.set(xlabel="texts/s", xlim=(0, 1.6 * max(row["high"] for row in rows)))
+    axes.set_yticks(places, labels=[textwrap.fill(row["rung"], 28) for row in rows])
+    axes.set(xlabel="texts/s", xlim=(0, 1.9 * max(row["high"] for row in rows)))
     axes.set_title(f"From rung to rung: {max(row['times_first'] for row in rows):.2f} times the first at best", loc="left")
     return figure
 
@@ -105,10 +107,10 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
     return written
 
 
-def _axes() -> tuple[Figure, Any]:
+def _axes(width: float = 7.5) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    figure = Figure(figsize=(width, 4), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

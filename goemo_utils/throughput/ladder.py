@@ -7,7 +7,7 @@ from typing import Any
 RUNGS: tuple[dict[str, Any], ...] = (
     {"id": "padded", "rung": "padded batches, eager", "method": "padded"},
     {"id": "sorted", "rung": "length sorting", "method": "sorted"},
-    {"id": "classifier", "rung": "token-budget batches, packed where the CPU allows", "method": "classifier"},
+    {"id": "classifier", "rung": "the classifier: a budget of tokens; packed, no padding where the CPU allows", "method": "classifier"},
     {"id": "bfloat16", "rung": "bfloat16", "method": "classifier", "dtype": "bfloat16"},
     {"id": "sdpa", "rung": "fused attention (sdpa), bfloat16", "method": "classifier", "dtype": "bfloat16", "attn_implementation": "sdpa"},
     {"id": "compile", "rung": "torch.compile, float32", "method": "sorted", "compile": True},

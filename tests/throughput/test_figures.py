@@ -8,7 +8,7 @@ from goemo_utils.throughput import figures, memory
 
 
 def cell(size: int, length: int, median: float | None) -> dict[str, Any]:
-    return {"configuration": "padded", "device": "cpu", "batch_size": size, "length": length, "median": median, "ci95": median and [median - 1, median + 1], "n": 5}
+    return {"configuration": "padded batches of 16", "dtype": "float32", "device": "cpu", "batch_size": size, "length": length, "median": median, "ci95": median and [median - 1, median + 1], "n": 5}
 
 
 RESULTS = {
@@ -25,6 +25,7 @@ RESULTS = {
 def test_batch_sizes_are_shown_at_the_longest_length_measured_throughout() -> None:
     rows = figures.by_batch_size(RESULTS)
     assert [(row["batch_size"], row["length"], row["median"]) for row in rows] == [(1, 16, 10.0), (8, 16, 40.0)]
+    assert {row["way"] for row in rows} == {"float32 on cpu"}
     assert figures.by_batch_size(RESULTS, length=512)[0]["median"] == 2.0
     assert "batch 8" in figures.draw_by_batch_size(rows).axes[0].get_title(loc="left")
 
