@@ -64,6 +64,12 @@ def test_a_padding_token_inside_a_text_keeps_the_position_that_the_model_gives_i
     np.testing.assert_allclose(logits(TWIN, ids), logits(MODEL, ids), atol=5e-6)
 
 
+def test_a_text_without_any_token_does_not_get_its_neighbours_answer() -> None:
+    answers = logits(TWIN, [[5, 6, 7], [], [9, 8]])
+    np.testing.assert_allclose(answers[[0, 2]], logits(MODEL, [[5, 6, 7], [9, 8]]), atol=5e-6)
+    assert np.isfinite(answers[1]).all() and not np.allclose(answers[1], answers[2], atol=1e-3)
+
+
 def test_electra_with_smaller_embeddings_is_projected() -> None:
     model, ids = classifier("electra", embedding_size=16), texts_of([6, 3])
     np.testing.assert_allclose(logits(Unpadded(model), ids), logits(model, ids), atol=5e-6)
