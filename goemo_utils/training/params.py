@@ -13,7 +13,7 @@ from goemo_utils.params.messages import shown
 from goemo_utils.params.paths import INDEX, is_folder
 from goemo_utils.params.schema import OptionalText
 
-# arXiv 2106.14448 and its authors' code for single-label tasks; for multi-label ones docs/finetuning.md measures that neither pays.
+# arXiv 2106.14448 and its authors' code for single-label tasks. For multi-label ones no gain was seen: docs/finetuning.md says what was measured and what not.
 R_DROP = {"single_label": 5.0, "multi_label": 0.0}
 LABEL_SMOOTHING = {"single_label": 0.1, "multi_label": 0.0}
 _HUB_DATA = r"hub:[\w.-]+/[\w.-]+(/[\w.-]+)?:[\w.-]+"
