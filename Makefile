@@ -34,9 +34,9 @@ $(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproje
 report: setup
 	@$(BIN)/goemo run -f params/rehearsal.yaml
 
-# One pytest run: the tests, then each notebook as a person would run it. Nothing is fetched from a model hub.
+# One pytest run: each notebook as a person would run it, and the tests, in two processes. Nothing is fetched from a model hub.
 test: setup
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest notebooks tests -n 2 --no-loadscope-reorder --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. $(LAB_OPTIONS)

@@ -101,9 +101,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             hidden.setdefault(f"hidden.{index}", []).append(state.cpu().to(wide)[mask])
         done += len(batch["input_ids"])
         progress(f"{job['role']}: {done} of {len(ids)} texts")
-    if idle := _never_fired(device):
-        raise DeviceError(f"The fault '{idle}' never fired: no such call was made in the whole run, so it would prove nothing. "
-                          "Name an operator that this model calls there with this attn_implementation.")
+    hits = fired(device)
     tensors = {name: torch.cat(parts) for name, parts in hidden.items()}
     if logits:
         tensors["logits"] = torch.cat(logits)
@@ -112,8 +110,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         "role": job["role"], "model": loaded.info, "task": loaded.task, "labels": loaded.labels, "texts_digest": sha256_json(job["texts"]),
         "input_ids_digest": sha256_json(ids), "n_texts": len(ids), "n_tokens": int(sum(map(len, ids))), "hidden_texts": min(len(ids), HIDDEN_TEXTS) if hidden else 0,
         "truncated": sum(len(i) == min(job["max_length"], loaded.max_length) for i in ids), "dtype": job["dtype"], "weights_dtype": job.get("weights_dtype"),
-        "attn_implementation": job["attn_implementation"], "device": device.describe(), "placement": placement, "fallbacks": _fallbacks(job.get("log")),
-        "simulated": device.simulated, "numerics": device.numerics, "fault": device.fault, "remedy": device.remedy, "fault_hits": _fault_hits(device),
+        "attn_implementation": job["attn_implementation"], "device": device.describe(), "placement": placement, "fallbacks": fallbacks_of(job.get("log")),
+        "simulated": device.simulated, "numerics": device.numerics, "fault": device.fault, "remedy": device.remedy, "fault_hits": hits,
         "batch_size": job["batch_size"], "max_length": job["max_length"], "seed": job["seed"], "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "versions": versions(), "repeat_equal": repeat_equal,
         "seconds": round(time.perf_counter() - started, 3)}
@@ -131,25 +129,24 @@ def _states(output: Any) -> list[torch.Tensor]:
     return [*output.hidden_states, *([output.logits] if "logits" in output else [])]
 
 
-def _fallbacks(log: str | None) -> list[str]:
+def fallbacks_of(log: str | None) -> list[str]:
     """Operators that fell back to the CPU, read from this process's own standard error: torch_npu does not use Python warnings."""
     from goemo_utils.environment import fallbacks
     sys.stderr.flush()
     return fallbacks(Path(log).read_text(encoding="utf-8", errors="replace")) if log and os.path.exists(log) else []
 
 
-def _fault_hits(device: Device) -> dict[str, int] | None:
+def fired(device: Device, whole: str = "run") -> dict[str, int] | None:
+    """How many calls each rehearsed fault changed in the ``whole``; None without a fault. Raises DeviceError when one changed none: a limit of memory
+    need not be reached, every other fault would prove nothing."""
     if not device.fault:
         return None
     from goemo_utils import rehearsal
-    return rehearsal.fault_hits()
-
-
-def _never_fired(device: Device) -> str:
-    """The faults that were rehearsed and changed no call; a limit of memory need not be reached. Empty where there is none."""
-    from goemo_utils.rehearsal import parse_fault
-    hits = _fault_hits(device) or {}
-    return "; ".join(fault.text for fault in parse_fault(device.fault) if fault.kind != "oom" and not hits.get(fault.text))
+    hits = rehearsal.fault_hits()
+    if idle := [fault.text for fault in rehearsal.parse_fault(device.fault) if fault.kind != "oom" and not hits.get(fault.text)]:
+        raise DeviceError(f"The fault '{'; '.join(idle)}' never fired: no such call was made in the whole {whole}, so it would prove nothing. "
+                          "Name an operator that this model calls there with this attn_implementation.")
+    return hits
 
 
 def main() -> int:

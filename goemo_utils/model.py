@@ -77,13 +77,13 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
         pickled = sorted(p.name for p in folder.glob("*.bin"))
         raise ModelError(f"{folder} has no .safetensors weights" + (f", only {', '.join(pickled)}: pickled weights are never loaded. "
                          "Convert them with save_pretrained(safe_serialization=True) in a place you trust." if pickled else "."))
-    config = _config(folder)
+    config = read_config(folder)
     head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
     chosen = _task(task, config, head or architecture_only, folder)
     kind = transformers.AutoModel if chosen == "encoder" else transformers.AutoModelForSequenceClassification
     options = {"dtype": getattr(torch, dtype), "attn_implementation": attn_implementation}
     missing, unused = [], []
-    with _quiet():
+    with quiet():
         try:
             if architecture_only:
                 torch.manual_seed(seed)
@@ -98,12 +98,12 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
             if "does not support an attention implementation" in str(error):
                 raise ModelError(f"{folder} is a {config.model_type} model, which transformers {transformers.__version__} cannot run with "
                                  f"attn_implementation: {attn_implementation}. Use attn_implementation: eager.") from None
-            raise ModelError(f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}: {_first(error)}). "
+            raise ModelError(f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}: {first_line(error)}). "
                              "Check that its weights are complete and belong to its config.json.") from None
-        tokenizer = _tokenizer(folder)
+        tokenizer = read_tokenizer(folder)
     if chosen != "encoder" and missing and not architecture_only:
         raise ModelError(f"{folder} has no trained classification head: {', '.join(missing)} would be random. Use task: encoder, which judges hidden states.")
-    limit = _length_limit(config, tokenizer)
+    limit = length_limit(config, tokenizer)
     labels = [] if chosen == "encoder" else [str(config.id2label[i]) for i in range(config.num_labels)]
     info = _info(model, "random" if architecture_only else source, folder, commit, revision, config, network, chosen, labels, limit, missing,
                  unused, dtype, attn_implementation)
@@ -111,21 +111,21 @@ def load_model(model: str, revision: str | None = None, task: str = "auto", dtyp
     return Loaded(network.eval(), tokenizer, chosen, labels, limit, info)
 
 
-def _config(folder: Path) -> Any:
+def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
-        raise ModelError(f"{folder} has no usable config.json ({type(error).__name__}: {_first(error)}). "
+        raise ModelError(f"{folder} has no usable config.json ({type(error).__name__}: {first_line(error)}). "
                          "Expected a model type that transformers knows; code that comes with a checkpoint is not run.") from None
 
 
-def _tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
     except Exception as error:
-        raise ModelError(f"{folder} has no usable tokenizer ({type(error).__name__}: {_first(error)}). Expected tokenizer.json or the vocabulary files beside config.json.") from None
+        raise ModelError(f"{folder} has no usable tokenizer ({type(error).__name__}: {first_line(error)}). Expected tokenizer.json or the vocabulary files beside config.json.") from None
     if tokenizer.pad_token is None:
         raise ModelError(f"The tokenizer in {folder} has no padding token, so texts cannot be batched. Set pad_token in its tokenizer_config.json.")
     return tokenizer
@@ -143,7 +143,7 @@ def _task(asked: str, config: Any, head: bool, folder: Path) -> str:
     return asked if asked != "auto" else declared or "single_label"
 
 
-def _length_limit(config: Any, tokenizer: Any) -> int:
+def length_limit(config: Any, tokenizer: Any) -> int:
     """Longest input in tokens. RoBERTa-like position tables begin after the padding index, which costs pad_token_id + 1 places."""
     places = getattr(config, "max_position_embeddings", None) or 512
     if config.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "roberta-prelayernorm", "xmod", "data2vec-text"):
@@ -191,7 +191,7 @@ def _license(folder: Path) -> str | None:
     return declared if isinstance(declared, str) else None
 
 
-class _quiet:
+class quiet:
     """transformers reports every untrained parameter by log lines and a bar; the record says it better."""
 
     def __enter__(self) -> None:
@@ -210,5 +210,5 @@ class _quiet:
         logging.captureWarnings(False)
 
 
-def _first(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:200]

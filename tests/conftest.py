@@ -1,6 +1,24 @@
-"""Settings of every test: a property holds or fails by its examples, never by how long a busy machine takes over one."""
+"""Settings of every test: properties are tried on the same examples each time, and two processes share the files among them."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A property holds or fails by its examples, never by how long a busy machine takes over one. New examples: pytest --hypothesis-profile=explore.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("repeatable")
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """``make test`` runs in two processes: a file stays in one of them, for its fixtures, and so do all notebooks, which read each other's records."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "notebooks" if file.endswith(".ipynb") else file
+
+    return ByFile(config, log)

@@ -34,7 +34,7 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
         "covered": len(rows),
         "faults": faults(rows),
         "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(_without_module(skipped).items())],
-        "worst": _worst(rows),
+        "worst": worst_ratios(rows),
         "operators": _operators(rows),
         "heat": heat(rows, twins.reference, [(module, operator) for module, operator, _ in skipped]),
     }
@@ -76,7 +76,7 @@ def split(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, know
     return {"attn_implementation": "eager", "covered": len(rows), "faults": found, "reading": reading}
 
 
-def _worst(rows: Sequence[Row]) -> dict[str, Any]:
+def worst_ratios(rows: Sequence[Row]) -> dict[str, Any]:
     return {"ratio_rms": written(largest(r.rms for r in rows)), "ratio_max": written(largest(r.max for r in rows))}
 
 

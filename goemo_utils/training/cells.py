@@ -60,7 +60,10 @@ def _text(cell: str, known: Collection[str], separator: str | None) -> list[str]
 
 
 def _list(cell: str) -> list[Any]:
-    """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which parts them with blanks."""
+    """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which parts them with blanks.
+
+    A name in quotes is a name, "nan" too; without quotes nan is a missing label.
+    """
     try:
         return list(json.loads(cell))
     except (ValueError, RecursionError):
@@ -68,8 +71,10 @@ def _list(cell: str) -> list[Any]:
     if quoted := _QUOTED.findall(inner):
         return [single or double for single, double in quoted]
     if "," in inner:
-        return [part for part in inner.split(",") if part.strip()]
-    return inner.split() if re.fullmatch(r"[-+\d.\s]*", inner) else [inner]
+        bare = [part.strip() for part in inner.split(",") if part.strip()]
+    else:
+        bare = inner.split() if re.fullmatch(r"[-+\d.\s]*", inner) else [inner]
+    return [None if part.lower() in MISSING else part for part in bare]
 
 
 def whole(text: str) -> str:
@@ -89,7 +94,7 @@ def _several(table: Table, row: int, cell: Any) -> list[str]:
 def _one(table: Table, row: int, value: Any) -> str:
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
-    if is_missing(value) or str(value).strip().lower() in ("", *MISSING):
+    if is_missing(value) or not str(value).strip():
         raise _missing(table, row, value)
     if not isinstance(value, (str, bool, int, float)):
         raise TextsError(f"{table.at(row)}: a label is {kind(value)}; expected a name, a number, or a list of them. Correct the row, or choose another label_column.")

@@ -15,6 +15,7 @@ import numpy as np
 
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import DeviceError, ParamsError, TextsError
+from goemo_utils.forward import fallbacks_of, fired
 from goemo_utils.record import sha256_json
 from goemo_utils.training.data import Split
 from goemo_utils.training.params import LABEL_SMOOTHING, R_DROP
@@ -67,8 +68,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     the device's in bytes, None on the CPU, and ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and
     GoemoError when the loss diverges.
     """
-    from goemo_utils.model import _quiet
-    with _quiet():  # transformers' bars are for a terminal, and the course of the training goes to ``progress``
+    from goemo_utils.model import quiet
+    with quiet():  # transformers' bars are for a terminal, and the course of the training goes to ``progress``
         return _run(job, progress)
 
 
@@ -77,6 +78,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
 
     from goemo_utils.training import checkpoints, trainer
     from goemo_utils.training.batches import Examples
+    from goemo_utils.training.parity.replica import digest
     from goemo_utils.training.start import start
 
     started = time.perf_counter()  # the imports are not the training's cost
@@ -93,7 +95,8 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     rows = {name: begun.encode(job[name]["texts"], job["max_length"]) for name in ("train", "held", "dev")}
     train, held = (Examples(rows[name], Split.of_ids(**job[name], labels=job["labels"], task=job["task"]).targets) for name in ("train", "held"))
     tuner = trainer.FineTuner(begun.model, made, job, train, held, begun.tokenizer, lambda line: progress(json.dumps(line)))
-    tuner.digest = sha256_json({name: value for name, value in job.items() if name not in ("out", "log")})
+    asked = {name: value for name, value in job.items() if name not in ("out", "log")}
+    tuner.digest = sha256_json([asked, digest(begun.model.state_dict().values()), rows])
     resumed = checkpoints.newest(folder, tuner.digest)
     if resumed is None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,7 +111,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     if not placement["on_device"]:
         raise DeviceError(f"The training was to run on '{job['device']}', and its parameters are on {placement['parameters_device']}, its output on "
                           f"{placement['output_device']}. Run `goemo doctor`.")
-    hits = _fault_hits(device)
+    hits = fired(device, "training")
     memory = device.memory()["peak"]
     files = {name: out / f"{name}_probabilities.npy" for name in answers}
     out.mkdir(parents=True, exist_ok=True)
@@ -125,7 +128,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         "stopped_early": steps < tuner.state.max_steps, "resumed_from": steps_before or None, "steps": steps, "planned_steps": tuner.state.max_steps,
         "seconds": time.perf_counter() - started, "seconds_per_step": trained / (steps - steps_before) if steps > steps_before else None,
         "n_parameters": sum(parameter.numel() for parameter in network.parameters()), "head": begun.head, "untrained": begun.untrained,
-        "device": device.describe(), "placement": placement, "fallbacks": _fallbacks(job.get("log")), "fault_hits": hits,
+        "device": device.describe(), "placement": placement, "fallbacks": fallbacks_of(job.get("log")), "fault_hits": hits,
         "dtype": job["dtype"], "alpha": job["alpha"], "smoothing": job["smoothing"], "r_drop_passes": 2 if tuner.twice else 1, "seed": job["seed"],
         **{f"{name}_probabilities": str(file) for name, file in files.items()}, "model": str(out / "model") if job["keep_model"] else None,
         "peak_memory": memory, "peak_host_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "threads": torch.get_num_threads()}
@@ -170,19 +173,3 @@ def _save(begun: Start, network: torch.nn.Module, folder: Path) -> None:
     begun.tokenizer.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
-
-
-def _fallbacks(log: str | None) -> list[str]:
-    from goemo_utils.environment import fallbacks
-    return fallbacks(Path(log).read_text(encoding="utf-8", errors="replace")) if log and os.path.exists(log) else []
-
-
-def _fault_hits(device: Device) -> dict[str, int] | None:
-    if not device.fault:
-        return None
-    from goemo_utils import rehearsal
-    hits = rehearsal.fault_hits()
-    if not any(hits.values()):
-        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole training, so it would prove nothing. "
-                          "Name an operator that this model calls there.")
-    return hits

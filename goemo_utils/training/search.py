@@ -18,8 +18,8 @@ from goemo_utils.record import sha256_json
 from goemo_utils.tables import number
 from goemo_utils.training.ablation import Train, in_worker, key
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import argmax_scores, scores
-from goemo_utils.training.thresholds import tune
+from goemo_utils.training.evaluation import held_marks
+from goemo_utils.training.metrics import scores
 
 # The space. "log" and "even" draw a number between low and high, "whole" a whole number, "one of" takes one of the values.
 # An upper edge of None is the value in the params: a search never trains longer than it was told.
@@ -139,20 +139,10 @@ def _ended(study: Any) -> list[Any]:
 
 
 def objective(held: Split, probabilities: np.ndarray) -> float:
-    """Macro-F1 on the held-out texts, from probabilities [n_texts, n_labels]; NaN where a probability is none.
-
-    Single-label: of the most probable label. Multi-label: with thresholds of its own a label, those of one half of the texts tuned on the
-    other half; a common threshold would reward whatever moves all probabilities, as label smoothing does, and thresholds of the very texts, luck.
-    """
+    """Macro-F1 on the held-out texts by ``held_marks``, from probabilities [n_texts, n_labels]; NaN where a probability is none."""
     if not np.isfinite(probabilities).all():
         return math.nan
-    if held.task == "single_label":
-        return argmax_scores(held.targets, probabilities)["macro_f1"]
-    halves = np.arange(0, len(probabilities), 2), np.arange(1, len(probabilities), 2)
-    marked = np.empty(probabilities.shape)
-    for own, other in (halves, halves[::-1]):
-        marked[own] = probabilities[own] > tune(held.targets[other], probabilities[other])
-    return scores(held.targets, marked, 0.5)["macro_f1"]
+    return scores(held.targets, held_marks(held.targets, probabilities, held.task), 0.5)["macro_f1"]
 
 
 def _attempt(train: Train, job: dict[str, Any], held: Split) -> dict[str, Any]:

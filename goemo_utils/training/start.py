@@ -48,11 +48,11 @@ def start(job: dict[str, Any]) -> Start:
     _, folder, _ = checkpoint.locate(job["model"], job["revision"])
     if not random and not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} has no .safetensors weights; pickled ones are never loaded. Convert them with save_pretrained in a place you trust.")
-    config = checkpoint._config(folder)
+    config = checkpoint.read_config(folder)
     kept = not random and _same_labels(config, job["labels"])
     _set_up(config, job)
     options = {"dtype": torch.float32, "attn_implementation": job["attn_implementation"]}
-    with checkpoint._quiet():
+    with checkpoint.quiet():
         torch.manual_seed(job["seed"])
         try:
             if random:
@@ -66,15 +66,15 @@ def start(job: dict[str, Any]) -> Start:
         except ModelError:
             raise
         except Exception as error:  # safetensors, transformers and torch each raise their own for a damaged or mismatched checkpoint
-            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint._first(error)}). Check that its "
+            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint.first_line(error)}). Check that its "
                              "weights are complete, that they belong to its config.json, and that attn_implementation suits it.") from None
-        tokenizer = checkpoint._tokenizer(folder)
+        tokenizer = checkpoint.read_tokenizer(folder)
     kept = kept and not missing
     if not kept and not random:
         _draw_last_layer(network, job["seed"])
     if not kept and job["task"] == "multi_label":
         _begin_at_shares(network, job)
-    return Start(network, tokenizer, checkpoint._length_limit(config, tokenizer), "kept" if kept else "new", missing)
+    return Start(network, tokenizer, checkpoint.length_limit(config, tokenizer), "kept" if kept else "new", missing)
 
 
 def _same_labels(config: Any, labels: list[str]) -> bool:

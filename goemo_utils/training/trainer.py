@@ -17,7 +17,8 @@ from goemo_utils.errors import DeviceError, GoemoError, ParamsError
 from goemo_utils.training import losses
 from goemo_utils.training.batches import ByLength, Examples, Padding
 from goemo_utils.training.checkpoints import PREFIX, Resumable
-from goemo_utils.training.metrics import decide, scores
+from goemo_utils.training.evaluation import held_marks
+from goemo_utils.training.metrics import scores
 
 # At least this many evaluations a training, so that early stopping and the best model have something to choose from.
 EVALUATIONS = 3
@@ -136,7 +137,7 @@ class FineTuner(Resumable):
 
     def _measure(self, found: EvalPrediction) -> dict[str, float]:
         logits, targets = torch.from_numpy(found.predictions), torch.from_numpy(found.label_ids)
-        result = scores(found.label_ids, decide(squash(logits, self.task).numpy(), self.task), 0.5)
+        result = scores(found.label_ids, held_marks(found.label_ids, squash(logits, self.task).numpy(), self.task), 0.5)
         return {"held_loss": float(losses.loss(logits, targets, self.task)), "macro_f1": result["macro_f1"], "micro_f1": result["micro_f1"]}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -189,7 +190,7 @@ def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def evaluations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The evaluations of a Trainer's log: step, epoch, held_loss, and F1 of the held-out texts at the common threshold (argmax for single_label)."""
+    """The evaluations of a Trainer's log: step, epoch, held_loss, and F1 of the held-out texts as ``held_marks`` decides."""
     return [{"step": line["step"], "epoch": line["epoch"], "held_loss": line["eval_held_loss"], "held_macro_f1": line["eval_macro_f1"],
              "held_micro_f1": line["eval_micro_f1"]} for line in log if "eval_held_loss" in line]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from goemo_utils.device import open_device
 from goemo_utils.training import checkpoints, fit, trainer
@@ -134,6 +134,16 @@ def test_another_job_in_the_same_folder_starts_anew(model: Path, tmp_path: Path)
     _killed(job(tmp_path, model), _after(5))
     result = run(job(tmp_path, model, learning_rate=2e-3))
     assert result["resumed_from"] is None and [line["step"] for line in result["history"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_another_start_under_the_same_name_starts_anew(model: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(model, start)
+    _killed(job(tmp_path, start), _after(5))
+    weights = load_file(start / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    save_file(weights | {name: weights[name] * 1.001}, start / "model.safetensors", {"format": "pt"})
+    assert run(job(tmp_path, start))["resumed_from"] is None
 
 
 def test_no_more_than_the_newest_and_the_best_checkpoint_are_kept(model: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def named(split) -> list[list[str]]:
     ("joy", ["joy"], False), (" joy ", ["joy"], False), ("1,7", ["1", "7"], False), ("joy, love", ["joy", "love"], False), ("joy|love", ["joy", "love"], False),
     ("joy;love;", ["joy", "love"], False), ("['joy', 'love']", ["joy", "love"], True), ("[1 7]", ["1", "7"], True), ("[ 1  17]", ["1", "17"], True),
     ("['joy' 'love']", ["joy", "love"], True), ('["self care", "joy"]', ["self care", "joy"], True), ("[joy, love]", ["joy", "love"], True),
-    ("[self care]", ["self care"], True), ("[1, 7]", ["1", "7"], True), ("[]", [], True), ("['self, care']", ["self, care"], True),
+    ("[self care]", ["self care"], True), ("[1, 7]", ["1", "7"], True), ("[]", [], True), ("['self, care']", ["self, care"], True), ('["NaN", "nan"]', ["NaN", "nan"], True),
     (3, ["3"], False), (-1, ["-1"], False), (1.0, ["1"], False), ("1.0", ["1"], False), (0.5, ["0.5"], False), (True, ["True"], False), ("+1", ["1"], False),
     (["joy", 2], ["joy", "2"], True), (np.array([2, 3]), ["2", "3"], True), (np.int64(4), ["4"], False), ({"b", "a"}, ["a", "b"], True),
     (str(["it's", "b"]), ["it's", "b"], True), ("01", ["01"], False), ("grün", ["grün"], False)])
@@ -132,7 +132,7 @@ def test_a_column_of_empty_lists_has_no_labels() -> None:
     assert "none has a label" in said_of([[], []])
 
 
-@pytest.mark.parametrize("cell", [None, float("nan"), "", "  ", "nan", "NaN", ["joy", None], [float("nan")], [""], '["joy", null]', "[nan]", "[NaN]"])
+@pytest.mark.parametrize("cell", [None, float("nan"), "", "  ", "nan", "NaN", ["joy", None], [float("nan")], [""], '["joy", null]', "[nan]", "[NaN]", "[joy, nan]"])
 def test_a_missing_label_is_refused(cell: object) -> None:
     assert "row 1: the label is" in said_of(["joy", cell])
 

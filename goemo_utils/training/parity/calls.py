@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from goemo_utils.parity.cause import local_attribution
 from goemo_utils.parity.emulate import PLAIN, Claim, Emulate
-from goemo_utils.parity.place import _worst, faults, locate
+from goemo_utils.parity.place import faults, locate, worst_ratios
 from goemo_utils.parity.probe import probe
 from goemo_utils.parity.replay import IN_PLACE, MOVES, Row, compare
 from goemo_utils.parity.twins import Twins
@@ -47,7 +47,7 @@ def examine(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, A
         claim, families = local_attribution(twins, [batch], probe(twins.device.torch_device, torch.float32))
         forward = locate(twins, [batch], claim)
     rows, skipped = replay(twins, batch, targets, claim, job["smoothing"])
-    backward = {"covered": len(rows), "faults": backward_faults(rows), "worst": _worst(rows),
+    backward = {"covered": len(rows), "faults": backward_faults(rows), "worst": worst_ratios(rows),
                 "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(skipped.items())]}
     kept = ("covered", "faults", "worst", "not_covered")
     return {"claim": [claim.matmul, claim.tanh_gelu], "causes": claim.causes, "families": families, "n_texts": len(targets),

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import DeviceError, PackError
-from goemo_utils.forward import _fallbacks, _fault_hits
+from goemo_utils.errors import PackError
+from goemo_utils.forward import fallbacks_of, fired
 from goemo_utils.model import load_model
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, Emulate
 from goemo_utils.parity.twins import largest, rms
@@ -92,12 +92,9 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     records, trace = trainings(loaded.model, batches, job, device, Claim(*job["claim"]), job["orders"], against, progress, sides)
     if job["keep"]:
         keep(trace, folder / f"{job['role']}.safetensors")
-    hits = _fault_hits(device)
-    if hits is not None and not any(hits.values()):
-        raise DeviceError(f"The fault '{device.fault}' never fired: no such call was made in the whole training, so it would prove nothing. Name an operator "
-                          "that this model calls there.")
+    hits = fired(device, "training")
     return {"role": job["role"], "traces": records, "device": device.describe(), "simulated": device.simulated, "fault_hits": hits,
-            "fallbacks": _fallbacks(job.get("log")), "memory": device.memory()["peak"], "seconds": round(time.perf_counter() - started, 3)}
+            "fallbacks": fallbacks_of(job.get("log")), "memory": device.memory()["peak"], "seconds": round(time.perf_counter() - started, 3)}
 
 
 def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, claim: Claim = PLAIN, orders: int = 1,
