@@ -107,7 +107,7 @@ def _simulated(facts: dict[str, Any]) -> str:
 
 def _parity(facts: dict[str, Any]) -> str:
     compared = facts.get("parity")
-    return f"Training parity with the CPU: {study('parity', compared)}." if compared else "Training parity with the CPU: not checked, because parity_steps is 0."
+    return f"Training parity with the CPU: {study('parity', compared).rstrip('.')}." if compared else "Training parity with the CPU: not checked, because parity_steps is 0."
 
 
 def _valued(words: str, judged: dict[str, Any], name: str) -> str:
@@ -126,5 +126,10 @@ def _label(row: dict[str, Any]) -> dict[str, str]:
 
 def _markdown(table: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in table for key in row))
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *(f"| {' | '.join(str(row.get(c, '–')) for c in columns)} |" for row in table)]
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *(f"| {' | '.join(_cell(row.get(c, '–')) for c in columns)} |" for row in table)]
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    """A label may hold what would end a cell or a row of the table."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -53,6 +53,9 @@ def choose(source: str, names: list[str], asked: Asked, numbers: bool = True) ->
         raise _absent(source, names, "labels", "label_column", _half_hot(names, asked.labels))
     if text == label:
         raise TextsError(f"{source}: text_column and label_column are the same column, {names[text]!r}; expected two. Its columns are {listed(names)}.")
+    named = [names[i] for i, by_name in ((text, text_named), (label, label_named)) if i is not None and (by_name or not numbers)] + list(asked.labels if hot else ())
+    if twice := [name for name in named if names.count(name) > 1]:
+        raise TextsError(f"{source} has {names.count(twice[0])} columns called {twice[0]!r}; expected one. Its columns are {listed(names)}. Rename or remove one.")
     header = text_named or label_named or names[text].lower() in COLUMNS or names[label].lower() in LABEL_COLUMNS
     return Columns(text, tuple(names.index(name) for name in asked.labels) if hot else (label,), hot, header)
 
@@ -81,6 +84,8 @@ def _half_hot(names: list[str], labels: tuple[str, ...] | None) -> str:
 
 def _absent(source: str, names: list[str], what: str, key: str, also: str = "") -> TextsError:
     usual = "text, sentence, comment or content" if what == "texts" else "label, emotion, sentiment, target, class or category"
+    if len(names) == 1 and (sign := next((sign for sign in ";\t|," if sign in names[0]), None)):
+        also += f" It is one column that holds {sign!r}: a .csv is parted by commas, a .tsv by tabs. Write it again so."
     hot = "" if what == "texts" else ", or name in `labels` the columns that hold 0 or 1 for a label each"
     return TextsError(f"{source} has no column of {what} with a usual name ({usual}); its first row or its fields are {listed(names)}.{also} "
                       f"Give its name as {key}{hot}, or its number from 0 if there is no header.")

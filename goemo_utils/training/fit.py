@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import DeviceError, ParamsError, TextsError
+from goemo_utils.errors import DeviceError, ParamsError, RecordError, TextsError
 from goemo_utils.forward import fallbacks_of, fired
-from goemo_utils.record import sha256_json
+from goemo_utils.record import plain, read_json, sha256_file, sha256_json, write_json
 from goemo_utils.training.data import Split
 from goemo_utils.training.params import LABEL_SMOOTHING, R_DROP
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from goemo_utils.training.start import Start
 
+RESULT = "training.json"  # what ``run`` returned, left in its folder
 BATCH = 128  # texts of one forward when the finished model gives its probabilities
 
 
@@ -64,9 +65,9 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     """Fine-tune, and leave ``model/``, ``held_probabilities.npy`` and ``dev_probabilities.npy`` in ``out``; returns what was measured.
 
     ``progress`` gets a JSON line a logged step and an evaluation. A job that was killed goes on from its newest whole checkpoint in
-    ``out``/checkpoints. ``seconds`` and ``seconds_per_step`` are of this process, the second without evaluations and saving; ``peak_memory`` is
-    the device's in bytes, None on the CPU, and ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and
-    GoemoError when the loss diverges.
+    ``out``/checkpoints, and one that had ended is not run again as long as ``out``/training.json is there. ``seconds`` and ``seconds_per_step``
+    are of the process that ended it, the second without evaluations and saving; ``peak_memory`` is the device's in bytes, None on the CPU, and
+    ``peak_host_memory`` the process's. Raises ModelError, ParamsError, DeviceError, TextsError, and GoemoError when the loss diverges.
     """
     from goemo_utils.model import quiet
     with quiet():  # transformers' bars are for a terminal, and the course of the training goes to ``progress``
@@ -93,10 +94,14 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         from goemo_utils import rehearsal
         rehearsal.attach(begun.model)
     rows = {name: begun.encode(job[name]["texts"], job["max_length"]) for name in ("train", "held", "dev")}
+    begun.check_words(rows["train"], job["model"])
     train, held = (Examples(rows[name], Split.of_ids(**job[name], labels=job["labels"], task=job["task"]).targets) for name in ("train", "held"))
     tuner = trainer.FineTuner(begun.model, made, job, train, held, begun.tokenizer, lambda line: progress(json.dumps(line)))
     asked = {name: value for name, value in job.items() if name not in ("out", "log")}
     tuner.digest = sha256_json([asked, digest(begun.model.state_dict().values()), rows])
+    if (known := _known(out, tuner.digest)) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return known
     resumed = checkpoints.newest(folder, tuner.digest)
     if resumed is None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -119,11 +124,10 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         np.save(file, answers[name], allow_pickle=False)
     if job["keep_model"]:
         _save(begun, network, out / "model")
-    shutil.rmtree(folder, ignore_errors=True)
     log = tuner.state.log_history
     evaluations, steps = trainer.evaluations(log), tuner.state.global_step
     best = evaluations[trainer.best_of(evaluations)] if evaluations else None
-    return {
+    result = {
         "history": trainer.history(log), "evaluations": evaluations, "best": {key: best[key] for key in ("step", "held_macro_f1")} if best else None,
         "stopped_early": steps < tuner.state.max_steps, "resumed_from": steps_before or None, "steps": steps, "planned_steps": tuner.state.max_steps,
         "seconds": time.perf_counter() - started, "seconds_per_step": trained / (steps - steps_before) if steps > steps_before else None,
@@ -132,6 +136,23 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         "dtype": job["dtype"], "alpha": job["alpha"], "smoothing": job["smoothing"], "r_drop_passes": 2 if tuner.twice else 1, "seed": job["seed"],
         **{f"{name}_probabilities": str(file) for name, file in files.items()}, "model": str(out / "model") if job["keep_model"] else None,
         "peak_memory": memory, "peak_host_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "threads": torch.get_num_threads()}
+    write_json(out / RESULT, {"digest": tuner.digest, "out": str(out), "files": _digests(result), "result": plain(result)})
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _known(out: Path, digest: str) -> dict[str, Any] | None:
+    """The result of this very job where it came to its end here, and whoever waited for it did not; None when a part of it is gone."""
+    try:
+        kept = read_json(out / RESULT)
+        return kept["result"] if (kept["digest"], kept["out"]) == (digest, str(out)) and kept["files"] == _digests(kept["result"]) else None
+    except (RecordError, OSError, KeyError, TypeError):
+        return None
+
+
+def _digests(result: dict[str, Any]) -> list[str]:
+    weights = [Path(result["model"]) / "model.safetensors"] if result["model"] else []
+    return [sha256_file(path) for path in (*weights, Path(result["held_probabilities"]), Path(result["dev_probabilities"]))]
 
 
 def probabilities(begun: Start, network: torch.nn.Module, rows: list[list[int]], task: str, device: Device) -> tuple[np.ndarray, dict[str, Any]]:

@@ -23,15 +23,32 @@ if TYPE_CHECKING:
     from goemo_utils.training.params import TrainingParams
 
 NAME = "10_finetune"
+LOCK = ".lock"  # goemo_utils.manifest.locked holds it
+WRITTEN = ("model", "checkpoints", "parity")  # what a training replaces
 Hear = Callable[[str], None]
 
 
 def begin(params: TrainingParams) -> Step:
-    """Open the training's folder, ``<output_root>/<run_id>``. Raises ParamsError when a run of the porting notebooks lives there."""
+    """Open the training's folder, ``<output_root>/<run_id>``.
+
+    Raises ParamsError when a run of the porting notebooks or anybody else's files are there, for they would be overwritten, or when nothing can be
+    written there; GoemoError when a search is asked for and Optuna is not installed.
+    """
+    if params.search_trials:
+        search.optuna_or_error()
     folder = Path(params.output_root) / (params.run_id or "finetune")
     if (folder / "manifest.json").is_file():
         raise ParamsError(f"run_id is '{folder.name}', and {folder} holds a run of the porting notebooks. Choose another run_id for the training.")
-    folder.mkdir(parents=True, exist_ok=True)
+    foreign = [name for name in WRITTEN if (folder / name).exists()]
+    if foreign and not any((folder / name).exists() for name in (LOCK, "logs", f"{NAME}.json")):
+        raise ParamsError(f"run_id is '{folder.name}', and {folder} holds {' and '.join(foreign)} of which no training of goemo is known. Choose another run_id, or "
+                          "move them.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK).touch()
+    except OSError as error:
+        raise ParamsError(f"output_root is '{params.output_root}', and nothing can be written to {folder} ({error.strerror}). Choose another output_root, or give "
+                          "this user the right to write there.") from None
     return Step(NAME, params, folder, _inputs(params), {})
 
 
@@ -71,11 +88,13 @@ def baseline(step: Step, splits: Splits) -> dict[str, Any]:
 def fine_tune(step: Step, splits: Splits, linear: dict[str, Any], hear: Hear = lambda line: None) -> dict[str, Any]:
     """Train in a worker, then score: everything measured about the new model, JSON-able. ``hear`` gets the worker's progress lines.
 
-    A training that was stopped goes on from its last checkpoint when it is started again with the same parameters.
+    A training that was stopped goes on from its last checkpoint when it is started again with the same parameters, and one that was whole, while
+    parity or a study was not, is not repeated.
     """
     if step.params.model == "new":
         return _from_scratch(step, splits, hear)
     made = worker.run(fit.job(step.params, splits, step.dir), step.path("logs", "worker-training.log"), hear)
+    (step.dir / f"{NAME}.json").unlink(missing_ok=True)  # it told of the model that was here before
     held, dev = (np.load(made[f"{name}_probabilities"], allow_pickle=False) for name in ("held", "dev"))
     judged = evaluation.judge(splits.held, held, splits.dev, dev)
     gained = None
@@ -128,7 +147,9 @@ def finish(step: Step, splits: Splits, result: dict[str, Any], **studies: dict[s
         write_json(folder / "scores.json", facts)
         write_text(folder / "README.md", card.render(facts))
     step.keep(*sorted(p for p in folder.iterdir() if p.is_file()))
-    return step.finish(verdict(facts), facts)
+    record = step.finish(verdict(facts), facts)
+    (step.dir / fit.RESULT).unlink(missing_ok=True)  # the same command again trains again
+    return record
 
 
 def verdict(facts: dict[str, Any]) -> str:

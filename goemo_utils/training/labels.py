@@ -60,6 +60,7 @@ def mark(table: Table, labels: tuple[str, ...] | None, task: str, vocabulary: Vo
     cells, is_list = read_cells(table, frozenset(known), empty_is_none=task == "multi_label")
     values = cells if table.names is None else [_by_class(table, row, cell) for row, cell in enumerate(cells)]
     vocabulary = vocabulary or _vocabulary(table, labels, values)
+    _check_unicode(table, values)
     position = {value: vocabulary.find(value) for value in dict.fromkeys(itertools.chain.from_iterable(values))}
     unknown = {value for value, found in position.items() if found is None}
     if unknown:
@@ -109,6 +110,14 @@ def _vocabulary(table: Table, labels: tuple[str, ...] | None, values: list[list[
         raise TextsError(f"{table.source} has {len(names):,} different labels in {len(values):,} texts, such as {names[0]!r:.40}; expected labels that many texts "
                          "share. Choose another label_column.")
     return Vocabulary(names, f"found in {table.source}", False)
+
+
+def _check_unicode(table: Table, values: list[list[str]]) -> None:
+    """Half of a surrogate pair, which JSON can escape, fits into no file: neither config.json nor a record could be written."""
+    broken = {value for value in set(itertools.chain.from_iterable(values)) if any("\ud800" <= sign <= "\udfff" for sign in value)}
+    if broken:
+        row = next(row for row, cell in enumerate(values) if broken & set(cell))
+        raise TextsError(f"{table.at(row)}: a label holds half of a surrogate pair; expected valid Unicode. Correct the row.")
 
 
 def _is_number(value: str) -> bool:

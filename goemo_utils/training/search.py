@@ -50,7 +50,7 @@ def run(params: Any, splits: Any, folder: Path, train: Train | None = None, prog
     Raises GoemoError without Optuna, ParamsError for less than one trial, and what would fail every trial alike (DeviceError,
     ModelError, ParamsError, TextsError).
     """
-    optuna = _optuna()
+    optuna = optuna_or_error()
     wanted = params.search_trials if trials is None else trials
     if wanted < 1:
         raise ParamsError(f"search_trials is {wanted}: a search needs at least 1 trial. Set search_trials: 20.")
@@ -90,7 +90,8 @@ def space(params: Any) -> dict[str, dict[str, Any]]:
     return {name: r | ({"high": longest} if r.get("high", 0) is None else {}) for name, r in SPACE.items()}
 
 
-def _optuna() -> Any:
+def optuna_or_error() -> Any:
+    """Optuna, told to be quiet. Raises GoemoError where it is not installed; the lab asks before it trains."""
     try:
         import optuna
     except ImportError:

@@ -35,6 +35,14 @@ class Start:
         return asked(texts, truncation=True, max_length=min(max_length, self.max_length), padding=False)["input_ids"]
 
 
+    def check_words(self, rows: list[list[int]], folder: str) -> None:
+        """Raise ModelError when no row has a token but special and unknown ones: without its vocabulary a tokenizer still loads, and every
+        text would be the same to the model."""
+        if set().union(*rows) <= set(self.tokenizer.all_special_ids):
+            raise ModelError(f"The tokenizer of {folder} knows no word of the {len(rows):,} train texts: it has {len(self.tokenizer):,} entries. Expected its "
+                             "vocabulary beside config.json, in tokenizer.json or its own files. Fetch the checkpoint again, or choose a model of the texts' language.")
+
+
 def start(job: dict[str, Any]) -> Start:
     """Load the job's ``model`` for its ``labels`` and ``task``.
 

@@ -27,7 +27,7 @@ def linear_probabilities(fit: Split, others: list[list[str]], features: str = "w
     ``features`` is "words" or "characters". Returns arrays float32 [n_texts, n_labels]; a label that no or every text of ``fit`` has
     gets that constant. For single_label each text's probabilities are then divided by their sum: one-vs-rest, normalised, which scores better
     than a multinomial model at this penalty (GoEmotions' texts of one label: dev macro-F1 0.402 against 0.387) and parts over ``threads``.
-    Raises GoemoError without scikit-learn.
+    Raises GoemoError without scikit-learn, and when the texts share no word.
     """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -36,7 +36,11 @@ def linear_probabilities(fit: Split, others: list[list[str]], features: str = "w
         raise GoemoError("The linear teacher and baseline need scikit-learn; install it (pip install scikit-learn), or set "
                          "`teacher_share: 0` and `baseline: false` in the recipe.") from None
     vectorizer = TfidfVectorizer(**FEATURES[features])
-    known = vectorizer.fit_transform(fit.texts)
+    try:
+        known = vectorizer.fit_transform(fit.texts)
+    except ValueError:  # no word is left after min_df: few texts, or a script without spaces, where a sentence is one word
+        raise GoemoError(f"The linear teacher and baseline found no word that two of {len(fit.texts):,} texts share; expected some. Give more texts; "
+                         "a script without spaces has no such baseline.") from None
     asked = [vectorizer.transform(texts) for texts in others]
 
     def one_label(label: int) -> list[np.ndarray]:

@@ -16,14 +16,19 @@ from tqdm import tqdm
 
 # Redrawing takes the notebook's process a few tenths of a second; the training in the worker does not wait for it.
 REDRAW_SECONDS, TELL_SECONDS = 3.0, 0.5
+# Where standard error is a file, as under nohup or in a CI job, a bar cannot move: a line now and then says how far the work is.
+LINE_SECONDS = 30.0
 
 
 class Bar:
-    """A progress bar on standard error, with the last loss and the best held-out F1 beside it; plain lines where there are no steps."""
+    """A progress bar on standard error, with the last loss and the best held-out F1 beside it; plain lines where there are no steps.
 
-    def __init__(self, title: str, quiet: bool | None = None) -> None:
-        self.title, self.points, self.evaluations = title, [], []
-        self.quiet = not sys.stderr.isatty() if quiet is None else quiet
+    Where standard error is no terminal, at most a line every LINE_SECONDS says the same. ``quiet``: nothing at all.
+    """
+
+    def __init__(self, title: str, quiet: bool = False) -> None:
+        self.title, self.points, self.evaluations, self.quiet = title, [], [], quiet
+        self._moving, self._said, self._text = sys.stderr.isatty(), time.monotonic(), ""
         self._bar: tqdm | None = None
 
     def __call__(self, line: str) -> None:
@@ -37,9 +42,10 @@ class Bar:
             return
         (self.evaluations if told.get("held_loss") is not None else self.points).append(told)
         if self._bar is None:
-            self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet, leave=False, file=sys.stderr)
+            self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet or not self._moving, leave=False, file=sys.stderr)
         self._bar.update(told["step"] - self._bar.n)
         self._bar.set_postfix_str(self._words())
+        self._line(f"step {told['step']:,} of {told['steps']:,}, {self._words()}")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -47,8 +53,16 @@ class Bar:
             self._bar.close()
 
     def _say(self, text: str) -> None:
-        if not self.quiet:
+        if not self.quiet and self._moving:
             tqdm.write(f"  {text}", file=sys.stderr)
+        self._text = text
+        self._line("")
+
+    def _line(self, words: str) -> None:
+        """In place of a bar: what the work said last and how far it is, when the last line is old enough."""
+        if not self.quiet and not self._moving and time.monotonic() - self._said >= LINE_SECONDS:
+            print(f"  {self.title:12s} {': '.join(part for part in (self._text, words) if part)}", file=sys.stderr, flush=True)
+            self._said = time.monotonic()
 
     def _words(self) -> str:
         words = f"loss {self.points[-1]['loss']:.4f}" if self.points and self.points[-1].get("loss") is not None else ""
@@ -64,7 +78,7 @@ class Curve(Bar):
         super().__init__(title, quiet=True)
         from IPython.display import HTML, display
         self.simulated, self._html, self._drawn, self._told = simulated, HTML, time.monotonic(), 0.0
-        self._line, self._figure = (display(HTML(f"{title} begins"), display_id=True) for _ in range(2))
+        self._told_in, self._figure = (display(HTML(f"{title} begins"), display_id=True) for _ in range(2))
 
     def __call__(self, line: str) -> None:
         """Hear one progress line, and redraw when the last drawing is old enough."""
@@ -89,8 +103,8 @@ class Curve(Bar):
         self._told = time.monotonic()
         last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
         if last is None:
-            return self._line.update(self._html(html.escape(self._last or self.title)))
-        self._line.update(self._html(f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
+            return self._told_in.update(self._html(html.escape(self._last or self.title)))
+        self._told_in.update(self._html(f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
                                      f'step {last["step"]:,} of {last["steps"]:,}, {html.escape(self._words())}'))
 
     def _draw(self) -> None:

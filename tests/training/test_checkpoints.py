@@ -210,3 +210,19 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
 def test_what_json_and_safetensors_cannot_hold_is_refused_and_not_pickled(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="cannot hold a Path"):
         save_state(tmp_path, "some", {"folder": type("Path", (), {})()})
+
+
+def _weights_file(made: dict[str, Any]) -> Path:
+    return Path(made["out"]) / "model" / "model.safetensors"
+
+
+@pytest.mark.parametrize("damage", ["nothing", "weights", "another job"])
+def test_a_training_that_had_ended_is_repeated_only_where_its_files_or_its_job_are_others(model: Path, tmp_path: Path, damage: str) -> None:
+    made = job(tmp_path / "out", model)
+    ended = run(made)
+    if damage == "weights":
+        _weights_file(made).write_bytes(b"half")
+    again, heard = {**made, **({"seed": 5} if damage == "another job" else {})}, []
+    found = fit.run(again, heard.append)
+    assert bool(heard) == (damage != "nothing") and (found == ended) == (damage == "nothing")
+    assert _same(_weights(made), load_file(_weights_file(made))) and not (tmp_path / "out" / "checkpoints").exists()

@@ -68,7 +68,7 @@ def test_the_folder_has_the_tokenizer_as_it_came_and_nothing_unsafe(learned: Any
     out = Path(learned[0]["out"])
     assert (out / "model" / "tokenizer.json").read_text() == (model / "tokenizer.json").read_text()
     assert not [path for path in out.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")]
-    assert sorted(path.name for path in out.iterdir()) == ["dev_probabilities.npy", "held_probabilities.npy", "model"]
+    assert sorted(path.name for path in out.iterdir()) == ["dev_probabilities.npy", "held_probabilities.npy", "model", fit.RESULT]
 
 
 def _weights(result: dict[str, Any]) -> dict[str, torch.Tensor]:

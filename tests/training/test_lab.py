@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,28 @@ def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
     record = read_record(tmp_path / "new" / "10_finetune.json")
     scores = json.loads((tmp_path / "new" / "model" / "scores.json").read_text(encoding="utf-8"))["scores"]
     assert record.results["scores"] == scores and scores["model"]["at_0.3"]["micro_f1"] > 0.95 and scores["baseline"]
+
+
+def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    precious = tmp_path / "mine" / "model" / "weights.bin"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("x")
+    assert main(["finetune", "-p", "run_id", "mine", "-p", "output_root", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "holds model of which no training of goemo is known" in said and precious.read_text() == "x" and list((tmp_path / "mine").iterdir()) == [precious.parent]
+
+
+def test_a_folder_that_cannot_be_written_ends_with_2_and_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    assert main(["finetune", "-p", "run_id", "taken", "-p", "output_root", str(tmp_path)]) == 2
+    assert "nothing can be written to" in capsys.readouterr().err
+
+
+def test_a_search_without_optuna_is_refused_before_anything_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["finetune", "-p", "search_trials", "2", "-p", "run_id", "none", "-p", "output_root", str(tmp_path)]) == 2
+    assert "pip install 'goemo[search]'" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
+def test_a_label_with_signs_of_a_table_leaves_the_cards_table_whole() -> None:
+    assert card._markdown([{"label": "a|b\nc", "f1": "1"}]).splitlines()[-1] == "| a\\|b c | 1 |"

@@ -151,3 +151,8 @@ def test_dev_is_read_with_the_vocabulary_of_train_whatever_its_form() -> None:
     _, found, task = mark(table(["b", "a"]), None, "auto")
     with pytest.raises(TextsError, match="line 2: label '0' is unknown; expected one of the 2 labels found in t.csv: a, b"):
         mark(table(["0"]), None, task, found)
+
+
+def test_half_of_a_surrogate_pair_is_refused_for_no_record_could_hold_it() -> None:
+    assert "row 1: a label holds half of a surrogate pair" in said_of(["joy", "\ud83d", "joy"])
+    assert split_of(["joy", "\U0001f642", "joy"]).labels == ("joy", "\U0001f642")

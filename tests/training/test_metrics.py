@@ -8,7 +8,7 @@ import pytest
 
 from goemo_utils.training.data import Split
 from goemo_utils import thresholds as own
-from goemo_utils.errors import ModelError
+from goemo_utils.errors import GoemoError, ModelError
 from goemo_utils.training import thresholds
 from goemo_utils.training.evaluation import calibration, gain, judge, per_label
 from goemo_utils.training.metrics import argmax_scores, bootstrap, calibration_error, decide, roc_auc, scores
@@ -176,3 +176,9 @@ def test_the_linear_baseline_of_single_label_texts_gives_shares_that_sum_to_one(
                   np.eye(3, dtype=np.float32)[([0] * 4 + [1] * 4) * 2], ("good", "bad", "none"), "single_label")
     (found,) = linear_probabilities(split, [["good week", "bad day"]])
     assert found.dtype == np.float32 and found.sum(1) == pytest.approx([1, 1]) and found.argmax(1).tolist() == [0, 1] and (found[:, 2] == 0).all()
+
+
+def test_texts_that_share_no_word_have_no_linear_baseline_and_say_so() -> None:
+    split = Split.of_ids([f"只有一句话{n}" for n in range(6)], [[n % 2] for n in range(6)], ("a", "b"), "single_label")
+    with pytest.raises(GoemoError, match="no word that two of 6 texts share"):
+        linear_probabilities(split, [split.texts])

@@ -332,3 +332,17 @@ def test_a_download_that_breaks_off_is_told_in_a_sentence(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("source", ["hub:name:train", "hub:owner/name", "hub:owner/name/a/b:train", "hub:"])
 def test_a_name_that_is_no_data_set_shows_the_form(source: str) -> None:
     assert "hub:OWNER/NAME/CONFIG:SPLIT" in said(source)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    files = [write(tmp_path / "t.csv", "text,text,label\na,b,joy\nc,d,love\n"), tmp_path / "t.parquet"]
+    parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["a", "c"])] * 2 + [pyarrow.array(["joy", "love"])], names=["text", "text", "label"]), files[1])
+    for file in files:
+        assert "has 2 columns called 'text'; expected one" in said(file)
+    assert read_split(files[0], text_column=1, label_column=2).texts[-2:] == ["b", "d"]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("t.csv", ";"), ("t.csv", "\t"), ("t.tsv", ",")])
+def test_a_file_parted_by_another_sign_is_told_so(tmp_path: Path, name: str, sign: str) -> None:
+    message = said(write(tmp_path / name, f"review{sign}mood\na{sign}joy\n"))
+    assert f"It is one column that holds {sign!r}" in message and "a .csv is parted by commas, a .tsv by tabs" in message

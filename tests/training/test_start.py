@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from goemo_utils.errors import ModelError
 from goemo_utils.training.start import start
 from tests.training.jobs import job, save_other, save_tiny
 
@@ -51,3 +52,10 @@ def test_a_kept_head_keeps_its_bias(tmp_path: Path) -> None:
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     begun = start(job(tmp_path, model))
     assert begun.head == "kept" and bias_of(begun.model).tolist() == [0.25, -0.5, 1.0]
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused_before_anything_is_trained(model: Path, tmp_path: Path) -> None:
+    begun = start(job(tmp_path, model))
+    begun.check_words(begun.encode(["happy", "\U0001f642"], 16), "here")
+    with pytest.raises(ModelError, match="knows no word of the 2 train texts.*vocabulary beside config.json"):
+        begun.check_words([[begun.tokenizer.bos_token_id, begun.tokenizer.eos_token_id]] * 2, "here")

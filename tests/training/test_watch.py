@@ -2,7 +2,15 @@
 
 import json
 
+from goemo_utils.training import watch
 from goemo_utils.training.watch import Bar
+
+
+def on_a_terminal() -> Bar:
+    """A bar that can move, as where standard error is a terminal."""
+    bar = Bar("training")
+    bar._moving = True
+    return bar
 
 
 def lines() -> list[str]:
@@ -22,7 +30,7 @@ def test_losses_and_evaluations_are_kept_apart_and_in_order() -> None:
 
 
 def test_the_bar_shows_the_last_loss_and_the_best_f1(capsys) -> None:
-    bar = Bar("training", quiet=False)
+    bar = on_a_terminal()
     for line in lines():
         bar(line)
     words = bar._words()
@@ -32,7 +40,7 @@ def test_the_bar_shows_the_last_loss_and_the_best_f1(capsys) -> None:
 
 
 def test_a_line_without_steps_is_told_and_counts_as_no_point(capsys) -> None:
-    bar = Bar("training", quiet=False)
+    bar = on_a_terminal()
     for line in ("plain words", json.dumps({"text": "epoch 1 of 2: loss 0.5"})):
         bar(line)
     bar.close()
@@ -46,3 +54,15 @@ def test_where_nobody_looks_nothing_is_printed(capsys) -> None:
         bar(line)
     bar.close()
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_gets_a_line_now_and_then_in_place_of_a_bar(capsys, monkeypatch) -> None:
+    for seconds, expected in ((0.0, 7), (3600.0, 0)):
+        monkeypatch.setattr(watch, "LINE_SECONDS", seconds)
+        bar = Bar("ablation")
+        for line in (json.dumps({"text": "ablation 3 of 12: both, seed 0"}), *lines()):
+            bar(line)
+        bar.close()
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == expected and "\r" not in said
+        assert not expected or "ablation 3 of 12: both, seed 0: step 4 of 4, loss 0.2500, held-out macro F1 0.700" in said.splitlines()[-1]
