@@ -9,7 +9,10 @@ padding costs little; on a CPU the linear layers are packed for oneDNN after a s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +50,7 @@ class Prediction(NamedTuple):
 class GoEmotionsClassifier:
     """A text classifier on one device.
 
-    ``model_path``: "embedded", a local folder, a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
+    ``model_path``: "embedded", a local folder (str or Path), a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
     "npu", "npu:0", "cuda:0" or "rehearsal", or a Device that is already open; an absent device raises DeviceError and is never replaced by the CPU.
     ``threshold``: a label is given when its probability is above this number, or above its own of one a label; None takes the model's own, else 0.3.
     ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
@@ -56,11 +59,12 @@ class GoEmotionsClassifier:
 
     After construction: ``labels``, ``threshold`` (in use: a number, or one a label), ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
     ``backend_used``, ``backend_reason``, ``padded`` (whether batches are); ``truncated`` counts the over-long texts that were cut since construction.
+    Threads may share one classifier. Raises ParamsError, DeviceError or ModelError in one sentence.
     """
 
     def __init__(
         self,
-        model_path: str = "embedded",
+        model_path: str | os.PathLike[str] = "embedded",
         device: str | Device = "cpu",
         threshold: float | Sequence[float] | None = None,
         dtype: str | None = None,
@@ -74,17 +78,19 @@ class GoEmotionsClassifier:
         _check(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
         runtime = "onnxruntime" if self.dtype == "int8" and backend == "auto" else backend
-        _check_combination(runtime, self.dtype, device.kind if isinstance(device, Device) else device)
+        _check_combination(runtime, self.dtype, device.kind if isinstance(device, Device) else str(device).partition(":")[0])
         if runtime == "onnxruntime":
             onnx_runtime.require()
-        self.device = device if isinstance(device, Device) else open_device(device)
-        loaded = load_model(model_path, revision=revision, attn_implementation=attn_implementation, seed=seed)
+        self.device = device if isinstance(device, Device) else open_device(str(device))
+        loaded = load_model(os.fspath(model_path), revision=revision, attn_implementation=attn_implementation, seed=seed)
         _refuse_without_head(loaded)
         self.labels, self.task, self.info = list(loaded.labels), loaded.task, {**loaded.info, "dtype": self.dtype}
         self.threshold = thresholds.effective(threshold, self.info)
-        self.max_length = min(max_length, loaded.max_length)
+        self.max_length = tokens_at_most(max_length, loaded)
         self.truncated = 0
         self._tokenizer = loaded.tokenizer
+        # A fast tokenizer keeps its truncation as state and refuses a second thread; the tokens are counted under the same lock.
+        self._tokenising = Lock()
         self._pad_id = loaded.tokenizer.pad_token_id
         self._session: onnx_runtime.Session | None = None
         # Every dtype starts from the same float32 weights: random ones drawn in another dtype would be other ones.
@@ -93,7 +99,11 @@ class GoEmotionsClassifier:
         if self.device.simulated:
             from goemo_utils import rehearsal
             rehearsal.attach(self._model)
-        self._start(runtime)
+        try:
+            self._start(runtime)
+        except (ValueError, IndexError, TypeError) as error:  # what transformers' models raise for an input that they were not made for
+            raise ModelError(f"'{loaded.info['id']}' fails on its first batch of texts ({type(error).__name__}: {str(error).splitlines()[0]}). Check that config.json and "
+                             "the tokenizer belong to its weights.") from error
         self.padded = not isinstance(self._model, Unpadded)
         self.batch_tokens = batch_tokens or (BATCH_TOKENS[self.device.kind] if self.padded else BATCH_TOKENS_UNPADDED)
 
@@ -138,7 +148,7 @@ class GoEmotionsClassifier:
         """Choose the backend on a real batch and prove where it ran."""
         batch = self._tokenise(list(BUILTIN))
         if runtime == "onnxruntime":
-            self._session = onnx_runtime.Session(self._model, self._padded(batch), int8=self.dtype == "int8")
+            self._session = onnx_runtime.Session(self._model, self._padded(batch), self._activate, int8=self.dtype == "int8")
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
             return
@@ -159,8 +169,9 @@ class GoEmotionsClassifier:
         """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32), []
-        ids = self._tokenise(texts)
-        cut = self._cut(texts, ids)
+        with self._tokenising:
+            ids = self._tokenise(texts)
+            cut = self._cut(texts, ids)
         batches = self.batches([len(i) for i in ids])
         outputs = [self._run([ids[i] for i in batch]) for batch in batches]
         # Results are fetched after every batch has been queued, so that a device is never waited for in between.
@@ -172,16 +183,14 @@ class GoEmotionsClassifier:
         try:
             return self._tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
         except (TypeError, UnicodeError):
-            # Half of a surrogate pair, as wrong decoding leaves them, is no character: the tokenizer refuses the whole batch.
-            repaired = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
-            return self._tokenizer(repaired, truncation=True, max_length=self.max_length)["input_ids"]
+            return self._tokenizer([_repaired(text) for text in texts], truncation=True, max_length=self.max_length)["input_ids"]
 
     def _cut(self, texts: list[str], ids: list[list[int]]) -> list[bool]:
         """Which texts lost tokens. Only those that fill the limit can have, so only they are tokenised again, whole."""
         full = [i for i, sequence in enumerate(ids) if len(sequence) >= self.max_length]
         cut = [False] * len(texts)
         for i in full:
-            whole = self._tokenizer(texts[i].encode("utf-8", "replace").decode(), truncation=False, verbose=False)["input_ids"]
+            whole = self._tokenizer(_repaired(texts[i]), truncation=False, verbose=False)["input_ids"]
             cut[i] = len(whole) > self.max_length
         self.truncated += sum(cut)
         return cut
@@ -210,6 +219,23 @@ class GoEmotionsClassifier:
         return [[(self.labels[j], float(row[j])) for j in ranks[:count]] for row, ranks, count in zip(probs, order, above.sum(axis=1), strict=True)]
 
 
+def tokens_at_most(max_length: int, loaded: Loaded) -> int:
+    """The limit in tokens that is in use: the model's own where that is lower.
+
+    Raises ParamsError for one that leaves no room: a limit below the special tokens is ignored by the tokenizer, and one that holds nothing else answers
+    every text alike.
+    """
+    limit, special = min(max_length, loaded.max_length), loaded.tokenizer.num_special_tokens_to_add()
+    if limit <= special:
+        raise ParamsError(f"max_length is {limit} and the tokenizer of '{loaded.info['id']}' adds {special} tokens to each text: expected at least {special + 1}.")
+    return limit
+
+
+def _repaired(text: str) -> str:
+    """The text with U+FFFD for half of a surrogate pair, as wrong decoding leaves them: it is no character, and the tokenizer refuses it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
     return output if isinstance(output, np.ndarray) else output.float().cpu().numpy()
 
@@ -217,8 +243,8 @@ def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
 def _check(threshold: Any, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str) -> None:
     thresholds.effective(threshold, {})
     for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
-        if value is not None and value < 1:
-            raise ParamsError(f"{name} is {value}; it must be at least 1.")
+        if (value is not None or name == "max_length") and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+            raise ParamsError(f"{name} is {value!r}; it must be a whole number of tokens, at least 1.")
     if dtype is not None and dtype not in DTYPES:
         raise ParamsError(f"Unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}.")
     if backend not in BACKENDS:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 
 from goemo_utils.errors import ModelError
+from goemo_utils.packed import TOLERANCE
 
 OPSET = 17  # the newest that torch's own exporter writes without the onnxscript package
 
@@ -30,8 +34,12 @@ def require() -> None:
 class Session:
     """A classifier exported once from its eager model and run by ONNX Runtime on the CPU."""
 
-    def __init__(self, model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], int8: bool = False, threads: int | None = None) -> None:
-        """``example`` is a padded batch ``(input_ids, attention_mask)``; both its sizes become free in the exported graph."""
+    def __init__(self, model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], int8: bool = False,
+                 threads: int | None = None) -> None:
+        """``example`` is a padded batch ``(input_ids, attention_mask)`` of several lengths, ``activate`` makes probabilities of logits.
+
+        Both sizes of a batch become free in the exported graph, which must answer ``example`` like the model. Raises ModelError where none does.
+        """
         require()
         import onnxruntime
 
@@ -43,18 +51,21 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         with tempfile.TemporaryDirectory(prefix="goemo-onnx-") as folder:
-            path = _export(model, example, Path(folder))
+            path, self._session, self.difference = _exact(model, example, activate, Path(folder), options)
             if int8:
-                path = _quantise(path)
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+                self._session = None  # two graphs of one model need not be held at a time
+                self._session = onnxruntime.InferenceSession(str(_quantise(path)), options, providers=["CPUExecutionProvider"])
+                if not np.isfinite(self.run(*example)).all():
+                    raise ModelError("ONNX Runtime's int8 form of this model gives NaN or infinite answers. Use float32, or dtype='bfloat16'.")
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Logits float32 ``[rows, n_labels]`` of one padded batch."""
-        return self._session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+        return _run(self._session, input_ids, attention_mask)
 
     def describe(self) -> str:
         """One sentence on what runs."""
-        return f"ONNX Runtime {self.version}, {'dynamic int8' if self.int8 else 'float32'}, as asked."
+        checked = f"the self-check{' before quantising' if self.int8 else ''} differed by {self.difference:.1g}, the limit is {TOLERANCE[torch.float32]:.2g}"
+        return f"ONNX Runtime {self.version}, {'dynamic int8' if self.int8 else 'float32'}, as asked; {checked}."
 
     def placement(self) -> dict[str, Any]:
         """Where it runs, in the terms of ``Device.proof``."""
@@ -63,28 +74,59 @@ class Session:
                 "memory_peak": None, "simulated": False, "provider": provider}
 
 
+def _run(session: Any, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+    return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+
+
+def _exact(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], folder: Path, options: Any) -> tuple[Path, Any, float]:
+    """The exported float32 graph that answers ``example`` like the model, a session on it, and their largest difference of a probability.
+
+    Traced from one text alone and checked on all of them, so that a graph that holds the traced shape as a constant is found out.
+    """
+    import onnxruntime
+
+    ids, mask = example
+    with torch.inference_mode():
+        expected = activate(model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy())
+    shortest = int(mask.sum(1).argmin())
+    traced = ids[shortest:shortest + 1, :mask[shortest].sum()], mask[shortest:shortest + 1, :mask[shortest].sum()]
+    refused = []
+    for additive in (True, False):
+        try:
+            path = _export(_Logits(model, additive), traced, folder / f"model-{additive}.onnx")
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            difference = float(np.max(np.abs(activate(_run(session, ids, mask)) - expected)))
+        except Exception as error:  # the model, torch's exporter and ONNX Runtime each raise their own
+            refused.append(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            continue
+        if difference < TOLERANCE[torch.float32]:  # written so that NaN fails
+            return path, session, difference
+        refused.append(f"the self-check differed by {difference:.2g}, the limit is {TOLERANCE[torch.float32]:.2g}")
+    raise ModelError(f"{type(model).__name__} cannot be exported for ONNX Runtime ({'; '.join(dict.fromkeys(refused))}). Use backend='auto'.")
+
+
 class _Logits(torch.nn.Module):
     """Positional inputs and a bare tensor out, as the exporter wants them.
 
-    The mask goes in as the additive mask that attention uses: transformers' own way from one to the other cannot be traced.
+    With ``additive`` the mask goes in as attention adds it: transformers' own way from the plain one cannot be traced. Some families
+    (DeBERTa, MPNet) make their own of the plain mask, and take no other.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, additive: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.additive = model, additive
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         hidden = (1 - attention_mask[:, None, None, :]).to(torch.float32) * torch.finfo(torch.float32).min
-        return self.model(input_ids=input_ids, attention_mask=hidden).logits
+        return self.model(input_ids=input_ids, attention_mask=hidden if self.additive else attention_mask).logits
 
 
-def _export(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], folder: Path) -> Path:
-    path = folder / "model.onnx"
+def _export(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], path: Path) -> Path:
     free = {0: "rows", 1: "tokens"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(model).eval(), tuple(torch.from_numpy(array) for array in example), str(path), dynamo=False, opset_version=OPSET,
+            model.eval(), tuple(torch.from_numpy(array) for array in example), str(path), dynamo=False, opset_version=OPSET,
             input_names=["input_ids", "attention_mask"], output_names=["logits"],
             dynamic_axes={"input_ids": free, "attention_mask": free, "logits": {0: "rows"}})
     return path
@@ -103,5 +145,23 @@ def _quantise(path: Path) -> Path:
     options.log_severity_level = 3
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     # The quantiser cannot infer types through fused operators; everything that it quantises here is float32.
-    quantize_dynamic(str(fused), str(quantised), weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
+    with _quiet_root_logger():
+        quantize_dynamic(str(fused), str(quantised), weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
     return quantised
+
+
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """The quantiser advises through the root logger, which would also be set up by that for good in a program that has not done so."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+
+    def refuse(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
+
+    root.addHandler(handler)
+    root.addFilter(refuse)
+    try:
+        yield
+    finally:
+        root.removeFilter(refuse)
+        root.removeHandler(handler)

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from goemo_utils import texts, thresholds
     from goemo_utils.predict_output import open_output
 
+    if args.text and args.column is not None:
+        raise ParamsError(f"--column '{args.column}' belongs to a file, and --text was given: expected --batch_file with it.")
     _check_output(args)
     source: Iterable[str] = args.text if args.text else texts.read_texts(Path(args.batch_file), args.column)
     # The first text is asked for before the model loads, so that a wrong file fails at once.

@@ -1,6 +1,6 @@
 """The texts of a run: the built-in 23, the stress set, or a file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -116,11 +116,13 @@ class NotTexts(TextsError, TypeError):
 
 
 def strings(texts: Iterable[str]) -> Iterator[str]:
-    """The texts one by one. Raises NotTexts for a single string and for an item that is no string."""
+    """The texts one by one. Raises NotTexts for a single string, for an item that is no string, and for what has no order or iterates over names."""
     if isinstance(texts, str | bytes):
         raise NotTexts(f"One {type(texts).__name__} was given where a list of texts was expected: put it in a list, as in predict([text]).")
-    if not isinstance(texts, Iterable):
-        raise NotTexts(f"A {type(texts).__name__} was given where a list of texts was expected.")
+    # A table or a dict would give its column names as texts, and a set no order to answer in; ``ndim`` is numpy's and pandas' number of axes.
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | Set) or getattr(texts, "ndim", 1) != 1:
+        shape = f" of shape {tuple(texts.shape)}" if hasattr(texts, "shape") else ""
+        raise NotTexts(f"A {type(texts).__name__}{shape} was given where a list of texts was expected: give the texts themselves, in a list or in one column.")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise NotTexts(f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str.")

@@ -1,8 +1,10 @@
 """What the classifier promises: order, shapes, thresholds, limits, and one clear sentence for what it cannot do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -85,6 +87,40 @@ def test_an_item_that_is_no_string_is_named(classifier: GoEmotionsClassifier) ->
         classifier.predict(["fine", None])
 
 
+@pytest.mark.parametrize("wrong", [{"text": "I am happy"}, {"a", "b"}, np.array("a"), np.array([["a", "b"]]), pd.DataFrame({"text": ["I am happy"]})])
+def test_what_would_give_names_or_no_order_is_refused(classifier: GoEmotionsClassifier, wrong: object) -> None:
+    with pytest.raises(TypeError, match=f"{type(wrong).__name__}.*a list of texts was expected"):
+        classifier.predict(wrong)
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.Series, tuple, iter])
+def test_any_other_run_of_texts_is_taken(classifier: GoEmotionsClassifier, kind: type) -> None:
+    np.testing.assert_array_equal(classifier.predict(kind(TEXTS))[1], classifier.predict(TEXTS)[1])
+
+
+def test_threads_share_one_classifier(folder: Path) -> None:
+    classifier = GoEmotionsClassifier(str(folder))
+    jobs = [["happy " * 200, "No."] * 20, TEXTS] * 2
+    alone = [classifier.predict(texts)[1] for texts in jobs]
+    cut = classifier.truncated
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(8):
+            for got, expected_ in zip(pool.map(lambda texts: classifier.predict(texts)[1], jobs), alone, strict=True):
+                np.testing.assert_allclose(got, expected_, atol=1e-5)
+    assert classifier.truncated == 9 * cut
+
+
+def test_an_error_half_way_through_a_stream_reaches_the_caller_and_the_classifier_goes_on(classifier: GoEmotionsClassifier) -> None:
+    def source():
+        yield from ["No."] * 3000
+        raise OSError("the disk is gone")
+
+    answers = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        answers.extend(classifier.predict_stream(source()))
+    np.testing.assert_array_equal(classifier.predict(TEXTS)[1], classifier.predict(TEXTS)[1])
+
+
 def test_over_long_texts_are_cut_at_the_models_own_limit_and_counted(folder: Path) -> None:
     classifier = GoEmotionsClassifier(str(folder), max_length=512)
     assert classifier.max_length == 64
@@ -106,6 +142,28 @@ def test_a_text_that_just_fits_is_not_called_cut(folder: Path) -> None:
 def test_half_a_surrogate_pair_is_answered_and_not_a_crash(classifier: GoEmotionsClassifier) -> None:
     _, probs = classifier.predict(["broken \ud83d text", "fine"])
     assert np.isfinite(probs).all()
+
+
+@pytest.mark.parametrize("text", ["\ud83d" * 8, "\ud83d\ude42" * 8])
+def test_surrogates_that_are_cut_are_counted_as_the_model_sees_them(folder: Path, text: str) -> None:
+    classifier = GoEmotionsClassifier(str(folder), max_length=16)
+    assert [answer.truncated for answer in classifier.predict_stream([text, "No."])] == [True, False]
+
+
+def test_a_limit_that_leaves_no_room_for_a_text_is_refused(folder: Path) -> None:
+    with pytest.raises(ParamsError, match="adds 2 tokens to each text: expected at least 3"):
+        GoEmotionsClassifier(str(folder), max_length=2)
+
+
+def test_a_model_and_a_device_may_be_given_as_objects(folder: Path, classifier: GoEmotionsClassifier) -> None:
+    given = GoEmotionsClassifier(folder, device=torch.device("cpu"))
+    np.testing.assert_allclose(given.predict(TEXTS)[1], classifier.predict(TEXTS)[1], atol=1e-5)
+
+
+def test_a_model_that_cannot_take_its_own_tokens_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    tiny_model.save(tmp_path, "bert", chunk_size_feed_forward=7)
+    with pytest.raises(ModelError, match="fails on its first batch .*chunk size 7"):
+        GoEmotionsClassifier(str(tmp_path), backend="eager")
 
 
 def test_a_stream_gives_the_same_answers_as_a_list(classifier: GoEmotionsClassifier) -> None:
@@ -183,6 +241,9 @@ def test_an_absent_device_is_an_error_and_never_the_cpu(folder: Path) -> None:
     [
         ({"threshold": 1.0}, "threshold"),
         ({"batch_tokens": 0}, "batch_tokens"),
+        ({"batch_tokens": 1.5}, "batch_tokens is 1.5"),
+        ({"max_length": None}, "max_length is None"),
+        ({"max_length": "64"}, "max_length is '64'"),
         ({"dtype": "int4"}, "int4"),
         ({"backend": "fast"}, "fast"),
         ({"dtype": "int8", "backend": "eager"}, "int8"),
@@ -194,9 +255,9 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings_: dict, word
         GoEmotionsClassifier("embedded", **settings_)
 
 
-@pytest.mark.skipif(not onnx_runtime.missing(), reason="the extra is installed")
 @pytest.mark.parametrize("settings_", [{"backend": "onnxruntime"}, {"dtype": "int8"}])
-def test_onnx_runtime_without_the_extra_names_the_extra(settings_: dict, folder: Path) -> None:
+def test_onnx_runtime_without_the_extra_names_the_extra(settings_: dict, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "missing", lambda: ["onnxruntime", "onnx"])
     with pytest.raises(ModelError, match="pip install"):
         GoEmotionsClassifier(str(folder), **settings_)
 

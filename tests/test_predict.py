@@ -195,3 +195,8 @@ def test_rows_of_a_simulated_device_say_so_in_every_format(suffix: str, tmp_path
         assert list(csv.DictReader(path.open()))[0]["simulated"] == "true"
     else:
         assert pq.read_table(path)["simulated"].to_pylist() == [True]
+
+
+def test_a_column_without_a_file_is_refused_and_not_ignored(folder: Path) -> None:
+    with pytest.raises(ParamsError, match="--column 'text' belongs to a file"):
+        run("--text", "I am happy", "--column", "text", "--model_path", folder)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from goemo_utils import batching, onnx_runtime
+from goemo_utils.classifier import GoEmotionsClassifier, tokens_at_most
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import GoemoError
 from goemo_utils.model import Loaded, load_model
@@ -81,8 +82,11 @@ class Bench:
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded."""
-        limit = min(int(self.job.get("max_length") or 512), loaded.max_length)
-        return loaded.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        return loaded.tokenizer(list(texts), truncation=True, max_length=self.limit(loaded))["input_ids"]
+
+    def limit(self, loaded: Loaded) -> int:
+        """Tokens a text at most."""
+        return tokens_at_most(int(self.job.get("max_length") or 512), loaded)
 
     def _padded(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         size = int(arm.get("batch_size") or self.batch_size)
@@ -110,8 +114,6 @@ class Bench:
         return Way(arm["id"], f"{name}, {attention}, {dtype}{compiled}{_place(device)}", device, dtype, size, run, plan, {"loaded": loaded})
 
     def _classifier(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
-        from goemo_utils.classifier import GoEmotionsClassifier
-
         self._needs_head("The classifier")
         if dtype == "bfloat16" and device.kind == "cpu" and conditions.has_bfloat16() is False:
             raise Unavailable("this CPU has no bfloat16 instructions")
@@ -144,7 +146,7 @@ class Bench:
         # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of its own.
         pipeline = TextClassificationPipeline(model=loaded.model.to(device.torch_device), tokenizer=copy.deepcopy(loaded.tokenizer), device=torch.device(device.torch_device))
         place = {label: i for i, label in enumerate(loaded.labels)}
-        limit = min(int(self.job.get("max_length") or 512), loaded.max_length)
+        limit = self.limit(loaded)
         function = "sigmoid" if loaded.task == "multi_label" else "softmax"
 
         def run(texts: Sequence[str]) -> np.ndarray:
