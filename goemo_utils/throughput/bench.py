@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goemo_utils import worker
+from goemo_utils import thresholds, worker
 from goemo_utils.errors import ParamsError, TextsError
 from goemo_utils.record import write_json
-from goemo_utils.throughput import figures, statistics
+from goemo_utils.throughput import conditions, figures, statistics
 from goemo_utils.throughput.ladder import rungs
 
 EPILOG = """\
@@ -35,6 +36,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "onnx-int8": {"method": "onnx", "dtype": "int8"},
 }
 DEFAULT = ("padded", "pipeline-16", "sorted", "packed", "onnx", "packed-bf16", "onnx-int8")
+AGAINST = "pipeline-16"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ladder", action="store_true", help="also measure the rungs: length sorting, dtype, attention, compile, int8")
     parser.add_argument("--grid", action="store_true", help="also measure batch sizes against fixed lengths")
     parser.add_argument("--mlperf", metavar="FOLDER", help="also run shortened MLPerf scenarios and keep their logs in FOLDER (needs mlcommons-loadgen)")
-    parser.add_argument("--against", default="pipeline-16", metavar="WAY", help="the row that ratios are to (default pipeline-16)")
+    parser.add_argument("--against", default=AGAINST, metavar="WAY", help=f"the row that ratios are to (default {AGAINST}, where it is measured)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds at least (default 5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="seconds a row at least (default 1)")
     parser.add_argument("--max_seconds", type=float, default=900.0, help="stop the rounds after this long in all (default 900)")
@@ -67,8 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure as asked, print the table, and return 0; raises GoemoError with one sentence for bad input."""
-    texts = _texts(args)
+    _check(args)
     arms, baselines = _arms(args)
+    texts = _texts(args)
     with _model(args.model) as model, tempfile.TemporaryDirectory(prefix="goemo-bench-") as folder:
         job = {"kind": "throughput", "model": model, "texts": texts, "arms": arms, "baselines": baselines, "dtype": args.dtype, "batch_size": args.batch_size,
                "max_length": args.max_length, "attn_implementation": args.attn_implementation, "threshold": args.threshold, "seed": args.seed,
@@ -93,8 +96,9 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     protocol, worker_, machine = results["protocol"], results["worker"], results["conditions"]
+    stopped = "" if protocol["complete"] else " (INCOMPLETE: stopped by --max_seconds before every row had its rounds and seconds)"
     text += [
-        "", f"{model}; {protocol['block_texts'] * protocol['blocks']} texts in {protocol['blocks']} block(s), {protocol['rounds']} rounds in turns; "
+        "", f"{model}; {protocol['block_texts'] * protocol['blocks']} texts in {protocol['blocks']} block(s), {protocol['rounds']} rounds in turns{stopped}; "
         f"{worker_['threads']} threads on {worker_['cores']} cores of {worker_['cpu']} ({worker_['cpu_capability']}), torch {worker_['torch']}.",
         "by CPU time: how many times less processor time a text costs, all threads together; a busy neighbour disturbs it less than the clock.",
         "max diff, top-1 and sets: against the first row; texts whose most probable label, or set of labels above the threshold, changed.",
@@ -144,6 +148,8 @@ def _rest(results: dict[str, Any]) -> list[str]:
     up = results["speedup"]
     if up["value"] is not None:
         text += ["", f"{up['id']} is {up['value']:.1f} times ({up['ci95'][0]:.1f} – {up['ci95'][1]:.1f}) as fast as {up['baseline']} on {up['cores']} cores."]
+    elif any(not row["device"].startswith("cpu") for row in results["rows"]):
+        text += ["", f"No speed-up is quoted: {up['reason']}."]
     for cell in results.get("grid") or []:
         rate = f"{cell['median']:.0f} texts/s, {cell['tokens_per_second']:.0f} tokens/s" if cell["median"] is not None else cell["reason"]
         text.append(f"{cell['id']}: batch {cell['batch_size']} × {cell['length']} tokens: {rate}")
@@ -184,19 +190,45 @@ def _texts(args: argparse.Namespace) -> list[str]:
     return texts
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Raise ParamsError for a number that cannot be meant and for a place that cannot be written, before anything is measured."""
+    for name in ("limit", "rounds", "batch_size", "max_length", "threads"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise ParamsError(f"--{name} is {value}: it must be at least 1.")
+    if (args.threads or 1) > conditions.cores():
+        raise ParamsError(f"--threads is {args.threads} and this process may use {conditions.cores()} cores: expected no more threads than cores.")
+    if not 0 <= args.seconds < math.inf or not args.max_seconds > 0:
+        raise ParamsError(f"--seconds is {args.seconds:g} and --max_seconds {args.max_seconds:g}: expected seconds from 0 and max_seconds above 0.")
+    if args.seed < 0:
+        raise ParamsError(f"--seed is {args.seed}: it must be at least 0.")
+    if args.column is not None and not args.texts:
+        raise ParamsError(f"--column '{args.column}' belongs to a file, and no --texts was given: expected both, or neither.")
+    thresholds.effective(args.threshold, {})
+    for name in ("figures", "mlperf", "json"):
+        if not (place := getattr(args, name)):
+            continue
+        try:
+            (Path(place).parent if name == "json" else Path(place)).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParamsError(f"--{name} '{place}' cannot be written: {error.strerror or error}. Give another place.") from None
+    if args.json and Path(args.json).is_dir():
+        raise ParamsError(f"--json '{args.json}' is a folder: give the name of a file.")
+
+
 def _arms(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Arms that must run and baselines that may be absent. Padded batches come first: they are the reference of the parity rows."""
-    names = [name.strip() for name in args.ways.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in args.ways.split(",") if name.strip()))
     if unknown := [name for name in names if name not in WAYS]:
         raise ParamsError(f"Unknown way '{unknown[0]}' in --ways: expected some of {', '.join(WAYS)}.")
-    if args.rounds < 1 or args.seconds < 0 or (args.threads or 1) < 1:
-        raise ParamsError("--rounds and --threads must be at least 1, and --seconds at least 0.")
     arms = [{"id": "padded", "device": "cpu", **WAYS["padded"]}]
     baselines = [{"id": name, "device": "cpu", **WAYS[name]} for name in names if name != "padded"]
     if args.device:
         arms += [{"id": "device", "device": args.device, "method": "padded"}, {"id": "device-classifier", "device": args.device, "method": "classifier", "dtype": args.dtype}]
     if args.ladder:
         baselines += [{**rung, "id": f"ladder-{rung['id']}"} for rung in rungs(args.device or "cpu")]
+    ids = [arm["id"] for arm in arms + baselines]
+    if args.against not in (*ids, AGAINST):
+        raise ParamsError(f"--against names '{args.against}', which is not measured: expected one of {', '.join(ids)}.")
     return arms, baselines
 
 

@@ -5,7 +5,7 @@ Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,6 +36,7 @@ BASELINES = (
     {"id": "onnx", "device": "cpu", "method": "onnx"},
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )
+CLASSIFIERS = ("classifier", "packed")  # what users run, as 04_throughput and as goemo bench call it
 MOST_REPEATS = 16
 LONG_ENOUGH = 0.25  # seconds of a sample
 MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
@@ -62,16 +63,25 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
-    seconds, rounds, limit = float(job.get("seconds") or 1), int(job.get("min_rounds") or 10), float(job.get("warm_up_seconds") or 10)
+    seconds, rounds, limit = _given(job, "seconds", 1), int(_given(job, "min_rounds", 10)), _given(job, "warm_up_seconds", 10)
     if any(way.device.simulated for way in ways):
         seconds, limit = min(seconds, REHEARSAL_SECONDS), min(limit, REHEARSAL_WARM_UP)
     timing = _Timing(ways, blocks, clock)
-    warm = {way.id: warm_up(timing.warming(way, job.get("warm_up_texts")), limit, clock=clock) for way in _told(ways, progress, "warming up")}
+    warm = {}
+    for way in list(ways):
+        progress(f"warming up: {way.configuration}")
+        try:
+            warm[way.id] = warm_up(timing.warming(way, job.get("warm_up_texts")), limit, clock=clock)
+        except (RuntimeError, ValueError, IndexError) as error:  # a compiler that is not there, a graph that fails at its first call
+            if way.id in {arm["id"] for arm in job["arms"]}:
+                raise
+            ways.remove(way)
+            absent.append(_absent({"id": way.id, "device": way.device.requested, "dtype": way.dtype, "batch_size": way.batch_size}, way.configuration, error))
     timing.balance(warm, seconds / rounds)
     progress("timing in turns")
-    samples = interleave([timing.arm(way) for way in ways], seconds, rounds, float(job.get("max_seconds") or 600), clock)
+    samples = interleave([timing.arm(way) for way in ways], seconds, rounds, _given(job, "max_seconds", 600), clock)
     progress("single texts")
-    latency = _latency(ways, job, float(job.get("latency_seconds") or min(0.5, seconds)), clock)
+    latency = _latency(ways, job, _given(job, "latency_seconds", min(0.5, seconds or 0.5)), clock)
     chosen = [way for way in ways if "loaded" in way.notes and way.id in {arm["id"] for arm in job["arms"]}]
     parts = [phases(bench, way, blocks[0], clock) for way in chosen]
     cells = grid(chosen, job["grid"], clock) if job.get("grid") is not None else []
@@ -152,10 +162,19 @@ def _build(bench: Bench, job: dict[str, Any], progress: Callable[[str], None]) -
         except DeviceError:
             raise
         except (GoemoError, RuntimeError, ImportError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            absent.append({"id": arm["id"], "configuration": _name(arm), "device": arm.get("device", "cpu"), "dtype": arm.get("dtype") or "float32",
-                           "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None})
+            absent.append(_absent(arm, _name(arm), error))
     return ways, absent
+
+
+def _absent(arm: dict[str, Any], configuration: str, error: Exception) -> dict[str, Any]:
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return {"id": arm["id"], "configuration": configuration, "device": arm.get("device", "cpu"), "dtype": arm.get("dtype") or "float32",
+            "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None}
+
+
+def _given(job: dict[str, Any], name: str, default: float) -> float:
+    """A number of the job, 0 included, or the default where the job names none."""
+    return float(default if job.get(name) is None else job[name])
 
 
 def _fast(ways: Sequence[Way]) -> Way:
@@ -167,13 +186,6 @@ def _fast(ways: Sequence[Way]) -> Way:
 def _name(arm: dict[str, Any]) -> str:
     name = {"onnx": "ONNX Runtime", "pipeline": "transformers.pipeline", "classifier": "goemo classifier"}.get(arm.get("method", ""), arm["id"])
     return f"{name}, {arm.get('dtype') or 'float32'}" + (f", batch {arm['batch_size']}" if arm.get("batch_size") else "")
-
-
-def _told(ways: Sequence[Way], progress: Callable[[str], None], what: str) -> Iterator[Way]:
-    """The ways, each announced before it is handed on."""
-    for way in ways:
-        progress(f"{what}: {way.configuration}")
-        yield way
 
 
 def _row(way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: list[list[int]]) -> dict[str, Any]:
@@ -194,10 +206,7 @@ def _row(way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: lis
 
 
 def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
-    if told["conclusive"]:
-        return None if warm.steady else "its warm-up did not come to rest"
-    low, high = told["ci95"]
-    return f"too noisy to conclude: the 95 % interval is {100 * (high - low) / told['median']:.0f} % of the median, the limit is {100 * statistics.CONCLUSIVE_WIDTH:.0f} %"
+    return statistics.doubt(told["median"], told["ci95"], told["n"]) or (None if warm.steady else "its warm-up did not come to rest")
 
 
 def _padding(way: Way, lengths: list[list[int]]) -> float:
@@ -210,7 +219,7 @@ def _padding(way: Way, lengths: list[list[int]]) -> float:
 def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:
     """Milliseconds for one text at a time, in turns; percentiles only where there are enough calls."""
     texts = job["texts"]
-    timed = [way for way in ways if way.id in {arm["id"] for arm in job["arms"]} or way.id == "classifier"]
+    timed = [way for way in ways if way.id in {arm["id"] for arm in job["arms"]} or way.id in CLASSIFIERS]
     arms = [Arm(way.id, lambda number, way=way: way.run([texts[number % len(texts)]]), way.device.synchronize) for way in timed if not way.device.simulated]
     samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
     told = []

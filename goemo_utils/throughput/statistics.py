@@ -12,6 +12,8 @@ import numpy as np
 RESAMPLES = 2000
 # An interval wider than this share of its own median says too little to conclude from.
 CONCLUSIVE_WIDTH = 0.2
+# Samples that an interval needs. Of n samples even the whole range covers the median only 1 - 2^(1-n) of the time: 94 % for five, 75 % for three, never for one.
+FEWEST = 5
 PERCENTILES = (0.50, 0.90, 0.95, 0.99)
 
 
@@ -70,9 +72,14 @@ def is_steady(samples: Sequence[float], window: int = 6, tolerance: float = 0.05
     return len(samples) >= window and drift(samples[-window:]) < tolerance
 
 
-def is_conclusive(value: float, interval: tuple[float, float]) -> bool:
-    """Whether an interval is narrow enough to conclude from: its width is at most a fifth of the value."""
-    return interval[1] - interval[0] <= CONCLUSIVE_WIDTH * abs(value)
+def doubt(value: float, interval: tuple[float, float], n: int) -> str | None:
+    """Why ``n`` samples with this interval are not enough to conclude from; None where they are."""
+    if n < FEWEST:
+        return f"too few rounds to conclude: {n}, and an interval of 95 % needs {FEWEST}"
+    width = interval[1] - interval[0]
+    if width <= CONCLUSIVE_WIDTH * abs(value):
+        return None
+    return f"too noisy to conclude: the 95 % interval is {100 * width / abs(value):.0f} % of the median, the limit is {100 * CONCLUSIVE_WIDTH:.0f} %"
 
 
 def summary(samples: Sequence[float], seed: int = 0) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def summary(samples: Sequence[float], seed: int = 0) -> dict[str, Any]:
         return {"n": 0, "median": None, "q1": None, "q3": None, "ci95": None, "conclusive": None}
     q1, median, q3 = quartiles(samples)
     interval = median_interval(samples, seed)
-    return {"n": len(samples), "median": median, "q1": q1, "q3": q3, "ci95": list(interval), "conclusive": is_conclusive(median, interval)}
+    return {"n": len(samples), "median": median, "q1": q1, "q3": q3, "ci95": list(interval), "conclusive": doubt(median, interval, len(samples)) is None}
 
 
 def _resamples(n: int, seed: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def row(name: str, raw: list[float] | None, **changes: Any) -> dict[str, Any]:
 
 
 def results(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {"rows": list(rows), "protocol": {"block_texts": 5, "blocks": 1, "rounds": 3}, "speedup": {"value": None, "reason": "no device"},
+    return {"rows": list(rows), "protocol": {"block_texts": 5, "blocks": 1, "rounds": 3, "complete": True}, "speedup": {"value": None, "reason": "no device"},
             "worker": {"threads": 2, "cores": 2, "cpu": "EPYC", "cpu_capability": "AVX512", "torch": "2.13.0"},
             "conditions": {"load_average_before": [1.0, 1, 1], "load_average_after": None, "steal_share": None, "other_processes_share": 0.5, "busy": True}, **changes}
 
@@ -61,6 +61,17 @@ def test_a_run_without_the_row_of_comparison_prints_no_ratio() -> None:
     assert "ratio to" not in bench.table(results(row("packed", [1.0, 1.0, 1.0])), "base", "pipeline-16")
 
 
+def test_the_table_says_that_a_run_was_stopped_and_why_no_speed_up_is_quoted() -> None:
+    told = results(row("padded", [1.0] * 3), row("device", [2.0] * 3, device="npu:0"), speedup={"value": None, "reason": "too few rounds to conclude"})
+    told["protocol"]["complete"] = False
+    text = bench.table(told, "base", "padded")
+    assert "INCOMPLETE" in text and "No speed-up is quoted: too few rounds to conclude." in text
+
+
+def test_a_way_named_twice_is_measured_once() -> None:
+    assert [b["id"] for b in bench._arms(arguments("--ways", "sorted,sorted,padded"))[1]] == ["sorted"]
+
+
 def test_the_table_compares_the_two_fastest_float32_ways_and_no_other_precision() -> None:
     rows = [row("padded", [10.0] * 3), row("packed", [40.0] * 3), row("onnx", [20.0] * 3), row("int8", [90.0] * 3, dtype="int8"), row("absent", None, reason="no"),
             row("ladder-classifier", [39.0] * 3, configuration="way packed")]
@@ -83,7 +94,12 @@ def test_a_device_adds_arms_that_must_run_and_ways_on_the_cpu_may_be_absent() ->
 
 @pytest.mark.parametrize(
     ("given", "error", "words"),
-    [(["--ways", "warp"], ParamsError, "warp"), (["--rounds", "0"], ParamsError, "--rounds"), (["--texts", "absent.txt"], TextsError, "absent.txt")],
+    [(["--ways", "warp"], ParamsError, "warp"), (["--texts", "absent.txt"], TextsError, "absent.txt"), (["--against", "nope"], ParamsError, "--against names 'nope'"),
+     (["--seconds", "nan"], ParamsError, "--seconds"), (["--seconds", "inf"], ParamsError, "--seconds"), (["--max_seconds", "0"], ParamsError, "--max_seconds"),
+     (["--threads", "100000"], ParamsError, "no more threads than cores"), (["--threshold", "3"], ParamsError, "between 0 and 1"), (["--seed", "-1"], ParamsError, "--seed"),
+     (["--column", "text"], ParamsError, "belongs to a file"), (["--json", "/proc/nope/x.json"], ParamsError, "--json"), (["--figures", "/proc/nope"], ParamsError, "--figures"),
+     (["--mlperf", "/proc/nope"], ParamsError, "--mlperf"), (["--json", "/tmp"], ParamsError, "is a folder"),
+     *[([f"--{name}", value], ParamsError, f"--{name} is {value}") for name in ("limit", "rounds", "batch_size", "max_length", "threads") for value in ("0", "-1")]],
 )
 def test_bad_input_is_one_sentence(given: list[str], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from goemo_utils import onnx_runtime, worker
-from goemo_utils.errors import DeviceError, TextsError
+from goemo_utils.errors import DeviceError, ParamsError, TextsError
 from goemo_utils.throughput import measure, run_job, ways
 from tests import tiny_model
 
@@ -147,3 +147,31 @@ def test_a_cpu_without_bfloat16_instructions_has_no_bfloat16_row_and_says_why(fo
     baselines = [{"id": "classifier-bf16", "device": "cpu", "method": "classifier", "dtype": "bfloat16"}]
     row = measure.run(job(folder, baselines=baselines), clock=Ticks())["rows"][1]
     assert row["id"] == "classifier-bf16" and row["median"] is None and "no bfloat16 instructions" in row["reason"]
+
+
+def test_a_baseline_that_fails_at_its_first_call_leaves_a_row_with_the_reason_and_an_arm_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(model: Any, device: Any) -> Any:
+        def call(**inputs: Any) -> None:
+            raise RuntimeError("no C++ compiler was found\nlong trace")
+        return call
+
+    monkeypatch.setattr(ways, "_compiled", no_compiler)
+    compiled = {"id": "compiled", "device": "cpu", "method": "sorted", "compile": True}
+    told = measure.run(job(folder, baselines=[compiled]), clock=Ticks())
+    assert [(r["id"], r["reason"]) for r in told["rows"]] == [("cpu", None), ("compiled", "no C++ compiler was found")]
+    with pytest.raises(RuntimeError, match="compiler"):
+        measure.run(job(folder, arms=[{"id": "cpu", "device": "cpu"}, compiled]), clock=Ticks())
+
+
+def test_no_seconds_asked_for_are_none_and_not_the_default(folder: Path) -> None:
+    assert measure.run(job(folder, seconds=0, min_rounds=2), clock=Ticks())["protocol"]["seconds"] == 0
+
+
+def test_single_texts_are_timed_for_the_classifier_of_the_command_too(folder: Path) -> None:
+    told = measure.run(job(folder, baselines=[{"id": "packed", "device": "cpu", "method": "classifier"}]), clock=Ticks())
+    assert [row["id"] for row in told["latency"]] == ["cpu", "packed"]
+
+
+def test_a_limit_that_leaves_no_room_for_a_text_is_refused(folder: Path) -> None:
+    with pytest.raises(ParamsError, match="adds 2 tokens"):
+        measure.run(job(folder, max_length=2))

@@ -48,3 +48,16 @@ def test_a_device_is_never_set_against_reduced_precision_on_the_cpu_alone() -> N
     rows = [row("int8", "cpu", 80.0, "int8"), row("npu", "npu:0", 400.0)]
     told = speedup.headline(speedup.speedups(rows, SECONDS, ONCE, 2), rows, [device("cpu"), device("npu")])
     assert told["value"] is None and "float32" in told["reason"]
+
+
+def test_a_ratio_of_one_round_is_not_quoted() -> None:
+    once = {name: seconds[:1] for name, seconds in SECONDS.items()}
+    told = speedup.headline(speedup.speedups(ROWS, once, ONCE, 2), ROWS, [device("cpu"), device("npu")])
+    assert told["value"] is None and "too few rounds" in told["reason"]
+
+
+@pytest.mark.parametrize(("difference", "changed", "quoted"), [(1e-3, 0, True), (0.1, 1, True), (0.9, 12, False), (float("nan"), 0, False)])
+def test_a_wrong_answer_has_no_speed_up(difference: float, changed: int, quoted: bool) -> None:
+    rows = [r | {"parity": {"n_texts": 256, "max_difference": difference, "top1_changed": changed}} if r["id"] == "npu" else r for r in ROWS]
+    told = speedup.headline(speedup.speedups(rows, SECONDS, ONCE, 2), rows, [device("cpu"), device("npu")])
+    assert (told["value"] is not None) == quoted and (quoted or "wrong answer" in told["reason"])

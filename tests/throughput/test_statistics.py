@@ -77,7 +77,12 @@ def test_too_few_samples_are_never_steady() -> None:
 
 
 def test_a_wide_interval_is_not_conclusive() -> None:
-    assert statistics.is_conclusive(10.0, (9.5, 10.5)) and not statistics.is_conclusive(10.0, (8.0, 12.0))
+    assert statistics.doubt(10.0, (9.5, 10.5), 9) is None and "40 % of the median" in statistics.doubt(10.0, (8.0, 12.0), 9)
+
+
+def test_too_few_samples_are_not_conclusive_however_narrow_their_interval() -> None:
+    assert not statistics.summary([3.0])["conclusive"] and not statistics.summary([3.0] * 4)["conclusive"] and statistics.summary([3.0] * 5)["conclusive"]
+    assert "too few rounds to conclude: 1" in statistics.doubt(3.0, (3.0, 3.0), 1)
 
 
 def test_no_samples_give_a_row_without_values() -> None:
