@@ -16,6 +16,9 @@ from goemo_utils.params.schema import OptionalText
 # arXiv 2106.14448 and its authors' code for single-label tasks. For multi-label ones no gain was seen: docs/finetuning.md says what was measured and what not.
 R_DROP = {"single_label": 5.0, "multi_label": 0.0}
 LABEL_SMOOTHING = {"single_label": 0.1, "multi_label": 0.0}
+# A new model is made by its recipe, which knows nothing of these.
+NOT_OF_A_RECIPE = ("text_column", "label_column", "labels", "limit", "dtype", "epochs", "learning_rate", "weight_decay", "max_grad_norm", "label_smoothing", "r_drop",
+                   "dropout", "patience")
 _HUB_DATA = r"hub:[\w.-]+/[\w.-]+(/[\w.-]+)?:[\w.-]+"
 _WHERE = "sample (a part of GoEmotions), the path of a .csv .tsv .jsonl .txt .parquet file, or hub:OWNER/NAME[/CONFIG]:SPLIT"
 
@@ -108,6 +111,12 @@ class TrainingParams(Closed):
                          "paths of two files as train and dev.")
         if self.model == "new" and self.device != "cpu":
             found.append(f"model is new but device is {self.device}; a model from scratch is made on the CPU. Set device to cpu.")
+        if self.model == "new" and self.task != "multi_label":
+            found.append(f"model is new but task is {self.task}; a model from scratch may give a text several labels. Set task to multi_label.")
+        unheard = [name for name in NOT_OF_A_RECIPE if getattr(self, name) != type(self).model_fields[name].default]
+        if self.model == "new" and unheard:
+            found.append(f"model is new, and {', '.join(unheard)} would not be heard; a new model is made by its recipe. Remove {'it' if len(unheard) == 1 else 'them'}, "
+                         "or change the recipe.")
         if self.model == "new" and (self.ablation_seeds or self.search_trials):
             found.append("model is new, and ablation_seeds or search_trials is not 0; both start from a model that exists. Set them to 0.")
         if self.dtype == "float16" and self.device == "cpu":

@@ -38,6 +38,8 @@ class Bar:
         except ValueError:
             told = {"text": line}
         if "step" not in told or "steps" not in told:
+            if "run" in told or "trial" in told:
+                self._begin_again()
             self._say(str(told.get("text", line)))
             return
         (self.evaluations if told.get("held_loss") is not None else self.points).append(told)
@@ -45,7 +47,12 @@ class Bar:
             self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet or not self._moving, leave=False, file=sys.stderr)
         self._bar.update(told["step"] - self._bar.n)
         self._bar.set_postfix_str(self._words())
-        self._line(f"step {told['step']:,} of {told['steps']:,}, {self._words()}")
+        self._print(f"step {told['step']:,} of {told['steps']:,}, {self._words()}")
+
+    def _begin_again(self) -> None:
+        """Another training of a study: its steps, loss and F1 are its own."""
+        Bar.close(self)
+        self._bar, self.points, self.evaluations = None, [], []
 
     def close(self) -> None:
         """Take the bar away."""
@@ -56,9 +63,9 @@ class Bar:
         if not self.quiet and self._moving:
             tqdm.write(f"  {text}", file=sys.stderr)
         self._text = text
-        self._line("")
+        self._print("")
 
-    def _line(self, words: str) -> None:
+    def _print(self, words: str) -> None:
         """In place of a bar: what the work said last and how far it is, when the last line is old enough."""
         if not self.quiet and not self._moving and time.monotonic() - self._said >= LINE_SECONDS:
             print(f"  {self.title:12s} {': '.join(part for part in (self._text, words) if part)}", file=sys.stderr, flush=True)
@@ -71,41 +78,61 @@ class Bar:
         return words
 
 
-class Curve(Bar):
-    """The same in a notebook: a bar and the loss curve, redrawn in place while the training runs, and left as they were at its end."""
+class Line(Bar):
+    """The same in a notebook: a line that changes in place while the work goes on, and is gone at its end."""
 
-    def __init__(self, title: str, simulated: bool) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__(title, quiet=True)
         from IPython.display import HTML, display
-        self.simulated, self._html, self._drawn, self._told = simulated, HTML, time.monotonic(), 0.0
-        self._told_in, self._figure = (display(HTML(f"{title} begins"), display_id=True) for _ in range(2))
+        self._html, self._display, self._shown, self._told = HTML, display, None, 0.0
+
+    def __call__(self, line: str) -> None:
+        """Hear one progress line, and tell it when the last telling is old enough."""
+        super().__call__(line)
+        if time.monotonic() - self._told > TELL_SECONDS:
+            self._tell()
+
+    def close(self) -> None:
+        """Take the line away."""
+        super().close()
+        if self._shown is not None:
+            self._shown.update(self._html(""))
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
+        words = [html.escape(self._text or self.title)] if self._text or last is None else []
+        if last is not None:
+            words += [f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
+                      f'step {last["step"]:,} of {last["steps"]:,}, {html.escape(self._words())}']
+        told = self._html(" ".join(words))
+        if self._shown is None:
+            self._shown = self._display(told, display_id=True)
+        else:
+            self._shown.update(told)
+
+
+class Curve(Line):
+    """A line and the loss curve, redrawn in place while the training runs, and left as they were at its end."""
+
+    def __init__(self, title: str, simulated: bool) -> None:
+        super().__init__(title)
+        self.simulated, self._drawn = simulated, time.monotonic()
+        self._tell()
+        self._figure = self._display(self._html(""), display_id=True)
 
     def __call__(self, line: str) -> None:
         """Hear one progress line, and redraw when the last drawing is old enough."""
         super().__call__(line)
-        if time.monotonic() - self._told > TELL_SECONDS:
-            self._tell()
         if self.points and time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._draw()
 
     def close(self) -> None:
         """Draw the whole curve a last time."""
-        super().close()
+        Bar.close(self)
         self._tell()
-        self._draw() if self.points else self._figure.update(self._html(""))
-
-    def _say(self, text: str) -> None:
-        self._last = text
-
-    _last = ""
-
-    def _tell(self) -> None:
-        self._told = time.monotonic()
-        last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
-        if last is None:
-            return self._told_in.update(self._html(html.escape(self._last or self.title)))
-        self._told_in.update(self._html(f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
-                                     f'step {last["step"]:,} of {last["steps"]:,}, {html.escape(self._words())}'))
+        if self.points:
+            self._draw()
 
     def _draw(self) -> None:
         import matplotlib.pyplot as plt

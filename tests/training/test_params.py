@@ -48,3 +48,14 @@ def test_the_digest_names_what_decides_the_result_and_nothing_else() -> None:
     digest = TrainingParams.load().digest
     assert TrainingParams.load(None, {"run_id": "other", "output_root": "elsewhere"}).digest == digest
     assert TrainingParams.load(None, {"seed": "1"}).digest != digest
+
+
+@pytest.mark.parametrize(("given", "said"), [({"epochs": "5", "labels": "a,b"}, "labels, epochs would not be heard"), ({"task": "auto"}, "Set task to multi_label"),
+                                             ({"limit": "9"}, "limit would not be heard")])
+def test_what_a_recipe_would_not_hear_is_refused(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    files = {name: str(tmp_path / f"{name}.tsv") for name in ("train", "dev")}
+    for file in files.values():
+        Path(file).write_text("hello\t1\tx\n")
+    assert TrainingParams.load(PROJECT_ROOT / "params" / "embedded.yaml", files).model == "new"
+    with pytest.raises(ParamsError, match=said):
+        TrainingParams.load(PROJECT_ROOT / "params" / "embedded.yaml", {**files, **given})

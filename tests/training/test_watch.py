@@ -3,7 +3,7 @@
 import json
 
 from goemo_utils.training import watch
-from goemo_utils.training.watch import Bar
+from goemo_utils.training.watch import Bar, Line
 
 
 def on_a_terminal() -> Bar:
@@ -66,3 +66,33 @@ def test_a_file_gets_a_line_now_and_then_in_place_of_a_bar(capsys, monkeypatch) 
         said = capsys.readouterr().err
         assert len(said.splitlines()) == expected and "\r" not in said
         assert not expected or "ablation 3 of 12: both, seed 0: step 4 of 4, loss 0.2500, held-out macro F1 0.700" in said.splitlines()[-1]
+
+
+def test_each_training_of_a_study_is_watched_from_its_own_first_step() -> None:
+    bar = Bar("ablation", quiet=True)
+    for line in (*lines(), json.dumps({"text": "ablation 2 of 4: both, seed 0", "run": 2, "runs": 4}), lines()[0]):
+        bar(line)
+    bar.close()
+    assert [point["step"] for point in bar.points] == [1] and bar.evaluations == [] and bar._words() == "loss 1.0000"
+
+
+def test_a_notebook_has_one_line_that_is_gone_at_the_end_and_none_where_nothing_was_said(monkeypatch) -> None:
+    shown = []
+
+    class Place:
+        def update(self, told) -> None:
+            shown.append(told.data)
+
+    def display(told, display_id: bool) -> Place:
+        shown.append(told.data)
+        return Place()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(watch, "TELL_SECONDS", -1.0)
+    Line("ablation").close()
+    assert shown == []
+    line = Line("ablation")
+    for told in (json.dumps({"text": "ablation 1 of 4: <plain>, seed 0", "run": 1, "runs": 4}), lines()[0]):
+        line(told)
+    line.close()
+    assert shown[0] == "ablation 1 of 4: &lt;plain&gt;, seed 0" and "step 1 of 4, loss 1.0000" in shown[1] and shown[-1] == ""

@@ -50,7 +50,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    whole = read_split(recipe.train)
+    whole = read_split(recipe.train, task="multi_label")
     dev = read_split(recipe.dev, whole.labels, task=whole.task)
     fit, held = hold_out(whole, recipe.held_out, rng)
 
@@ -119,7 +119,9 @@ def _teacher(recipe: Recipe, fit: Split, held: Split, dev: Split, rng: np.random
         started = time.monotonic()
         answers = teach(fit, [held.texts, dev.texts], fold, recipe.threads, say)
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, own=answers[0], held=answers[1], dev=answers[2], seconds=time.monotonic() - started)
+        partial = file.with_name(f".{file.stem}.partial.npz")  # a kill while it is written leaves no half a file
+        np.savez(partial, own=answers[0], held=answers[1], dev=answers[2], seconds=time.monotonic() - started)
+        partial.replace(file)
     with np.load(file) as kept:
         return [kept[name] for name in ("own", "held", "dev")], float(kept["seconds"])
 

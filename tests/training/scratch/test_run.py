@@ -83,3 +83,11 @@ def test_the_linear_baseline_learns_what_decides_the_labels() -> None:
     dev = make(100, seed=2)
     answers, = teacher.linear_probabilities(make(400, seed=1), [dev.texts])
     assert (answers.argmax(1) == dev.targets.argmax(1)).mean() > 0.95
+
+
+def test_texts_with_one_label_each_make_a_model_that_may_give_several(tmp_path: Path) -> None:
+    rows = [f"{'good' if n % 2 else 'bad'} film number {n},{n % 2}" for n in range(40)]
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    facts, _ = run(miniature(tmp_path / "train.csv", tmp_path / "dev.csv", tmp_path / "model", teacher_share=0.5, teacher_folds=2), say=lambda line: None)
+    assert set(facts["scores"]["model"]) >= {"at_0.3", "tuned"} and not list(tmp_path.glob(".*partial*")) and len(list(tmp_path.glob("model.teacher-*.npz"))) == 1
