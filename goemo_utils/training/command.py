@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     with locked(step.dir):
         simulated = "  SIMULATED: no Ascend device takes part" if params.device == "rehearsal" else ""
         print(f"goemo finetune {step.dir.name}   model {params.model}, device {params.device}{simulated}", flush=True)
+        if warning := lab.replaced(step):
+            _tell("replaces", warning)
         splits = lab.load(step)
         _tell("data", _counts(splits))
         for note in splits.notes:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goemo_utils import worker
-from goemo_utils.errors import GoemoError, ParamsError
-from goemo_utils.record import environment_digest, notebook_digest, package_digest, sha256_file, sha256_json, versions, write_json, write_text
+from goemo_utils.errors import GoemoError, ParamsError, RecordError
+from goemo_utils.record import environment_digest, notebook_digest, package_digest, read_record, sha256_file, sha256_json, versions, write_json, write_text
+from goemo_utils.screen import shown
 from goemo_utils.step import EMBEDDED, MODEL_FILES, Step
 from goemo_utils.training import ablation, card, data, evaluation, fit, search, thresholds
 from goemo_utils.training.teacher import linear_probabilities
@@ -50,6 +51,16 @@ def begin(params: TrainingParams) -> Step:
         raise ParamsError(f"output_root is '{params.output_root}', and nothing can be written to {folder} ({error.strerror}). Choose another output_root, or give "
                           "this user the right to write there.") from None
     return Step(NAME, params, folder, _inputs(params), {})
+
+
+def replaced(step: Step) -> str | None:
+    """A warning when the folder holds a finished training by other parameters, whose model this one will replace."""
+    try:
+        other = read_record(step.dir / f"{NAME}.json")
+    except RecordError:
+        return None
+    return (f"{shown(step.dir)} holds another training, of {other.ended[:16].replace('T', ' ')}: {other.verdict}. It will be replaced; to keep it, stop now and give a run_id."
+            if other.params_digest != step.params.digest else None)
 
 
 def _inputs(params: TrainingParams) -> dict[str, str]:

@@ -33,8 +33,8 @@ def linear_probabilities(fit: Split, others: list[list[str]], features: str = "w
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
     except ImportError:
-        raise GoemoError("The linear teacher and baseline need scikit-learn; install it (pip install scikit-learn), or set "
-                         "`teacher_share: 0` and `baseline: false` in the recipe.") from None
+        raise GoemoError("The linear teacher and baseline need scikit-learn, which is not installed: pip install scikit-learn. A recipe does without them by "
+                         "`teacher_share: 0` and `baseline: false`.") from None
     vectorizer = TfidfVectorizer(**FEATURES[features])
     try:
         known = vectorizer.fit_transform(fit.texts)

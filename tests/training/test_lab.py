@@ -12,7 +12,8 @@ import yaml
 from goemo_utils.cli import main
 from goemo_utils.params import PROJECT_ROOT
 from goemo_utils.record import read_record
-from goemo_utils.training import card
+from goemo_utils.training import card, lab
+from goemo_utils.training.params import TrainingParams
 from tests.tiny_model import save_roberta
 from tests.training.synthetic import CUES, make, write
 
@@ -146,3 +147,11 @@ def test_a_search_without_optuna_is_refused_before_anything_is_trained(tmp_path:
 
 def test_a_label_with_signs_of_a_table_leaves_the_cards_table_whole() -> None:
     assert card._markdown([{"label": "a|b\nc", "f1": "1"}]).splitlines()[-1] == "| a\\|b c | 1 |"
+
+
+def test_a_finished_training_by_other_parameters_is_named_before_it_is_replaced(trained: dict[str, Path]) -> None:
+    values = read_record(trained["one"] / "10_finetune.json").results["params"]
+    same = TrainingParams(**values, run_id="one", output_root=str(trained["one"].parent))
+    assert lab.replaced(lab.begin(same)) is None
+    warning = lab.replaced(lab.begin(same.model_copy(update={"seed": 7})))
+    assert "holds another training" in warning and "give a run_id" in warning
