@@ -60,6 +60,11 @@ def stem(path: Path | str) -> Path:
     return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
 
 
+def beside(path: Path, suffix: str) -> Path:
+    """A file of the pack ``path``, by its suffix. The name may hold dots itself, such as ``torch-2.8``, so nothing in it is replaced."""
+    return path.with_name(path.name + suffix)
+
+
 def write_pack(path: Path | str, tensors: Mapping[str, Any], manifest: Mapping[str, Any]) -> Path:
     """Write ``<path>.safetensors`` then ``<path>.json``; the manifest comes last and holds the tensors' hash, so a half-written pack is refused."""
     from safetensors.numpy import save_file
@@ -69,12 +74,12 @@ def write_pack(path: Path | str, tensors: Mapping[str, Any], manifest: Mapping[s
     arrays = {name: np.ascontiguousarray(getattr(value, "numpy", lambda v=value: v)()) for name, value in tensors.items()}
     if not arrays:
         raise PackError(f"The pack {path} would be empty: a forward run produced no tensor.")
-    data, temporary = path.with_suffix(".safetensors"), path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data, temporary = beside(path, ".safetensors"), path.with_name(f".{path.name}.{os.getpid()}.tmp")
     save_file(arrays, temporary)
     os.chmod(temporary, 0o644)
     os.replace(temporary, data)
     shapes = {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
-    write_json(path.with_suffix(".json"), {"schema": SCHEMA, **manifest, "tensors": shapes, "sha256": sha256_file(data)})
+    write_json(beside(path, ".json"), {"schema": SCHEMA, **manifest, "tensors": shapes, "sha256": sha256_file(data)})
     return path
 
 
@@ -87,9 +92,9 @@ def read_pack(path: Path | str) -> Pack:
     from safetensors.numpy import load_file
 
     path = stem(path)
-    data = path.with_suffix(".safetensors")
+    data = beside(path, ".safetensors")
     try:
-        manifest = read_json(path.with_suffix(".json"))
+        manifest = read_json(beside(path, ".json"))
     except RecordError as error:
         raise PackError(f"There is no readable pack at {path}: {error} Make one with `goemo reference`.") from None
     lacking = [key for key in REQUIRED if not isinstance(manifest, dict) or key not in manifest]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils import worker
 from goemo_utils.errors import PackError
 from goemo_utils.forward import job
-from goemo_utils.pack import Pack, read_pack
+from goemo_utils.pack import Pack, beside, read_pack, stem
 from goemo_utils.parity.inputs import differences
 from goemo_utils.record import ROOT
 
@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     if Path(params.reference).is_absolute():
         params = params.model_copy(update={"reference": "cpu"})
     texts = load_texts(params)
-    out = args.output.resolve()
-    made = worker.run(job(params, texts.texts, "reference", out), out.with_suffix(".log"), lambda line: print(f"\r{line}", end="", flush=True))
-    print(f"\rreference pack: {args.output}.safetensors and {args.output}.json ({made['n_texts']} texts, {made['dtype']}, {made['device']['name']}, "
+    out = stem(args.output).resolve()
+    made = worker.run(job(params, texts.texts, "reference", out), beside(out, ".log"), lambda line: print(f"\r{line}", end="", flush=True))
+    print(f"\rreference pack: {beside(stem(args.output), '.safetensors')} and {beside(stem(args.output), '.json')} ({made['n_texts']} texts, {made['dtype']}, {made['device']['name']}, "
           f"{made['cpu_capability']})\nuse it there: goemo run -f params/npu.yaml -p reference {args.output}")
     read_pack(out)
     return 0

@@ -29,6 +29,13 @@ def test_a_pack_may_be_named_by_either_file(pack) -> None:
     assert read_pack(pack.with_suffix(".json")).path == read_pack(pack.with_suffix(".safetensors")).path == pack
 
 
+def test_a_dot_in_a_pack_s_name_is_kept(tmp_path) -> None:
+    """Packs of two releases, say; once both were written to ``torch-2.safetensors``, the second over the first."""
+    old, new = (write_pack(tmp_path / name, {"logits": np.full((2, 3), i, np.float32)}, MANIFEST) for i, name in enumerate(("torch-2.7", "torch-2.8")))
+    assert (read_pack(old).output[0, 0], read_pack(new).output[0, 0]) == (0, 1)
+    assert read_pack(f"{new}.json").path == new and (tmp_path / "torch-2.8.safetensors").is_file()
+
+
 def test_an_encoder_pack_is_compared_by_its_last_state(tmp_path) -> None:
     states = {f"hidden.{i}": np.full((2, 4), i, dtype=np.float32) for i in range(13)}
     assert read_pack(write_pack(tmp_path / "e", states, MANIFEST)).output[0, 0] == 12

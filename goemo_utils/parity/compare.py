@@ -7,12 +7,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import GoemoError, PackError, ParamsError, RecordError
 from goemo_utils.parity.gates import Limits
 from goemo_utils.parity.judgement import judge_packs
 from goemo_utils.thresholds import described
+
+if TYPE_CHECKING:
+    from goemo_utils.pack import Pack
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if stem(args.reference).resolve() == stem(args.candidate).resolve():
         raise PackError(f"{args.candidate} was given as reference and as candidate: a pack compared with itself proves nothing. Name two.")
     reference, candidate = read_pack(args.reference), read_pack(args.candidate)
+    in_their_places(reference, candidate)
     gold = read_pack(args.gold or beside(args.candidate, args.reference))
     stored = evidence(args.record, args.candidate, candidate.manifest)
     judged = stored.pop("threshold", None)
@@ -43,6 +47,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(payload)))
     return 1 if payload["verdict"] == "fail" else 0
+
+
+def in_their_places(reference: Pack, candidate: Pack) -> None:
+    """Raise PackError where a pack is not what its place in the command says: a CPU judged by a wrong device would pass.
+
+    The yardstick is a reference pack. What is judged may be one too, of another machine; gold is measured against and is neither.
+    """
+    role, order = reference.manifest["role"], "Give the reference pack first and the candidate second: goemo compare REFERENCE CANDIDATE."
+    if role != "reference" or reference.manifest["simulated"]:
+        kind = "a rehearsal's" if reference.manifest["simulated"] else f"a {role}"
+        raise PackError(f"{reference.path} is {kind} pack; REFERENCE must be a reference pack. {order}")
+    if (role := candidate.manifest["role"]) == "gold":
+        raise PackError(f"{candidate.path} is the gold pack, which all others are measured against; CANDIDATE must be the pack that is judged. {order}")
+    if reference.manifest == candidate.manifest:  # a device may give the reference's very bits; a manifest says when it was made and how long it took
+        raise PackError(f"{candidate.path} is a copy of {reference.path}: a pack compared with itself proves nothing. {order}")
 
 
 def numbers(pairs: Sequence[Sequence[str]]) -> dict[str, float]:

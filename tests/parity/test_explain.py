@@ -148,8 +148,13 @@ def test_stored_packs_are_judged_again_under_other_limits_without_running(study,
     assert main([*arguments, "--limit", "call_rms", "0.001"]) == 1
     assert main([*arguments, "--limit", "typo", "1"]) == 2 and "no limit 'typo'" in capsys.readouterr().err
     assert main([str(packs / "candidate"), str(packs / "candidate.json")]) == 2 and "proves nothing" in capsys.readouterr().err
-    copied = shutil.copytree(packs, payload["folder"] / "copied")
-    assert main([str(copied / "candidate"), str(packs / "candidate")]) == 2 and "no gold pack" in capsys.readouterr().err
+    for first, second, word in (("candidate", "reference", "a rehearsal's pack"), ("gold", "candidate", "a gold pack"), ("reference", "gold", "is the gold pack")):
+        swapped = [str((packs if role == "candidate" else source) / role) for role in (first, second)]
+        assert main([*swapped, "--gold", str(source / "gold")]) == 2 and word in capsys.readouterr().err, "a CPU judged by a wrong device would pass"
+    (copied := payload["folder"] / "copied").mkdir()
+    twin, alone = ([str(shutil.copy(path.with_suffix(kind), copied)) for kind in (".json", ".safetensors")] for path in (source / "reference", packs / "candidate"))
+    assert main([arguments[0], twin[0], "--gold", str(source / "gold")]) == 2 and "is a copy of" in capsys.readouterr().err
+    assert main([twin[0], alone[0]]) == 2 and "no gold pack" in capsys.readouterr().err
 
 
 def test_evidence_of_another_candidate_is_refused(study, tmp_path):
