@@ -22,17 +22,32 @@ NOISE_SEED = 20_011
 _GRID = re.compile(r"matmul_(\d+)bit_(rne|away|trunc)")
 
 
+FLOAT32, CONV = "float32", "_conv"
+"""Convolutions that round no operand beside products that do; and how a rounding of convolutions alone is named: ``hf32_conv``."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu`` GELU's form."""
+    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu`` GELU's form.
+
+    ``convolution`` is the operand rounding of convolutions where it is another (``float32``: none), as on an untouched Ascend (HF32 in convolutions
+    alone) or CUDA device (TF32 in convolutions alone); None: as ``matmul``.
+    """
 
     matmul: str | None = None
     tanh_gelu: bool = False
+    convolution: str | None = None
+
+    @property
+    def convolves(self) -> str | None:
+        """How operands of convolutions are rounded; None for float32."""
+        return None if self.convolution == FLOAT32 else self.convolution or self.matmul
 
     @property
     def causes(self) -> list[str]:
         """Names of what differs from plain float32 with the GELU that the model asks for; none for plain rounding."""
-        return ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else [])
+        own = [f"{self.convolution}{CONV}"] if self.convolution not in (None, FLOAT32) else []
+        return ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else []) + own
 
     @property
     def name(self) -> str:
@@ -107,7 +122,7 @@ def _product(name: str, first: int, claim: Claim, detail: Detail) -> Callable[..
 
 
 def _convolution(count: int, claim: Claim) -> Callable[..., Any]:
-    rounded = rounding(claim.matmul)
+    rounded = rounding(claim.convolves)
 
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return operator(*(rounded(a) if a.dtype in (torch.float32, torch.float64) else a for a in args[:count]), *args[count:], **kwargs)
@@ -139,7 +154,7 @@ def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[
     table: dict[str, Callable[..., Any]] = {}
     if claim.matmul or detail.block:
         table |= {name: _product(name, first, claim, detail) for name, first in MATMUL.items()}
-    if claim.matmul:
+    if claim.convolves:
         table["aten::convolution"] = _convolution(CONVOLUTION["aten::convolution"], claim)
     if claim.tanh_gelu:
         table |= dict.fromkeys(GELU, _tanh)

@@ -92,7 +92,7 @@ class Explanation:
         twins = self.twins
         answer = self._timed("known answer", lambda: known.check(twins, self.question))
         self.progress("parity: probing the device")
-        answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype)))
+        answers = self._timed("probe", lambda: probe(twins.device.torch_device, getattr(torch, twins.dtype), _convolves(twins.reference)))
         if not {"cause", "place", "invariance"} & set(self.checks):
             return self._parts(answers, answer)
         self.progress("parity: one call after another, for the cause")
@@ -106,7 +106,7 @@ class Explanation:
             self.progress("parity: other batches, orders and paddings")
             main = twins.main(rung.states)
             texts = self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
-            invariance = self._timed("invariance", lambda: measure(twins, texts, self.max_length, rung.noise[main], rung.noise_max[main]))
+            invariance = self._timed("invariance", lambda: measure(twins, texts, self.max_length, rung.noise[main], rung.noise_max[main], rung.claim))
         return self._parts(answers, answer, cause, place, invariance)
 
     def _parts(self, answers: Any, answer: Any, cause: Any = None, place: Any = None, invariance: Any = None) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Explanation:
         self.progress(f"parity: the rung {claim.name}")
         plain = Rung(twins, batches, PLAIN, gold, reference)
         chosen = plain if claim == PLAIN else Rung(twins, batches, claim, gold, reference)
-        left, at = chosen.residual(candidate)
+        left, at = chosen.judged(candidate)
         rungs: dict[str, States] = {"reference (float32)" if twins.dtype == "float32" else f"reference ({twins.dtype})": reference}
         if claim != PLAIN:
             rungs[claim.name] = chosen.states
@@ -175,6 +175,11 @@ class Explanation:
             layers = {int(s["state"].split(".")[1]): s["R"] for s in cause["states"] if s["state"] != "logits"}
             add_accumulated(found["heat"], layers)
         return found
+
+
+def _convolves(model: torch.nn.Module) -> bool:
+    """Whether a model has a convolution, as a few encoders do: only then is the device asked how it rounds for one."""
+    return any(isinstance(module, torch.nn.modules.conv._ConvNd) for module in model.modules())
 
 
 def _ratio(size: float, noise: float) -> float:

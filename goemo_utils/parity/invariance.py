@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail
 from goemo_utils.parity.twins import States, Twins, largest, rms
 
 PADDING = 16
@@ -41,8 +42,12 @@ def by_text(twins: Twins, states: States, lengths: Sequence[int], order: Sequenc
     return torch.cat([parts[i] for i in back])
 
 
-def measure(twins: Twins, texts: Sequence[str], max_length: int, noise: float, noise_max: float) -> dict[str, Any]:
-    """Run one batch of texts in several ways on both sides; ``noise`` is the accepted rung's on the judged state."""
+def measure(twins: Twins, texts: Sequence[str], max_length: int, noise: float, noise_max: float, claim: Claim = PLAIN) -> dict[str, Any]:
+    """Run one batch of texts in several ways on both sides; ``noise`` is that of ``claim``'s rung on the judged state.
+
+    ``rung_reordered`` is the smallest share of equal values with which the CPU answers in another order when it computes as ``claim`` says, with
+    attention in separate steps as there: kernels that are not those of the reference may treat the last rows of a batch differently where its do not.
+    """
     texts = list(texts)
     batch = twins.batches(texts, max_length, len(texts))
     lengths = batch[0]["attention_mask"].sum(1).tolist()
@@ -55,8 +60,38 @@ def measure(twins: Twins, texts: Sequence[str], max_length: int, noise: float, n
         for way in ways(len(texts), len(texts), min(longest, room - PADDING) if longest + PADDING > room else longest):
             if way.get("pad_to") and way["pad_to"] <= longest:
                 continue  # a text already fills the model: there is nothing left to pad to
-            rows.append({"side": side, **_row(twins, model, way, texts, lengths, max_length, base, noise, noise_max)})
-    return {"n": len(texts), "noise": noise, "noise_max": noise_max, "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states", "rows": rows}
+            row = _row(twins, model, way, texts, lengths, max_length, base, noise, noise_max)
+            if side == "candidate" and claim != PLAIN and way["id"] not in ("again", "reordered") and not _within(row):
+                row = _by_rung(row, [_run(twins, way, texts, lengths, max_length, claim, detail) for detail in (DETAILS[0], DETAILS[2])], noise, noise_max)
+            rows.append({"side": side, **row})
+    steady = [_same(*_run(twins, ways(len(texts), len(texts), longest)[1], texts, lengths, max_length, claim, detail)) for detail in DETAILS[:2]]
+    return {"n": len(texts), "rung_reordered": min(steady), "noise": noise, "noise_max": noise_max, "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states", "rows": rows}
+
+
+def _run(
+    twins: Twins, way: dict[str, Any], texts: list[str], lengths: Sequence[int], max_length: int, claim: Claim, detail: Detail
+) -> tuple[Tensor, Tensor]:
+    """The batch as it is and in another way, both by the CPU in one arithmetic."""
+    order = way.get("order")
+    base = twins.run(twins.reference, twins.batches(texts, max_length, len(texts)), claim, detail, hidden=False)
+    given = [texts[i] for i in order] if order else texts
+    other = twins.run(twins.reference, twins.batches(given, max_length, way["size"], way.get("pad_to")), claim, detail, hidden=False)
+    return by_text(twins, other, lengths, order), by_text(twins, base, lengths, None)
+
+
+def _within(row: dict[str, Any]) -> bool:
+    return all(row[name] is not None and row[name] <= 1.0 for name in ("rms_noise", "max_noise"))
+
+
+def _by_rung(row: dict[str, Any], pairs: Sequence[tuple[Tensor, Tensor]], noise: float, noise_max: float) -> dict[str, Any]:
+    """A spread above the rung's noise, in units of the rung's own spread where that is the larger: of a few answers a rounding boundary may be crossed
+    between two ways of running them and in none of the runs that the noise was measured by. The CPU knows nothing of what the device may have done wrong."""
+    units = (max(noise, *(rms(a, b) for a, b in pairs)), max(noise_max, *(largest(a, b) for a, b in pairs)))
+    return row | {f"{key}_noise": None if row[key] is None or not unit > 0 else row[key] / unit for key, unit in zip(("rms", "max"), units, strict=True)}
+
+
+def _same(a: Tensor, b: Tensor) -> float:
+    return float(((a == b) | (a.isnan() & b.isnan())).double().mean())
 
 
 def _row(
@@ -69,6 +104,6 @@ def _row(
     spread, top = rms(other, base), largest(other, base)
     unit = lambda value, by: None if value != value else value / by if by > 0 else (0.0 if value == 0 else None)
     return {
-        "id": way["id"], "name": way["name"], "equal": float(((other == base) | (other.isnan() & base.isnan())).double().mean()), "rms": None if spread != spread else spread,
+        "id": way["id"], "name": way["name"], "equal": _same(other, base), "rms": None if spread != spread else spread,
         "max": None if top != top else top, "rms_noise": unit(spread, noise), "max_noise": unit(top, noise_max),
     }  # fmt: skip

@@ -3,11 +3,12 @@
 ``X @ I`` returns every left operand as the matrix unit rounded it, ``I @ X`` every right one. Takes milliseconds.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu
+from torch.nn.functional import conv1d, gelu
 from torch.utils._python_dispatch import _disable_current_modes
 
 from goemo_utils.parity.emulate import rounding
@@ -44,17 +45,24 @@ def name_rounding(x: Tensor, y: Tensor) -> str | None:
 
 def matmul_rounding(device: str) -> dict[str, Any]:
     """How the device rounds left and right operands of a float32 product, told apart over float16's range too."""
-    x, eye = operands(), torch.eye(SIZE).to(device)
-    ends = {scale: x * scale for scale in (2.0**-30, 2.0**20)}
+    eye = torch.eye(SIZE).to(device)
+    return {"left": _named(lambda v: (v.to(device) @ eye).cpu()), "right": _named(lambda v: (eye @ v.to(device)).cpu())}
 
-    def named(product: Any) -> str | None:
-        found = name_rounding(x, product(x))
-        if found in RANGE:  # the same grid: which of the two also holds far outside float16's range?
-            survive = all(torch.equal(product(v), rounding("tf32")(v)) for v in ends.values())
-            return "tf32" if survive else "fp16_matmul"
-        return found
 
-    return {"left": named(lambda v: (v.to(device) @ eye).cpu()), "right": named(lambda v: (eye @ v.to(device)).cpu())}
+def convolution_rounding(device: str) -> dict[str, Any]:
+    """The same of the input of a float32 convolution, whose kernel of one place passes every channel on."""
+    eye = torch.eye(SIZE).unsqueeze(-1).to(device)
+    return {"convolution": _named(lambda v: conv1d(v.unsqueeze(0).to(device), eye)[0].cpu())}
+
+
+def _named(product: Callable[[Tensor], Tensor]) -> str | None:
+    """Name of the rounding by which ``product`` gives its operand back."""
+    x = operands()
+    found = name_rounding(x, product(x))
+    if found in RANGE:  # the same grid: which of the two also holds far outside float16's range?
+        survive = all(torch.equal(product(v), rounding("tf32")(v)) for v in (x * 2.0**-30, x * 2.0**20))
+        return "tf32" if survive else "fp16_matmul"
+    return found
 
 
 def accumulator(device: str, k: int = 4096) -> float:
@@ -78,12 +86,13 @@ def gelu_form(device: str, dtype: torch.dtype) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def probe(device: str, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    """All answers: ``left`` and ``right`` operand rounding (null: float32), ``accumulate_error``, ``gelu``.
+def probe(device: str, dtype: torch.dtype = torch.float32, convolutions: bool = False) -> dict[str, Any]:
+    """All answers: ``left`` and ``right`` operand rounding (null: float32), ``accumulate_error``, ``gelu``; with ``convolutions`` theirs too.
 
     A model in half precision has its operands in that dtype already, so the float32 questions are left out for it.
     """
     answers: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch."), **gelu_form(device, dtype)}
     if dtype == torch.float32:
         answers |= {**matmul_rounding(device), "accumulate_error": accumulator(device)}
+        answers |= convolution_rounding(device) if convolutions else {}
     return answers

@@ -10,6 +10,8 @@ HF32 = {
     "source": "torch_npu: torch.npu.matmul.allow_hf32 (default False), torch.npu.conv.allow_hf32 (default True)",
 }
 
+CONVOLUTION = "torch.backends.cudnn.allow_tf32 = False   # CUDA; on Ascend: import torch_npu; torch.npu.conv.allow_hf32 = False"
+
 REMEDIES: dict[str, dict[str, Any]] = {
     "tanh_gelu": {
         "title": "Call the erf form of GELU",
@@ -46,6 +48,12 @@ REMEDIES: dict[str, dict[str, Any]] = {
         "source": "PyTorch: torch.set_float32_matmul_precision",
     },
 }
+
+REMEDIES |= {
+    f"{name}_conv": {**REMEDIES[name], "title": "Keep float32 in convolutions", "code": CONVOLUTION, "expect": "R falls to rounding; convolutions become slower.",
+                     "source": "torch_npu: torch.npu.conv.allow_hf32 (default True); PyTorch notes on TensorFloat-32: cuDNN convolutions use it by default"}
+    for name in ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
+}  # fmt: skip
 
 REPEAT = {
     "cause": "not repeatable",

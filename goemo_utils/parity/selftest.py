@@ -77,7 +77,7 @@ def clean_run(of: Twins, batches: Sequence[dict[str, Any]]) -> tuple[str, float,
     answers = probe(of.device.torch_device)
     claim, _ = local_attribution(of, batches, answers)
     gold, reference = of.run(of.gold, batches), of.run(of.reference, batches)
-    left, _ = Rung(of, batches, claim, gold, reference).residual(of.run(of.candidate, batches))
+    left, _ = Rung(of, batches, claim, gold, reference).judged(of.run(of.candidate, batches))
     return claim.name, left, locate(of, batches, claim)
 
 

@@ -13,6 +13,8 @@ from tests.tiny_model import save
     ("distilbert", {"labels": 2, "problem_type": "single_label_classification"}, {"rehearsal_numerics": "bf16_matmul+reorder+ulp"}, ["bf16_matmul"]),
     ("electra", {"head": False}, {"rehearsal_numerics": "tf32+reorder+ulp"}, ["tf32"]),
     ("deberta-v2", {"labels": 1}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, ["tanh_gelu"]),
+    ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"}, {"rehearsal_numerics": "ascend910b"}, ["tanh_gelu", "hf32_conv"]),
+    ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"}, {"rehearsal_numerics": "hf32_away+reorder+ulp"}, ["hf32_away"]),
     ("xlm-roberta", {"labels": 300}, {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32_trunc"]),
     ("roberta", {"hidden_act": "gelu_new"}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, []),
     ("roberta", {}, {"rehearsal_numerics": "reorder+ulp", "dtype": "bfloat16", "attn_implementation": "sdpa"}, [])])  # fmt: skip

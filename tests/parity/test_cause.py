@@ -3,14 +3,17 @@
 import random
 
 import pytest
+import torch
 
+from goemo_utils.parity.cause import ACCEPT, MORE, Rung
+from goemo_utils.parity.emulate import PLAIN, Claim
 from tests.rehearsal.children import in_child
+
+from .twin_models import batch, twins
 
 
 def named(numerics: str) -> list[tuple[str, dict[str, float]]]:
     """The claim, and the median ratio of every claim about products, for two single texts on a small model with fused attention."""
-    import torch
-
     from goemo_utils.parity import imitate
     from goemo_utils.parity.cause import local_attribution
     from goemo_utils.parity.probe import probe
@@ -29,3 +32,26 @@ def test_the_probe_decides_between_arithmetics_that_a_few_operands_do_not_tell_a
     runs, _ = in_child(lambda: named(numerics))
     assert [name for name, _ in runs] == [numerics] * 2
     assert all(ratios[other] == pytest.approx(ratios[numerics], abs=0.01) for _, ratios in runs), "the calls alone would have told them apart"
+
+
+@torch.no_grad()
+def test_a_rung_is_perturbed_more_often_before_a_run_is_refused():
+    of = twins()
+    gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
+    rung = Rung(of, [batch()], Claim("hf32"), gold, reference)
+    far = {n: t + 5 * rung.noise[n] for n, t in rung.states.items()}
+    assert rung.residual(far)[0] == pytest.approx(5, rel=0.01)
+    before, rung.perturb = len(rung.others), lambda detail: far
+    assert rung.judged(far)[0] <= ACCEPT and len(rung.others) == before + 1, "one of the rung's own runs lies as far away"
+    plain = Rung(of, [batch()], PLAIN, gold, reference)
+    before = len(plain.others)
+    assert plain.judged(far)[0] > ACCEPT and len(plain.others) == before, "what rounds no operand has no rounding boundary"
+
+
+@torch.no_grad()
+def test_more_runs_of_a_rung_do_not_make_another_arithmetic_right():
+    of = twins()
+    gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
+    rung = Rung(of, [batch()], Claim("hf32"), gold, reference)
+    before = len(rung.others)
+    assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc")))[0] > ACCEPT and len(rung.others) == before + MORE

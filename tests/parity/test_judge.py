@@ -141,6 +141,17 @@ def test_another_order_must_give_the_same_bits_unless_the_cpu_rounds_by_order_to
     gate = next(g for g in judge(*three(), invariance=reordered(0.9, 0.9, 0.5))["gates"] if g["id"] == "repeatable")
     assert gate["result"] == "pass" and "on the CPU too" in gate["meaning"] and gate["value"] == "spread 1e-06"
     assert result(judge(*three(), invariance=reordered(0.9, 0.9, 50.0)), "repeatable") == "fail", "more than rounding"
+    told = judge(*three(), invariance={**reordered(0.9, 1.0, 0.5), "rung_reordered": 0.95})
+    assert result(told, "repeatable") == "pass", "the CPU computing as the device does is not equal in another order either"
+    assert result(judge(*three(), invariance={**reordered(0.9, 1.0, 50.0), "rung_reordered": 0.95}), "repeatable") == "fail", "more than rounding"
+
+
+@pytest.mark.parametrize(("device", "cpu", "told"), [(400.0, 380.0, "explained"), (500.0, 380.0, "fail"), (400.0, 1.1, "fail"), (2.0, 380.0, "pass")])
+def test_a_model_whose_answers_depend_on_their_batch_on_the_cpu_too_is_no_fault_of_the_device(device, cpu, told):
+    row = {"id": "alone", "name": "alone", "equal": 0.1, "rms": 1e-3, "max": 1e-2}
+    rows = [{**row, "side": side, "rms_noise": noise, "max_noise": noise} for side, noise in (("candidate", device), ("reference", cpu))]
+    gate = next(g for g in judge(*three(), invariance={"n": 16, "rows": rows})["gates"] if g["id"] == "invariance")
+    assert gate["result"] == told and ("the model does so" in gate["meaning"]) is (told == "explained")
 
 
 def test_nothing_compared_fails():

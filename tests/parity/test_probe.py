@@ -34,6 +34,14 @@ def test_half_precision_still_tells_the_two_forms_of_gelu(dtype, tanh):
     assert answers["gelu"] == ("tanh" if tanh else "erf") and "left" not in answers
 
 
+@pytest.mark.parametrize("name", [None, *ROUNDING])
+@torch.no_grad()
+def test_convolutions_are_read_by_themselves(name):
+    with Emulate(Claim(convolution=name)):
+        answers = probe("cpu", convolutions=True)
+    assert (answers["convolution"], answers["left"]) == (name, None)
+
+
 class NarrowSum(TorchDispatchMode):
     """A matrix unit that adds in float16."""
 
