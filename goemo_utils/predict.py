@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             counts = _write(predictions, output.write, bar=True)
     else:
         counts = _show(predictions, classifier, bar=bool(args.batch_file) and not sys.stdout.isatty())
-    if args.batch_file:
+    if args.batch_file and counts:
         print(_summary(counts, classifier, args.output), file=sys.stderr)
     return 0
 
@@ -104,13 +105,20 @@ def _write(predictions: Iterable[Prediction], write, bar: bool) -> Counts:
     return counts
 
 
-def _show(predictions: Iterable[Prediction], classifier: GoEmotionsClassifier, bar: bool) -> Counts:
+def _show(predictions: Iterable[Prediction], classifier: GoEmotionsClassifier, bar: bool) -> Counts | None:
+    """Print the answers; None where the reader of a pipe, such as head, had seen enough before the end."""
     try:
-        return _write(predictions, lambda prediction: print(_line(prediction, classifier)), bar)
-    except BrokenPipeError:
-        # The reader of a pipe, such as head, has seen enough: leave quietly, and keep Python from complaining at exit.
+        counts = _write(predictions, lambda prediction: print(_line(prediction, classifier)), bar)
+        sys.stdout.flush()
+        return counts
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What is still buffered goes nowhere, or Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Counts()
+        if error.errno == errno.ENOSPC:
+            raise ParamsError(f"Standard output cannot be written: {error.strerror}. Free some space, or write elsewhere.") from None
+        return None
 
 
 def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:

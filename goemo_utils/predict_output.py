@@ -37,7 +37,8 @@ def open_output(path: Path, labels: list[str], probabilities: bool = False, simu
     Until then rows go to a temporary file beside it, which is removed on an error. After a kill it may stay; the name itself then
     still holds what it held before. With ``simulated`` every row says so. Raises ParamsError when the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = path.resolve()  # behind a link, so that the link stays one
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     kind = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}[path.suffix]
     try:
         output = kind(temporary, labels, probabilities, simulated)
@@ -46,7 +47,7 @@ def open_output(path: Path, labels: list[str], probabilities: bool = False, simu
     try:
         yield output
         output.close()
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

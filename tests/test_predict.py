@@ -200,3 +200,30 @@ def test_rows_of_a_simulated_device_say_so_in_every_format(suffix: str, tmp_path
 def test_a_column_without_a_file_is_refused_and_not_ignored(folder: Path) -> None:
     with pytest.raises(ParamsError, match="--column 'text' belongs to a file"):
         run("--text", "I am happy", "--column", "text", "--model_path", folder)
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "real.jsonl").write_text("old")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(tmp_path / "real.jsonl")
+    run("--text", "I am happy", "--model_path", folder, "--output", link)
+    assert link.is_symlink() and read_jsonl(tmp_path / "real.jsonl")[0]["text"] == "I am happy"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_sentence(folder: Path) -> None:
+    command = [sys.executable, "-m", "goemo_utils.cli", "predict", "--text", "I am happy", "--model_path", str(folder)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("goemo: Standard output cannot be written: No space left")
+
+
+def test_a_reader_that_has_seen_enough_gets_no_count(folder: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.txt"
+    many.write_text("I am happy today\n" * 6000)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "goemo_utils.cli", "predict", "--batch_file", str(many), "--model_path", str(folder)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(write)
+    assert done.returncode == 0 and "texts" not in done.stderr and "Traceback" not in done.stderr
