@@ -105,8 +105,9 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
         f"Load average {_load(machine['load_average_before'])} before, {_load(machine['load_average_after'])} after; other processes used "
         f"{_percent(machine['other_processes_share'])} of the CPU time, {_percent(machine['steal_share'])} was stolen."
         + (" The machine was BUSY: trust the ratios, not the rates." if machine["busy"] else "")]
-    text += [f"{row['id']}: {row['note']}." for row in rows if row.get("note")]
-    text += [f"{row['id']}: {row['reason']}." for row in rows if row.get("reason")]
+    for name in ("note", "reason"):
+        said = dict.fromkeys(row[name] for row in rows if row.get(name))
+        text += [f"{', '.join(row['id'] for row in rows if row.get(name) == words)}: {words}." for words in said]
     text += _rest(results)
     return "\n".join(text)
 
@@ -139,7 +140,7 @@ def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
     if not parity:
         return *cells, "–", "–", "–", "–"
     counts = ["–" if parity[name] is None else f"{parity[name]} of {parity['n_texts']}" for name in ("top1_changed", "sets_changed")]
-    return *cells, f"{parity['max_difference']:.1e}", *counts, f"{100 * row['padding_share']:.0f} %"
+    return *cells, f"{float(parity['max_difference']):.1e}", *counts, f"{100 * row['padding_share']:.0f} %"
 
 
 def _rest(results: dict[str, Any]) -> list[str]:

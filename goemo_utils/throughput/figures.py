@@ -44,6 +44,8 @@ def steps(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def draw_by_batch_size(rows: Rows) -> Figure:
     """Rates over batch size with 95 % intervals, a line a way."""
+    from matplotlib.ticker import NullLocator
+
     figure, axes = _axes()
     for way in dict.fromkeys(row["way"] for row in rows):
         mine = sorted((row for row in rows if row["way"] == way), key=lambda row: row["batch_size"])
@@ -53,6 +55,7 @@ def draw_by_batch_size(rows: Rows) -> Figure:
     best = max(rows, key=lambda row: row["median"])
     axes.set(xscale="log", xlabel=f"batch size (texts of {best['length']} tokens)", ylabel="texts/s", ylim=(0, None))
     axes.set_xticks(sorted({row["batch_size"] for row in rows}), labels=[str(size) for size in sorted({row["batch_size"] for row in rows})])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title(f"Highest at batch {best['batch_size']}: {best['median']:.3g} texts/s", loc="left")
     axes.legend(frameon=False)
     return figure
@@ -61,6 +64,7 @@ def draw_by_batch_size(rows: Rows) -> Figure:
 def draw_latency(rows: Rows) -> Figure:
     """Share of single-text calls that took at most so long."""
     import numpy as np
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure, axes = _axes()
     medians = {}
@@ -69,8 +73,10 @@ def draw_latency(rows: Rows) -> Figure:
         medians[way] = float(np.median(values))
         axes.step(values, np.arange(1, len(values) + 1) / len(values), where="post", label=f"{way} (n = {len(values)})")
     axes.set(xscale="log", xlabel="milliseconds for one text", ylabel="share of calls")
+    axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=lambda value, _: f"{value:g}", minor_locator=NullLocator())
     axes.set_title(f"Half of all calls end within {min(medians.values()):.3g} ms at best", loc="left")
-    axes.legend(frameon=False)
+    # Names of ways are long, and the curves fill the axes from corner to corner.
+    figure.legend(loc="outside lower left", frameon=False)
     return figure
 
 

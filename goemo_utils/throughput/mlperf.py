@@ -24,7 +24,7 @@ ATTEMPTS = 3
 ROOM = 1.5  # a run that is done with its samples before the time is up counts as INVALID, so more are asked for than the rate suggests
 REASON = "not installed: mlcommons-loadgen (pip install 'goemo[mlperf]')"
 _RESULT = re.compile(r"Result is\s*:\s*(VALID|INVALID)")
-_VALUE = re.compile(r"^(90\.0th percentile latency \(ns\)|Samples per second|QPS w/o loadgen overhead)\s*:\s*([\d.]+)", re.MULTILINE)
+_VALUE = re.compile(r"^(90\.0th percentile latency \(ns\)|Samples per second|QPS w/o loadgen overhead)\s*:\s*([\d.]+(?:e[+-]?\d+)?)", re.MULTILINE)
 
 
 def scenarios(way: Way, texts: Sequence[str], folder: Path, seconds: float = 10.0) -> list[dict[str, Any]]:

@@ -68,6 +68,17 @@ def test_the_table_says_that_a_run_was_stopped_and_why_no_speed_up_is_quoted() -
     assert "INCOMPLETE" in text and "No speed-up is quoted: too few rounds to conclude." in text
 
 
+def test_what_is_said_of_several_rows_is_said_once() -> None:
+    text = bench.table(results(row("a", [1.0] * 3, note="too few rounds"), row("b", None, reason="absent"), row("c", [1.0] * 3, note="too few rounds")), "base", "a")
+    assert text.count("too few rounds") == 1 and "a, c: too few rounds." in text and "b: absent." in text
+
+
+def test_answers_that_are_no_numbers_come_from_the_worker_as_a_word_and_are_shown() -> None:
+    parity = {"n_texts": 5, "max_difference": "NaN", "top1_changed": 5, "sets_changed": 5}
+    line = next(line for line in bench.table(results(row("packed", [1.0] * 3, parity=parity)), "base", "packed").splitlines() if line.startswith("packed "))
+    assert "nan" in line and "5 of 5" in line
+
+
 def test_a_way_named_twice_is_measured_once() -> None:
     assert [b["id"] for b in bench._arms(arguments("--ways", "sorted,sorted,padded"))[1]] == ["sorted"]
 

@@ -29,6 +29,8 @@ def way(simulated: bool = False) -> Any:
 def test_the_summary_of_loadgen_gives_its_verdict_and_figures() -> None:
     assert mlperf.read_summary(SUMMARY) == {"result": "VALID", "values": {"90.0th percentile latency (ns)": 1234567.0}}
     assert mlperf.read_summary("nothing")["result"] is None
+    # As C++ prints numbers from a million on.
+    assert mlperf.read_summary("Samples per second: 1.25e+06\n")["values"] == {"Samples per second": 1250000.0}
 
 
 def test_without_its_package_the_extra_is_named_and_compliance_never_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
