@@ -148,7 +148,9 @@ class GoEmotionsClassifier:
         """Choose the backend on a real batch and prove where it ran."""
         batch = self._tokenise(list(BUILTIN))
         if runtime == "onnxruntime":
-            self._session = onnx_runtime.Session(self._model, self._padded(batch), self._activate, int8=self.dtype == "int8")
+            # A long text too: attention within a window, as ModernBERT has it, shows only in texts longer than the window.
+            example = self._padded(self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)]))
+            self._session = onnx_runtime.Session(self._model, example, self._activate, int8=self.dtype == "int8")
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
             return

@@ -27,6 +27,12 @@ def test_every_family_answers_like_the_model(architecture: str, tmp_path: Path) 
     assert "self-check differed by" in classifier.backend_reason
 
 
+def test_a_window_of_attention_that_the_export_loses_is_found_by_a_long_text(tmp_path: Path) -> None:
+    tiny_model.save(tmp_path, "modernbert", limit=600, local_attention=400)  # no built-in text alone has so many tokens
+    with pytest.raises(ModelError, match="ModernBertForSequenceClassification cannot be exported .*self-check differed by"):
+        GoEmotionsClassifier(tmp_path, backend="onnxruntime")
+
+
 class Answering(torch.nn.Module):
     """Logits that the exporter cannot carry over: a constant of the traced length."""
 
