@@ -77,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"goemo: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}. Expected a file system that can be read and written there. "
+              "Make room, or choose another folder.", file=sys.stderr)
+        return 2
 
 
 def _dispatch(arguments: list[str]) -> int:

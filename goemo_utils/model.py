@@ -46,6 +46,8 @@ def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | No
     if name == "embedded":
         return "embedded", EMBEDDED, None
     folder = Path(name).expanduser()
+    if not name.strip():
+        raise ModelError(f"`model` is {model!r}; expected embedded, a hub id, a local folder, or random: before one of them.")
     if folder.is_dir():
         return "local", folder.resolve(), None
     if name.startswith((".", "/", "~")):
@@ -126,6 +128,9 @@ def read_tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
     except Exception as error:
         raise ModelError(f"{folder} has no usable tokenizer ({type(error).__name__}: {first_line(error)}). Expected tokenizer.json or the vocabulary files beside config.json.") from None
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers makes up a vocabulary of special tokens where it finds no file
+        raise ModelError(f"The tokenizer in {folder} knows {len(tokenizer)} tokens, all of them special, so every text would be empty. Expected its vocabulary in tokenizer.json "
+                         "or its own files (vocab.json, vocab.txt, *.model) beside config.json. Fetch the checkpoint again.")
     if tokenizer.pad_token is None:
         raise ModelError(f"The tokenizer in {folder} has no padding token, so texts cannot be batched. Set pad_token in its tokenizer_config.json.")
     return tokenizer

@@ -109,6 +109,9 @@ def table_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field larger" in str(error):
+                raise TextsError(f"{path}, line {start}: has a cell of more than {csv.field_size_limit():,} characters; expected one text a cell, which a quotation mark "
+                                 "that is never closed prevents. Correct the row, or give the texts as .jsonl.") from None
             raise TextsError(f"{path}, line {start}: is no row of a table ({error}); expected fields quoted as the csv format quotes. Correct it.") from None
         yield f"line {start}", row
 

@@ -19,7 +19,7 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
     if not os.path.exists(path):
         raise TextsError(f"{path}: there is no such file; expected a file of texts. Check the path.")
     if path.suffix.lower() not in suffixes:
-        raise TextsError(f"{path} ends in {path.suffix or 'no suffix'!r}; expected one of {', '.join(suffixes)}. Convert it, or rename it if it is one of these.")
+        raise TextsError(f"{path} {f'ends in {path.suffix!r}' if path.suffix else 'has no suffix'}; expected one of {', '.join(suffixes)}. Convert it, or rename it if it is one of these.")
     try:
         size = path.stat().st_size
         head = path.open("rb").read(4) if path.is_file() else b""

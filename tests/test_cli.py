@@ -1,5 +1,6 @@
 """The command line: every exit code, help that teaches, one sentence for bad input."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -14,6 +15,15 @@ from tests.chain_notebooks import write_notebooks
 
 def goemo(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "goemo_utils.cli", *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+def test_a_full_disk_is_a_sentence_and_exit_2(capsys, monkeypatch) -> None:
+    def full(arguments: list[str]) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "outputs/r1/report.html")
+
+    monkeypatch.setattr(cli, "_dispatch", full)
+    assert cli.main(["run"]) == 2
+    assert "outputs/r1/report.html: No space left on device" in (said := capsys.readouterr().err) and "choose another folder" in said
 
 
 def test_help_lists_every_command_and_the_exit_codes(capsys) -> None:

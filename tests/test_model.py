@@ -78,7 +78,7 @@ def test_pickled_weights_are_never_loaded(folder, tmp_path) -> None:
         load_model(str(tmp_path))
 
 
-@pytest.mark.parametrize("damage", ["cut weights", "no config", "broken config", "unknown type", "remote code", "no tokenizer", "other sizes", "no folder"])
+@pytest.mark.parametrize("damage", ["cut weights", "no config", "broken config", "unknown type", "remote code", "no tokenizer", "no tokenizer at all", "other sizes", "no folder"])
 def test_a_damaged_checkpoint_is_one_sentence(folder, tmp_path, damage) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -96,13 +96,21 @@ def test_a_damaged_checkpoint_is_one_sentence(folder, tmp_path, damage) -> None:
     if damage == "remote code":
         (copy / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": {"AutoConfig": "code.Config"}}))
         (copy / "code.py").write_text("raise SystemExit('code of the checkpoint was run')")
-    if damage == "no tokenizer":
+    if damage.startswith("no tokenizer"):
         (copy / "tokenizer.json").unlink()
+    if damage == "no tokenizer at all":  # transformers then makes up a vocabulary of five tokens
+        (copy / "tokenizer_config.json").unlink()
     if damage == "other sizes":
         (copy / "config.json").write_text(json.dumps({**config, "hidden_size": 48}))
     with pytest.raises(ModelError) as refused:
         load_model(str(copy if damage != "no folder" else copy / "none"))
     assert "\n" not in str(refused.value) and str(copy) in str(refused.value)
+
+
+def test_no_name_is_no_model() -> None:
+    for name in ("", "random:"):
+        with pytest.raises(ModelError, match="expected embedded, a hub id, a local folder"):
+            load_model(name)
 
 
 def test_the_licence_is_read_from_the_card_and_never_invented(folder, tmp_path) -> None:

@@ -205,6 +205,7 @@ def test_a_damaged_row_is_refused_with_its_line(tmp_path: Path) -> None:
     assert "line 2: is not JSON" in refusal(write(tmp_path / "t.jsonl", '{"text": "a"}\n{"text": \n'))
     assert "line 3: has 1 columns" in refusal(write(tmp_path / "t.csv", "id,text\n1,a\n2\n"))
     assert "line 2: is no row of a table" in refusal(write(tmp_path / "u.csv", 'text\n"never closed\nmore\n'))
+    assert "line 2: has a cell of more than 131,072 characters" in refusal(write(tmp_path / "l.csv", f"text\n{'x' * 140_000}\n"))
     assert "surrogate" in refusal(write(tmp_path / "s.jsonl", '"\\ud800"\n'))
     assert "not a readable .parquet file" in refusal(write(tmp_path / "t.parquet", "PAR1 no parquet"))
 
