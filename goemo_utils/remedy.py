@@ -9,9 +9,9 @@ from goemo_utils.errors import DeviceError
 # remedy -> the causes it removes, by the names of the rehearsal device's arithmetic modes
 REMOVES: dict[str, tuple[str, ...]] = {
     "erf_gelu": ("tanh_gelu",),
-    "float32_matmul": ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")}
-# What the mode ascend910b stands for, as far as the operators of an encoder go (goemo_utils.rehearsal.NUMERICS).
-EXPANDED = {"ascend910b": ("tanh_gelu", "reorder", "ulp")}
+    "float32_matmul": ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul", "hf32_conv")}
+# What the mode ascend910b stands for (goemo_utils.rehearsal.NUMERICS).
+EXPANDED = {"ascend910b": ("tanh_gelu", "hf32_conv", "reorder", "ulp")}
 
 
 def names(remedy: str) -> list[str]:

@@ -15,8 +15,9 @@ CHOICES = ("erf_gelu", "float32_matmul", "erf_gelu+float32_matmul")
 
 @pytest.mark.parametrize(("numerics", "remedy", "left"), [
     ("exact", "erf_gelu", "exact"), ("tanh_gelu", "none", "tanh_gelu"), ("tanh_gelu", "erf_gelu", "exact"), ("tanh_gelu+ulp", "erf_gelu", "ulp"),
-    ("hf32+tanh_gelu", "float32_matmul", "tanh_gelu"), ("hf32+tanh_gelu", "erf_gelu+float32_matmul", "exact"), ("ascend910b", "erf_gelu", "reorder+ulp"),
-    ("ascend910b", "float32_matmul", "ascend910b"), ("ascend910b+hf32", "float32_matmul", "ascend910b")])
+    ("hf32+tanh_gelu", "float32_matmul", "tanh_gelu"), ("hf32+tanh_gelu", "erf_gelu+float32_matmul", "exact"), ("ascend910b", "erf_gelu", "hf32_conv+reorder+ulp"),
+    ("ascend910b", "float32_matmul", "tanh_gelu+reorder+ulp"), ("ascend910b+hf32", "float32_matmul", "tanh_gelu+reorder+ulp"),
+    ("ascend910b", "erf_gelu+float32_matmul", "reorder+ulp"), ("hf32_conv", "float32_matmul", "exact")])
 def test_a_remedy_takes_its_causes_away_and_leaves_the_rest(numerics, remedy, left) -> None:
     assert remedied(numerics, remedy) == left
     parse_numerics(left)

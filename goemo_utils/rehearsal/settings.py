@@ -23,14 +23,15 @@ NUMERICS: dict[str, str] = {
     "USE_FP16, and what Atlas training 910A and 310P do to float32 because their cube unit has no float32)",
     "bf16_matmul": "operands of matmul and convolution cast to bfloat16, float32 accumulation (source: the usual meaning of "
     "bfloat16 matrix units; torch calls it the 'medium' float32 matmul precision)",
+    "hf32_conv": "operands of convolution alone rounded as in hf32, unless a mode above rounds them (source: torch.npu.conv.allow_hf32 is True by default, "
+    "torch.npu.matmul.allow_hf32 False)",
     "tanh_gelu": f"GELU always in its tanh form, whatever `approximate` says (source: {_CANN}/aclnnGelu.md, which torch_npu calls "
     "unless its compatible implementation is on)",
     "reorder": "matmul accumulates K in blocks of 48 from the last to the first (source: any tiled matrix unit has its own order, "
     "and none is documented; this one merely differs from the CPU's)",
     "ulp": "softmax, log-softmax, GELU, tanh and LayerNorm with up to 4 units of 2^-24 relative noise, a fixed function of seed and "
     "value (source: the size is an assumption, an eighth of the 32 units in the last place that CANN's operator tests allow)",
-    "ascend910b": "what the documentation says an untouched 910B does: tanh_gelu, convolution (not matmul) in HF32, reorder and ulp "
-    "(source: torch.npu.matmul.allow_hf32 is False and torch.npu.conv.allow_hf32 True by default; GELU as above)",
+    "ascend910b": "what the documentation says an untouched 910B does: tanh_gelu, hf32_conv, reorder and ulp (source: as these)",
 }
 
 _OPERANDS = ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
@@ -76,7 +77,7 @@ def parse_numerics(text: str) -> Numerics:
     return Numerics(
         text="+".join(name for name in NUMERICS if name in names),
         matmul=rounding,
-        convolution=rounding or ("hf32" if ascend else None),
+        convolution=rounding or ("hf32" if ascend or "hf32_conv" in names else None),
         tanh_gelu=ascend or "tanh_gelu" in names,
         reorder=ascend or "reorder" in names,
         ulp=ascend or "ulp" in names,

@@ -192,7 +192,7 @@ def test_vector_kernels_carry_the_noise_and_nothing_else_does() -> None:
     assert torch.equal((rows.npu() @ rows.t().npu()).cpu(), rows @ rows.t())
 
 
-@pytest.mark.parametrize("name", [name for name in NUMERICS if name != "exact"] + ["hf32+tanh_gelu+reorder+ulp"])
+@pytest.mark.parametrize("name", [name for name in NUMERICS if name not in ("exact", "hf32_conv")] + ["hf32+tanh_gelu+reorder+ulp"])
 def test_every_mode_changes_a_model_a_little_and_repeatably(name: str) -> None:
     @simulated(numerics=name)
     def body() -> None:
@@ -203,3 +203,12 @@ def test_every_mode_changes_a_model_a_little_and_repeatably(name: str) -> None:
         assert torch.equal(logits(model, "npu:0"), received)
 
     body()
+
+
+@simulated(numerics="hf32_conv")
+def test_convolutions_alone_can_round_their_operands() -> None:
+    image, kernel, rows = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3), torch.randn(4, 16)
+    rounded = ROUNDING["hf32"]
+    torch.testing.assert_close(conv2d(image.npu(), kernel.npu()).cpu(), conv2d(rounded(image), rounded(kernel)))
+    assert not torch.equal(conv2d(image.npu(), kernel.npu()).cpu(), conv2d(image, kernel))
+    assert torch.equal((rows.npu() @ rows.t().npu()).cpu(), rows @ rows.t())
