@@ -53,8 +53,11 @@ def read_hub(machine: Machine, ask: Reach | None = reach) -> dict[str, Any]:
 
 
 def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
-    """{"name", "source": embedded | local | cache | hub, "path", "weights" (bytes or None)} of the model at hand; None means the embedded one."""
-    name = re.sub(r"^random:", "", model or "embedded")
+    """{"name", "source": embedded | local | cache | hub, "path", "weights"} of the model at hand; None means the embedded one.
+
+    ``weights`` are bytes, None where they are not known: in the hub, and behind ``random:``, which takes the architecture alone and draws them.
+    """
+    name, drawn = re.sub(r"^random:", "", model or "embedded"), (model or "").startswith("random:")
     if name == "embedded":
         return {"name": name, "source": "embedded", "path": None, "weights": 0}
     folder = Path(os.path.expanduser(name))
@@ -63,10 +66,10 @@ def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
     elif machine.root != Path("/"):
         folder = machine.path(folder)
     if folder.is_dir():
-        return {"name": name, "source": "local", "path": str(folder), "weights": _weights(folder)}
+        return {"name": name, "source": "local", "path": str(folder), "weights": None if drawn else _weights(folder)}
     for snapshot in _snapshots(machine, name):
-        if (snapshot / "config.json").exists() and _weights(snapshot):
-            return {"name": name, "source": "cache", "path": str(snapshot), "weights": _weights(snapshot)}
+        if (snapshot / "config.json").exists() and (drawn or _weights(snapshot)):
+            return {"name": name, "source": "cache", "path": str(snapshot), "weights": None if drawn else _weights(snapshot)}
     return {"name": name, "source": "hub", "path": None, "weights": None}
 
 

@@ -51,7 +51,7 @@ def model_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     if model["source"] == "hub" and hub["state"] in ("unreachable", "offline"):
         short = model["name"].split("/")[-1]
         yield finding("model-missing", f"{model['name']}: {hub['state']}", name=model["name"], short=short, state=hub["state"], why=hub["why"])
-    elif model["source"] == "local" and not model["weights"]:
+    elif model["source"] == "local" and model["weights"] == 0:
         yield finding("model-empty", f"{model['path']}: no *.safetensors and no *.bin", path=model["path"])
     weights = model["weights"] if model["weights"] is not None else 500_000_000  # a RoBERTa-base in float32
     available, free = facts["memory"]["available"], facts["disk"]["free"]

@@ -66,6 +66,7 @@ def test_a_local_folder_serves_the_model_without_the_hub(fake):
 def test_a_local_folder_without_weights_is_an_error(fake):
     (fake.cwd / "model").mkdir()
     assert faults(fake.check("npu", "model")) == ["model-empty"]
+    assert faults(fake.check("npu", "random:model")) == [], "the architecture alone needs none"
 
 
 def test_the_embedded_model_does_not_ask_the_hub(fake):
