@@ -20,7 +20,7 @@ import torch
 
 from goemo_utils import batching, onnx_runtime, packed, thresholds
 from goemo_utils.device import Device, open_device
-from goemo_utils.errors import DeviceError, ModelError, ParamsError
+from goemo_utils.errors import DeviceError, ModelError, ParamsError, first_line
 from goemo_utils.model import Loaded, load_model
 from goemo_utils.texts import BUILTIN, strings
 from goemo_utils.unpadded import FORMS, Unpadded
@@ -102,7 +102,7 @@ class GoEmotionsClassifier:
         try:
             self._start(runtime)
         except (ValueError, IndexError, TypeError) as error:  # what transformers' models raise for an input that they were not made for
-            raise ModelError(f"'{loaded.info['id']}' fails on its first batch of texts ({type(error).__name__}: {str(error).splitlines()[0]}). Check that config.json and "
+            raise ModelError(f"'{loaded.info['id']}' fails on its first batch of texts ({type(error).__name__}: {first_line(error)}). Check that config.json and "
                              "the tokenizer belong to its weights.") from error
         self.padded = not isinstance(self._model, Unpadded)
         self.batch_tokens = batch_tokens or (BATCH_TOKENS[self.device.kind] if self.padded else BATCH_TOKENS_UNPADDED)

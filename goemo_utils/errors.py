@@ -42,3 +42,8 @@ class WorkerError(GoemoError):
     """A child process crashed, was killed, or ran out of time."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says anything, at most 200 characters of it; "no message" where there is none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:200]

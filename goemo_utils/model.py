@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils import thresholds
-from goemo_utils.errors import ModelError
+from goemo_utils.errors import ModelError, first_line
 from goemo_utils.record import sha256_file, sha256_json
 from goemo_utils.step import EMBEDDED, MODEL_FILES
 
@@ -213,7 +213,3 @@ class quiet:
         if self.bars:
             noise.enable_progress_bar()
         logging.captureWarnings(False)
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:200]

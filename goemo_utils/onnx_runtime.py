@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from goemo_utils.errors import ModelError
+from goemo_utils.errors import ModelError, first_line
 from goemo_utils.packed import TOLERANCE
 
 OPSET = 17  # the newest that torch's own exporter writes without the onnxscript package
@@ -97,7 +97,7 @@ def _exact(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activ
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             difference = float(np.max(np.abs(activate(_run(session, ids, mask)) - expected)))
         except Exception as error:  # the model, torch's exporter and ONNX Runtime each raise their own
-            refused.append(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            refused.append(f"{type(error).__name__}: {first_line(error)}")
             continue
         if difference < TOLERANCE[torch.float32]:  # written so that NaN fails
             return path, session, difference

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from goemo_utils.errors import first_line
+
 # Largest difference of a probability that counts as the same model. float32: rounding is about 3e-7, an ignored padding mask
 # 0.7. bfloat16 has 8 significant bits: one unit in the last place of a logit between 4 and 8 is 2^-5, the sigmoid's slope is
 # at most 1/4, and two orders of summation may differ by a few such units; four of them make 2^-5.
@@ -76,7 +78,7 @@ def packed_copy(model: nn.Module) -> nn.Module:
         for parent, name, child in places:
             setattr(parent, name, PackedLinear(child))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
-        raise PackingError(f"oneDNN refused a weight: {str(error).splitlines()[0]}") from error
+        raise PackingError(f"oneDNN refused a weight: {first_line(error)}") from error
     return twin.eval()
 
 
@@ -110,7 +112,7 @@ def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], f
         try:
             got = probabilities(twin)
         except (RuntimeError, NotImplementedError) as error:
-            refused.append(f"Not packed {name}: the packed model failed on a batch ({str(error).splitlines()[0]}).")
+            refused.append(f"Not packed {name}: the packed model failed on a batch ({first_line(error)}).")
             continue
         limit = TOLERANCE[next(model.parameters()).dtype]
         difference = float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")

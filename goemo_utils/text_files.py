@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from goemo_utils.errors import TextsError
+from goemo_utils.errors import TextsError, first_line
 from goemo_utils.text_lines import check_file, lines
 
 COLUMNS = ("text", "sentence", "comment", "content")
@@ -192,7 +192,7 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
                     yield f"row {number}", text, labels
                     number += 1
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextsError(f"{path} is not a readable .parquet file ({str(error).splitlines()[0]}); expected Parquet. Write it again.") from None
+        raise TextsError(f"{path} is not a readable .parquet file ({first_line(error)}); expected Parquet. Write it again.") from None
 
 
 def kind(value: Any) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.errors import TextsError
+from goemo_utils.errors import TextsError, first_line
 from goemo_utils.text_files import is_goemotions, json_rows, kind, listed, table_rows
 from goemo_utils.text_lines import check_file, lines
 from goemo_utils.training import hub
@@ -139,7 +139,7 @@ def _parquet(paths: Sequence[Path], asked: Asked, source: str) -> Table:
                 picked = [schema.names[i] for i in (chosen.text, *chosen.label)]
                 texts, *columns = (column.to_pylist() for column in file.read(columns=picked).select(picked).columns)
         except (pyarrow.ArrowException, OSError) as error:
-            raise TextsError(f"{path} is not a readable .parquet file ({str(error).splitlines()[0]}); expected Parquet. Write it again.") from None
+            raise TextsError(f"{path} is not a readable .parquet file ({first_line(error)}); expected Parquet. Write it again.") from None
         kept = schema.field(chosen.label[0]).type
         is_list = types.is_list(kept) or types.is_large_list(kept) or types.is_fixed_size_list(kept)
         names = names or class_names(schema.metadata, picked[1])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from goemo_utils import model as checkpoint
-from goemo_utils.errors import ModelError, ParamsError
+from goemo_utils.errors import ModelError, ParamsError, first_line
 
 # Where the architectures keep their dropout: RoBERTa, BERT, ELECTRA; DistilBERT; ModernBERT; ALBERT; DeBERTa; XLNet.
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout", "attention_dropout", "seq_classif_dropout",
@@ -74,7 +74,7 @@ def start(job: dict[str, Any]) -> Start:
         except ModelError:
             raise
         except Exception as error:  # safetensors, transformers and torch each raise their own for a damaged or mismatched checkpoint
-            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {checkpoint.first_line(error)}). Check that its "
+            raise ModelError(f"{folder} could not be loaded as a classifier ({type(error).__name__}: {first_line(error)}). Check that its "
                              "weights are complete, that they belong to its config.json, and that attn_implementation suits it.") from None
         tokenizer = checkpoint.read_tokenizer(folder)
     kept = kept and not missing
