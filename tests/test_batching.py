@@ -134,5 +134,30 @@ def test_end_to_end_batches_hold_every_text_once_within_the_budget_longest_first
     assert all(batch and (sum(lengths[i] for i in batch) <= budget or len(batch) == 1) for batch in batches)
 
 
-def test_an_end_to_end_batch_is_closed_only_when_the_next_text_would_not_fit() -> None:
+def full_batches(lengths: list[int], budget: int) -> int:
+    """How many batches there are when each takes all that fits, longest first."""
+    held = [0]
+    for length in sorted(lengths, reverse=True):
+        held = [*held, length] if held[-1] + length > budget else [*held[:-1], held[-1] + length]
+    return len(held)
+
+
+def test_end_to_end_batches_are_as_few_as_full_ones_and_hold_about_as_many_tokens_each() -> None:
     assert batching.end_to_end_batches([4, 3, 2, 2, 1], 7) == [[0, 1], [2, 3, 4]]
+    assert [len(batch) for batch in batching.end_to_end_batches([10] * 21, 100)] == [7, 7, 7]
+    assert [len(batch) for batch in batching.end_to_end_batches([60] * 4, 100)] == [1, 1, 1, 1]
+    assert [len(batch) for batch in batching.end_to_end_batches([0] * 5, 100)] == [5]
+    lengths = np.minimum(60, np.random.default_rng(0).geometric(0.05, size=2048) + 2).tolist()
+    batches = batching.end_to_end_batches(lengths, 1024)
+    assert len(batches) == full_batches(lengths, 1024)
+    assert np.ptp([sum(lengths[i] for i in batch) for batch in batches]) < 60
+
+
+def test_a_stream_of_short_texts_meets_few_numbers_of_rows_end_to_end() -> None:
+    """oneDNN keeps kernels for every number of rows; with full batches and a rest this stream would meet over forty of them, the more the longer it is."""
+    rng = np.random.default_rng(0)
+    rows = set()
+    for _ in range(60):
+        lengths = np.minimum(60, rng.geometric(0.06, size=2048) + 2).tolist()
+        rows |= {-(-sum(lengths[i] for i in batch) // 16) for batch in batching.end_to_end_batches(lengths, 1024)}
+    assert len(rows) <= 8
