@@ -50,29 +50,28 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
 def end_to_end_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Group texts, longest first, so that the tokens of a batch stay within ``budget`` without padding; a longer text gets a batch of its own.
 
-    The batches are as few as the budget allows, and hold about as many tokens each. Full batches and a rest would cost as much, but the rest
+    The batches are as few as the budget allows (rarely one more), and hold about as many tokens each. Full batches and a rest would cost as much, but the rest
     would have another number of tokens in every chunk of a stream, and oneDNN keeps half a megabyte for every product and number of rows it met.
     """
     if budget < 1:
         raise ValueError(f"The token budget is {budget}; it must be at least 1.")
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    sizes = [lengths[i] for i in order]
     fewest = held = 0
-    for position in order:
-        if not fewest or held + lengths[position] > budget:
-            fewest, held = fewest + 1, 0
-        held += lengths[position]
+    for size in sizes:
+        held += size
+        if not fewest or held > budget:
+            fewest, held = fewest + 1, size
     batches: list[list[int]] = []
-    left, held, share = sum(lengths), 0, 0.0
-    for position in order:
-        length = lengths[position]
-        enough = len(batches) < fewest and held + length / 2 > share
-        if not batches or enough or held + length > budget:
+    left, held, share = sum(sizes), 0, 0.0
+    for position, size in zip(order, sizes, strict=True):
+        if not batches or held + size / 2 > share or held + size > budget:
             left -= held
-            share = left / max(1, fewest - len(batches))
+            share = left / (fewest - len(batches)) if len(batches) + 1 < fewest else budget
             batches.append([])
             held = 0
         batches[-1].append(position)
-        held += length
+        held += size
     return batches
 
 
