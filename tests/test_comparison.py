@@ -82,6 +82,13 @@ def test_the_terminal_says_which_thresholds_judged(judged, capsys) -> None:
     compare.main([*packs, "--threshold", "0.4"])
     assert "threshold 0.4" in capsys.readouterr().out
     assert compare.main([*packs, "--threshold", "1.4"]) == 2
+    capsys.readouterr()
+    for limit in (("unexplained_flips", "0.5"), ("ratio", "nan"), ("ratio", "-1"), ("residual", "inf"), ("fallbacks", "two"), ("flips", "1")):
+        assert compare.main([*packs, "--limit", *limit]) == 2
+        said = capsys.readouterr()
+        assert limit[0] in said.err and said.err.count("\n") == 1 and not said.out
+    assert compare.main([*packs, "--limit", "ratio", "2", "--limit", "ratio", "3"]) == 2
+    assert "given twice, 2 and 3" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -65,13 +65,15 @@ def in_their_places(reference: Pack, candidate: Pack) -> None:
 
 
 def numbers(pairs: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Limits from the command line. Raises ParamsError where a value is no number."""
-    found = {}
+    """Limits from the command line. Raises ParamsError where a name is given twice or a value is no number."""
+    found: dict[str, float] = {}
     for name, text in pairs:
+        if name in found:
+            raise ParamsError(f"--limit {name} is given twice, {found[name]:g} and {text}; once was expected. Leave one out.")
         try:
             found[name] = float(text)
         except ValueError:
-            raise ParamsError(f"--limit {name} is {text!r}; a number was expected.") from None
+            raise ParamsError(f"--limit {name} is {text!r}; a number was expected, such as --limit {name} 2.") from None
     return found
 
 

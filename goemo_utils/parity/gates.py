@@ -36,7 +36,7 @@ class Limits:
 
     @classmethod
     def of(cls, changes: "Mapping[str, Any] | Limits | None") -> "Limits":
-        """Limits with some changed by name; an unknown name or a value that is no positive number is refused."""
+        """Limits with some changed by name; an unknown name, a negative or infinite value, and a part of something that is counted are refused."""
         if isinstance(changes, cls):
             return changes
         known = asdict(cls())
@@ -44,11 +44,12 @@ class Limits:
             if name not in known:
                 raise ParamsError(f"There is no limit {name!r}; the limits are {', '.join(known)}.")
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-                raise ParamsError(f"The limit {name} is {value!r}; a finite number that is not negative was expected.")
-        limits = replace(cls(), **dict(changes or {}))
-        if not 0 < limits.flip_rate < 1 or not 0 < limits.confidence < 1:
-            raise ParamsError("The limits flip_rate and confidence are shares: numbers between 0 and 1 were expected.")
-        return limits
+                raise ParamsError(f"The limit {name} is {value!r}; a finite number that is not negative was expected. Give one, such as {known[name] or 2}.")
+            if isinstance(known[name], int) and value != int(value):
+                raise ParamsError(f"The limit {name} is {value!r}; it counts, so a whole number that is not negative was expected. Give one, such as {math.ceil(value)}.")
+            if name in ("flip_rate", "confidence") and not 0 < value < 1:
+                raise ParamsError(f"The limit {name} is {value!r}; it is a share, so a number between 0 and 1 was expected. Give one, such as {known[name]}.")
+        return replace(cls(), **{name: int(value) if isinstance(known[name], int) else value for name, value in (changes or {}).items()})
 
 
 @dataclass

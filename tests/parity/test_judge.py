@@ -238,6 +238,28 @@ def test_limits_are_parameters_and_unknown_ones_are_refused():
         Limits.of({"flip_rate": 2})
 
 
+@pytest.mark.parametrize("name", ["unexplained_flips", "outside_envelope", "fallbacks"])
+@pytest.mark.parametrize("value", [0.5, 1e-9, 2.5])
+def test_a_limit_that_counts_is_a_whole_number(name, value):
+    with pytest.raises(ParamsError, match=f"The limit {name} is {value}; it counts, so a whole number"):
+        Limits.of({name: value})
+    assert getattr(Limits.of({name: 2.0}), name) == 2
+
+
+@pytest.mark.parametrize("name", list(vars(Limits())))
+@pytest.mark.parametrize("value", [-1, -0.1, math.nan, math.inf, -math.inf, "2", None, True])
+def test_no_limit_is_negative_infinite_or_no_number(name, value):
+    with pytest.raises(ParamsError, match=f"The limit {name} is {value!r}; a finite number that is not negative was expected"):
+        Limits.of({name: value})
+
+
+@pytest.mark.parametrize("name", ["flip_rate", "confidence"])
+@pytest.mark.parametrize("value", [0, 1, 2])
+def test_a_share_lies_between_0_and_1(name, value):
+    with pytest.raises(ParamsError, match=f"The limit {name} is {value}; it is a share"):
+        Limits.of({name: value})
+
+
 def test_labels_give_task_quality():
     gold, reference, candidate = three(n_texts=60)
     labels = [[int(i % 28)] for i in range(60)]
