@@ -18,15 +18,18 @@ Rows = Sequence[dict[str, Any]]
 
 
 def by_batch_size(results: dict[str, Any], length: int | None = None) -> list[dict[str, Any]]:
-    """Rate with its interval by batch size at one length (the longest that the grid measured throughout, unless given)."""
+    """Rate with its interval by number of texts at one length (the longest that the grid measured throughout, unless given).
+
+    ``batch_size`` is that number: one batch of a padded way, and what was handed to the classifier, which makes its own batches.
+    """
     cells = [cell for cell in results.get("grid") or [] if cell["median"] is not None]
     if not cells:
         return []
     sizes = {cell["batch_size"] for cell in cells}
     complete = [n for n in {cell["length"] for cell in cells} if {c["batch_size"] for c in cells if c["length"] == n} == sizes]
     chosen = length if length is not None else max(complete, default=max(cell["length"] for cell in cells))
-    # The grid runs full batches of one size whatever the way's own batches are, so the way is named by its model and place only.
-    return [{"way": f"{cell['dtype']} on {cell['device']}", "length": chosen, "batch_size": cell["batch_size"], "median": cell["median"],
+    # Padded ways run the texts of a cell as one batch whatever their usual batches are, so they are named by their arithmetic and place only.
+    return [{"way": f"{'classifier' if cell.get('own_batches') else 'one padded batch'}, {cell['dtype']} on {cell['device']}", "length": chosen, "batch_size": cell["batch_size"], "median": cell["median"],
              "low": cell["ci95"][0], "high": cell["ci95"][1], "n": cell["n"]} for cell in cells if cell["length"] == chosen]
 
 
@@ -43,7 +46,7 @@ def steps(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def draw_by_batch_size(rows: Rows) -> Figure:
-    """Rates over batch size with 95 % intervals, a line a way."""
+    """Rates over the number of texts with 95 % intervals, a line a way."""
     from matplotlib.ticker import NullLocator
 
     figure, axes = _axes()
@@ -53,10 +56,10 @@ def draw_by_batch_size(rows: Rows) -> Figure:
         spread = [[m - row["low"] for m, row in zip(middle, mine, strict=True)], [row["high"] - m for m, row in zip(middle, mine, strict=True)]]
         axes.errorbar([row["batch_size"] for row in mine], middle, yerr=spread, marker="o", capsize=3, label=way)
     best = max(rows, key=lambda row: row["median"])
-    axes.set(xscale="log", xlabel=f"batch size (texts of {best['length']} tokens)", ylabel="texts/s", ylim=(0, None))
+    axes.set(xscale="log", xlabel=f"texts of {best['length']} tokens in the batch, or handed to the classifier", ylabel="texts/s", ylim=(0, None))
     axes.set_xticks(sorted({row["batch_size"] for row in rows}), labels=[str(size) for size in sorted({row["batch_size"] for row in rows})])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_title(f"Highest at batch {best['batch_size']}: {best['median']:.3g} texts/s", loc="left")
+    axes.set_title(f"Highest at {best['batch_size']} texts: {best['median']:.3g} texts/s, {best['way']}", loc="left")
     axes.legend(frameon=False)
     return figure
 

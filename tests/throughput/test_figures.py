@@ -25,9 +25,9 @@ RESULTS = {
 def test_batch_sizes_are_shown_at_the_longest_length_measured_throughout() -> None:
     rows = figures.by_batch_size(RESULTS)
     assert [(row["batch_size"], row["length"], row["median"]) for row in rows] == [(1, 16, 10.0), (8, 16, 40.0)]
-    assert {row["way"] for row in rows} == {"float32 on cpu"}
+    assert {row["way"] for row in rows} == {"one padded batch, float32 on cpu"}
     assert figures.by_batch_size(RESULTS, length=512)[0]["median"] == 2.0
-    assert "batch 8" in figures.draw_by_batch_size(rows).axes[0].get_title(loc="left")
+    assert "at 8 texts" in figures.draw_by_batch_size(rows).axes[0].get_title(loc="left")
 
 
 def test_latencies_keep_every_call_and_a_simulated_device_has_none() -> None:
