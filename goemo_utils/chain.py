@@ -21,7 +21,8 @@ from goemo_utils import errors, worker
 from goemo_utils.manifest import locked, new_manifest, point_latest, write_manifest
 from goemo_utils.params import papermill_parameters
 from goemo_utils.plan import Planned, make_plan, why_run
-from goemo_utils.record import StepRecord, notebooks, now, read_json, read_record
+from goemo_utils.portable import places, portable
+from goemo_utils.record import StepRecord, notebooks, now, read_json, read_record, write_text
 from goemo_utils.step import inputs_of, run_dir, unfinished
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
         try:
             papermill.execute_notebook(
                 str(notebooks() / f"{step}.ipynb"), str(output), parameters=papermill_parameters(params), kernel_name="python3", progress_bar=False,
-                execution_timeout=params.step_timeout, stdout_file=stream, stderr_file=stream, coalesce_streams=True, shutdown_kernel="immediate")
+                execution_timeout=params.step_timeout, start_timeout=max(60, params.step_timeout), stdout_file=stream, stderr_file=stream, coalesce_streams=True, shutdown_kernel="immediate")
         except PapermillExecutionError as error:
             kind = getattr(errors, error.ename, None)
             known = isinstance(kind, type) and issubclass(kind, errors.GoemoError)
@@ -171,7 +172,7 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
         except (OSError, ValueError, RuntimeError) as error:  # no kernel, unreadable notebook, disk full
             ended = Ended("failed", f"The notebook could not be run ({type(error).__name__}: {error}).", CRASHED)
         stream.write(f"{step} ended {now()}: {ended.status}{' - ' + ended.reason if ended.reason else ''}\n")
-    ended.cells = _cell_seconds(output)
+    ended.cells = _tidy(output, params, folder)
     _diagnose(ended, log)
     return ended
 
@@ -201,12 +202,17 @@ def _diagnose(ended: Ended, log: Path) -> None:
         ended.reason = f"{ended.reason} [{finding['id']}] {finding['cause']} {finding['remedy']}"
 
 
-def _cell_seconds(output: Path) -> list[float]:
+def _tidy(output: Path, params: Params, folder: Path) -> list[float]:
+    """Take this machine's paths out of an executed notebook, and return the seconds of each cell; nothing where it cannot be read."""
     try:
-        cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+        notebook = json.loads(output.read_text(encoding="utf-8"))
+        seconds = [c["metadata"].get("papermill", {}).get("duration") or 0.0 for c in notebook["cells"]]
+        for key in ("input_path", "output_path", "parameters", "environment_variables"):  # papermill's; the parameters stand in their cell too
+            notebook["metadata"].get("papermill", {}).pop(key, None)
+        write_text(output, json.dumps(portable(notebook, places(params.resolved(), folder)), ensure_ascii=False, indent=1) + "\n")
     except (OSError, ValueError, KeyError):
         return []
-    return [c["metadata"].get("papermill", {}).get("duration") or 0.0 for c in cells]
+    return seconds
 
 
 def _plain(text: str) -> str:

@@ -54,6 +54,17 @@ def test_every_step_runs_once_and_then_is_skipped_with_the_reason(params) -> Non
     assert (first.folder.parent / "latest").resolve() == first.folder.resolve()
 
 
+def test_an_executed_notebook_tells_no_path_of_this_machine(params, tmp_path) -> None:
+    params = params.model_copy(update={"output_root": str(tmp_path / "für mich" / "out")})
+    folder = chain.run(params).folder
+    for step in STEPS:
+        text = (folder / f"{step}.ipynb").read_text(encoding="utf-8")
+        notebook = json.loads(text)
+        assert str(tmp_path) not in text and 'output_root = \\"out\\"' in text
+        assert notebook["metadata"]["papermill"].keys().isdisjoint({"input_path", "output_path", "parameters"})
+    assert states(chain.run(params)) == ["skipped"] * 6
+
+
 def test_a_changed_notebook_runs_again_and_what_reads_its_record_only_if_the_record_changed(params, tmp_path) -> None:
     chain.run(params)
     path = tmp_path / "notebooks" / "02_smoke.ipynb"

@@ -5,12 +5,14 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import thresholds
 from ..errors import GoemoError
 from ..model import locate
+from ..portable import places, portable
 from ..record import sha256_file, write_json, write_text
 from ..report import page, view
 from ..report.read import Run, read_run
@@ -50,6 +52,8 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     Raises PublishError on a refusal, ReportError for records that cannot be shown.
     """
     run = read_run(Path(run_dir))
+    source, known = str(run.model.get("id")), places(run.params, run.folder) | _python(run)
+    run = _elsewhere(run, known)
     summary = summarise(run)
     why = refusal(run, summary)
     if why and not draft:
@@ -64,7 +68,7 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        _write(made, run, summary, weights, licence)
+        _write(made, run, summary, source if weights else None, licence, known)
         problems = check(made)
         if problems:
             raise PublishError(f"The folder was not written, because the check found {len(problems)} problem(s), the first: {problems[0]}.")
@@ -75,11 +79,23 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     return target
 
 
-def _write(folder: Path, run: Run, summary: dict[str, Any], weights: bool, licence: str | None) -> None:
+def _elsewhere(run: Run, known: dict[str, str]) -> Run:
+    """The run as it may be read on other machines, without the paths of its own."""
+    parts = {name: portable(getattr(run, name), known) for name in ("manifest", "records", "results")}
+    return replace(run, states={step: replace(state, reason=portable(state.reason, known)) for step, state in run.states.items()}, **parts)
+
+
+def _python(run: Run) -> dict[str, str]:
+    """Where the run's machine kept its Python, by the record of its environment."""
+    executable = Path(str((run.of("00_environment").get("facts") or {}).get("executable") or ""))
+    return {str(executable.parents[1]): "python"} if executable.is_absolute() and len(executable.parents) > 2 else {}
+
+
+def _write(folder: Path, run: Run, summary: dict[str, Any], source: str | None, licence: str | None, known: dict[str, str]) -> None:
     summary = copy.deepcopy(summary)
     draft = summary.get("draft")
     mark = f"DRAFT: {draft}" if draft else None
-    copied = _copy_weights(folder, run) if weights else []
+    copied = _copy_weights(folder, run, source) if source else []
     values = {language: card.context(run, summary, bool(copied), licence, language) for language in ("zh", "en")}
     write_text(folder / "README.md", card.render("README.zh.md.j2", values["zh"]))
     write_text(folder / "README.en.md", card.render("README.en.md.j2", values["en"]))
@@ -93,7 +109,7 @@ def _write(folder: Path, run: Run, summary: dict[str, Any], weights: bool, licen
         write_json(folder / thresholds.FILE, found | ({"criterion": f"{mark}; {told}"} if mark else {}))
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
-        write_text(folder / "logs" / name, text)
+        write_text(folder / "logs" / name, portable(text, known))
     write_json(folder / MARKER, summary)
     write_text(folder / "report.html", page.html(view.view(run, summary, str(run.params.get("language") or "en"))))
 
@@ -111,10 +127,10 @@ def _requirements(run: Run, mark: str | None) -> str:
     return "\n".join([*head, *pins]) + "\n"
 
 
-def _copy_weights(folder: Path, run: Run) -> list[str]:
+def _copy_weights(folder: Path, run: Run, model: str) -> list[str]:
     if run.model.get("source") == "random":
         raise PublishError("Weights were asked for, and this run used random ones: there is nothing to publish.")
-    _, source, _ = locate(str(run.model["id"]), run.model.get("revision"))
+    _, source, _ = locate(model, run.model.get("revision"))
     files = run.model.get("files") or []
     for file in files:
         name = file["name"]

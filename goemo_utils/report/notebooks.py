@@ -10,7 +10,9 @@ from typing import Any
 import bleach
 import nbformat
 
-from ..record import write_text
+from ..errors import RecordError
+from ..portable import places, portable
+from ..record import read_json, write_text
 from .page import visible
 
 _TAGS = frozenset(
@@ -46,6 +48,7 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
 
     A notebook that cannot be read is left out: it is a log for people, not evidence.
     """
+    known = places(_params(run_dir), run_dir)
     written = []
     for path in sorted(run_dir.glob("[0-9][0-9]_*.ipynb")):
         try:
@@ -53,9 +56,17 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
         except Exception:  # nbformat raises whatever its JSON and schema layers raise
             continue
         target = path.with_suffix(".html")
-        write_text(target, page(notebook, path.stem, language))
+        write_text(target, page(nbformat.from_dict(portable(notebook, known)), path.stem, language))
         written.append(target.name)
     return written
+
+
+def _params(run_dir: Path) -> dict[str, Any]:
+    """The run's parameters; nothing where its manifest cannot be read."""
+    try:
+        return dict(read_json(run_dir / "manifest.json")["params"])
+    except (RecordError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def page(notebook: Any, name: str, language: str) -> str:

@@ -42,6 +42,24 @@ def test_a_port_is_published_whole_and_passes_its_own_check(tmp_path: Path, kind
     assert not any("DRAFT" in path.read_text() for path in folder.rglob("*") if path.is_file())
 
 
+def test_no_published_file_names_a_folder_of_the_machine_that_made_it(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    home, root = tmp_path / "home", tmp_path / "run"
+    manifest["params"].update(output_root=str(tmp_path), model=str(home / "my model"), texts=str(home / "texts.csv"))
+    manifest["command"] = ["goemo", "run", "-p", "model", str(home / "my model")]
+    records["00_environment"]["results"]["facts"] = {"executable": "/opt/far/away/bin/python"}
+    records["00_environment"]["results"]["findings"] = [{"id": "x", "severity": "note", "title": "Python", "evidence": "/opt/far/away/bin/python -m pip"}]
+    records["01_load"]["results"]["model"].update(id=str(home / "my model"), source="local", weight_path=str(home / "my model"), path=str(home / "my model"))
+    fixtures.write_run(root, manifest, records)
+    (root / "logs").mkdir(exist_ok=True)
+    (root / "logs" / "worker-candidate.log").write_text(f"reading {home}/my model/config.json from {root}\n")
+    folder = publish(root, tmp_path / "out")
+    for path in folder.rglob("*"):
+        assert not path.is_file() or not re.search(f"{tmp_path}|/opt/far", path.read_text()), path.name
+    assert json.loads((folder / "summary.json").read_text())["weight_path"] == "my model"
+    assert "reading my model/config.json" in (folder / "logs" / "run_npu.log").read_text()
+
+
 @pytest.mark.parametrize(("kind", "why"), [("rehearsal", "SIMULATED"), ("failing", "failed"), ("died", "incomplete")])
 def test_a_run_that_is_no_port_is_refused_with_the_reason(tmp_path: Path, kind: str, why: str) -> None:
     with pytest.raises(PublishError, match=why):
