@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,11 @@ def open_device(spec: str, numerics: str = "exact", fault: str | None = None, re
     device = {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu}[kind](spec, int(index or 0))
     apply(remedy, kind)
     return replace(device, remedy=remedy)
+
+
+def run_job(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """In a worker: open a device and describe it, before anything costly is begun for it. Raises DeviceError as ``open_device`` does."""
+    return open_device(job["device"]).describe()
 
 
 def _open_cpu(spec: str, index: int) -> Device:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import goemo_utils
 from goemo_utils.errors import RecordError
@@ -67,13 +67,35 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process; the lock goes with the process, however it ends. RecordError when another run holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RecordError(f"The run '{folder.name}' is being written by another process ({folder}). Wait for it, or choose another run_id.") from None
+    with _lock(folder):
         yield
+
+
+_held: dict[Path, IO[str]] = {}
+
+
+def hold(folder: Path) -> None:
+    """Hold a folder like ``locked``, but from one cell of a notebook to a later one, until ``release``; held twice is held once."""
+    if folder.resolve() not in _held:
+        _held[folder.resolve()] = _lock(folder)
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder that ``hold`` holds; nothing happens when it holds none."""
+    if handle := _held.pop(folder.resolve(), None):
+        handle.close()
+
+
+def _lock(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = open(folder / ".lock", "a", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise RecordError(f"The run '{folder.name}' is being written by another process ({folder}), a command or a notebook whose kernel is open. "
+                          "Wait for it, end it, or choose another run_id.") from None
+    return handle
 
 
 def point_latest(folder: Path) -> None:

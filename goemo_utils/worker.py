@@ -28,7 +28,7 @@ from goemo_utils import errors
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.record import plain, write_json
 
-KINDS = {"forward": "goemo_utils.forward:run", "throughput": "goemo_utils.throughput:run_job", "parity": "goemo_utils.parity:run_job",
+KINDS = {"device": "goemo_utils.device:run_job", "forward": "goemo_utils.forward:run", "throughput": "goemo_utils.throughput:run_job", "parity": "goemo_utils.parity:run_job",
          "smoke": "goemo_utils.smoke:run_job", "training": "goemo_utils.training.fit:run", "scratch": "goemo_utils.training.scratch.run:run_job", "training_parity": "goemo_utils.training.parity:run_job"}
 ADDRESS = "GOEMO_WORKER"
 PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto",

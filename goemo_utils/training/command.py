@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goemo_utils.manifest import locked
+from goemo_utils.manifest import release
 from goemo_utils.record import ROOT
 from goemo_utils.screen import shown
 from goemo_utils.training.params import TrainingParams
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from goemo_utils.training import lab
     from goemo_utils.training.watch import Bar
     step = lab.begin(params)
-    with locked(step.dir):
+    try:
         simulated = "  SIMULATED: no Ascend device takes part" if params.device == "rehearsal" else ""
         print(f"goemo finetune {step.dir.name}   model {params.model}, device {params.device}{simulated}", flush=True)
         if warning := lab.replaced(step):
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
                     _tell(name, lab.card.study(name, found))
                     print("".join(f"      {line}\n" for line in tables[name](found).to_string().splitlines()) if name in tables else "", end="", flush=True)
         record = lab.finish(step, splits, result, **studies)
+    finally:
+        release(step.dir)
     print(f"\n{record.verdict}\nmodel:   {shown(step.dir / 'model')}\nport it: goemo run -p model {shown(step.dir / 'model')}")
     return 1 if studies["parity"] and studies["parity"]["verdict"] == "fail" else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 
 from goemo_utils import worker
 from goemo_utils.errors import GoemoError, ParamsError, RecordError
+from goemo_utils.manifest import hold, release
+from goemo_utils.portable import places, portable
 from goemo_utils.record import environment_digest, notebook_digest, package_digest, read_record, sha256_file, sha256_json, versions, write_json, write_text
 from goemo_utils.screen import shown
 from goemo_utils.step import EMBEDDED, MODEL_FILES, Step
@@ -24,16 +27,17 @@ if TYPE_CHECKING:
     from goemo_utils.training.params import TrainingParams
 
 NAME = "10_finetune"
-LOCK = ".lock"  # goemo_utils.manifest.locked holds it
+LOCK = ".lock"  # goemo_utils.manifest.hold makes and holds it
 WRITTEN = ("model", "checkpoints", "parity")  # what a training replaces
 Hear = Callable[[str], None]
 
 
 def begin(params: TrainingParams) -> Step:
-    """Open the training's folder, ``<output_root>/<run_id>``.
+    """Open the training's folder, ``<output_root>/<run_id>``, and hold it until ``finish``, so that no other training writes there.
 
     Raises ParamsError when a run of the porting notebooks or anybody else's files are there, for they would be overwritten, or when nothing can be
-    written there; GoemoError when a search is asked for and Optuna is not installed.
+    written there; RecordError when another training holds the folder; GoemoError when a search is asked for and Optuna is not installed;
+    DeviceError when the device is absent.
     """
     if params.search_trials:
         search.optuna_or_error()
@@ -44,9 +48,11 @@ def begin(params: TrainingParams) -> Step:
     if foreign and not any((folder / name).exists() for name in (LOCK, "logs", f"{NAME}.json")):
         raise ParamsError(f"run_id is '{folder.name}', and {folder} holds {' and '.join(foreign)} of which no training of goemo is known. Choose another run_id, or "
                           "move them.")
+    if params.device.startswith(("npu", "cuda")):  # a child opens it: no process that holds a notebook may
+        with tempfile.TemporaryDirectory(prefix="goemo-") as scratch:
+            worker.run({"kind": "device", "device": params.device}, Path(scratch) / "device.log")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOCK).touch()
+        hold(folder)
     except OSError as error:
         raise ParamsError(f"output_root is '{params.output_root}', and nothing can be written to {folder} ({error.strerror}). Choose another output_root, or give "
                           "this user the right to write there.") from None
@@ -155,11 +161,13 @@ def finish(step: Step, splits: Splits, result: dict[str, Any], **studies: dict[s
              "task": splits.dev.task, "data": splits.counts | {"notes": splits.notes}, "versions": versions(), "simulated": params.device == "rehearsal",
              **result, **studies}
     if params.model != "new":  # a recipe has written a card and scores of its own
-        write_json(folder / "scores.json", facts)
-        write_text(folder / "README.md", card.render(facts))
+        told = portable(facts, places(params.resolved(), step.dir))
+        write_json(folder / "scores.json", told)
+        write_text(folder / "README.md", card.render(told))
     step.keep(*sorted(p for p in folder.iterdir() if p.is_file()))
     record = step.finish(verdict(facts), facts)
     (step.dir / fit.RESULT).unlink(missing_ok=True)  # the same command again trains again
+    release(step.dir)
     return record
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from goemo_utils.cli import main
+from goemo_utils.manifest import locked
 from goemo_utils.params import PROJECT_ROOT
 from goemo_utils.record import read_record
 from goemo_utils.training import card, lab
@@ -56,6 +58,7 @@ def test_the_record_is_valid_and_says_what_was_simulated(trained: dict[str, Path
 
 def test_the_card_is_rendered_from_the_scores_beside_it(trained: dict[str, Path]) -> None:
     for folder in trained.values():
+        assert not [path.name for path in (folder / "model").glob("*.[jm]*") if str(folder.parents[1]) in path.read_text(encoding="utf-8")]
         facts = json.loads((folder / "model" / "scores.json").read_text(encoding="utf-8"))
         assert (folder / "model" / "README.md").read_text(encoding="utf-8") == card.render(facts)
         assert str(folder.parent) not in card.render(facts), "a card names no path of the machine that made it"
@@ -137,6 +140,50 @@ def test_a_folder_that_cannot_be_written_ends_with_2_and_a_sentence(tmp_path: Pa
     (tmp_path / "taken").write_text("a file where the folder should be")
     assert main(["finetune", "-p", "run_id", "taken", "-p", "output_root", str(tmp_path)]) == 2
     assert "nothing can be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["npu:0", "cuda:7"])
+def test_an_absent_device_is_told_before_anything_is_fitted_or_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(lab, "load", lambda step: pytest.fail("texts were loaded"))
+    assert main(["finetune", "-p", "device", device, "-p", "run_id", "none", "-p", "output_root", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert f"Device '{device}' was requested" in said.err and not said.out and not (tmp_path / "none").exists()
+
+
+BEGIN = """
+import sys
+from goemo_utils.training import lab
+from goemo_utils.training.params import TrainingParams
+step = lab.begin(TrainingParams.load(None, {"device": "cpu", "output_root": sys.argv[1]}))
+step = lab.begin(step.params)  # the cell of the notebook that is run twice
+print("held", flush=True)
+sys.stdin.readline()
+lab.release(step.dir)
+print("released", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_notebook_and_a_command_never_train_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = subprocess.Popen([sys.executable, "-c", BEGIN, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT)
+    try:
+        assert notebook.stdout.readline() == "held\n"
+        before = sorted(tmp_path.rglob("*"))
+        assert main(["finetune", "-p", "device", "cpu", "-p", "output_root", str(tmp_path)]) == 2
+        assert "is being written by another process" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
+        notebook.stdin.write("\n")
+        notebook.stdin.flush()
+        assert notebook.stdout.readline() == "released\n"
+        params = TrainingParams.load(None, {"device": "cpu", "output_root": str(tmp_path)})
+        lab.release(lab.begin(params).dir)
+    finally:
+        notebook.kill()
+        notebook.wait()
+
+
+def test_a_finished_training_is_let_go(trained: dict[str, Path]) -> None:
+    with locked(trained["one"]):
+        pass
 
 
 def test_a_search_without_optuna_is_refused_before_anything_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
