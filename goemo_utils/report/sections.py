@@ -7,6 +7,7 @@ from typing import Any
 from . import numbers as n
 from .blocks import Code, Column, Details, Facts, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text, join
 from .gates import gate_name, gates, meaning
+from .quoted import sentence, title
 from .read import Run
 from .verdict import overall, place
 from .words import Words
@@ -178,7 +179,7 @@ def environment(run: Run, words: Words) -> Section:
     rows: list[list[Text]] = [
         [
             State(SEVERITIES.get(f.get("severity"), "info"), words.known("e_", str(f.get("severity")))),
-            str(f.get("title") or f.get("id")),
+            title(f, words),
             Code(str(f["evidence"])) if f.get("evidence") else words("e_no_evidence"),
             str(f.get("remedy") or words("e_no_remedy")),
         ]
@@ -186,10 +187,12 @@ def environment(run: Run, words: Words) -> Section:
     ]
     columns = [Column(words("e_level")), Column(words("e_finding")), Column(words("e_evidence")), Column(words("e_remedy"))]
     blocks: list[Any] = [Table(words("s_env"), columns, rows, style="wide", head=1) if rows else Paragraph(words("e_none"))]
+    if words.language != "en" and rows:
+        blocks.append(Paragraph(words("e_quoted")))
     verdicts = results.get("verdicts") or {}
     if verdicts:
         cells: list[list[Text]] = [
-            [Code(name), State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")), str(v.get("why") or words("unknown"))]
+            [Code(name), State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")), sentence(v.get("why") or words("unknown"), words)]
             for name, v in verdicts.items()
         ]
         blocks += [
@@ -214,7 +217,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
     for step in ("03_parity", "04_throughput"):
         for item in run.of(step).get("not_checked") or []:
             what = str(item.get("what") or words("unknown"))
-            rows.append((gate_name(what, words), str(item.get("why") or words("unknown")), str(item.get("how") or words("n_rerun"))))
+            rows.append((sentence(gate_name(what, words), words), sentence(item.get("why") or words("unknown"), words), sentence(item.get("how") or words("n_rerun"), words)))
     seen: set[str] = set()
     return [row for row in rows if not (row[0] in seen or seen.add(row[0]))]
 

@@ -76,6 +76,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "e_ok": ("OK", "正常"),
     "e_not checked": ("Not checked", "未检查"),
     "e_none": ("The environment check left no finding.", "环境检查没有发现。"),
+    "e_quoted": ("Evidence and remedies are quoted from the record.", "依据与处理建议按英文记录原样引用；没有译文的发现同样引用英文原文。"),
     "e_no_remedy": ("none needed", "无需处理"),
     "e_no_evidence": ("none recorded", "无记录"),
     "e_verdicts": ("Can this machine run the port?", "本机能否运行移植？"),
