@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("reference"), metavar="PACK", help="where to write: PACK.safetensors and PACK.json (default: ./reference)")
 
 
+def _writable(given: Path, out: Path) -> None:
+    """Raise PackError before anything is computed where the pack could not be written."""
+    if given.is_dir() or not out.name:
+        raise PackError(f"--output is {given}, which is a folder; the pack's path without an ending was expected, such as {given / 'reference'}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise PackError(f"--output is {given}, and nothing can be written to {out.parent} ({error.strerror}). Choose another place, or give this user the right to write there.") from None
+
+
 def run(args: argparse.Namespace) -> int:
     """Make the pack on the CPU (or the CUDA device that ``reference`` names), never on the device under test."""
     from goemo_utils.params import Params
@@ -44,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         params = params.model_copy(update={"reference": "cpu"})
     texts = load_texts(params)
     out = stem(args.output).resolve()
+    _writable(args.output, out)
     made = worker.run(job(params, texts.texts, "reference", out), beside(out, ".log"), lambda line: print(f"\r{line}", end="", flush=True))
     print(f"\rreference pack: {beside(stem(args.output), '.safetensors')} and {beside(stem(args.output), '.json')} ({made['n_texts']} texts, {made['dtype']}, {made['device']['name']}, "
           f"{made['cpu_capability']})\nuse it there: goemo run -f params/npu.yaml -p reference {args.output}")

@@ -87,6 +87,8 @@ def test_the_terminal_says_which_thresholds_judged(judged, capsys) -> None:
         assert compare.main([*packs, "--limit", *limit]) == 2
         said = capsys.readouterr()
         assert limit[0] in said.err and said.err.count("\n") == 1 and not said.out
+    assert compare.main([*packs, "--gold", packs[0]]) == 2
+    assert "is a reference pack; --gold must be the float64 pack" in capsys.readouterr().err
     assert compare.main([*packs, "--limit", "ratio", "2", "--limit", "ratio", "3"]) == 2
     assert "given twice, 2 and 3" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from goemo_utils import comparison, forward, reference
+from goemo_utils.cli import main
 from goemo_utils.errors import PackError
 from goemo_utils.pack import read_pack
 from goemo_utils.params import Params
@@ -61,3 +62,13 @@ def test_a_damaged_pack_is_refused_before_anything_runs(make, tmp_path) -> None:
     with pytest.raises(PackError, match="altered or cut short"):
         comparison.three_packs(step, TEXTS)
     assert not step.dir.exists()
+
+
+def test_a_place_that_cannot_hold_the_pack_is_refused_before_anything_is_computed(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(reference.worker, "run", lambda *_: pytest.fail("a forward run was begun"))
+    (tmp_path / "file").write_text("x")
+    for output, words in ((tmp_path, "which is a folder"), (tmp_path / "file" / "pack", "nothing can be written to")):
+        assert main(["reference", "--output", str(output)]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     reference, candidate = read_pack(args.reference), read_pack(args.candidate)
     in_their_places(reference, candidate)
     gold = read_pack(args.gold or beside(args.candidate, args.reference))
+    if (role := gold.manifest["role"]) != "gold":
+        raise PackError(f"{gold.path} is a {role} pack; --gold must be the float64 pack that both are measured against, such as outputs/latest/packs/gold.")
     stored = evidence(args.record, args.candidate, candidate.manifest)
     judged = stored.pop("threshold", None)
     payload = judge_packs(gold, reference, candidate, judged if args.threshold is None else args.threshold, limits=numbers(args.limit), **stored)

@@ -21,7 +21,7 @@ from . import card
 from .check import check
 from .logs import logs
 
-MARKER = "summary.json"
+MARKERS = ("summary.json", "README.md", "inference.py")
 
 
 class PublishError(GoemoError):
@@ -63,7 +63,9 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     if not run.model:
         raise PublishError(f"Run '{run.run_id}' cannot be published: 01_load did not finish, so there is no model to describe. Run it again.")
     target = Path(output) if output else run.folder / "publish"
-    if target.exists() and (not target.is_dir() or any(target.iterdir()) and not (target / MARKER).is_file()):
+    if run.folder.resolve().is_relative_to(target.resolve()):
+        raise PublishError(f"{target} holds the run '{run.run_id}' itself, which publishing there would replace: choose another --output.")
+    if target.exists() and not _replaceable(target):
         raise PublishError(f"{target} exists and is no folder that goemo published: choose another --output, or empty it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -77,6 +79,15 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return target
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether a place is an empty folder, or one that goemo published. A run has a summary too, and a manifest; a clone of a repository has .git."""
+    if not target.is_dir():
+        return False
+    names = {path.name for path in target.iterdir()}
+    strange = {name for name in names if name.startswith(".") or name == "manifest.json"}
+    return not names or names.issuperset(MARKERS) and not strange
 
 
 def _elsewhere(run: Run, known: dict[str, str]) -> Run:
@@ -110,7 +121,7 @@ def _write(folder: Path, run: Run, summary: dict[str, Any], source: str | None, 
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
         write_text(folder / "logs" / name, portable(text, known))
-    write_json(folder / MARKER, summary)
+    write_json(folder / "summary.json", summary)
     write_text(folder / "report.html", page.html(view.view(run, summary, str(run.params.get("language") or "en"))))
 
 

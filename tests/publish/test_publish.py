@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from goemo_utils import publish as command
-from goemo_utils import thresholds
+from goemo_utils import report, thresholds
 from goemo_utils.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ParamsError
 from goemo_utils.publish.build import PublishError, publish
@@ -58,6 +58,29 @@ def test_no_published_file_names_a_folder_of_the_machine_that_made_it(tmp_path: 
         assert not path.is_file() or not re.search(f"{tmp_path}|/opt/far", path.read_text()), path.name
     assert json.loads((folder / "summary.json").read_text())["weight_path"] == "my model"
     assert "reading my model/config.json" in (folder / "logs" / "run_npu.log").read_text()
+
+
+@pytest.mark.parametrize("where", [".", "..", "../latest"])
+def test_a_run_is_never_replaced_by_what_is_published_of_it(tmp_path: Path, where: str) -> None:
+    run = fixtures.make("passing", tmp_path / "outputs" / "run")
+    report.render(run)
+    (tmp_path / "outputs" / "latest").symlink_to("run")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(PublishError, match="choose another --output"):
+        publish(run, run / where)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_another_run_and_a_clone_of_a_repository_are_no_place_to_publish(tmp_path: Path) -> None:
+    other = fixtures.make("passing", tmp_path / "other")
+    report.render(other)
+    clone = _published(tmp_path, "passing")
+    (clone / ".git").mkdir()
+    for target in (other, clone):
+        before = sorted(target.rglob("*"))
+        with pytest.raises(PublishError, match="no folder that goemo published"):
+            publish(tmp_path / "run", target)
+        assert sorted(target.rglob("*")) == before
 
 
 @pytest.mark.parametrize(("kind", "why"), [("rehearsal", "SIMULATED"), ("failing", "failed"), ("died", "incomplete")])
