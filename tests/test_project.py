@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from goemo_utils.params import PROJECT_ROOT as ROOT
 from goemo_utils.params import Params
@@ -95,6 +97,22 @@ def test_the_conda_environment_pins_everything_with_a_reason() -> None:
     for line in listed:
         assert [s.operator for s in Requirement(line).specifier] == ["=="]
     assert "set_env.sh" in text
+
+
+def test_the_conda_environment_holds_all_that_the_package_declares_at_releases_it_accepts() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["name"] == "goemo" and [list(line) for line in environment["dependencies"] if isinstance(line, dict)] == [["pip"]]
+    python = next(line for line in environment["dependencies"] if isinstance(line, str) and line.startswith("python="))
+    assert SpecifierSet(project["requires-python"]).contains(python.split("=")[1])
+    pinned: dict[str, list[str]] = {}
+    for line in environment["dependencies"][-1]["pip"]:
+        pinned.setdefault(canonicalize_name(Requirement(line).name), []).append(next(iter(Requirement(line).specifier)).version)
+    extras = project["optional-dependencies"]
+    for requirement in map(Requirement, [*project["dependencies"], *extras["lab"], *extras["test"], *extras["npu"]]):
+        versions = pinned.get(canonicalize_name(requirement.name), [])
+        assert versions and all(requirement.specifier.contains(version) for version in versions), f"{requirement}: {versions}"
 
 
 def test_make_alone_lists_the_commands() -> None:
