@@ -89,7 +89,8 @@ def result(broken):
 
 
 def test_a_mismatch_and_a_missing_cann_are_both_found_by_real_imports(result):
-    assert faults(result)[:2] == ["pair-torch", "cann-missing"]
+    found = [fault for fault in faults(result) if fault != "torch-cuda-build"]  # these tests may run with either build of torch
+    assert found[:2] == ["pair-torch", "cann-missing"]
     assert "torch_npu 2.8.0.post4 needs torch 2.8.0" in result["findings"][0]["title"]
 
 
