@@ -47,11 +47,12 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     return batches
 
 
-def end_to_end_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def end_to_end_batches(lengths: Sequence[int], budget: int, at_once: int = 1) -> list[list[int]]:
     """Group texts, longest first, so that the tokens of a batch stay within ``budget`` without padding; a longer text gets a batch of its own.
 
-    The batches are as few as the budget allows (rarely one more), and hold about as many tokens each. Full batches and a rest would cost as much, but the rest
-    would have another number of tokens in every chunk of a stream, and oneDNN keeps half a megabyte for every product and number of rows it met.
+    The batches are as few as the budget allows (rarely one more), rounded up to a multiple of ``at_once``, the number that run side by side, and hold about as many tokens
+    each. Full batches and a rest would cost as much, but the rest would have another number of tokens in every chunk of a stream, and oneDNN keeps half a megabyte
+    for every product and number of rows it met.
     """
     if budget < 1:
         raise ValueError(f"The token budget is {budget}; it must be at least 1.")
@@ -62,6 +63,7 @@ def end_to_end_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         held += size
         if not fewest or held > budget:
             fewest, held = fewest + 1, size
+    fewest = -(-fewest // at_once) * at_once
     batches: list[list[int]] = []
     left, held, share = sum(sizes), 0, 0.0
     for position, size in zip(order, sizes, strict=True):

@@ -4,7 +4,7 @@
     results, probs = GoEmotionsClassifier().predict(["I am so happy today!"])
 
 Texts are tokenised in chunks, sorted by length inside a chunk, and run in batches limited by a budget of tokens, so that
-padding costs little; on a CPU the linear layers are packed for oneDNN after a self-check (``backend_used``, ``backend_reason``).
+padding costs little; on a CPU the linear layers are packed for oneDNN after a self-check (``backend_used``, ``backend_reason``), and batches run side by side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from goemo_utils import batching, onnx_runtime, packed, thresholds
+from goemo_utils import batching, int8, onnx_runtime, packed, spread, thresholds
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, first_line
 from goemo_utils.model import Loaded, load_model
@@ -29,7 +29,7 @@ BACKENDS = ("auto", "eager", "packed", "onnxruntime")
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 # Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches and, with padding, hold less of it; a device is fed more at a time.
 BATCH_TOKENS = {"cpu": 512, "rehearsal": 512, "cuda": 16384, "npu": 16384}
-BATCH_TOKENS_UNPADDED = 1024
+BATCH_TOKENS_UNPADDED = 2048
 
 
 class Prediction(NamedTuple):
@@ -53,9 +53,9 @@ class GoEmotionsClassifier:
     ``model_path``: "embedded", a local folder (str or Path), a hub id, or "random:<one of those>" (architecture only). ``device``: "cpu",
     "npu", "npu:0", "cuda:0" or "rehearsal", or a Device that is already open; an absent device raises DeviceError and is never replaced by the CPU.
     ``threshold``: a label is given when its probability is above this number, or above its own of one a label; None takes the model's own, else 0.3.
-    ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (ONNX Runtime).
+    ``dtype``: None means float32; reduced precision runs only when asked: "bfloat16", "float16", or "int8" (dynamic, on a CPU).
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager", "packed" and "onnxruntime" insist.
-    ``batch_tokens``: tokens a batch; None takes 1024 on a CPU without padding, 512 with it, and more on an accelerator. ``max_length`` is cut to the model's limit.
+    ``batch_tokens``: tokens a batch; None takes 2048 on a CPU without padding, 512 with it, and more on an accelerator. ``max_length`` is cut to the model's limit.
 
     After construction: ``labels``, ``threshold`` (in use: a number, or one a label), ``task``, ``info`` (what was loaded), ``placement`` (proof of where it ran),
     ``backend_used``, ``backend_reason``, ``padded`` (whether batches are); ``truncated`` counts the over-long texts that were cut since construction.
@@ -77,9 +77,8 @@ class GoEmotionsClassifier:
     ) -> None:
         _check(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
-        runtime = "onnxruntime" if self.dtype == "int8" and backend == "auto" else backend
-        _check_combination(runtime, self.dtype, device.kind if isinstance(device, Device) else str(device).partition(":")[0])
-        if runtime == "onnxruntime":
+        _check_combination(backend, self.dtype, device.kind if isinstance(device, Device) else str(device).partition(":")[0])
+        if backend == "onnxruntime":
             onnx_runtime.require()
         self.device = device if isinstance(device, Device) else open_device(str(device))
         loaded = load_model(os.fspath(model_path), revision=revision, attn_implementation=attn_implementation, seed=seed)
@@ -100,7 +99,7 @@ class GoEmotionsClassifier:
             from goemo_utils import rehearsal
             rehearsal.attach(self._model)
         try:
-            self._start(runtime)
+            self._start(backend)
         except (ValueError, IndexError, TypeError) as error:  # what transformers' models raise for an input that they were not made for
             raise ModelError(f"'{loaded.info['id']}' fails on its first batch of texts ({type(error).__name__}: {first_line(error)}). Check that config.json and "
                              "the tokenizer belong to its weights.") from error
@@ -137,31 +136,45 @@ class GoEmotionsClassifier:
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """The batches, as positions, in which texts of so many tokens run."""
-        plan = batching.token_budget_batches if self.padded else batching.end_to_end_batches
-        return plan(lengths, self.batch_tokens)
+        if self.padded:
+            return batching.token_budget_batches(lengths, self.batch_tokens)
+        return batching.end_to_end_batches(lengths, self.batch_tokens, spread.workers(sum(lengths)))
+
+    def logits(self, ids: Sequence[list[int]]) -> np.ndarray:
+        """Logits float32 ``[n_texts, n_labels]`` of tokenised texts, in the classifier's own batches, in input order."""
+        batches = self.batches([len(i) for i in ids])
+        if self._session or isinstance(self._model, Unpadded):
+            rows = spread.each(lambda batch: _numpy(self._run([ids[i] for i in batch])), batches)
+        else:
+            # Results are fetched after every batch has been queued, so that a device is never waited for in between.
+            rows = [_numpy(output) for output in [self._run([ids[i] for i in batch]) for batch in batches]]
+        return batching.scatter(batches, rows, len(ids), len(self.labels))
 
     def width(self, longest: int) -> int:
         """The width to which a batch is padded whose longest text has ``longest`` tokens; never beyond the limit of the model."""
         return max(longest, min(batching.width(longest), self.max_length))
 
-    def _start(self, runtime: str) -> None:
+    def _start(self, backend: str) -> None:
         """Choose the backend on a real batch and prove where it ran."""
         batch = self._tokenise(list(BUILTIN))
-        if runtime == "onnxruntime":
+        if backend == "onnxruntime":
             # A long text too: attention within a window, as ModernBERT has it, shows only in texts longer than the window.
             example = self._padded(self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)]))
             self._session = onnx_runtime.Session(self._model, example, self._activate, int8=self.dtype == "int8")
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
             return
-        self.backend_used, self.backend_reason = "eager", f"Eager, as asked with backend='{runtime}'."
-        if runtime != "eager" and self.device.kind == "cpu":
-            choice = packed.choose(self._model, lambda model: self._activate(_numpy(self._forward(batch, model))), FORMS)
-            if runtime == "packed" and choice.backend != "packed":
+        self.backend_used, self.backend_reason = "eager", f"Eager, as asked with backend='{backend}'."
+        if backend != "eager" and self.device.kind == "cpu":
+            choose = int8.choose if self.dtype == "int8" else packed.choose
+            choice = choose(self._model, lambda model: self._activate(_numpy(self._forward(batch, model))), FORMS)
+            if self.dtype == "int8" and choice.backend != "packed":
+                raise ModelError(f"dtype='int8' cannot be had: {choice.reason} Use dtype='float32', or backend='onnxruntime' for ONNX Runtime's int8.")
+            if backend == "packed" and choice.backend != "packed":
                 raise ModelError(f"backend='packed' was asked and cannot be had: {choice.reason} Use backend='auto' to accept eager.")
             # The eager model is let go here: only one copy of the weights stays in memory.
             self._model, self.backend_used, self.backend_reason = choice.model, choice.backend, choice.reason
-        elif runtime == "auto":
+        elif backend == "auto":
             self.backend_reason = f"Eager: packing is for the CPU, and this runs on {self.device.torch_device}."
         self.placement = self.device.proof(self._model, self._forward(batch[:1], self._model))
         if not self.placement["on_device"]:
@@ -174,11 +187,7 @@ class GoEmotionsClassifier:
         with self._tokenising:
             ids = self._tokenise(texts)
             cut = self._cut(texts, ids)
-        batches = self.batches([len(i) for i in ids])
-        outputs = [self._run([ids[i] for i in batch]) for batch in batches]
-        # Results are fetched after every batch has been queued, so that a device is never waited for in between.
-        rows = [_numpy(output) for output in outputs]
-        return self._activate(batching.scatter(batches, rows, len(texts), len(self.labels))), cut
+        return self._activate(self.logits(ids)), cut
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded: padding here would stay set in the tokenizer for its next caller."""
@@ -254,8 +263,10 @@ def _check(threshold: Any, batch_tokens: int | None, max_length: int, dtype: str
 
 
 def _check_combination(backend: str, dtype: str, device: str) -> None:
-    if dtype == "int8" and backend != "onnxruntime":
-        raise ParamsError(f"dtype='int8' runs in ONNX Runtime and backend='{backend}' was asked: leave the backend at 'auto'.")
+    if dtype == "int8" and backend == "eager":
+        raise ParamsError("dtype='int8' has no eager form and backend='eager' was asked: leave the backend at 'auto'.")
+    if dtype == "int8" and device != "cpu":
+        raise ParamsError(f"dtype='int8' is for the CPU, and device='{device}' was asked.")
     if backend == "onnxruntime" and dtype in ("float16", "bfloat16"):
         raise ParamsError(f"backend='onnxruntime' offers float32 and int8, and dtype='{dtype}' was asked.")
     if backend in ("onnxruntime", "packed") and device != "cpu":

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,7 @@ def require() -> None:
 class Session:
     """A classifier exported once from its eager model and run by ONNX Runtime on the CPU."""
 
-    def __init__(self, model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], int8: bool = False,
-                 threads: int | None = None) -> None:
+    def __init__(self, model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], int8: bool = False) -> None:
         """``example`` is a padded batch ``(input_ids, attention_mask)`` of several lengths, ``activate`` makes probabilities of logits.
 
         Both sizes of a batch become free in the exported graph, which must answer ``example`` like the model. Raises ModelError where none does.
@@ -45,22 +45,27 @@ class Session:
 
         self.int8 = int8
         self.version = onnxruntime.__version__
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or torch.get_num_threads()
-        # Spinning threads slow down everything else on a shared machine and gain about 2 % on a quiet one.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        with tempfile.TemporaryDirectory(prefix="goemo-onnx-") as folder:
-            path, self._session, self.difference = _exact(model, example, activate, Path(folder), options)
-            if int8:
-                self._session = None  # two graphs of one model need not be held at a time
-                self._session = onnxruntime.InferenceSession(str(_quantise(path)), options, providers=["CPUExecutionProvider"])
-                if not np.isfinite(self.run(*example)).all():
-                    raise ModelError("ONNX Runtime's int8 form of this model gives NaN or infinite answers. Use float32, or dtype='bfloat16'.")
+        self._folder = tempfile.TemporaryDirectory(prefix="goemo-onnx-")  # goes away with this object
+        self._building = Lock()
+        self._path, session, self.difference = _exact(model, example, activate, Path(self._folder.name))
+        self._sessions = {torch.get_num_threads(): session}
+        if int8:
+            del session
+            self._sessions.clear()  # two graphs of one model need not be held at a time
+            self._path = _quantise(self._path)
+            if not np.isfinite(self.run(*example)).all():
+                raise ModelError("ONNX Runtime's int8 form of this model gives NaN or infinite answers. Use float32, or dtype='bfloat16'.")
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """Logits float32 ``[rows, n_labels]`` of one padded batch."""
-        return _run(self._session, input_ids, attention_mask)
+        """Logits float32 ``[rows, n_labels]`` of one padded batch, on as many threads as torch has in the calling thread.
+
+        ONNX Runtime fixes the number of threads with the graph, so each number that is met gets a graph of its own.
+        """
+        threads = torch.get_num_threads()
+        with self._building:
+            if threads not in self._sessions:
+                self._sessions[threads] = _session(self._path)
+        return _run(self._sessions[threads], input_ids, attention_mask)
 
     def describe(self) -> str:
         """One sentence on what runs."""
@@ -69,22 +74,32 @@ class Session:
 
     def placement(self) -> dict[str, Any]:
         """Where it runs, in the terms of ``Device.proof``."""
-        provider = self._session.get_providers()[0]
+        provider = next(iter(self._sessions.values())).get_providers()[0]
         return {"parameters_device": ["cpu"], "output_device": "cpu", "expected": "cpu", "on_device": True, "memory_allocated": None,
                 "memory_peak": None, "simulated": False, "provider": provider}
+
+
+def _session(path: Path) -> Any:
+    """A session on as many threads as torch has here."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Spinning threads slow down everything else on a shared machine and gain about 2 % on a quiet one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: Any, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
     return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
 
 
-def _exact(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], folder: Path, options: Any) -> tuple[Path, Any, float]:
+def _exact(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activate: Callable[[np.ndarray], np.ndarray], folder: Path) -> tuple[Path, Any, float]:
     """The exported float32 graph that answers ``example`` like the model, a session on it, and their largest difference of a probability.
 
     Traced from one text alone and checked on all of them, so that a graph that holds the traced shape as a constant is found out.
     """
-    import onnxruntime
-
     ids, mask = example
     with torch.inference_mode():
         expected = activate(model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy())
@@ -94,7 +109,7 @@ def _exact(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], activ
     for additive in (True, False):
         try:
             path = _export(_Logits(model, additive), traced, folder / f"model-{additive}.onnx")
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = _session(path)
             difference = float(np.max(np.abs(activate(_run(session, ids, mask)) - expected)))
         except Exception as error:  # the model, torch's exporter and ONNX Runtime each raise their own
             refused.append(f"{type(error).__name__}: {first_line(error)}")

@@ -42,6 +42,11 @@ class PackedLinear(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weights[0] if len(weights) == 1 else torch.cat(weights))
         self.bias = biases[0] if len(biases) == 1 else nn.Parameter(torch.cat(biases), requires_grad=False)
 
+    @staticmethod
+    def ready(states: torch.Tensor, rows: int) -> torch.Tensor:
+        """What ``forward`` takes, for layers that share their input."""
+        return states
+
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """The product; with ``residual``, of the shape of the result, their sum."""
         if residual is not None:
@@ -63,8 +68,8 @@ def check(model: nn.Module) -> None:
             raise PackingError(f"the model is in {str(tensor.dtype).removeprefix('torch.')}, and packing is for float32 and bfloat16")
 
 
-def packed_copy(model: nn.Module) -> nn.Module:
-    """A private copy of ``model`` with every ``nn.Linear`` packed; all other weights are shared with ``model``.
+def packed_copy(model: nn.Module, linear: type[nn.Module] = PackedLinear) -> nn.Module:
+    """A private copy of ``model`` with every ``nn.Linear`` packed as ``linear``; all other weights are shared with ``model``.
 
     Subclasses of ``nn.Linear`` are left as they are, because they may compute something else. Raises PackingError.
     """
@@ -76,26 +81,27 @@ def packed_copy(model: nn.Module) -> nn.Module:
         raise PackingError("the model has no linear layers")
     try:
         for parent, name, child in places:
-            setattr(parent, name, PackedLinear(child))
+            setattr(parent, name, linear(child))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         raise PackingError(f"oneDNN refused a weight: {first_line(error)}") from error
     return twin.eval()
 
 
-FORMS: Mapping[str, Callable[[nn.Module], nn.Module]] = {"with padding": packed_copy}
+FORMS: Mapping[str, Callable[..., nn.Module]] = {"with padding": packed_copy}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which model runs, and why. ``difference`` is the largest difference of a probability in the self-check, if it ran."""
+    """Which model runs, and why. ``difference`` is the largest difference of a probability in the self-check, if it ran; ``form`` the name of what was packed."""
 
     model: nn.Module
     backend: str
     reason: str
     difference: float | None
+    form: str | None = None
 
 
-def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], forms: Mapping[str, Callable[[nn.Module], nn.Module]] = FORMS) -> Choice:
+def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], forms: Mapping[str, Callable[..., nn.Module]] = FORMS) -> Choice:
     """The first packed form of ``model`` that answers a batch like ``model`` does; ``model`` itself where none does.
 
     ``forms``, fastest first: a name, and what builds the form or raises PackingError. ``probabilities(model)`` runs one real batch, with
@@ -117,6 +123,6 @@ def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], f
         limit = TOLERANCE[next(model.parameters()).dtype]
         difference = float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")
         if difference < limit:  # written so that NaN fails
-            return Choice(twin, "packed", " ".join([f"Packed for oneDNN, {name}; the self-check differed by {difference:.1g}, the limit is {limit:.2g}.", *refused]), difference)
+            return Choice(twin, "packed", " ".join([f"Packed for oneDNN, {name}; the self-check differed by {difference:.1g}, the limit is {limit:.2g}.", *refused]), difference, name)
         refused.append(f"Not packed {name}: the self-check differed by {difference:.2g}, the limit is {limit:.2g}.")
     return Choice(model, "eager", " ".join(refused), difference)

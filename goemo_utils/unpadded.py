@@ -35,7 +35,7 @@ class Unpadded(nn.Module):
     It cannot be saved, copied or cast. Raises PackingError for a model that is not known to be computed so.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, linear: type[nn.Module] = PackedLinear) -> None:
         super().__init__()
         check(model)
         family = getattr(getattr(model, "config", None), "model_type", None)
@@ -45,7 +45,7 @@ class Unpadded(nn.Module):
         self.embeddings = nn.Sequential(base.embeddings, *([base.embeddings_project] if hasattr(base, "embeddings_project") else []))
         layers = base.transformer.layer if family == "distilbert" else base.encoder.layer
         try:
-            self.layers = nn.ModuleList(Layer(layer, FAMILIES[family], model.config) for layer in layers)
+            self.layers = nn.ModuleList(Layer(layer, FAMILIES[family], model.config, linear) for layer in layers)
         except AttributeError as error:
             raise PackingError(f"a layer of the model is not built like {family}'s: {error}") from error
         if family == "distilbert":
@@ -73,22 +73,28 @@ class Unpadded(nn.Module):
 class Layer(nn.Module):
     """One layer over texts that lie end to end."""
 
-    def __init__(self, layer: nn.Module, names: Sequence[str], config: object) -> None:
+    def __init__(self, layer: nn.Module, names: Sequence[str], config: object, packed: type[nn.Module]) -> None:
         super().__init__()
         query, key, value, projection, self.norm, intermediate, activation, output, self.output_norm = map(layer.get_submodule, names)
         if not all(type(linear) is nn.Linear and linear.bias is not None for linear in (query, key, value, projection, intermediate, output)):
             raise AttributeError("a product is no plain nn.Linear with a bias")
         self.heads = config.num_attention_heads
         exact = getattr(config, "hidden_act", None) == "gelu" or getattr(config, "activation", None) == "gelu"
-        self.query, self.key_value, self.projection = PackedLinear(query), PackedLinear(key, value), PackedLinear(projection)
-        self.intermediate, self.output = PackedLinear(intermediate, activation="gelu" if exact else "none"), PackedLinear(output)
+        self.query, self.key_value, self.projection = packed(query), packed(key, value), packed(projection)
+        self.intermediate, self.output = packed(intermediate, activation="gelu" if exact else "none"), packed(output)
         self.activation = nn.Identity() if exact else activation
 
     def forward(self, hidden: torch.Tensor, asking: torch.Tensor, runs: Sequence[tuple[int, int]]) -> torch.Tensor:
         """States of the tokens that ask: ``asking`` is all of ``hidden``, or the first token of every text. ``runs`` are (length, texts)."""
-        attended = self._attend(self.query(asking), self.key_value(hidden), runs, whole=asking is hidden)
-        states = self.norm(self.projection(attended, asking))
-        return self.output_norm(self.output(self.activation(self.intermediate(states)), states))
+        whole, texts = asking is hidden, sum(count for _, count in runs)
+        tokens = sum(length * count for length, count in runs)
+        rows = tokens if whole else texts
+        given = self.key_value.ready(hidden, tokens)
+        asked = given if whole else self.query.ready(asking, rows)
+        attended = self._attend(self.query(asked), self.key_value(given), runs, whole)
+        states = self.norm(self.projection(self.projection.ready(attended, rows), asking))
+        inner = self.activation(self.intermediate(self.intermediate.ready(states, rows)))
+        return self.output_norm(self.output(self.output.ready(inner, rows), states))
 
     def _attend(self, query: torch.Tensor, key_value: torch.Tensor, runs: Sequence[tuple[int, int]], whole: bool) -> torch.Tensor:
         out = torch.zeros_like(query)
@@ -108,8 +114,8 @@ class _First(nn.Module):
 
 
 def _filled(states: torch.Tensor) -> torch.Tensor:
-    """The rows, and zeros up to a multiple of ROWS; nothing reads what becomes of the zeros."""
-    return nn.functional.pad(states, (0, 0, 0, -len(states) % ROWS))
+    """The rows, and zeros up to a multiple of ROWS, of more from 1,024 rows on: 32 numbers an octave. Nothing reads what becomes of the zeros."""
+    return nn.functional.pad(states, (0, 0, 0, -len(states) % max(ROWS, 1 << max(0, len(states).bit_length() - 6))))
 
 
 FORMS = {"without padding": Unpadded, **WITH_PADDING}

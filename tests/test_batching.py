@@ -125,9 +125,9 @@ def test_a_budget_or_batch_size_below_one_is_refused(call) -> None:
         call()
 
 
-@given(LENGTHS, st.integers(min_value=1, max_value=2048))
-def test_end_to_end_batches_hold_every_text_once_within_the_budget_longest_first(lengths: list[int], budget: int) -> None:
-    batches = batching.end_to_end_batches(lengths, budget)
+@given(LENGTHS, st.integers(min_value=1, max_value=2048), st.integers(min_value=1, max_value=8))
+def test_end_to_end_batches_hold_every_text_once_within_the_budget_longest_first(lengths: list[int], budget: int, at_once: int) -> None:
+    batches = batching.end_to_end_batches(lengths, budget, at_once)
     order = [i for batch in batches for i in batch]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
@@ -150,6 +150,16 @@ def test_end_to_end_batches_are_as_few_as_full_ones_and_hold_about_as_many_token
     lengths = np.minimum(60, np.random.default_rng(0).geometric(0.05, size=2048) + 2).tolist()
     batches = batching.end_to_end_batches(lengths, 1024)
     assert len(batches) == full_batches(lengths, 1024)
+    assert np.ptp([sum(lengths[i] for i in batch) for batch in batches]) < 60
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_texts", [40, 300, 2048])
+def test_batches_that_run_side_by_side_come_out_even(at_once: int, n_texts: int) -> None:
+    lengths = np.minimum(60, np.random.default_rng(0).geometric(0.05, size=n_texts) + 2).tolist()
+    batches = batching.end_to_end_batches(lengths, 1024, at_once)
+    assert len(batches) % at_once == 0 and 0 <= len(batches) - full_batches(lengths, 1024) < at_once
+    assert sorted(i for batch in batches for i in batch) == list(range(n_texts))
     assert np.ptp([sum(lengths[i] for i in batch) for batch in batches]) < 60
 
 

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import current_thread
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from goemo_utils import onnx_runtime
+from goemo_utils import onnx_runtime, spread
 from goemo_utils.classifier import GoEmotionsClassifier
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
 from tests import tiny_model
@@ -247,6 +248,7 @@ def test_an_absent_device_is_an_error_and_never_the_cpu(folder: Path) -> None:
         ({"dtype": "int4"}, "int4"),
         ({"backend": "fast"}, "fast"),
         ({"dtype": "int8", "backend": "eager"}, "int8"),
+        ({"dtype": "int8", "device": "cuda:0"}, "dtype='int8' is for the CPU"),
         ({"backend": "packed", "device": "cuda:0"}, "packed"),
     ],
 )
@@ -255,7 +257,7 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings_: dict, word
         GoEmotionsClassifier("embedded", **settings_)
 
 
-@pytest.mark.parametrize("settings_", [{"backend": "onnxruntime"}, {"dtype": "int8"}])
+@pytest.mark.parametrize("settings_", [{"backend": "onnxruntime"}, {"backend": "onnxruntime", "dtype": "int8"}])
 def test_onnx_runtime_without_the_extra_names_the_extra(settings_: dict, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_runtime, "missing", lambda: ["onnxruntime", "onnx"])
     with pytest.raises(ModelError, match="pip install"):
@@ -268,6 +270,38 @@ def test_onnx_runtime_answers_like_torch(dtype: str | None, limit: float, folder
     onnx = GoEmotionsClassifier(str(folder), backend="onnxruntime", dtype=dtype)
     assert onnx.backend_used == "onnxruntime"
     np.testing.assert_allclose(onnx.predict(TEXTS)[1], classifier.predict(TEXTS)[1], atol=limit)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_int8_needs_no_extra_and_tells_what_it_costs(folder: Path, classifier: GoEmotionsClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "missing", lambda: ["onnxruntime", "onnx"])
+    int8 = GoEmotionsClassifier(folder, dtype="int8")
+    assert (int8.backend_used, int8.info["dtype"]) == ("packed", "int8") and "int8" in int8.backend_reason and "differ from float32's" in int8.backend_reason
+    difference = np.abs(int8.predict(TEXTS)[1] - classifier.predict(TEXTS)[1]).max()
+    assert 1e-5 < difference < 0.2
+
+
+def test_int8_that_cannot_be_had_is_refused_and_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(ModelError, match=r"dtype='int8' cannot be had: .*no oneDNN.* Use dtype='float32', or backend='onnxruntime'"):
+        GoEmotionsClassifier(folder, dtype="int8")
+
+
+@pytest.mark.parametrize("backend", ["auto", pytest.param("onnxruntime", marks=pytest.mark.skipif(bool(onnx_runtime.missing()), reason="needs the onnx extra"))])
+def test_batches_side_by_side_answer_alike(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(spread, "SMALLEST", 16)
+    try:
+        torch.set_num_threads(1)
+        one = GoEmotionsClassifier(folder, batch_tokens=64, backend=backend)
+        alone = one.predict(TEXTS)[1]
+        torch.set_num_threads(3)
+        ran = []
+        monkeypatch.setattr(GoEmotionsClassifier, "_run", lambda self, ids, run=GoEmotionsClassifier._run: ran.append(current_thread().name) or run(self, ids))
+        np.testing.assert_allclose(one.predict(TEXTS)[1], alone, atol=1e-5)
+        assert len(ran) >= 3 and all(name.startswith("goemo-batch") for name in ran)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_rehearsal_device_gives_the_same_answers_and_says_that_it_is_simulated(folder: Path, classifier: GoEmotionsClassifier) -> None:

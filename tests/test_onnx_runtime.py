@@ -50,5 +50,5 @@ def test_a_graph_that_holds_the_traced_length_is_refused() -> None:
 def test_quantising_leaves_the_programs_logging_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tiny_model.save_roberta(tmp_path)
     before = list(logging.getLogger().handlers), list(logging.getLogger().filters)
-    assert GoEmotionsClassifier(tmp_path, dtype="int8").backend_used == "onnxruntime"
+    assert GoEmotionsClassifier(tmp_path, dtype="int8", backend="onnxruntime").backend_used == "onnxruntime"
     assert not caplog.records and (list(logging.getLogger().handlers), list(logging.getLogger().filters)) == before

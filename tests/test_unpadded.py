@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from goemo_utils import batching, packed
-from goemo_utils.unpadded import FAMILIES, FORMS, ROWS, Unpadded
+from goemo_utils.unpadded import FAMILIES, FORMS, ROWS, Unpadded, _filled
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 PAD, VOCABULARY, LIMIT = 1, 60, 64
@@ -97,6 +97,8 @@ def test_products_meet_few_numbers_of_rows() -> None:
     for count in range(1, 40):
         logits(twin, texts_of([3] * count))
     assert all(n % ROWS == 0 for n in rows)
+    assert len({len(_filled(torch.zeros(n, 1))) for n in range(1024, 4097)}) <= 66  # 32 an octave, and both ends
+    assert all(n <= len(_filled(torch.zeros(n, 1))) <= 1.04 * n for n in range(512, 4097))
 
 
 def test_it_is_chosen_first_and_says_so() -> None:

@@ -33,9 +33,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "onnx": {"method": "onnx"},
     "bf16": {"method": "sorted", "dtype": "bfloat16"},
     "packed-bf16": {"method": "classifier", "dtype": "bfloat16"},
+    "packed-int8": {"method": "classifier", "dtype": "int8"},
     "onnx-int8": {"method": "onnx", "dtype": "int8"},
 }
-DEFAULT = ("padded", "pipeline-16", "sorted", "packed", "onnx", "packed-bf16", "onnx-int8")
+DEFAULT = ("padded", "pipeline-16", "sorted", "packed", "onnx", "packed-bf16", "packed-int8", "onnx-int8")
 AGAINST = "pipeline-16"
 
 
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="also measure on npu:N, cuda:N or rehearsal (which gets no figures)")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"), help="dtype on that device (default float32)")
     parser.add_argument("--ladder", action="store_true", help="also measure the rungs: length sorting, dtype, attention, compile, int8")
-    parser.add_argument("--grid", action="store_true", help="also measure batch sizes against fixed lengths")
+    parser.add_argument("--grid", action="store_true", help="also measure numbers of texts against fixed lengths, in one padded batch and as the classifier runs them")
     parser.add_argument("--mlperf", metavar="FOLDER", help="also run shortened MLPerf scenarios and keep their logs in FOLDER (needs mlcommons-loadgen)")
     parser.add_argument("--against", default=AGAINST, metavar="WAY", help=f"the row that ratios are to (default {AGAINST}, where it is measured)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds at least (default 5)")
@@ -153,7 +154,7 @@ def _rest(results: dict[str, Any]) -> list[str]:
         text += ["", f"No speed-up is quoted: {up['reason']}."]
     for cell in results.get("grid") or []:
         rate = f"{cell['median']:.0f} texts/s, {cell['tokens_per_second']:.0f} tokens/s" if cell["median"] is not None else cell["reason"]
-        text.append(f"{cell['id']}: batch {cell['batch_size']} × {cell['length']} tokens: {rate}")
+        text.append(f"{cell['id']}: {'texts' if cell['own_batches'] else 'batch'} {cell['batch_size']} × {cell['length']} tokens: {rate}")
     for scenario in results.get("mlperf") or []:
         values = "".join(f"; {name} {value:g}" for name, value in (scenario["values"] or {}).items())
         text.append(f"MLPerf {scenario['scenario']}, {scenario['id']}: {scenario['result'] or scenario['reason']}{values}; {scenario['compliance']}.")

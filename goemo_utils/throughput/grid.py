@@ -28,13 +28,13 @@ LOWEST_ID = 5  # token ids below it are usually special tokens
 def grid(ways: Sequence[Way], settings: dict[str, Any], clock: Clock = perf_counter) -> list[dict[str, Any]]:
     """Rates of ``ways`` for every number of texts and length, the ways in turns within a cell.
 
-    Of ``ways`` those take part that say how to run token ids: ``loaded`` in their notes, or ``forward``, which gives the logits of one of the way's own batches; all
+    Of ``ways`` those take part that say how to run token ids: ``loaded`` in their notes, or ``logits``, which makes the way's own batches of them; all
     of one model. settings: ``batch_sizes``, ``lengths`` (those beyond the model's limit are left out), ``seconds`` and ``min_rounds`` a cell, ``max_seconds`` a cell.
     Timed is what lies between token ids and logits on the host; a way with ``own_batches`` makes and pads its batches within that time. A cell that runs out of memory says
     so; a simulated device has no rates.
     """
     loaded = next((way.notes["loaded"] for way in ways if "loaded" in way.notes), None)
-    fitting = [way for way in ways if "loaded" in way.notes or "forward" in way.notes]
+    fitting = [way for way in ways if "loaded" in way.notes or "logits" in way.notes]
     if loaded is None:
         return []
     cells = []
@@ -84,12 +84,6 @@ def _one_batch(way: Way, ids: np.ndarray) -> Callable[[int], torch.Tensor]:
     return step
 
 
-def _own_batches(way: Way, ids: np.ndarray) -> Callable[[int], list[np.ndarray]]:
+def _own_batches(way: Way, ids: np.ndarray) -> Callable[[int], np.ndarray]:
     texts = ids.tolist()
-
-    def step(number: int) -> list[np.ndarray]:
-        outputs = [way.notes["forward"]([texts[i] for i in batch]) for batch in way.batches([len(text) for text in texts])]
-        # Fetched after every batch has been queued, as the classifier does.
-        return [output if isinstance(output, np.ndarray) else output.float().cpu().numpy() for output in outputs]
-
-    return step
+    return lambda number: way.notes["logits"](texts)

@@ -11,7 +11,7 @@ RUNGS: tuple[dict[str, Any], ...] = (
     {"id": "bfloat16", "rung": "bfloat16", "method": "classifier", "dtype": "bfloat16"},
     {"id": "sdpa", "rung": "fused attention (sdpa), bfloat16", "method": "classifier", "dtype": "bfloat16", "attn_implementation": "sdpa"},
     {"id": "compile", "rung": "torch.compile, float32", "method": "sorted", "compile": True},
-    {"id": "int8", "rung": "int8", "method": "onnx", "dtype": "int8"},
+    {"id": "int8", "rung": "int8", "method": "classifier", "dtype": "int8"},
 )
 
 

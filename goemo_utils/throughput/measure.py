@@ -34,6 +34,7 @@ BASELINES = (
     {"id": "pipeline-1", "device": "cpu", "method": "pipeline", "batch_size": 1},
     {"id": "classifier-bf16", "device": "cpu", "method": "classifier", "dtype": "bfloat16"},
     {"id": "onnx", "device": "cpu", "method": "onnx"},
+    {"id": "classifier-int8", "device": "cpu", "method": "classifier", "dtype": "int8"},
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )
 CLASSIFIERS = ("classifier", "packed")  # what users run, as 04_throughput and as goemo bench call it
@@ -84,7 +85,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     latency = _latency(ways, job, _given(job, "latency_seconds", min(0.5, seconds or 0.5)), clock)
     chosen = [way for way in ways if "loaded" in way.notes and way.id in {arm["id"] for arm in job["arms"]}]
     parts = [phases(bench, way, blocks[0], clock) for way in chosen]
-    cells = grid(chosen, job["grid"], clock) if job.get("grid") is not None else []
+    users = [way for way in ways if way in chosen or way.id in CLASSIFIERS]
+    cells = grid(users, job["grid"], clock) if job.get("grid") is not None else []
     standard = scenarios(_fast(ways), blocks[0], Path(job["mlperf"])) if job.get("mlperf") else []
     reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
     lengths = [bench.lengths(block) for block in blocks]

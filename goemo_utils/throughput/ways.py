@@ -128,7 +128,7 @@ class Bench:
                 raise Unavailable("without padding the classifier always attends with sdpa, so this is the rung before")
             kind += f", {arm['attn_implementation']}"
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
-                   one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason}, one.width, one.padded)
+                   one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason, "logits": one.logits}, one.width, one.padded)
 
     def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         if absent := onnx_runtime.missing():
