@@ -140,10 +140,15 @@ class GoEmotionsClassifier:
             return batching.token_budget_batches(lengths, self.batch_tokens)
         return batching.end_to_end_batches(lengths, self.batch_tokens, spread.workers(sum(lengths)))
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether batches run on several cores at once: only what is known to be safe from several threads does."""
+        return self._session is not None or isinstance(self._model, Unpadded)
+
     def logits(self, ids: Sequence[list[int]]) -> np.ndarray:
         """Logits float32 ``[n_texts, n_labels]`` of tokenised texts, in the classifier's own batches, in input order."""
         batches = self.batches([len(i) for i in ids])
-        if self._session or isinstance(self._model, Unpadded):
+        if self.side_by_side:
             rows = spread.each(lambda batch: _numpy(self._run([ids[i] for i in batch])), batches)
         else:
             # Results are fetched after every batch has been queued, so that a device is never waited for in between.

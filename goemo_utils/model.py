@@ -6,7 +6,6 @@ Only safetensors are read, and no code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +204,6 @@ class quiet:
         noise.set_verbosity_error()
         noise.disable_progress_bar()
         logging.captureWarnings(True)
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     def __exit__(self, *_: object) -> None:
         from transformers.utils import logging as noise

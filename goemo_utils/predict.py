@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="write to a .jsonl, .csv or .parquet file instead of the screen")
     parser.add_argument("--probabilities", action="store_true", help="also write the probability of every label")
     parser.add_argument("--backend", default="auto", choices=("auto", "eager", "packed", "onnxruntime"), help="how a CPU computes (default auto)")
-    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16", "int8"), help="float32 (default), or reduced precision")
-    parser.add_argument("--batch_tokens", type=int, metavar="N", help="tokens a batch (default on a CPU: 1024 without padding, 512 with it)")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16", "int8"), help="float32 (default), or reduced precision; int8 is for the CPU")
+    parser.add_argument("--batch_tokens", type=int, metavar="N", help="tokens a batch (default on a CPU: 2048 without padding, 512 with it)")
     parser.add_argument("--max_length", type=int, default=512, metavar="N", help="tokens a text at most (default 512, or the model's own limit)")
 
 

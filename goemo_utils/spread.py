@@ -16,9 +16,14 @@ MOST = 8
 SMALLEST = 256
 
 
+def at_once() -> int:
+    """How many batches run at once where there are enough of them, by the number of threads that torch may use here."""
+    return min(torch.get_num_threads(), MOST)
+
+
 def workers(tokens: int) -> int:
-    """How many batches of ``tokens`` in all are worth running at once, with as many threads as torch may use here."""
-    return max(1, min(torch.get_num_threads(), MOST, tokens // SMALLEST))
+    """How many batches of ``tokens`` in all are worth running at once."""
+    return max(1, min(at_once(), tokens // SMALLEST))
 
 
 def each(run: Callable[[list[int]], Answer], batches: Sequence[list[int]]) -> list[Answer]:
@@ -27,17 +32,17 @@ def each(run: Callable[[list[int]], Answer], batches: Sequence[list[int]]) -> li
     ``run`` must be safe to call from several threads. torch's threads are shared out among them; the caller's own setting stays as it was.
     """
     threads = torch.get_num_threads()
-    at_once = min(threads, MOST, len(batches))
-    if at_once < 2:
+    together = min(at_once(), len(batches))
+    if together < 2:
         return [run(batch) for batch in batches]
-    started = Barrier(at_once + 1)
+    started = Barrier(together + 1)
 
     def start() -> None:
         torch.get_num_threads()  # else the thread's first product would take the number that was set last anywhere
-        torch.set_num_threads(threads // at_once)
+        torch.set_num_threads(threads // together)
         started.wait()
 
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="goemo-batch", initializer=start)
+    pool = ThreadPoolExecutor(together, thread_name_prefix="goemo-batch", initializer=start)
     try:
         try:
             answers = pool.map(run, batches)

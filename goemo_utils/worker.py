@@ -45,7 +45,7 @@ class Server:
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="goemo-")
         self.address = os.path.join(self.folder.name, "worker")
-        environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYTHONUNBUFFERED": "1"}
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen([sys.executable, "-m", "goemo_utils.worker", "serve", self.address], stdin=subprocess.PIPE,
@@ -137,7 +137,7 @@ def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -
         reader, writer = os.pipe()
         with open(request["log"], "ab") as log, os.fdopen(reader, encoding="utf-8") as lines:
             child = subprocess.Popen([sys.executable, "-m", "goemo_utils.worker", "once", str(request_file), str(answer_file), str(writer)], stdout=log,
-                                     stderr=log, stdin=subprocess.DEVNULL, pass_fds=[writer], env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+                                     stderr=log, stdin=subprocess.DEVNULL, pass_fds=[writer])
             os.close(writer)
             try:
                 for line in lines:

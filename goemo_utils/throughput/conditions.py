@@ -10,7 +10,7 @@ from typing import Any
 
 # Variables that change how fast a device or the CPU runs; TASK_QUEUE_ENABLE is set to 0 by torch_npu inside a notebook.
 VARIABLES = ("TASK_QUEUE_ENABLE", "ASCEND_LAUNCH_BLOCKING", "PYTORCH_NPU_ALLOC_CONF", "CPU_AFFINITY_CONF", "CUDA_LAUNCH_BLOCKING",
-             "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_AFFINITY", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+             "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_AFFINITY", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS")
 # Above these the machine was shared during the run, and its figures are those of a busy machine.
 BUSY_STEAL = 0.02
 BUSY_OTHERS = 0.25
@@ -19,6 +19,14 @@ BUSY_OTHERS = 0.25
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pin_threads(threads: int) -> None:
+    """Give torch, and the tokenizer before its first batch, so many threads. Imports torch."""
+    import torch
+
+    torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
 
 
 def ticks(stat: str) -> dict[str, int]:

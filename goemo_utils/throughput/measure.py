@@ -59,7 +59,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     """
     if not job.get("texts"):
         raise TextsError("A throughput run was given no texts: nothing can be timed.")
-    torch.set_num_threads(int(job.get("threads") or conditions.cores()))
+    conditions.pin_threads(int(job.get("threads") or conditions.cores()))
     before = conditions.snapshot()
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from goemo_utils import batching, onnx_runtime
+from goemo_utils import batching, onnx_runtime, spread
 from goemo_utils.classifier import GoEmotionsClassifier, tokens_at_most
 from goemo_utils.device import Device, open_device
 from goemo_utils.errors import GoemoError
@@ -127,7 +127,8 @@ class Bench:
             if not one.padded:
                 raise Unavailable("without padding the classifier always attends with sdpa, so this is the rung before")
             kind += f", {arm['attn_implementation']}"
-        return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
+        beside = f", {spread.at_once()} side by side" if one.side_by_side and spread.at_once() > 1 else ""
+        return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches{beside}, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
                    one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason, "logits": one.logits}, one.width, one.padded)
 
     def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:

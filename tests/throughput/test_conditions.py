@@ -1,5 +1,10 @@
 """What is told about the machine is read correctly from what the system says."""
 
+import os
+
+import pytest
+import torch
+
 from goemo_utils.throughput import conditions
 
 STAT = "cpu  100 10 50 800 20 0 5 15 0 0\ncpu0 50 5 25 400 10 0 2 8 0 0\n"
@@ -48,3 +53,14 @@ def test_bfloat16_is_read_from_the_flags_of_the_processor() -> None:
     assert conditions.has_bfloat16("flags : fpu avx512_bf16 avx512_vnni\n") is True
     assert conditions.has_bfloat16("Features : fp asimd bf16 i8mm\n") is True
     assert conditions.has_bfloat16("flags : fpu avx2\n") is False
+
+
+def test_pinning_reaches_torch_and_the_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYON_NUM_THREADS", "7")
+    before = torch.get_num_threads()
+    try:
+        conditions.pin_threads(1)
+        assert (torch.get_num_threads(), os.environ["RAYON_NUM_THREADS"]) == (1, "1")
+        assert conditions.settings()["RAYON_NUM_THREADS"] == "1"
+    finally:
+        torch.set_num_threads(before)
