@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from goemo_utils.int8 import Int8Linear
 from goemo_utils.packed import PackedLinear
 from goemo_utils.throughput.protocol import Clock
 
@@ -21,7 +22,7 @@ def products(model: nn.Module, tokens_per_text: float, clock: Clock = process_ti
 
     By processor time, so that they are the machine's own when neighbours are busy; ``clock`` counts the seconds of all threads together.
 
-    ``rates``: plain (``nn.Linear``, float32), packed (for oneDNN, float32) and packed_bfloat16; None where this torch cannot. A product of m × k by k × n
+    ``rates``: plain (``nn.Linear``, float32), packed (for oneDNN, float32), packed_bfloat16 and packed_int8 (of numbers already quantised); None where this torch cannot. A product of m × k by k × n
     counts as 2·m·k·n operations. ``gflop_per_text`` passes every real token through every linear layer; ``texts_per_second`` is a rate divided by it.
     """
     layers = [layer for name, layer in model.base_model.named_modules() if isinstance(layer, nn.Linear) and "pooler" not in name]
@@ -31,7 +32,8 @@ def products(model: nn.Module, tokens_per_text: float, clock: Clock = process_ti
     shape = (ROWS, largest.in_features, largest.out_features)
     work = 2e-9 * tokens_per_text * sum(layer.in_features * layer.out_features for layer in layers)
     rates = {name: _rate(build, shape, dtype, clock) for name, build, dtype in (
-        ("plain", lambda linear: linear, torch.float32), ("packed", PackedLinear, torch.float32), ("packed_bfloat16", PackedLinear, torch.bfloat16))}
+        ("plain", lambda linear: linear, torch.float32), ("packed", PackedLinear, torch.float32), ("packed_bfloat16", PackedLinear, torch.bfloat16),
+        ("packed_int8", Int8Linear, torch.float32))}
     return {"shape": list(shape), "rates": rates, "gflop_per_text": work, "texts_per_second": {name: rate and rate / work for name, rate in rates.items()}}
 
 
@@ -40,6 +42,7 @@ def _rate(build: Callable[[nn.Linear], nn.Module], shape: tuple[int, int, int], 
     try:
         with torch.inference_mode():
             product, x = build(nn.Linear(width, out, dtype=dtype)), torch.ones(rows, width, dtype=dtype)
+            x = x if isinstance(product, nn.Linear) else product.ready(x, rows)
             product(x)
             seconds = []
             for _ in range(CALLS):

@@ -28,6 +28,7 @@ def test_rates_are_operations_over_the_best_call_and_texts_are_rates_over_work()
     told = products.products(classifier(), 10.0, Ticks())
     assert told["shape"] == [512, 32, 48]
     assert told["rates"]["plain"] == pytest.approx(torch.get_num_threads() * 2e-9 * 512 * 32 * 48 / 0.001)
+    assert set(told["rates"]) == {"plain", "packed", "packed_bfloat16", "packed_int8"} == set(told["texts_per_second"])
     assert told["texts_per_second"]["plain"] == pytest.approx(told["rates"]["plain"] / told["gflop_per_text"])
 
 
