@@ -79,11 +79,8 @@ def packed_copy(model: nn.Module, linear: type[nn.Module] = PackedLinear) -> nn.
     places = [(parent, name, child) for parent in twin.modules() for name, child in parent.named_children() if type(child) is nn.Linear]
     if not places:
         raise PackingError("the model has no linear layers")
-    try:
-        for parent, name, child in places:
-            setattr(parent, name, linear(child))
-    except (RuntimeError, AttributeError, NotImplementedError) as error:
-        raise PackingError(f"oneDNN refused a weight: {first_line(error)}") from error
+    for parent, name, child in places:
+        setattr(parent, name, linear(child))
     return twin.eval()
 
 
@@ -104,7 +101,7 @@ class Choice:
 def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], forms: Mapping[str, Callable[..., nn.Module]] = FORMS) -> Choice:
     """The first packed form of ``model`` that answers a batch like ``model`` does; ``model`` itself where none does.
 
-    ``forms``, fastest first: a name, and what builds the form or raises PackingError. ``probabilities(model)`` runs one real batch, with
+    ``forms``, fastest first: a name, and what builds the form or raises: PackingError, or whatever oneDNN does. ``probabilities(model)`` runs one real batch, with
     texts of several lengths in it, and returns ``[n_texts, n_labels]``. The reason also says why earlier forms were not used.
     """
     expected, difference, refused = None, None, []
@@ -112,8 +109,8 @@ def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], f
         try:
             twin = build(model)
             expected = probabilities(model) if expected is None else expected
-        except PackingError as error:
-            refused.append(f"Not packed {name}: {error}.")
+        except (RuntimeError, AttributeError) as error:  # bfloat16 on a processor without AVX-512, for one
+            refused.append(f"Not packed {name}: {first_line(error)}.")
             continue
         try:
             got = probabilities(twin)

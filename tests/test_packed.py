@@ -89,6 +89,17 @@ def test_a_copy_that_raises_is_not_used() -> None:
     assert choice.model is model and "no such kernel" in choice.reason and "stack" not in choice.reason
 
 
+@pytest.mark.parametrize("error", [RuntimeError("bf16 path needs the cpu support\nstack"), NotImplementedError("no such operator")])
+def test_a_weight_that_onednn_refuses_leaves_the_model_eager(error: Exception) -> None:
+    def build(model: nn.Module) -> nn.Module:
+        raise error
+
+    model = small_model()
+    choice = packed.choose(model, answer, {"without padding": build, "with padding": build})
+    assert choice.backend == "eager" and choice.model is model
+    assert str(error).splitlines()[0] in choice.reason and "stack" not in choice.reason and "without padding" in choice.reason
+
+
 @pytest.mark.parametrize(
     ("model", "why"),
     [(small_model().double(), "float64"), (nn.Sequential(nn.LayerNorm(4)), "no linear layers")],
