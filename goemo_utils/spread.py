@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Event, Lock
 from typing import TypeVar
 
 import torch
@@ -29,28 +30,40 @@ def workers(tokens: int) -> int:
 def each(run: Callable[[list[int]], Answer], batches: Sequence[list[int]]) -> list[Answer]:
     """``run`` of every batch, in their order; side by side where torch may use several threads and there are several batches.
 
-    ``run`` must be safe to call from several threads. torch's threads are shared out among them; the caller's own setting stays as it was.
+    ``run`` must be safe to call from several threads. torch's threads are shared out among them; the caller's own setting stays as it was. Where
+    no thread can be begun, as when the program is ending, the batches run one after the other.
     """
     threads = torch.get_num_threads()
     together = min(at_once(), len(batches))
-    if together < 2:
-        return [run(batch) for batch in batches]
-    started = Barrier(together + 1)
+    answers = _side_by_side(run, batches, threads, together) if together > 1 else None
+    return [run(batch) for batch in batches] if answers is None else answers
+
+
+def _side_by_side(run: Callable[[list[int]], Answer], batches: Sequence[list[int]], threads: int, together: int) -> list[Answer] | None:
+    """The answers; None where a thread could not be begun."""
+    started, setting, ended = Barrier(together + 1), Lock(), Event()
 
     def start() -> None:
         torch.get_num_threads()  # else the thread's first product would take the number that was set last anywhere
-        torch.set_num_threads(threads // together)
-        started.wait()
+        with setting:
+            if not ended.is_set():
+                torch.set_num_threads(threads // together)
+        with suppress(BrokenBarrierError):
+            started.wait()
 
     pool = ThreadPoolExecutor(together, thread_name_prefix="goemo-batch", initializer=start)
     try:
         try:
             answers = pool.map(run, batches)
-            started.wait()
-        except BaseException:
-            started.abort()  # else the threads that did begin would wait for the others for ever
-            raise
+        except RuntimeError:  # pool.map only begins threads: what run raises comes with the answers
+            return None
+        started.wait()
         torch.set_num_threads(threads)  # the number is each thread's own, but one begun later anywhere takes the one set last
         return list(answers)
     finally:
+        # Also where Ctrl-C came before all threads had begun: the others must not wait for them, nor set their number after this.
+        with setting:
+            ended.set()
+            torch.set_num_threads(threads)
+        started.abort()
         pool.shutdown(cancel_futures=True)

@@ -1,5 +1,6 @@
 """Batches side by side give the answers of one after the other, in order, and leave torch's threads as they were."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -83,3 +84,38 @@ def test_small_work_is_not_cut_up(tokens: int, expected: int) -> None:
 def test_no_more_than_most_run_at_once() -> None:
     torch.set_num_threads(64)
     assert spread.workers(10**6) == spread.MOST
+
+
+def _begun_later() -> int:
+    """The number of threads that torch gives a thread begun now."""
+    told: list[int] = []
+    thread = threading.Thread(target=lambda: told.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return told[0]
+
+
+def test_a_thread_that_outlives_the_program_s_end_runs_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("concurrent.futures.thread._shutdown", True)  # as Python sets it once the main thread is done
+    assert spread.each(lambda batch: (batch[0], threading.get_ident()), [[n] for n in range(5)]) == [(n, threading.get_ident()) for n in range(5)]
+
+
+@pytest.mark.parametrize(("error", "begun"), [(RuntimeError("can't start new thread"), 2), (RuntimeError("can't start new thread"), 0), (KeyboardInterrupt(), 2)])
+def test_threads_that_cannot_all_be_begun_leave_no_trace(error: BaseException, begun: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    start, started = threading.Thread.start, []
+
+    def failing(self: threading.Thread) -> None:
+        if len(started) == begun:
+            raise error
+        started.append(self)
+        start(self)
+
+    with caplog.at_level(logging.DEBUG), monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", failing)
+        if isinstance(error, KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):
+                spread.each(lambda batch: batch[0], [[n] for n in range(9)])
+        else:
+            assert spread.each(lambda batch: batch[0], [[n] for n in range(9)]) == list(range(9))
+    assert torch.get_num_threads() == _begun_later() == 4 and not caplog.records
+    assert not any(thread.is_alive() for thread in started)
