@@ -20,6 +20,8 @@ from goemo_utils.packed import Choice, PackingError
 
 # Numbers that are quantised at a time: they stay in a core's cache between the steps, which takes half the time of whole tensors.
 AT_ONCE = 1 << 18
+# Smaller steps count as none, so that all numbers become 0: the reciprocal of a much smaller one is no float32.
+SMALLEST = 1e-30
 
 
 class Quantised(NamedTuple):
@@ -37,7 +39,9 @@ def quantise(states: torch.Tensor, rows: int | None = None) -> Quantised:
     """
     low, high = (float(end) for end in torch.aminmax(states[:rows]))
     # 254 steps leave the one that the zero point's rounding up needs, so nothing has to be clamped.
-    scale = (max(high, 0.0) - min(low, 0.0)) / 254 or 1.0
+    scale = (max(high, 0.0) - min(low, 0.0)) / 254
+    if scale < SMALLEST:
+        scale = 1.0
     if not math.isfinite(scale):
         return Quantised(torch.zeros_like(states, dtype=torch.uint8), math.nan, 0)
     zero_point = math.ceil(-min(low, 0.0) / scale)
@@ -81,7 +85,8 @@ class Int8Linear(nn.Module):
 
 def check() -> None:
     """Raise PackingError unless this processor's int8 products are exact: without VNNI a pair of large ones may saturate in 16 bits."""
-    linear = nn.Linear(64, 16, bias=False)
+    # Not initialised: that would draw from the caller's random numbers.
+    linear = nn.utils.skip_init(nn.Linear, 64, 16, bias=False, dtype=torch.float32)
     nn.init.ones_(linear.weight)
     try:
         got = Int8Linear(linear)(Quantised(torch.full((16, 64), 255, dtype=torch.uint8), 1.0, 0))
@@ -107,6 +112,6 @@ def choose(model: nn.Module, probabilities: Callable[[nn.Module], np.ndarray], f
         if not math.isfinite(difference):
             raise PackingError("its int8 form gives NaN or infinite answers")
     except (RuntimeError, AttributeError) as error:
-        return Choice(model, "eager", f"Not in int8: {first_line(error)}.", None)
+        return Choice(model, "eager", f"Not in int8: {first_line(error).rstrip('.')}.", None)
     return Choice(twin, "packed", f"Dynamic int8 of oneDNN, {choice.form}; probabilities of the built-in texts differ from float32's by up to {difference:.2g} "
                   f"(in float32 this form differed by {choice.difference:.1g}).", difference, choice.form)

@@ -45,6 +45,12 @@ def test_zero_is_meant_exactly() -> None:
     assert torch.equal(meant(quantise(torch.zeros(2, 3))), torch.zeros(2, 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("size", [1e-31, 1e-38, 1e-45])
+def test_a_range_too_small_for_float32_counts_as_zero(size: float) -> None:
+    told = quantise(torch.full((16, 32), size))
+    assert told.scale == 1.0 and meant(told).abs().max() == 0
+
+
 def test_rows_that_nobody_reads_do_not_widen_the_range() -> None:
     states = torch.cat([torch.linspace(-1, 1, 64).reshape(4, 16), torch.full((2, 16), 1000.0)])
     told = quantise(states, rows=4)
@@ -117,6 +123,16 @@ def test_a_processor_that_saturates_is_refused(monkeypatch: pytest.MonkeyPatch) 
     model = classifier()
     choice = int8.choose(model, probabilities, FORMS)
     assert choice.backend == "eager" and choice.model is model and "not exact on this processor" in choice.reason
+
+
+def test_the_check_draws_no_random_numbers_and_runs_whatever_the_default_dtype() -> None:
+    before, state = torch.get_default_dtype(), torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        int8.check()
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_an_int8_form_that_gives_no_numbers_is_refused() -> None:
