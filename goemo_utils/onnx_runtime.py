@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +48,10 @@ class Session:
 
         self.int8 = int8
         self.version = onnxruntime.__version__
-        self._folder = tempfile.TemporaryDirectory(prefix="goemo-onnx-")  # goes away with this object
+        folder = Path(tempfile.mkdtemp(prefix="goemo-onnx-"))
+        weakref.finalize(self, _remove, folder, os.getpid())
         self._building = Lock()
-        self._path, session, self.difference = _exact(model, example, activate, Path(self._folder.name))
+        self._path, session, self.difference = _exact(model, example, activate, folder)
         self._sessions = {torch.get_num_threads(): session}
         if int8:
             del session
@@ -55,16 +59,20 @@ class Session:
             self._path = _quantise(self._path)
             if not np.isfinite(self.run(*example)).all():
                 raise ModelError("ONNX Runtime's int8 form of this model gives NaN or infinite answers. Use float32, or dtype='bfloat16'.")
+        for file in folder.glob("*.onnx"):
+            if file != self._path:  # other forms of the graph, each as large as the model
+                file.unlink()
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Logits float32 ``[rows, n_labels]`` of one padded batch, on as many threads as torch has in the calling thread.
 
-        ONNX Runtime fixes the number of threads with the graph, so each number that is met gets a graph of its own.
+        ONNX Runtime fixes the number of threads with the graph, so each number that is met gets a graph of its own, while its file is there.
         """
         threads = torch.get_num_threads()
         with self._building:
             if threads not in self._sessions:
-                self._sessions[threads] = _session(self._path)
+                # Programs that clear the folder of temporary files take those that nobody has opened for days.
+                self._sessions[threads] = _session(self._path) if self._path.exists() else next(iter(self._sessions.values()))
         return _run(self._sessions[threads], input_ids, attention_mask)
 
     def describe(self) -> str:
@@ -77,6 +85,12 @@ class Session:
         provider = next(iter(self._sessions.values())).get_providers()[0]
         return {"parameters_device": ["cpu"], "output_device": "cpu", "expected": "cpu", "on_device": True, "memory_allocated": None,
                 "memory_peak": None, "simulated": False, "provider": provider}
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Delete the folder, in the process that made it: a forked one ends earlier."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _session(path: Path) -> Any:

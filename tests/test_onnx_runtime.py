@@ -1,6 +1,10 @@
 """An exported graph answers like the model for every shape of a batch, or is refused with the reason."""
 
+import gc
 import logging
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +56,51 @@ def test_quantising_leaves_the_programs_logging_alone(tmp_path: Path, caplog: py
     before = list(logging.getLogger().handlers), list(logging.getLogger().filters)
     assert GoEmotionsClassifier(tmp_path, dtype="int8", backend="onnxruntime").backend_used == "onnxruntime"
     assert not caplog.records and (list(logging.getLogger().handlers), list(logging.getLogger().filters)) == before
+
+
+def _folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("goemo-onnx-*"))
+
+
+@pytest.fixture
+def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.usefixtures("_temporary")
+def test_only_the_graph_that_runs_stays_on_disk_and_goes_with_its_owner(dtype: str, tmp_path: Path) -> None:
+    classifier = GoEmotionsClassifier(tiny_model.save_roberta(tmp_path), dtype=dtype, backend="onnxruntime")
+    (folder,) = _folders()
+    assert len(list(folder.iterdir())) == 1
+    del classifier
+    gc.collect()
+    assert not _folders()
+
+
+@pytest.mark.usefixtures("_temporary")
+def test_a_graph_that_is_refused_leaves_no_folder() -> None:
+    with pytest.raises(ModelError):
+        onnx_runtime.Session(Answering(), (np.array([[1, 2, 3], [1, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]])), lambda logits: logits)
+    gc.collect()
+    assert not _folders()
+
+
+@pytest.mark.usefixtures("_temporary")
+def test_a_forked_process_that_ends_leaves_the_folder_to_its_owner(tmp_path: Path) -> None:
+    onnx_runtime._remove(tmp_path / "temporary", os.getpid() + 1)
+    assert (tmp_path / "temporary").is_dir()
+
+
+@pytest.mark.usefixtures("_temporary")
+def test_other_numbers_of_threads_are_answered_when_the_graph_s_file_was_cleared_away(tmp_path: Path) -> None:
+    classifier = GoEmotionsClassifier(tiny_model.save_roberta(tmp_path), backend="onnxruntime")
+    expected, before = classifier.predict(TEXTS)[1], torch.get_num_threads()
+    for folder in _folders():
+        shutil.rmtree(folder)
+    torch.set_num_threads(before + 1)
+    try:
+        np.testing.assert_allclose(classifier.predict(TEXTS)[1], expected, atol=1e-6)
+    finally:
+        torch.set_num_threads(before)
