@@ -127,7 +127,7 @@ class Bench:
             if not one.padded:
                 raise Unavailable("without padding the classifier always attends with sdpa, so this is the rung before")
             kind += f", {arm['attn_implementation']}"
-        beside = f", {spread.at_once()} side by side" if one.side_by_side and spread.at_once() > 1 else ""
+        beside = f", up to {spread.at_once()} side by side" if one.side_by_side and spread.at_once() > 1 else ""
         return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches{beside}, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
                    one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason, "logits": one.logits}, one.width, one.padded)
 
