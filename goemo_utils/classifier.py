@@ -168,6 +168,7 @@ class GoEmotionsClassifier:
             self._session = onnx_runtime.Session(self._model, example, self._activate, int8=self.dtype == "int8")
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
+            self._model = torch.nn.Identity()  # the eager model is let go: the graph holds the weights
             return
         self.backend_used, self.backend_reason = "eager", f"Eager, as asked with backend='{backend}'."
         if backend != "eager" and self.device.kind == "cpu":

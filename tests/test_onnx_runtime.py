@@ -29,6 +29,7 @@ def test_every_family_answers_like_the_model(architecture: str, tmp_path: Path) 
     np.testing.assert_allclose(classifier.predict(TEXTS)[1], expected, atol=1e-5)
     np.testing.assert_allclose(classifier.predict(TEXTS[2:3])[1], expected[2:3], atol=1e-5)
     assert "self-check differed by" in classifier.backend_reason
+    assert not list(classifier._model.parameters())  # the weights are not held twice
 
 
 def test_a_window_of_attention_that_the_export_loses_is_found_by_a_long_text(tmp_path: Path) -> None:
