@@ -170,7 +170,10 @@ def _fastest(rows: Sequence[dict[str, Any]]) -> list[str]:
     if not others:
         return []
     first, second = ranked[0], others[0]
-    return [f"Fastest in float32 by CPU time: {first['id']}, {_ratio(cpu_ratio_to(first, second))} times {second['id']}; by the clock {_ratio(ratio_to(first, second))} times."]
+    told = cpu_ratio_to(first, second)
+    doubt = statistics.doubt(*told, min(len(first["cpu_raw"]), len(second["cpu_raw"])))
+    return [f"Fastest in float32 by CPU time: {first['id']}, {_ratio(told)} times {second['id']}; by the clock {_ratio(ratio_to(first, second))} times"
+            + (f" ({doubt})." if doubt else ".")]
 
 
 def _limit(told: dict[str, Any]) -> list[str]:

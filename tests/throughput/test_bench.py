@@ -69,7 +69,7 @@ def test_the_table_says_that_a_run_was_stopped_and_why_no_speed_up_is_quoted() -
 
 
 def test_what_is_said_of_several_rows_is_said_once() -> None:
-    text = bench.table(results(row("a", [1.0] * 3, note="too few rounds"), row("b", None, reason="absent"), row("c", [1.0] * 3, note="too few rounds")), "base", "a")
+    text = bench.table(results(row("a", [1.0] * 5, note="too few rounds"), row("b", None, reason="absent"), row("c", [1.0] * 5, note="too few rounds")), "base", "a")
     assert text.count("too few rounds") == 1 and "a, c: too few rounds." in text and "b: absent." in text
 
 
@@ -84,10 +84,15 @@ def test_a_way_named_twice_is_measured_once() -> None:
 
 
 def test_the_table_compares_the_two_fastest_float32_ways_and_no_other_precision() -> None:
-    rows = [row("padded", [10.0] * 3), row("packed", [40.0] * 3), row("onnx", [20.0] * 3), row("int8", [90.0] * 3, dtype="int8"), row("absent", None, reason="no"),
-            row("ladder-classifier", [39.0] * 3, configuration="way packed")]
+    rows = [row("padded", [10.0] * 5), row("packed", [40.0] * 5), row("onnx", [20.0] * 5), row("int8", [90.0] * 5, dtype="int8"), row("absent", None, reason="no"),
+            row("ladder-classifier", [39.0] * 5, configuration="way packed")]
     text = bench.table(results(*rows), "base", "padded")
     assert "Fastest in float32 by CPU time: packed, 2.00 (2.00 – 2.00) times onnx; by the clock 2.00 (2.00 – 2.00) times." in text
+
+
+def test_the_fastest_of_few_rounds_is_told_with_the_doubt() -> None:
+    text = bench.table(results(row("packed", [40.0] * 2), row("onnx", [20.0] * 2)), "base", "packed")
+    assert "by the clock 2.00 (2.00 – 2.00) times (too few rounds to conclude: 2, and an interval of 95 % needs 5)." in text
 
 
 def test_the_table_says_what_the_products_of_this_machine_allow() -> None:
