@@ -223,7 +223,7 @@ def _check(args: argparse.Namespace) -> None:
 def _arms(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Arms that must run and baselines that may be absent. Padded batches come first: they are the reference of the parity rows."""
     names = list(dict.fromkeys(name.strip() for name in args.ways.split(",") if name.strip()))
-    if unknown := [name for name in names if name not in WAYS]:
+    if unknown := [name for name in names or [args.ways] if name not in WAYS]:
         raise ParamsError(f"Unknown way '{unknown[0]}' in --ways: expected some of {', '.join(WAYS)}.")
     arms = [{"id": "padded", "device": "cpu", **WAYS["padded"]}]
     baselines = [{"id": name, "device": "cpu", **WAYS[name]} for name in names if name != "padded"]

@@ -110,7 +110,7 @@ def test_a_device_adds_arms_that_must_run_and_ways_on_the_cpu_may_be_absent() ->
 
 @pytest.mark.parametrize(
     ("given", "error", "words"),
-    [(["--ways", "warp"], ParamsError, "warp"), (["--texts", "absent.txt"], TextsError, "absent.txt"), (["--against", "nope"], ParamsError, "--against names 'nope'"),
+    [(["--ways", "warp"], ParamsError, "warp"), (["--ways", ",,"], ParamsError, "Unknown way ',,' in --ways"), (["--texts", "absent.txt"], TextsError, "absent.txt"), (["--against", "nope"], ParamsError, "--against names 'nope'"),
      (["--seconds", "nan"], ParamsError, "--seconds"), (["--seconds", "inf"], ParamsError, "--seconds"), (["--max_seconds", "0"], ParamsError, "--max_seconds"),
      (["--threads", "100000"], ParamsError, "no more threads than cores"), (["--threshold", "3"], ParamsError, "between 0 and 1"), (["--seed", "-1"], ParamsError, "--seed"),
      (["--column", "text"], ParamsError, "belongs to a file"), (["--json", "/proc/nope/x.json"], ParamsError, "--json"), (["--figures", "/proc/nope"], ParamsError, "--figures"),
