@@ -49,7 +49,8 @@ def quantise(states: torch.Tensor, rows: int | None = None) -> Quantised:
     signed = torch.empty(flat.shape, dtype=torch.int8)
     shift = torch.tensor(float(zero_point - 128))
     # torch converts float32 to int8 many times faster than to uint8; flipping the top bit adds the 128 that lie between them.
-    for part, target in zip(flat.split(rows_at_once := max(1, AT_ONCE // flat.shape[1])), signed.split(rows_at_once), strict=True):
+    piece = max(1, AT_ONCE // flat.shape[1])
+    for part, target in zip(flat.split(piece), signed.split(piece), strict=True):
         target.copy_(torch.add(shift, part, alpha=1 / scale).round_())
     return Quantised(signed.view(torch.uint8).bitwise_xor_(128).view(states.shape), scale, zero_point)
 
