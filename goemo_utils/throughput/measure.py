@@ -74,7 +74,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         try:
             warm[way.id] = warm_up(timing.warming(way, job.get("warm_up_texts")), limit, clock=clock)
         except (RuntimeError, ValueError, IndexError) as error:  # a compiler that is not there, a graph that fails at its first call
-            if way.id in {arm["id"] for arm in job["arms"]}:
+            if way.id in _asked(job):
                 raise
             ways.remove(way)
             absent.append(_absent({"id": way.id, "device": way.device.requested, "dtype": way.dtype, "batch_size": way.batch_size}, way.configuration, error))
@@ -83,10 +83,9 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     samples = interleave([timing.arm(way) for way in ways], seconds, rounds, _given(job, "max_seconds", 600), clock)
     progress("single texts")
     latency = _latency(ways, job, _given(job, "latency_seconds", min(0.5, seconds or 0.5)), clock)
-    chosen = [way for way in ways if "loaded" in way.notes and way.id in {arm["id"] for arm in job["arms"]}]
+    chosen = [way for way in ways if "loaded" in way.notes and way.id in _asked(job)]
     parts = [phases(bench, way, blocks[0], clock) for way in chosen]
-    users = [way for way in ways if way in chosen or way.id in CLASSIFIERS]
-    cells = grid(users, job["grid"], clock) if job.get("grid") is not None else []
+    cells = grid(_of_users(ways, job), job["grid"], clock) if job.get("grid") is not None else []
     standard = scenarios(_fast(ways), blocks[0], Path(job["mlperf"])) if job.get("mlperf") else []
     reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
     lengths = [bench.lengths(block) for block in blocks]
@@ -174,6 +173,15 @@ def _absent(arm: dict[str, Any], configuration: str, error: Exception) -> dict[s
             "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None}
 
 
+def _asked(job: dict[str, Any]) -> set[str]:
+    return {arm["id"] for arm in job["arms"]}
+
+
+def _of_users(ways: Sequence[Way], job: dict[str, Any]) -> list[Way]:
+    """What was asked for, and the classifier as people run it on the CPU."""
+    return [way for way in ways if way.id in _asked(job).union(CLASSIFIERS)]
+
+
 def _given(job: dict[str, Any], name: str, default: float) -> float:
     """A number of the job, 0 included, or the default where the job names none."""
     return float(default if job.get(name) is None else job[name])
@@ -221,7 +229,7 @@ def _padding(way: Way, lengths: list[list[int]]) -> float:
 def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:
     """Milliseconds for one text at a time, in turns; percentiles only where there are enough calls."""
     texts = job["texts"]
-    timed = [way for way in ways if way.id in {arm["id"] for arm in job["arms"]} or way.id in CLASSIFIERS]
+    timed = _of_users(ways, job)
     arms = [Arm(way.id, lambda number, way=way: way.run([texts[number % len(texts)]]), way.device.synchronize) for way in timed if not way.device.simulated]
     samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
     told = []

@@ -55,6 +55,13 @@ def test_every_row_says_what_ran_and_how_far_its_answers_are_from_the_reference(
             assert row["parity"]["max_difference"] < (1e-5 if row["dtype"] == "float32" else 0.5)
 
 
+def test_the_grid_has_what_was_asked_for_and_the_classifier(folder: Path) -> None:
+    arms = [{"id": "cpu", "device": "cpu"}, {"id": "device-classifier", "device": "cpu", "method": "classifier"}]
+    baselines = [{"id": "classifier", "device": "cpu", "method": "classifier"}, {"id": "pipeline", "device": "cpu", "method": "pipeline"}]
+    cells = measure.run(job(folder, arms=arms, baselines=baselines, grid={"batch_sizes": [2], "lengths": [16], "seconds": 0.001, "min_rounds": 2}), clock=Ticks())["grid"]
+    assert [(cell["id"], cell["own_batches"]) for cell in cells] == [("cpu", False), ("device-classifier", True), ("classifier", True)]
+
+
 def test_the_baselines_of_published_ports_and_libraries_are_measured_or_say_why_not(results: dict[str, Any]) -> None:
     rows = {row["id"]: row for row in results["rows"]}
     assert {"classifier", "classifier-bf16", "pipeline-16", "pipeline-1", "onnx", "onnx-int8"} <= rows.keys()
