@@ -10,14 +10,14 @@ __all__ = ["add_arguments", "publish", "run"]
 
 def publish(*args: Any, **kwargs: Any) -> Path:
     """See ``goemo_utils.publish.build.publish``."""
-    from .build import publish as write
+    from goemo_utils.publish.build import publish as write
 
     return write(*args, **kwargs)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``goemo publish``."""
-    from ..report.locate import add_root
+    from goemo_utils.report.locate import add_root
 
     parser.add_argument("run", nargs="?", help="a run's folder or name; latest is the newest")
     parser.add_argument("--draft", action="store_true", help="publish a simulated, failed or incomplete run, marked DRAFT in every file")
@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``goemo publish``: 0 written or clean, 1 when --check found problems."""
-    from ..errors import ParamsError
+    from goemo_utils.errors import ParamsError
 
     if (args.run is None) == (args.check is None):
         raise ParamsError("goemo publish needs a run to publish, or --check DIR, and not both: name one of them.")
     if args.check is not None:
         return _check(args.check, args.json)
-    from ..report.locate import find_run
+    from goemo_utils.report.locate import find_run
 
     folder = publish(find_run(args.run, args.outputs), args.output, args.draft, args.weights, args.license)
     print(f"{'DRAFT written' if args.draft else 'Written'} to {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(folder: Path, as_json: bool) -> int:
     from dataclasses import asdict
 
-    from .check import check
+    from goemo_utils.publish.check import check
 
     problems = check(folder)
     if as_json:

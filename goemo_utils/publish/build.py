@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import thresholds
-from ..errors import GoemoError
-from ..model import locate
-from ..portable import places, portable
-from ..record import sha256_file, write_json, write_text
-from ..report import page, view
-from ..report.read import Run, read_run
-from ..report.summary import summarise
-from . import card
-from .check import check
-from .logs import logs
+from goemo_utils import thresholds
+from goemo_utils.errors import GoemoError
+from goemo_utils.model import locate
+from goemo_utils.portable import places, portable
+from goemo_utils.record import sha256_file, write_json, write_text
+from goemo_utils.report import page, view
+from goemo_utils.report.read import Run, read_run
+from goemo_utils.report.summary import summarise
+from goemo_utils.publish import card
+from goemo_utils.publish.check import check
+from goemo_utils.publish.logs import logs
 
 MARKERS = ("summary.json", "README.md", "inference.py")
 

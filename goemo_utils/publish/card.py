@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..report import numbers as n
-from ..report.gates import gate_name, gates, shown_limit, shown_value
-from ..report.page import visible
-from ..report.read import Run
-from ..report.words import Words
-from ..thresholds import effective
+from goemo_utils.report import numbers as n
+from goemo_utils.report.gates import gate_name, gates, shown_limit, shown_value
+from goemo_utils.report.page import visible
+from goemo_utils.report.read import Run
+from goemo_utils.report.words import Words
+from goemo_utils.thresholds import effective
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCORER = (

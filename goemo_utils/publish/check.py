@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ParamsError
-from ..report.checks import PLACEHOLDER, is_blank
-from .claims import FIELDS, Claim, backed, claims, measurements, parse, same
-from .claims import NUMBER as NUMBER_PATTERN
+from goemo_utils.errors import ParamsError
+from goemo_utils.report.checks import PLACEHOLDER, is_blank
+from goemo_utils.publish.claims import FIELDS, Claim, backed, claims, measurements, parse, same
+from goemo_utils.publish.claims import NUMBER as NUMBER_PATTERN
 
 TEXTS = (".md", ".txt", ".py", ".json", ".log", ".html", ".yaml", ".yml", ".cfg")
 PROSE = (".md", ".txt")

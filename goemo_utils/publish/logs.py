@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..report.page import visible
-from ..report.read import Run
-from ..thresholds import described
+from goemo_utils.report.page import visible
+from goemo_utils.report.read import Run
+from goemo_utils.thresholds import described
 
 NAMES = ("run_npu.log", "accuracy_compare.log", "pretrained_attempt.log")
 LONGEST = 200_000

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .read import ReportError
+from goemo_utils.report.read import ReportError
 
 __all__ = ["ReportError", "render"]
 
@@ -15,7 +15,7 @@ def render(run_dir: Path, language: str = "en") -> dict[str, str]:
     and writes nothing. ``language`` is "en" or "zh". Each file is replaced in one step, so a reader sees the old page
     or the new one.
     """
-    from . import notebooks, page, read, summary, view
+    from goemo_utils.report import notebooks, page, read, summary, view
 
     run_dir = Path(run_dir)
     run = read.read_run(run_dir)

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .measured import is_cpu
-from .read import ReportError, Run
+from goemo_utils.report.measured import is_cpu
+from goemo_utils.report.read import ReportError, Run
 
 PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b")
 # What a blank looks like after it went through a format string. "none" in lower case is a word that records use.

@@ -6,18 +6,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..record import write_json
-from . import numbers as n
-from .checks import check
-from .diff_page import page_of
-from .diff_words import gate_text, judged, rate, sentence, short, value
-from .gates import gate_name, gates
-from .intervals import flip_rate, moved, with_interval
-from .locate import add_root, find_run
-from .page import html, visible, write
-from .read import Run, read_run
-from .verdict import overall
-from .words import LANGUAGES, Words
+from goemo_utils.record import write_json
+from goemo_utils.report import numbers as n
+from goemo_utils.report.checks import check
+from goemo_utils.report.diff_page import page_of
+from goemo_utils.report.diff_words import gate_text, judged, rate, sentence, short, value
+from goemo_utils.report.gates import gate_name, gates
+from goemo_utils.report.intervals import flip_rate, moved, with_interval
+from goemo_utils.report.locate import add_root, find_run
+from goemo_utils.report.page import html, visible, write
+from goemo_utils.report.read import Run, read_run
+from goemo_utils.report.verdict import overall
+from goemo_utils.report.words import LANGUAGES, Words
 
 SCHEMA = "goemo.diff/1"
 # A gate that could not be judged is worse than one that was met and better than one that failed.

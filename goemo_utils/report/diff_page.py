@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from .. import __version__
-from . import numbers as n
-from .blocks import Code, Column, KeyFigure, Page, Paragraph, Pre, Section, State, Table, Text, Verdict
-from .diff_words import gate_text, judged, rate, sentence, short, value
-from .gates import gate_name
-from .words import Words
+from goemo_utils import __version__
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, KeyFigure, Page, Paragraph, Pre, Section, State, Table, Text, Verdict
+from goemo_utils.report.diff_words import gate_text, judged, rate, sentence, short, value
+from goemo_utils.report.gates import gate_name
+from goemo_utils.report.words import Words
 
 CHANGES = {"worse": ("fail", "d_worse"), "better": ("pass", "d_better"), "same": ("none", "d_same")}
 

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from ..thresholds import described
-from . import numbers as n
-from .gates import gate_name, shown_limit, shown_value
-from .parity_section import metric_value
-from .words import Words
+from goemo_utils.thresholds import described
+from goemo_utils.report import numbers as n
+from goemo_utils.report.gates import gate_name, shown_limit, shown_value
+from goemo_utils.report.parity_section import metric_value
+from goemo_utils.report.words import Words
 
 SIDES = ("before", "after")
 

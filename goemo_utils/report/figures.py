@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-from . import numbers as n
-from .charts import Bars, Growth, Heat, Ladder, Margins
+from goemo_utils.report import numbers as n
+from goemo_utils.report.charts import Bars, Growth, Heat, Ladder, Margins
 
 WIDTH = 900
 HEAT_STEPS = (1.5, 3, 10, 100, 1000)

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from . import numbers as n
-from .blocks import Column, State, Table, Text
-from .read import Run
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Column, State, Table, Text
+from goemo_utils.report.read import Run
+from goemo_utils.report.words import Words
 
 ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
 # Gates that cannot be judged where a value is not finite.

@@ -4,12 +4,12 @@ import math
 import re
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, Column, Details, Figure, Note, Paragraph, Table, Text
-from .charts import Heat
-from .figures import heat_value
-from .verdict import place
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, Details, Figure, Note, Paragraph, Table, Text
+from goemo_utils.report.charts import Heat
+from goemo_utils.report.figures import heat_value
+from goemo_utils.report.verdict import place
+from goemo_utils.report.words import Words
 
 ACCUMULATED = "layer output, accumulated"
 MOST_FAULTS = 20

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..parity.flips import lower_bound, upper_bound
+from goemo_utils.parity.flips import lower_bound, upper_bound
 
 COUNTED = {"top1_match", "top1_match_tie_aware", "top5_match", "top5_match_tie_aware", "label_set_agreement"}
 """Metrics that are k texts of n. Shares of text x label pairs are not: the labels of one text are not independent. top3_overlap counts parts of texts."""

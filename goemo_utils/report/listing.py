@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import GoemoError
-from . import numbers as n
-from .locate import add_root, root, run_folders
-from .page import visible
-from .read import read_run
-from .verdict import overall
+from goemo_utils.errors import GoemoError
+from goemo_utils.report import numbers as n
+from goemo_utils.report.locate import add_root, root, run_folders
+from goemo_utils.report.page import visible
+from goemo_utils.report.read import read_run
+from goemo_utils.report.verdict import overall
 
 COLUMNS = ("run", "started", "model", "device", "texts", "verdict", "steps")
 

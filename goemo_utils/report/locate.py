@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ..params import Params
-from .read import ReportError
+from goemo_utils.params import Params
+from goemo_utils.report.read import ReportError
 
 MANIFEST = "manifest.json"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .read import Run
+from goemo_utils.report.read import Run
 
 Row = dict[str, Any]
 

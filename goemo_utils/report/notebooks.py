@@ -10,10 +10,10 @@ from typing import Any
 import bleach
 import nbformat
 
-from ..errors import RecordError
-from ..portable import places, portable
-from ..record import read_json, write_text
-from .page import visible
+from goemo_utils.errors import RecordError
+from goemo_utils.portable import places, portable
+from goemo_utils.record import read_json, write_text
+from goemo_utils.report.page import visible
 
 _TAGS = frozenset(
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img li ol p pre s small span strong sub summary sup "

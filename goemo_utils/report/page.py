@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..record import write_text
-from .blocks import Page
-from .figures import draw
+from goemo_utils.record import write_text
+from goemo_utils.report.blocks import Page
+from goemo_utils.report.figures import draw
 
 TEMPLATES = Path(__file__).with_name("templates")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

@@ -3,13 +3,13 @@
 import math
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, Column, Details, Figure, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text
-from .charts import Growth, Ladder, Margins, Rung
-from .heat import where_it_enters
-from .read import Run
-from .sections import absent
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, Details, Figure, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text
+from goemo_utils.report.charts import Growth, Ladder, Margins, Rung
+from goemo_utils.report.heat import where_it_enters
+from goemo_utils.report.read import Run
+from goemo_utils.report.sections import absent
+from goemo_utils.report.words import Words
 
 
 def parity(run: Run, words: Words) -> Section:

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, Column, Details, Facts, Section, State, Table, Text, join
-from .read import ReportError, Run
-from .sections import STATUS_ICONS, digest
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, Details, Facts, Section, State, Table, Text, join
+from goemo_utils.report.read import ReportError, Run
+from goemo_utils.report.sections import STATUS_ICONS, digest
+from goemo_utils.report.words import Words
 
 
 def provenance(run: Run, words: Words, pages: list[str]) -> Section:

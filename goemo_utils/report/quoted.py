@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ..environment.findings import table
-from .words import Words
-from .words_findings import SENTENCES, TITLES
+from goemo_utils.environment.findings import table
+from goemo_utils.report.words import Words
+from goemo_utils.report.words_findings import SENTENCES, TITLES
 
 MORE = re.compile(r"(.*) \(and (\d+) more\)", re.DOTALL)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import GoemoError, RecordError
-from ..record import read_json, read_record, sha256_file
+from goemo_utils.errors import GoemoError, RecordError
+from goemo_utils.record import read_json, read_record, sha256_file
 
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput")
 

@@ -4,13 +4,13 @@ import json
 import shlex
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, Column, Details, Facts, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text, join
-from .gates import gate_name, gates, meaning
-from .quoted import sentence, title
-from .read import Run
-from .verdict import overall, place
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, Details, Facts, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text, join
+from goemo_utils.report.gates import gate_name, gates, meaning
+from goemo_utils.report.quoted import sentence, title
+from goemo_utils.report.read import Run
+from goemo_utils.report.verdict import overall, place
+from goemo_utils.report.words import Words
 
 SEVERITIES = {"error": "fail", "warning": "warn", "note": "info", "ok": "pass", "not checked": "unk"}
 STATUS_ICONS = {"ok": "pass", "failed": "fail", "timeout": "fail", "died": "fail", "skipped": "none", "not-run": "none"}

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, Column, Details, Facts, Figure, Heading, Note, Paragraph, Section, Table, Text
-from .charts import Bar, Bars
-from .measured import device_row, is_cpu
-from .read import Run
-from .sections import absent
-from .verdict import device_name
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Column, Details, Facts, Figure, Heading, Note, Paragraph, Section, Table, Text
+from goemo_utils.report.charts import Bar, Bars
+from goemo_utils.report.measured import device_row, is_cpu
+from goemo_utils.report.read import Run
+from goemo_utils.report.sections import absent
+from goemo_utils.report.verdict import device_name
+from goemo_utils.report.words import Words
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 

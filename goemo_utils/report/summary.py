@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..record import sha256_file, write_json
-from .checks import check
-from .gates import gates
-from .measured import cpu_row, device_row, latency_row
-from .read import STEPS, Run
-from .verdict import metric, overall
+from goemo_utils import __version__
+from goemo_utils.record import sha256_file, write_json
+from goemo_utils.report.checks import check
+from goemo_utils.report.gates import gates
+from goemo_utils.report.measured import cpu_row, device_row, latency_row
+from goemo_utils.report.read import STEPS, Run
+from goemo_utils.report.verdict import metric, overall
 
 SCHEMA = "goemo.summary/1"
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")

@@ -3,12 +3,12 @@
 import re
 from typing import Any
 
-from . import numbers as n
-from .blocks import Code, KeyFigure, State, Text, Verdict, join
-from .gates import gate_name, gates, shown_limit, shown_value
-from .measured import device_row
-from .read import Run
-from .words import Words
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, KeyFigure, State, Text, Verdict, join
+from goemo_utils.report.gates import gate_name, gates, shown_limit, shown_value
+from goemo_utils.report.measured import device_row
+from goemo_utils.report.read import Run
+from goemo_utils.report.words import Words
 
 GOEMOTIONS = 28
 

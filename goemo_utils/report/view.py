@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from .. import __version__
-from . import numbers as n
-from .blocks import Page
-from .gates import gate_table
-from .parity_section import parity
-from .provenance import provenance
-from .read import ReportError, Run
-from .sections import again, environment, glossary, next_steps, not_checked, ported, unchecked, where
-from .speed_section import speed
-from .verdict import device_name, key_figures, verdict
-from .words import Words
+from goemo_utils import __version__
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Page
+from goemo_utils.report.gates import gate_table
+from goemo_utils.report.parity_section import parity
+from goemo_utils.report.provenance import provenance
+from goemo_utils.report.read import ReportError, Run
+from goemo_utils.report.sections import again, environment, glossary, next_steps, not_checked, ported, unchecked, where
+from goemo_utils.report.speed_section import speed
+from goemo_utils.report.verdict import device_name, key_figures, verdict
+from goemo_utils.report.words import Words
 
 
 def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:

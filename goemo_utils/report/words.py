@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from . import words_gates, words_measured, words_sections
-from .read import ReportError
+from goemo_utils.report import words_gates, words_measured, words_sections
+from goemo_utils.report.read import ReportError
 
 LANGUAGES = ("en", "zh")
 

@@ -9,7 +9,7 @@ from goemo_utils.parity.cause import ACCEPT, MORE, Rung
 from goemo_utils.parity.emulate import PLAIN, Claim
 from tests.rehearsal.children import in_child
 
-from .twin_models import batch, twins
+from tests.parity.twin_models import batch, twins
 
 
 def named(numerics: str) -> list[tuple[str, dict[str, float]]]:

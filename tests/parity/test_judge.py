@@ -13,7 +13,7 @@ from goemo_utils.parity import judge
 from goemo_utils.parity.every_state import MEASURES
 from goemo_utils.parity.gates import ORDER, Limits
 
-from .packs import Pack, three
+from tests.parity.packs import Pack, three
 
 CAUSE = {"causes": ["hf32"], "residual": 1.1, "n": 1000, "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0}}
 CLEAN = {"covered": 30, "faults": [], "not_covered": [], "heat": {"columns": [], "rows": []}}

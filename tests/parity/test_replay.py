@@ -15,7 +15,7 @@ from goemo_utils.parity.replay import Row, compare, replay
 
 from tests.rehearsal.children import in_child
 
-from .twin_models import Odd, batch, twins
+from tests.parity.twin_models import Odd, batch, twins
 
 LOWEST = torch.finfo(torch.float32).min
 

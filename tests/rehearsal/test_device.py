@@ -12,7 +12,7 @@ import torch
 from goemo_utils import rehearsal
 from goemo_utils.errors import DeviceError
 
-from .children import in_child, simulated
+from tests.rehearsal.children import in_child, simulated
 
 
 def _fails(**settings: Any) -> str:

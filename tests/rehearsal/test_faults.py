@@ -9,8 +9,8 @@ from torch.nn.functional import gelu
 from goemo_utils import rehearsal
 from goemo_utils.errors import DeviceError
 
-from .children import in_child, simulated
-from .models import batch, classifier, logits
+from tests.rehearsal.children import in_child, simulated
+from tests.rehearsal.models import batch, classifier, logits
 
 PLACE = "roberta.encoder.layer.1.output.LayerNorm"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from .children import simulated
-from .models import ARCHITECTURES, batch, classifier, logits
+from tests.rehearsal.children import simulated
+from tests.rehearsal.models import ARCHITECTURES, batch, classifier, logits
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

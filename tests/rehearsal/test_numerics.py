@@ -13,8 +13,8 @@ from torch.nn.functional import conv2d, gelu, layer_norm
 from goemo_utils.rehearsal.numerics import ROUNDING, blocked_matmul, round_mantissa, round_operand, ulp_noise
 from goemo_utils.rehearsal.settings import NUMERICS
 
-from .children import simulated
-from .models import classifier, logits
+from tests.rehearsal.children import simulated
+from tests.rehearsal.models import classifier, logits
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
 

@@ -9,7 +9,7 @@ from goemo_utils.rehearsal import operators
 from goemo_utils.rehearsal.table import agreement, markdown
 from goemo_utils.rehearsal.trial import Trial
 
-from .children import in_child
+from tests.rehearsal.children import in_child
 
 SAMPLE = """
     add addmm amax arange argmax baddbmm bernoulli bmm cat clamp copysign cumsum div.no_rounding_mode einsum empty_like eq erf exp expand

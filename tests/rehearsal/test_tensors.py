@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from goemo_utils import rehearsal
 
-from .children import in_child, simulated
-from .models import batch, classifier
+from tests.rehearsal.children import in_child, simulated
+from tests.rehearsal.models import batch, classifier
 
 
 @simulated()

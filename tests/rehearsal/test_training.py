@@ -9,8 +9,8 @@ from torch.nn.functional import softmax
 
 from goemo_utils import rehearsal
 
-from .children import in_child, simulated
-from .models import batch, classifier
+from tests.rehearsal.children import in_child, simulated
+from tests.rehearsal.models import batch, classifier
 
 
 class Examples(torch.utils.data.Dataset):
