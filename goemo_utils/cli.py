@@ -10,25 +10,41 @@ from typing import Any
 
 from goemo_utils import __version__
 from goemo_utils.errors import GoemoError, ParamsError
-from goemo_utils.record import ROOT, STEPS
+from goemo_utils.records.record import ROOT, STEPS
 
 EPILOG = """exit codes: 0 passed; 1 a gate failed; 2 could not run (parameters, device, model, texts); 3 a step crashed, timed out or was killed"""
 # command -> (module with add_arguments and run, one line of help)
 MODULES = {
-    "predict": ("goemo_utils.predict", "classify texts: one, or a file of any size"),
-    "reference": ("goemo_utils.reference", "make a reference pack on this machine, to be used on another"),
+    "predict": ("goemo_utils.predict.command", "classify texts: one, or a file of any size"),
+    "reference": (
+        "goemo_utils.parity.reference",
+        "make a reference pack on this machine, to be used on another",
+    ),
     "compare": ("goemo_utils.parity.compare", "judge two packs again, without running anything"),
-    "bench": ("goemo_utils.throughput.bench", "measure the ways of running a classifier against each other"),
+    "bench": (
+        "goemo_utils.throughput.bench",
+        "measure the ways of running a classifier against each other",
+    ),
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
     "publish": ("goemo_utils.publish", "write the model repository of a run"),
 }
-# command -> (module with main(argv), one line of help): they parse their own arguments, the doctor even without this package installed
+# command -> (module with main(argv), one line of help): they parse their own arguments, the doctor
+# even without this package installed
 MAINS = {
-    "doctor": ("goemo_utils.environment.doctor", "say what is wrong with this machine, and what fixes it"),
-    "selftest parity": ("goemo_utils.parity.selftest", "prove the parity study: causes named, faults found"),
-    "selftest operators": ("goemo_utils.rehearsal.operators", "compare every operator of the rehearsal device with the CPU"),
+    "doctor": (
+        "goemo_utils.environment.doctor",
+        "say what is wrong with this machine, and what fixes it",
+    ),
+    "selftest parity": (
+        "goemo_utils.parity.selftest",
+        "prove the parity study: causes named, faults found",
+    ),
+    "selftest operators": (
+        "goemo_utils.rehearsal.operators",
+        "compare every operator of the rehearsal device with the CPU",
+    ),
 }
 
 
@@ -42,23 +58,59 @@ def step_name(text: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="goemo", description="Port a Hugging Face text classifier to an Ascend NPU, and prove the port.", epilog=EPILOG,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser(
+        prog="goemo",
+        description="Port a Hugging Face text classifier to an Ascend NPU, and prove the port.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--version", action="version", version=f"goemo {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    run = commands.add_parser("run", help="run the notebooks as a chain and leave a report", epilog=EPILOG,
-                              description="Run the six notebooks with one set of parameters. Without options: the embedded model on the rehearsal "
-                              "device (SIMULATED). A run that was stopped goes on with: goemo run -f FILE -p run_id NAME")
-    run.add_argument("-f", "--file", type=Path, default=None, metavar="YAML", help="parameters file (default: params/rehearsal.yaml)")
-    run.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="set one parameter; repeatable, wins over the file")
-    run.add_argument("--from", dest="start", type=step_name, metavar="STEP", help="run STEP and everything after it again (of the latest run, unless run_id is given)")
+    run = commands.add_parser(
+        "run",
+        help="run the notebooks as a chain and leave a report",
+        epilog=EPILOG,
+        description=(
+            "Run the six notebooks with one set of parameters. Without options: the embedded model"
+            " on the rehearsal device (SIMULATED). A run that was stopped goes on with: goemo run"
+            " -f FILE -p run_id NAME"
+        ),
+    )
+    run.add_argument(
+        "-f",
+        "--file",
+        type=Path,
+        default=None,
+        metavar="YAML",
+        help="parameters file (default: params/rehearsal.yaml)",
+    )
+    run.add_argument(
+        "-p",
+        "--param",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        help="set one parameter; repeatable, wins over the file",
+    )
+    run.add_argument(
+        "--from",
+        dest="start",
+        type=step_name,
+        metavar="STEP",
+        help="run STEP and everything after it again (of the latest run, unless run_id is given)",
+    )
     run.add_argument("--only", type=step_name, metavar="STEP", help="run STEP alone again")
     run.add_argument("--force", action="store_true", help="run every step, whatever is up to date")
     run.add_argument("--dry-run", action="store_true", help="say what would run and why, and stop")
     for name, (module, line) in MODULES.items():
         commands.add_parser(name, help=line, add_help=False)
     for name in {name.split()[0]: None for name in MAINS}:
-        line = next(text for key, (_, text) in MAINS.items() if key.split()[0] == name) if name != "selftest" else "the tables that prove the kit: parity, operators"
+        line = (
+            next(text for key, (_, text) in MAINS.items() if key.split()[0] == name)
+            if name != "selftest"
+            else "the tables that prove the kit: parity, operators"
+        )
         commands.add_parser(name, help=line, add_help=False)
     return top
 
@@ -78,8 +130,12 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"goemo: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}. Expected a file system that can be read and written there. "
-              "Make room, or choose another folder.", file=sys.stderr)
+        print(
+            f"goemo: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}."
+            " Expected a file system that can be read and written there. Make room, or choose"
+            " another folder.",
+            file=sys.stderr,
+        )
         return 2
 
 
@@ -89,20 +145,33 @@ def _dispatch(arguments: list[str]) -> int:
             return import_module(MAINS[name][0]).main(arguments[words:])
     name = arguments[0] if arguments else ""
     if name == "selftest":
-        print("usage: goemo selftest parity|operators [--help]\n" + "\n".join(f"  {key.split()[1]:10s} {line}" for key, (_, line) in MAINS.items() if key.startswith("selftest")),
-              file=sys.stdout if arguments[1:] in (["-h"], ["--help"]) else sys.stderr)
+        print(
+            "usage: goemo selftest parity|operators [--help]\n"
+            + "\n".join(
+                f"  {key.split()[1]:10s} {line}"
+                for key, (_, line) in MAINS.items()
+                if key.startswith("selftest")
+            ),
+            file=sys.stdout if arguments[1:] in (["-h"], ["--help"]) else sys.stderr,
+        )
         return 0 if arguments[1:] in (["-h"], ["--help"]) else 2
     if name in MODULES:
         module = import_module(MODULES[name][0])
-        command = argparse.ArgumentParser(prog=f"goemo {name}", description=(module.__doc__ or "").strip().splitlines()[0], epilog=EPILOG,
-                                          formatter_class=argparse.RawDescriptionHelpFormatter)
+        command = argparse.ArgumentParser(
+            prog=f"goemo {name}",
+            description=" ".join((module.__doc__ or "").split("\n\n")[0].split()),
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         module.add_arguments(command)
         return module.run(command.parse_args(arguments[1:]))
     return run_chain(parser().parse_args(arguments), arguments)
 
 
 def run_chain(args: argparse.Namespace, command: list[str]) -> int:
-    """``goemo run``: check everything that can be checked first, then run the notebooks and tell each step in a line."""
+    """``goemo run``: check everything that can be checked first, then run the notebooks and tell
+    each step in a line.
+    """
     from goemo_utils.params import Params
 
     file = args.file or ROOT / "params" / "rehearsal.yaml"
@@ -110,32 +179,43 @@ def run_chain(args: argparse.Namespace, command: list[str]) -> int:
     if args.start and args.only:
         raise ParamsError("--from and --only contradict each other: give one of them.")
     params = _named(params, file, args)
-    from goemo_utils.screen import Screen
-    from goemo_utils.texts import load_texts
+    from goemo_utils.chain.screen import Screen
+    from goemo_utils.texts.builtin import load_texts
+
     load_texts(params)
-    from goemo_utils import chain
-    from goemo_utils.plan import make_plan
-    from goemo_utils.step import run_dir
+    from goemo_utils.chain import chain
+    from goemo_utils.chain.plan import make_plan
+    from goemo_utils.records.step import run_dir
+
     screen = Screen(params, file)
     screen.head()
     if args.dry_run:
         for planned in make_plan(params, run_dir(params), args.start, args.only, args.force):
             screen.planned(planned)
         return 0
-    outcome = chain.run(params, file, args.start, args.only, args.force, ["goemo", *command], screen.tell)
+    outcome = chain.run(
+        params, file, args.start, args.only, args.force, ["goemo", *command], screen.tell
+    )
     screen.tail(outcome)
     return outcome.exit_code
 
 
 def _named(params: Any, file: Path, args: argparse.Namespace) -> Any:
-    """The parameters with a run_id: the one given, the latest run's when going on with it, or a new one."""
-    from goemo_utils.manifest import latest_run_id, new_run_id
+    """The parameters with a run_id: the one given, the latest run's when going on with it, or a new
+    one.
+    """
+    from goemo_utils.records.manifest import latest_run_id, new_run_id
+
     if params.run_id:
         return params
     if args.start or args.only:
         name = latest_run_id(Path(params.output_root))
         if name is None:
-            raise ParamsError(f"{'--from' if args.start else '--only'} goes on with an earlier run, and {params.output_root} has none. Run `goemo run` first, or name one with -p run_id NAME.")
+            raise ParamsError(
+                f"{'--from' if args.start else '--only'} goes on with an earlier run, and"
+                f" {params.output_root} has none. Run `goemo run` first, or name one with -p run_id"
+                " NAME."
+            )
     else:
         name = new_run_id(params, file)
     return params.model_copy(update={"run_id": name})

@@ -1,4 +1,6 @@
-"""Errors that a user can act on: each message is a sentence that says what, where, what was expected and what to do."""
+"""Errors that a user can act on: each message is a sentence that says what, where, what was
+expected and what to do.
+"""
 
 
 class GoemoError(Exception):
@@ -10,7 +12,9 @@ class GoemoError(Exception):
     exit_code = 2
 
     def _render_traceback_(self) -> list[str]:
-        """IPython calls this instead of formatting a traceback, so notebooks show the same sentence as the command line."""
+        """IPython calls this instead of formatting a traceback, so notebooks show the same sentence
+        as the command line.
+        """
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -45,5 +49,9 @@ class WorkerError(GoemoError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message that says anything, at most 200 characters of it; "no message" where there is none."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:200]
+    """The first line of an error's message that says anything, at most 200 characters of it; "no
+    message" where there is none.
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[
+        :200
+    ]

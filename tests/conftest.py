@@ -1,4 +1,6 @@
-"""Settings of every test: properties are tried on the same examples each time, and two processes share the files among them."""
+"""Settings of every test: properties are tried on the same examples each time, and two processes
+share the files among them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,17 @@ from typing import Any
 
 from hypothesis import settings
 
-# A property holds or fails by its examples, never by how long a busy machine takes over one. New examples: pytest --hypothesis-profile=explore.
+# A property holds or fails by its examples, never by how long a busy machine takes over one. New
+# examples: pytest --hypothesis-profile=explore.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("repeatable")
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
-    """``make test`` runs in two processes: a file stays in one of them, for its fixtures, and so do all notebooks, which read each other's records."""
+    """``make test`` runs in two processes: a file stays in one of them, for its fixtures, and so do
+    all notebooks, which read each other's records.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):

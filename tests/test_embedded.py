@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from goemo_utils.training.scratch import card
 from goemo_utils.training.data import LABELS
+from goemo_utils.training.scratch import card
 
 FOLDER = Path(str(files("goemo_utils") / "embedded"))
 LIMIT = 8_000_000
@@ -19,7 +19,9 @@ def loaded() -> tuple:
     """The model and tokenizer as any user of transformers gets them."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    return AutoModelForSequenceClassification.from_pretrained(FOLDER).eval(), AutoTokenizer.from_pretrained(FOLDER)
+    return AutoModelForSequenceClassification.from_pretrained(
+        FOLDER
+    ).eval(), AutoTokenizer.from_pretrained(FOLDER)
 
 
 def probabilities(loaded: tuple, text: str) -> dict[str, float]:
@@ -34,8 +36,14 @@ def probabilities(loaded: tuple, text: str) -> dict[str, float]:
 
 def test_the_folder_holds_only_safetensors_and_text_within_8_mb() -> None:
     found = [path for path in FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    assert {path.name for path in found} == {"README.md", "config.json", "model.safetensors", "scores.json", "tokenizer.json",
-                                             "tokenizer_config.json"}
+    assert {path.name for path in found} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "scores.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
     assert sum(path.stat().st_size for path in found) <= LIMIT
 
 
@@ -47,10 +55,13 @@ def test_the_weights_are_finite_float32() -> None:
 def test_it_loads_as_a_stock_roberta_classifier_with_the_28_labels(loaded: tuple) -> None:
     model, tokenizer = loaded
     config = model.config
-    assert type(model).__name__ == "RobertaForSequenceClassification" and type(tokenizer).__name__.startswith("Roberta")
+    assert type(model).__name__ == "RobertaForSequenceClassification"
+    assert type(tokenizer).__name__.startswith("Roberta")
     assert str(model.dtype) == "torch.float32"
     assert tuple(config.id2label[i] for i in range(28)) == LABELS
-    assert config.problem_type == "multi_label_classification" and config.hidden_act == "gelu" and config.num_hidden_layers >= 2
+    assert config.problem_type == "multi_label_classification"
+    assert config.hidden_act == "gelu"
+    assert config.num_hidden_layers >= 2
     assert (tokenizer.pad_token_id, config.pad_token_id) == (1, 1)
 
 
@@ -64,11 +75,19 @@ def test_the_length_limit_is_one_the_model_can_take(loaded: tuple) -> None:
 
 def test_a_happy_sentence_says_joy(loaded: tuple) -> None:
     found = probabilities(loaded, "I am so happy today!")
-    assert max(found, key=found.__getitem__) == "joy" and found["joy"] > 0.3
+    assert max(found, key=found.__getitem__) == "joy"
+    assert found["joy"] > 0.3
 
 
-@pytest.mark.parametrize(("text", "label"), [("Thank you so much for your help.", "gratitude"), ("I love you!", "love"),
-                                             ("I'm so sorry for what I did.", "remorse"), ("LOL that was hilarious", "amusement")])
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Thank you so much for your help.", "gratitude"),
+        ("I love you!", "love"),
+        ("I'm so sorry for what I did.", "remorse"),
+        ("LOL that was hilarious", "amusement"),
+    ],
+)
 def test_plain_sentences_get_their_emotion(loaded: tuple, text: str, label: str) -> None:
     found = probabilities(loaded, text)
     assert found[label] > 0.3, found

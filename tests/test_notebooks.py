@@ -1,4 +1,6 @@
-"""The notebooks as committed: one shape, no outputs, prose that teaches. And as they run: through the chain, on the defaults."""
+"""The notebooks as committed: one shape, no outputs, prose that teaches. And as they run: through
+the chain, on the defaults.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import nbformat
 import pytest
 
 from goemo_utils.params import Params, parameters_cell
-from goemo_utils.record import ROOT, STEPS
+from goemo_utils.records.record import ROOT, STEPS
 from goemo_utils.training.params import TrainingParams
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -36,28 +38,42 @@ def test_the_chain_has_its_six_notebooks() -> None:
 def test_a_notebook_is_valid_and_stripped(notebook) -> None:
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
-    assert notebook.metadata.kernelspec == {"name": "python3", "display_name": "Python 3", "language": "python"}
+    assert notebook.metadata.kernelspec == {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     for cell in notebook.cells:
-        assert not cell.get("outputs") and cell.get("execution_count") is None
-        assert set(cell.metadata) <= {"tags"} and set(cell.metadata.get("tags", [])) <= TAGS
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata.get("tags", [])) <= TAGS
 
 
 def test_it_says_what_it_is_for_reads_and_writes_before_any_code(notebook) -> None:
     first = notebook.cells[0]
-    assert first.cell_type == "markdown" and first.source.startswith("# ") and "**Reads**" in first.source and "**Writes**" in first.source
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert "**Reads**" in first.source
+    assert "**Writes**" in first.source
 
 
 def test_the_parameters_cell_of_a_step_is_the_schema(notebook) -> None:
     tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
-    assert tagged[0].source == parameters_cell(Params if notebook.cells[0].source[2:4] < "10" else TrainingParams)
+    assert tagged[0].source == parameters_cell(
+        Params if notebook.cells[0].source[2:4] < "10" else TrainingParams
+    )
 
 
 def test_code_cells_are_short_and_define_nothing(notebook) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
             assert len(cell.source.splitlines()) <= 15
-            assert not any(isinstance(n, (ast.FunctionDef, ast.ClassDef)) for n in ast.walk(ast.parse(cell.source)))
+            assert not any(
+                isinstance(n, (ast.FunctionDef, ast.ClassDef))
+                for n in ast.walk(ast.parse(cell.source))
+            )
 
 
 def test_code_depends_on_no_path_of_any_machine(notebook) -> None:
@@ -82,8 +98,23 @@ def test_the_last_code_cell_leaves_the_record(notebook) -> None:
 def default_run(tmp_path_factory):
     """The README's command: the embedded model on the rehearsal device."""
     root = tmp_path_factory.mktemp("outputs")
-    done = subprocess.run([sys.executable, "-m", "goemo_utils.cli", "run", "-p", "output_root", str(root), "-p", "run_id", "default"],
-                          capture_output=True, text=True, cwd=root)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "goemo_utils.cli",
+            "run",
+            "-p",
+            "output_root",
+            str(root),
+            "-p",
+            "run_id",
+            "default",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
     return done, root / "default"
 
 
@@ -91,11 +122,16 @@ def test_the_default_chain_passes_and_is_labelled_simulated(default_run) -> None
     done, folder = default_run
     assert done.returncode == 0, done.stdout + done.stderr
     assert [json.loads((folder / f"{s}.json").read_text())["status"] for s in STEPS] == ["ok"] * 6
-    assert "SIMULATED" in done.stdout and "Traceback" not in done.stdout + done.stderr
+    assert "SIMULATED" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["simulated"] is True and summary["speedup"] is None and summary["verdict"] == "pass"
+    assert summary["simulated"] is True
+    assert summary["speedup"] is None
+    assert summary["verdict"] == "pass"
     report = (folder / "report.html").read_text()
-    assert "SIMULATED" in report and "<script" not in report and "Ported to" not in report
+    assert "SIMULATED" in report
+    assert "<script" not in report
+    assert "Ported to" not in report
 
 
 def test_the_default_answers_are_sensible(default_run) -> None:
@@ -105,9 +141,25 @@ def test_the_default_answers_are_sensible(default_run) -> None:
 
 def test_a_rerun_skips_every_step_and_says_why(default_run) -> None:
     _, folder = default_run
-    done = subprocess.run([sys.executable, "-m", "goemo_utils.cli", "run", "-p", "output_root", str(folder.parent), "-p", "run_id", "default"],
-                          capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.count("skipped") == 6 and "nothing it depends on changed" in done.stdout
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "goemo_utils.cli",
+            "run",
+            "-p",
+            "output_root",
+            str(folder.parent),
+            "-p",
+            "run_id",
+            "default",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert done.stdout.count("skipped") == 6
+    assert "nothing it depends on changed" in done.stdout
 
 
 def test_an_executed_notebook_holds_no_error_and_no_warning(default_run) -> None:
@@ -120,16 +172,50 @@ def test_an_executed_notebook_holds_no_error_and_no_warning(default_run) -> None
 
 
 def test_papermill_alone_runs_a_notebook_and_refuses_an_unknown_parameter(tmp_path) -> None:
-    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "00_environment.ipynb"), str(tmp_path / "out.ipynb"),
-               "-f", str(ROOT / "params" / "rehearsal.yaml"), "-p", "output_root", str(tmp_path), "-p", "run_id", "alone"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / "00_environment.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        "-f",
+        str(ROOT / "params" / "rehearsal.yaml"),
+        "-p",
+        "output_root",
+        str(tmp_path),
+        "-p",
+        "run_id",
+        "alone",
+    ]
     assert subprocess.run(command, capture_output=True, cwd=tmp_path).returncode == 0
     assert json.loads((tmp_path / "alone" / "00_environment.json").read_text())["status"] == "ok"
-    refused = subprocess.run([*command, "-p", "batchsize", "4"], capture_output=True, text=True, cwd=tmp_path)
-    assert refused.returncode == 1 and "unknown key batchsize" in refused.stderr and "batch_size" in refused.stderr
+    refused = subprocess.run(
+        [*command, "-p", "batchsize", "4"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert refused.returncode == 1
+    assert "unknown key batchsize" in refused.stderr
+    assert "batch_size" in refused.stderr
 
 
 def test_a_notebook_alone_says_which_one_to_run_first(tmp_path) -> None:
-    done = subprocess.run([sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "03_parity.ipynb"), str(tmp_path / "out.ipynb"),
-                           "-p", "output_root", str(tmp_path), "-p", "run_id", "alone"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and "Run notebooks/01_load.ipynb first" in done.stderr
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            str(ROOT / "notebooks" / "03_parity.ipynb"),
+            str(tmp_path / "out.ipynb"),
+            "-p",
+            "output_root",
+            str(tmp_path),
+            "-p",
+            "run_id",
+            "alone",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "Run notebooks/01_load.ipynb first" in done.stderr
     assert Path(tmp_path / "alone").exists() is False

@@ -20,11 +20,17 @@ FENCED = "\n".join(re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.D
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 # embedded.yaml and finetune.yaml are trainings, with a schema of their own
-PARAMS = [path for path in sorted((ROOT / "params").glob("*.yaml")) if path.stem not in ("embedded", "finetune")]
+PARAMS = [
+    path
+    for path in sorted((ROOT / "params").glob("*.yaml"))
+    if path.stem not in ("embedded", "finetune")
+]
 
 
 def tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return listed.stdout.splitlines()
@@ -32,17 +38,24 @@ def tracked() -> list[str]:
 
 def make(*arguments: str) -> subprocess.CompletedProcess:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_no_run_environment_or_cache_is_committed() -> None:
     for path in tracked():
-        assert not path.startswith(".venv/") and not (path.startswith("outputs/") and path != "outputs/.gitkeep")
+        assert not path.startswith(".venv/")
+        assert not (path.startswith("outputs/") and path != "outputs/.gitkeep")
         assert not re.search(r"__pycache__|\.ipynb_checkpoints|\.egg-info|\.pyc$", path)
 
 
 def test_no_committed_file_is_larger_than_8_megabytes() -> None:
-    assert not [path for path in tracked() if (ROOT / path).exists() and (ROOT / path).stat().st_size > 8 * 10**6]
+    assert not [
+        path
+        for path in tracked()
+        if (ROOT / path).exists() and (ROOT / path).stat().st_size > 8 * 10**6
+    ]
 
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda p: p.name)
@@ -54,7 +67,17 @@ def test_every_params_file_loads_and_every_setting_has_its_line_of_comment(path:
 
 def test_the_five_params_files_name_the_devices_they_are_for() -> None:
     devices = {path.stem: Params.load(path).device for path in PARAMS}
-    assert devices | {"rehearsal": "rehearsal", "npu": "npu:0", "cuda": "cuda:0", "cpu": "cpu", "electra": "npu:0"} == devices
+    assert (
+        devices
+        | {
+            "rehearsal": "rehearsal",
+            "npu": "npu:0",
+            "cuda": "cuda:0",
+            "cpu": "cpu",
+            "electra": "npu:0",
+        }
+        == devices
+    )
 
 
 def pins(path: Path) -> list[Requirement]:
@@ -65,22 +88,42 @@ def pins(path: Path) -> list[Requirement]:
 @pytest.mark.parametrize("path", LOCKS, ids=lambda p: p.name)
 def test_every_requirement_is_pinned_exactly(path: Path) -> None:
     assert pins(path)
-    assert all([specifier.operator for specifier in requirement.specifier] == ["=="] for requirement in pins(path))
+    assert all(
+        [specifier.operator for specifier in requirement.specifier] == ["=="]
+        for requirement in pins(path)
+    )
 
 
 def test_the_pins_satisfy_what_the_package_declares() -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["lab"], *project["optional-dependencies"]["test"]]]
+    declared = [
+        Requirement(text)
+        for text in [
+            *project["dependencies"],
+            *project["optional-dependencies"]["lab"],
+            *project["optional-dependencies"]["test"],
+        ]
+    ]
     for lock in ("requirements.txt", "requirements-py310.txt"):
-        pinned = {r.name.lower().replace("_", "-"): next(iter(r.specifier)).version for r in [*pins(ROOT / lock), *pins(ROOT / "requirements-torch.txt")]}
+        pinned = {
+            r.name.lower().replace("_", "-"): next(iter(r.specifier)).version
+            for r in [*pins(ROOT / lock), *pins(ROOT / "requirements-torch.txt")]
+        }
         for requirement in declared:
-            assert requirement.specifier.contains(pinned[requirement.name.lower().replace("_", "-")]), f"{lock}: {requirement}"
+            assert requirement.specifier.contains(
+                pinned[requirement.name.lower().replace("_", "-")]
+            ), f"{lock}: {requirement}"
 
 
 def test_torch_is_pinned_apart_from_everything_else_and_installed_first() -> None:
     assert [r.name for r in pins(ROOT / "requirements-torch.txt")] == ["torch"]
-    assert all(r.name not in ("torch", "triton") and not r.name.startswith("nvidia") for lock in LOCKS if lock.stem != "requirements-torch" for r in pins(lock))
+    assert all(
+        r.name not in ("torch", "triton") and not r.name.startswith("nvidia")
+        for lock in LOCKS
+        if lock.stem != "requirements-torch"
+        for r in pins(lock)
+    )
     assert MAKEFILE.index("-r requirements-torch.txt") < MAKEFILE.index("-r $$pins")
 
 
@@ -89,8 +132,27 @@ def test_the_conda_environment_pins_everything_with_a_reason() -> None:
     environment = yaml.safe_load(text)
     listed = environment["dependencies"][-1]["pip"]
     names = {Requirement(line).name.lower().replace("-", "_") for line in listed}
-    assert {"torch", "torch_npu", "transformers", "numpy", "decorator", "sympy", "cffi", "protobuf", "attrs", "cython", "pyyaml", "pathlib2", "scipy",
-            "requests", "psutil", "absl_py", "pydantic", "papermill", "jupyterlab"} <= names
+    assert {
+        "torch",
+        "torch_npu",
+        "transformers",
+        "numpy",
+        "decorator",
+        "sympy",
+        "cffi",
+        "protobuf",
+        "attrs",
+        "cython",
+        "pyyaml",
+        "pathlib2",
+        "scipy",
+        "requests",
+        "psutil",
+        "absl_py",
+        "pydantic",
+        "papermill",
+        "jupyterlab",
+    } <= names
     for line in text.splitlines():
         if re.match(r"\s+- .*==?", line):
             assert re.search(r"=\d.*#\s\w+", line), f"no reason beside: {line}"
@@ -103,16 +165,29 @@ def test_the_conda_environment_holds_all_that_the_package_declares_at_releases_i
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    assert environment["name"] == "goemo" and [list(line) for line in environment["dependencies"] if isinstance(line, dict)] == [["pip"]]
-    python = next(line for line in environment["dependencies"] if isinstance(line, str) and line.startswith("python="))
+    assert environment["name"] == "goemo"
+    assert [list(line) for line in environment["dependencies"] if isinstance(line, dict)] == [
+        ["pip"]
+    ]
+    python = next(
+        line
+        for line in environment["dependencies"]
+        if isinstance(line, str) and line.startswith("python=")
+    )
     assert SpecifierSet(project["requires-python"]).contains(python.split("=")[1])
     pinned: dict[str, list[str]] = {}
     for line in environment["dependencies"][-1]["pip"]:
-        pinned.setdefault(canonicalize_name(Requirement(line).name), []).append(next(iter(Requirement(line).specifier)).version)
+        pinned.setdefault(canonicalize_name(Requirement(line).name), []).append(
+            next(iter(Requirement(line).specifier)).version
+        )
     extras = project["optional-dependencies"]
-    for requirement in map(Requirement, [*project["dependencies"], *extras["lab"], *extras["test"], *extras["npu"]]):
+    for requirement in map(
+        Requirement, [*project["dependencies"], *extras["lab"], *extras["test"], *extras["npu"]]
+    ):
         versions = pinned.get(canonicalize_name(requirement.name), [])
-        assert versions and all(requirement.specifier.contains(version) for version in versions), f"{requirement}: {versions}"
+        assert versions and all(requirement.specifier.contains(version) for version in versions), (
+            f"{requirement}: {versions}"
+        )
 
 
 def test_make_alone_lists_the_commands() -> None:
@@ -126,7 +201,8 @@ def test_another_python_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "python").write_text("#!/bin/sh\necho 3.9\n")
     (tmp_path / "python").chmod(0o755)
     refused = make("setup", f"PYTHON={tmp_path / 'python'}", f"VENV={tmp_path / 'venv'}")
-    assert refused.returncode != 0 and "is Python 3.9; expected 3.10 to 3.13" in refused.stdout
+    assert refused.returncode != 0
+    assert "is Python 3.9; expected 3.10 to 3.13" in refused.stdout
 
 
 def test_the_readme_names_the_commands_that_exist() -> None:
@@ -141,11 +217,16 @@ def test_the_readme_names_every_command_of_goemo_and_no_other() -> None:
 
     known = {"run", *MODULES, *MAINS}
     assert {name for name in known if f"goemo {name}" not in README} == set()
-    assert {name for name in re.findall(r"^goemo (\w+)", FENCED, re.MULTILINE)} <= {name.split()[0] for name in known}
+    assert {name for name in re.findall(r"^goemo (\w+)", FENCED, re.MULTILINE)} <= {
+        name.split()[0] for name in known
+    }
 
 
 def test_the_readme_states_every_parameter_with_its_default_and_meaning() -> None:
-    rows = [f"| `{key}` | {'none' if field.default is None else field.default} | {field.description} |" for key, field in Params.model_fields.items()]
+    rows = [
+        f"| `{key}` | {'none' if field.default is None else field.default} | {field.description} |"
+        for key, field in Params.model_fields.items()
+    ]
     assert "\n".join(rows) in README
 
 
@@ -156,15 +237,24 @@ def test_every_file_that_the_readme_links_exists() -> None:
 
 def test_continuous_integration_runs_the_readmes_test_command_and_nothing_else() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    commands = [line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))]
+    commands = [
+        line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))
+    ]
     assert commands == ["make test"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "goemo_utils").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "goemo_utils").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_a_module_fits_in_a_readers_head(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     body = ast.parse(source).body
-    only_data = all(isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom)) for node in body)
+    only_data = all(
+        isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom))
+        for node in body
+    )
     assert only_data or len(source.splitlines()) <= 300
-    assert not source.strip() or ast.get_docstring(ast.parse(source)), "a module says in its first line what it holds"
+    assert not source.strip() or ast.get_docstring(ast.parse(source)), (
+        "a module says in its first line what it holds"
+    )

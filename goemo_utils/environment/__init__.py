@@ -1,6 +1,7 @@
 """The environment doctor: what this machine is, what is wrong with it, and what fixes it.
 
-Only the standard library is used, torch is imported in child processes alone, and every answer is JSON-able. See notebook 00_environment.
+Only the standard library is used, torch is imported in child processes alone, and every answer is
+JSON-able. See notebook 00_environment.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ __all__ = ["check", "diagnose", "explain", "fallbacks"]
 
 
 def diagnose(text: str) -> list[dict[str, Any]]:
-    """The known Ascend messages in a log, most important first, as finding dictionaries; empty when none is in the table."""
+    """The known Ascend messages in a log, most important first, as finding dictionaries; empty when
+    none is in the table.
+    """
     return [one.as_dict() for one in diagnosis.diagnose(text)]
 
 

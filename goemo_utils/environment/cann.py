@@ -1,4 +1,6 @@
-"""Finds CANN: its toolkit and ops packages, in the layout before 8.5 (ascend-toolkit) and since (cann), and whether it is sourced here."""
+"""Finds CANN: its toolkit and ops packages, in the layout before 8.5 (ascend-toolkit) and since
+(cann), and whether it is sourced here.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ LIBRARIES = ("libhccl.so", "libascendcl.so")
 def read_cann(machine: Machine) -> dict[str, Any]:
     """What is installed and what this process would use.
 
-    {"installations": [{"root", "layout", "toolkit", "ops", "set_env"}], "active": the one ASCEND_HOME_PATH names or the first found or None,
-    "sourced": whether ASCEND_HOME_PATH is set, "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads somewhere,
-    "missing_libraries": names that no directory of LD_LIBRARY_PATH holds}.
+    {"installations": [{"root", "layout", "toolkit", "ops", "set_env"}], "active": the one
+    ASCEND_HOME_PATH names or the first found or None, "sourced": whether ASCEND_HOME_PATH is set,
+    "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads somewhere, "missing_libraries":
+    names that no directory of LD_LIBRARY_PATH holds}.
     """
     home = machine.environ.get("ASCEND_HOME_PATH") or machine.environ.get("ASCEND_TOOLKIT_HOME")
     installations = [_read(machine, root, set_env) for root, set_env in _roots(machine)]
@@ -50,32 +53,52 @@ def _roots(machine: Machine) -> list[tuple[str, str]]:
     return list(found.values())
 
 
-def _active(machine: Machine, home: str | None, installations: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The installation that the environment names; without a name, the first found. None when the name leads nowhere."""
+def _active(
+    machine: Machine, home: str | None, installations: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The installation that the environment names; without a name, the first found. None when the
+    name leads nowhere.
+    """
     if home is None:
         return installations[0] if installations else None
     real = os.path.realpath(machine.path(home))
-    known = next((one for one in installations if os.path.realpath(machine.path(one["root"])) == real), None)
+    known = next(
+        (one for one in installations if os.path.realpath(machine.path(one["root"])) == real), None
+    )
     return known or _read(machine, home, f"{home}/set_env.sh")
 
 
 def _read(machine: Machine, root: str, set_env: str) -> dict[str, Any] | None:
     """One installation, or None where neither the toolkit nor a version can be read."""
-    toolkit = _version(machine, f"{root}/*-linux/ascend_toolkit_install.info", f"{root}/version.cfg")
+    toolkit = _version(
+        machine, f"{root}/*-linux/ascend_toolkit_install.info", f"{root}/version.cfg"
+    )
     if toolkit is None:
         return None
-    # Since 8.5 the kernels are the "ops" package; before, they were the "kernels" package below opp_kernel.
-    ops = _version(machine, f"{root}/*-linux/ascend_ops_install.info", f"{root}/opp_kernel/version.info")
+    # Since 8.5 the kernels are the "ops" package; before, they were the "kernels" package below
+    # opp_kernel.
+    ops = _version(
+        machine, f"{root}/*-linux/ascend_ops_install.info", f"{root}/opp_kernel/version.info"
+    )
     layout = "since 8.5" if "ascend-toolkit" not in root else "before 8.5"
-    return {"root": root, "layout": layout, "toolkit": toolkit, "ops": ops, "set_env": set_env if machine.exists(set_env) else None}
+    return {
+        "root": root,
+        "layout": layout,
+        "toolkit": toolkit,
+        "ops": ops,
+        "set_env": set_env if machine.exists(set_env) else None,
+    }
 
 
 def _version(machine: Machine, *patterns: str) -> str | None:
     for pattern in patterns:
         for path in machine.glob(pattern):
-            # Files say "version_dir=8.3.RC1", "version=8.5.0" or "toolkit_running_version=[7.8.0.1.231:8.3.RC1]"; the last word of each is the release.
+            # Files say "version_dir=8.3.RC1", "version=8.5.0" or
+            # "toolkit_running_version=[7.8.0.1.231:8.3.RC1]"; the last word of each is the release.
             text = machine.read(path) or ""
-            match = re.search(r"version_dir\s*=\s*([\w.]+)", text) or re.search(r"version\s*=\s*\[?(?:[\w.]+:)?([\w.]+)", text, re.IGNORECASE)
+            match = re.search(r"version_dir\s*=\s*([\w.]+)", text) or re.search(
+                r"version\s*=\s*\[?(?:[\w.]+:)?([\w.]+)", text, re.IGNORECASE
+            )
             if match:
                 return match.group(1)
     return None

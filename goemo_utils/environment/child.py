@@ -1,7 +1,9 @@
-"""Runs in a child process: import torch, then torch_npu, then one operator, printing a line of JSON after each stage that was asked for.
+"""Runs in a child process: import torch, then torch_npu, then one operator, printing a line of JSON
+after each stage that was asked for.
 
-The text of this file is passed to ``python -c``, so that the child sees the working directory first on its path, as a notebook does. A stage that
-crashes the interpreter leaves the lines of the stages before it.
+The text of this file is passed to ``python -c``, so that the child sees the working directory first
+on its path, as a notebook does. A stage that crashes the interpreter leaves the lines of the stages
+before it.
 """
 
 import json
@@ -36,7 +38,13 @@ def torch_stage():
         for index in range(torch.cuda.device_count() if facts["cuda_available"] else 0):
             properties = torch.cuda.get_device_properties(index)
             capability = "%d.%d" % (properties.major, properties.minor)
-            facts["cuda_devices"].append({"name": properties.name, "capability": capability, "memory": properties.total_memory})
+            facts["cuda_devices"].append(
+                {
+                    "name": properties.name,
+                    "capability": capability,
+                    "memory": properties.total_memory,
+                }
+            )
         facts["cuda_architectures"] = torch.cuda.get_arch_list()
     return facts
 
@@ -60,7 +68,11 @@ def operator_stage():
     left = torch.arange(12, dtype=torch.float32).reshape(3, 4)
     result = left.to("npu:0") + left.to("npu:0")
     torch.npu.synchronize()
-    return {"device": str(result.device), "right": bool((result.cpu() == left + left).all()), "name": torch.npu.get_device_name(0)}
+    return {
+        "device": str(result.device),
+        "right": bool((result.cpu() == left + left).all()),
+        "name": torch.npu.get_device_name(0),
+    }
 
 
 STAGES = {"torch": torch_stage, "torch_npu": torch_npu_stage, "operator": operator_stage}

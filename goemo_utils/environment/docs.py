@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from goemo_utils.environment.findings import table
 
@@ -32,12 +33,24 @@ written from the tables by `python -m goemo_utils.environment.docs`.
 def page() -> str:
     """The whole page as Markdown."""
     data, checks = table("diagnosis.json"), table("checks.json")["checks"]
-    parts = [INTRODUCTION, _compatibility(), f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n"]
+    parts = [
+        INTRODUCTION,
+        _compatibility(),
+        f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n",
+    ]
     parts += [_row(row, _forms(row)) for row in data["rows"]]
-    parts.append("## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the kind of failure.\n")
+    parts.append(
+        "## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the"
+        " kind of failure.\n"
+    )
     parts += [_map("part", data["err_modules"]) + "\n", _map("kind", data["err_kinds"]) + "\n"]
-    parts.append(f"`error code is N` is printed by CANN; these are the codes that the doctor knows.\n\n{_map('code', data['acl_codes'])}\n")
-    parts.append("## Findings about the machine\n\nWords in braces are filled in from what was seen.\n")
+    parts.append(
+        "`error code is N` is printed by CANN; these are the codes that the doctor"
+        f" knows.\n\n{_map('code', data['acl_codes'])}\n"
+    )
+    parts.append(
+        "## Findings about the machine\n\nWords in braces are filled in from what was seen.\n"
+    )
     parts += [_row(row, None) for row in checks]
     return "\n".join(parts)
 
@@ -46,15 +59,21 @@ def _compatibility() -> str:
     data = table("compat.json")
     lines = ["| torch_npu | torch | CANN | Python | status |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} | {row['python'][0]} to {row['python'][1]} | {row['status']} |"
+        f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} |"
+        f" {row['python'][0]} to {row['python'][1]} | {row['status']} |"
         for row in data["wheels"]
     ]
     cross = data["compatible"]
     rule = (
-        f"A stack is **paired** when it is a row, **compatible** when its torch_npu belongs to a release of {', '.join(cross['releases'])} and its CANN to "
-        f"{', '.join(cross['cann'])}, **unlisted** when the table says nothing, **unsupported** when the table contradicts it."
+        "A stack is **paired** when it is a row, **compatible** when its torch_npu belongs to a"
+        f" release of {', '.join(cross['releases'])} and its CANN to {', '.join(cross['cann'])},"
+        " **unlisted** when the table says nothing, **unsupported** when the table contradicts it."
     )
-    return f"## Versions that belong together\n\nTable of {data['dated']}. {rule}\n\n" + "\n".join(lines) + "\n"
+    return (
+        f"## Versions that belong together\n\nTable of {data['dated']}. {rule}\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _forms(row: dict[str, Any]) -> str:
@@ -72,7 +91,13 @@ def _row(row: dict[str, Any], forms: str | None) -> str:
 
 
 def _map(name: str, meanings: dict[str, str]) -> str:
-    return "\n".join([f"| {name} | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in meanings.items())])
+    return "\n".join(
+        [
+            f"| {name} | meaning |",
+            "|---|---|",
+            *(f"| {code} | {meaning} |" for code, meaning in meanings.items()),
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

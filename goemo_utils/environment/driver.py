@@ -17,7 +17,9 @@ SMI_TIMEOUT = 10.0
 
 
 def read_driver(machine: Machine) -> dict[str, Any]:
-    """{"installed", "version", "firmware", "library"}: versions from the files of the driver, and whether its library directory is there."""
+    """{"installed", "version", "firmware", "library"}: versions from the files of the driver, and
+    whether its library directory is there.
+    """
     return {
         "installed": machine.exists("/usr/local/Ascend/driver"),
         "version": _version(machine.read("/usr/local/Ascend/driver/version.info")),
@@ -27,8 +29,12 @@ def read_driver(machine: Machine) -> dict[str, Any]:
 
 
 def read_nodes(machine: Machine) -> list[dict[str, Any]]:
-    """[{"path", "present", "usable", "mode", "group"}]: /dev/davinciN, and the three nodes that every card needs when there is any card."""
-    cards = [path for path in machine.glob("/dev/davinci*") if re.fullmatch(r"/dev/davinci\d+", path)]
+    """[{"path", "present", "usable", "mode", "group"}]: /dev/davinciN, and the three nodes that
+    every card needs when there is any card.
+    """
+    cards = [
+        path for path in machine.glob("/dev/davinci*") if re.fullmatch(r"/dev/davinci\d+", path)
+    ]
     cards.sort(key=lambda path: int(path[len("/dev/davinci") :]))
     shared = [path for path in SHARED_NODES if cards or machine.exists(path)]
     return [_node(machine, path) for path in (*cards, *(SHARED_NODES if shared else ()))]
@@ -45,27 +51,47 @@ def in_group(machine: Machine) -> bool | None:
 
 def find_smi(machine: Machine) -> str | None:
     """Where npu-smi is, as an absolute path of the machine."""
-    places = [os.path.join(folder, "npu-smi") for folder in machine.environ.get("PATH", "").split(os.pathsep) if folder.startswith("/")]
+    places = [
+        os.path.join(folder, "npu-smi")
+        for folder in machine.environ.get("PATH", "").split(os.pathsep)
+        if folder.startswith("/")
+    ]
     return next((place for place in (*places, *SMI_PLACES) if machine.exists(place)), None)
 
 
 def read_smi(machine: Machine) -> dict[str, Any]:
-    """{"text", "error", "version", "devices", "processes"}: ``text`` is verbatim; ``error`` says why there is no table, or is None.
+    """{"text", "error", "version", "devices", "processes"}: ``text`` is verbatim; ``error`` says
+    why there is no table, or is None.
 
-    Two words are reserved: "absent" there is no npu-smi, "layout" it printed a table that the parser does not know.
+    Two words are reserved: "absent" there is no npu-smi, "layout" it printed a table that the
+    parser does not know.
     """
     place = find_smi(machine)
-    empty: dict[str, Any] = {"text": None, "error": None, "version": None, "devices": [], "processes": []}
+    empty: dict[str, Any] = {
+        "text": None,
+        "error": None,
+        "version": None,
+        "devices": [],
+        "processes": [],
+    }
     if place is None:
         return {**empty, "error": "absent"}
     output = machine.command([place, "info"], SMI_TIMEOUT)
     text = (output.out + output.err).strip()
     if output.timed_out:
-        return {**empty, "text": text, "error": f"npu-smi info gave no answer within {SMI_TIMEOUT:g} s"}
+        return {
+            **empty,
+            "text": text,
+            "error": f"npu-smi info gave no answer within {SMI_TIMEOUT:g} s",
+        }
     parsed = smi.parse(output.out)
     if parsed["version"] and output.ok and not parsed["devices"]:
         return {**parsed, "text": text, "error": "layout"}
-    error = None if parsed["devices"] else text or f"npu-smi info ended with exit code {output.rc} and said nothing"
+    error = (
+        None
+        if parsed["devices"]
+        else text or f"npu-smi info ended with exit code {output.rc} and said nothing"
+    )
     return {**parsed, "text": text, "error": error}
 
 
@@ -83,7 +109,13 @@ def _node(machine: Machine, path: str) -> dict[str, Any]:
         usable = mode & 0o060 == 0o060
     else:
         usable = mode & 0o006 == 0o006
-    return {"path": path, "present": True, "usable": usable, "mode": stat.filemode(mode), "group": info.st_gid}
+    return {
+        "path": path,
+        "present": True,
+        "usable": usable,
+        "mode": stat.filemode(mode),
+        "group": info.st_gid,
+    }
 
 
 def _version(text: str | None) -> str | None:

@@ -1,12 +1,15 @@
-"""A finding: what was seen, what it means, and what to paste. Every text comes from the two tables beside this module."""
+"""A finding: what was seen, what it means, and what to paste. Every text comes from the two tables
+beside this module.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
 SEVERITIES = ("error", "warning", "not checked", "note", "ok")
 PURPOSES = ("rehearsal", "cpu", "cuda", "npu")
@@ -14,7 +17,9 @@ PURPOSES = ("rehearsal", "cpu", "cuda", "npu")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing the doctor says. ``evidence`` is verbatim; ``about`` names the purposes that it concerns."""
+    """One thing the doctor says. ``evidence`` is verbatim; ``about`` names the purposes that it
+    concerns.
+    """
 
     id: str
     severity: str
@@ -29,7 +34,7 @@ class Finding:
         return {**asdict(self), "about": list(self.about)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def table(name: str) -> dict[str, Any]:
     """The data file ``name`` of this package."""
     return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
@@ -43,10 +48,20 @@ def _checks() -> dict[str, dict[str, Any]]:
 def finding(id: str, evidence: str, severity: str | None = None, **values: object) -> Finding:
     """The finding ``id`` of checks.json with its texts filled in from ``values``."""
     row = _checks()[id]
-    texts = {name: row.get(name, "").format(**values) for name in ("title", "cause", "remedy", "source")}
-    return Finding(id=id, severity=severity or row["severity"], evidence=evidence.strip(), about=tuple(row.get("about", PURPOSES)), **texts)
+    texts = {
+        name: row.get(name, "").format(**values) for name in ("title", "cause", "remedy", "source")
+    }
+    return Finding(
+        id=id,
+        severity=severity or row["severity"],
+        evidence=evidence.strip(),
+        about=tuple(row.get("about", PURPOSES)),
+        **texts,
+    )
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Most important first; findings of equal severity keep the order in which the doctor looked, causes before consequences."""
+    """Most important first; findings of equal severity keep the order in which the doctor looked,
+    causes before consequences.
+    """
     return sorted(findings, key=lambda one: SEVERITIES.index(one.severity))

@@ -1,4 +1,6 @@
-"""The host: processor, memory, disk. Linux files are read; elsewhere what the standard library knows."""
+"""The host: processor, memory, disk. Linux files are read; elsewhere what the standard library
+knows.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,50 @@ from typing import Any
 
 from goemo_utils.environment.machine import Machine
 
-# The widest instruction set first, as torch names its CPU kernels; the names after it are flags of /proc/cpuinfo.
-CAPABILITIES = (("AVX512", ("avx512f", "avx512bw", "avx512vl")), ("AVX2", ("avx2", "fma")), ("SVE", ("sve",)), ("NEON", ("asimd",)))
+# The widest instruction set first, as torch names its CPU kernels; the names after it are flags of
+# /proc/cpuinfo.
+CAPABILITIES = (
+    ("AVX512", ("avx512f", "avx512bw", "avx512vl")),
+    ("AVX2", ("avx2", "fma")),
+    ("SVE", ("sve",)),
+    ("NEON", ("asimd",)),
+)
 
 
 def read_cpu(machine: Machine) -> dict[str, Any]:
-    """{"model", "cores", "usable", "capability"}: logical cores of the host, those this process may use, and the widest vector instructions."""
+    """{"model", "cores", "usable", "capability"}: logical cores of the host, those this process may
+    use, and the widest vector instructions.
+    """
     text = machine.read("/proc/cpuinfo") or ""
-    model = _field(text, "model name") or _field(text, "Model") or _field(text, "CPU part") or platform.processor() or machine.architecture
+    model = (
+        _field(text, "model name")
+        or _field(text, "Model")
+        or _field(text, "CPU part")
+        or platform.processor()
+        or machine.architecture
+    )
     flags = set((_field(text, "flags") or _field(text, "Features") or "").split())
-    capability = next((name for name, needed in CAPABILITIES if flags.issuperset(needed)), "default" if flags else None)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") and machine.root == Path("/") else machine.cores
-    return {"model": model, "cores": machine.cores, "usable": min(usable, machine.cores), "capability": capability}
+    capability = next(
+        (name for name, needed in CAPABILITIES if flags.issuperset(needed)),
+        "default" if flags else None,
+    )
+    usable = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity") and machine.root == Path("/")
+        else machine.cores
+    )
+    return {
+        "model": model,
+        "cores": machine.cores,
+        "usable": min(usable, machine.cores),
+        "capability": capability,
+    }
 
 
 def read_memory(machine: Machine) -> dict[str, int | None]:
-    """{"total", "available"} in bytes, the smaller of the host's and the container's limit; None where it is not known."""
+    """{"total", "available"} in bytes, the smaller of the host's and the container's limit; None
+    where it is not known.
+    """
     text = machine.read("/proc/meminfo") or ""
     total, available = (_kilobytes(text, name) for name in ("MemTotal", "MemAvailable"))
     limit = _cgroup(machine, "memory.max", "memory/memory.limit_in_bytes")
@@ -38,7 +68,9 @@ def read_memory(machine: Machine) -> dict[str, int | None]:
 
 
 def read_disk(machine: Machine) -> dict[str, Any]:
-    """{"path", "free"} in bytes of the file system that holds the working directory, where runs are written."""
+    """{"path", "free"} in bytes of the file system that holds the working directory, where runs are
+    written.
+    """
     try:
         return {"path": str(machine.cwd), "free": shutil.disk_usage(machine.cwd).free}
     except OSError:

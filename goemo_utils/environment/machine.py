@@ -1,4 +1,6 @@
-"""The machine a probe looks at: a root directory, an environment, a command runner. A fixture replaces any of them to replay a machine."""
+"""The machine a probe looks at: a root directory, an environment, a command runner. A fixture
+replaces any of them to replay a machine.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,16 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command left. ``rc`` is None when it was not found or ran out of time; a negative ``rc`` is the signal that killed it."""
+    """What a command left. ``rc`` is None when it was not found or ran out of time; a negative
+    ``rc`` is the signal that killed it.
+    """
 
     rc: int | None
     out: str = ""
@@ -31,10 +35,17 @@ Runner = Callable[[Sequence[str], float, Mapping[str, str]], Output]
 
 
 def run_command(argv: Sequence[str], timeout: float, environ: Mapping[str, str]) -> Output:
-    """Run ``argv`` for at most ``timeout`` seconds, in a session of its own so that a hung child is killed with all it started."""
+    """Run ``argv`` for at most ``timeout`` seconds, in a session of its own so that a hung child is
+    killed with all it started.
+    """
     try:
         process = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ), start_new_session=True
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environ),
+            start_new_session=True,
         )
     except OSError as error:
         return Output(None, err=str(error), missing=True)
@@ -45,7 +56,9 @@ def run_command(argv: Sequence[str], timeout: float, environ: Mapping[str, str])
         _kill_session(process)
         try:
             out, err = process.communicate(timeout=2)
-        except subprocess.TimeoutExpired:  # a process in uninterruptible sleep (a wedged driver call) cannot be reaped; leave it
+        except (
+            subprocess.TimeoutExpired
+        ):  # a process in uninterruptible sleep (a wedged driver call) cannot be reaped; leave it
             out, err = b"", b""
         return Output(None, _text(out), _text(err), timed_out=True)
 
@@ -67,7 +80,9 @@ def _groups() -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where probes look. The defaults are this machine; ``root`` prefixes every absolute path that a probe opens."""
+    """Where probes look. The defaults are this machine; ``root`` prefixes every absolute path that
+    a probe opens.
+    """
 
     root: Path = Path("/")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -103,7 +118,12 @@ class Machine:
 
     def glob(self, absolute_pattern: str) -> list[str]:
         """Absolute paths of this machine that match, sorted."""
-        return sorted("/" + str(path.relative_to(self.root)) for path in self.root.glob(absolute_pattern.lstrip("/")))
+        return sorted(
+            "/" + str(path.relative_to(self.root))
+            for path in self.root.glob(absolute_pattern.lstrip("/"))
+        )
 
-    def command(self, argv: Sequence[str], timeout: float, extra: Mapping[str, str] | None = None) -> Output:
+    def command(
+        self, argv: Sequence[str], timeout: float, extra: Mapping[str, str] | None = None
+    ) -> Output:
         return self.run(argv, timeout, {**self.environ, **(extra or {})})

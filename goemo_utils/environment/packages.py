@@ -32,7 +32,9 @@ def read_packages(machine: Machine) -> dict[str, str]:
 
 
 def read_torch(machine: Machine) -> dict[str, Any]:
-    """{"version", "build", "cuda"} of torch from its metadata and its version.py; build is cpu | cuda | rocm | None (torch is absent)."""
+    """{"version", "build", "cuda"} of torch from its metadata and its version.py; build is cpu |
+    cuda | rocm | None (torch is absent).
+    """
     distribution = installed(machine, "torch")
     if distribution is None:
         return {"version": None, "build": None, "cuda": None}
@@ -46,22 +48,32 @@ def read_torch(machine: Machine) -> dict[str, Any]:
 def read_torch_npu(machine: Machine) -> dict[str, Any]:
     """{"version", "requires", "autoload", "shadow"} of torch_npu, from its metadata.
 
-    ``requires`` is its requirement on torch, ``autoload`` whether torch imports it by itself, ``shadow`` a directory of the same name that hides it.
+    ``requires`` is its requirement on torch, ``autoload`` whether torch imports it by itself,
+    ``shadow`` a directory of the same name that hides it.
     """
     distribution = installed(machine, "torch-npu")
     if distribution is None:
         return {"version": None, "requires": None, "autoload": False, "shadow": None}
-    requires = next((line for line in distribution.requires or [] if re.match(r"torch\s*[=<>!~(]", line)), None)
+    requires = next(
+        (line for line in distribution.requires or [] if re.match(r"torch\s*[=<>!~(]", line)), None
+    )
     autoload = any(entry.group == "torch.backends" for entry in distribution.entry_points)
     home = Path(str(distribution.locate_file("torch_npu")))
     shadow = machine.cwd / "torch_npu"
     hidden = shadow.is_dir() and shadow.resolve() != home.resolve()
-    return {"version": distribution.version, "requires": requires, "autoload": autoload, "shadow": str(shadow) if hidden else None}
+    return {
+        "version": distribution.version,
+        "requires": requires,
+        "autoload": autoload,
+        "shadow": str(shadow) if hidden else None,
+    }
 
 
 def _text(distribution: metadata.Distribution, path: str) -> str:
     try:
-        return Path(str(distribution.locate_file(path))).read_text(encoding="utf-8", errors="replace")
+        return Path(str(distribution.locate_file(path))).read_text(
+            encoding="utf-8", errors="replace"
+        )
     except OSError:
         return ""
 

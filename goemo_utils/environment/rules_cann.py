@@ -1,8 +1,11 @@
-"""Rules about CANN: installed, sourced, complete, and beside the Python packages that its compiler imports."""
+"""Rules about CANN: installed, sourced, complete, and beside the Python packages that its compiler
+imports.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from goemo_utils.environment import compat
 from goemo_utils.environment.findings import Finding, finding, table
@@ -10,19 +13,27 @@ from goemo_utils.environment.versions import satisfies
 
 
 def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
-    """One finding for the root of the trouble: what follows from a missing or unsourced CANN is not listed beside it."""
+    """One finding for the root of the trouble: what follows from a missing or unsourced CANN is not
+    listed beside it.
+    """
     cann, variables = facts["cann"], facts["variables"]
     installations, active = cann["installations"], cann["active"]
-    set_env = next((one["set_env"] for one in installations if one["set_env"]), "/usr/local/Ascend/cann/set_env.sh")
+    set_env = next(
+        (one["set_env"] for one in installations if one["set_env"]),
+        "/usr/local/Ascend/cann/set_env.sh",
+    )
     if cann["sourced"] and active is None:
         name = "ASCEND_HOME_PATH" if "ASCEND_HOME_PATH" in variables else "ASCEND_TOOLKIT_HOME"
-        yield finding("cann-stale", f"{name}={cann['home']}", name=name, value=cann["home"], set_env=set_env)
+        yield finding(
+            "cann-stale", f"{name}={cann['home']}", name=name, value=cann["home"], set_env=set_env
+        )
         return
     if active is None:
         row = _row(facts)
         yield finding(
             "cann-missing",
-            "nothing at /usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit/latest or ~/Ascend",
+            "nothing at /usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit/latest or"
+            " ~/Ascend",
             cann=row["cann"] if row and row["cann"] else "8.5.1",
         )
         return
@@ -35,7 +46,11 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             set_env=set_env,
         )
     elif "ASCEND_OPP_PATH" not in variables:
-        yield finding("cann-variable", f"ASCEND_HOME_PATH={cann['home']}, ASCEND_OPP_PATH unset", set_env=set_env)
+        yield finding(
+            "cann-variable",
+            f"ASCEND_HOME_PATH={cann['home']}, ASCEND_OPP_PATH unset",
+            set_env=set_env,
+        )
     elif not cann["opp_exists"]:
         yield finding(
             "cann-stale",
@@ -65,12 +80,27 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
-    needs, found, python = table("compat.json")["cann_python"], facts["packages"], facts["executable"]
+    needs, found, python = (
+        table("compat.json")["cann_python"],
+        facts["packages"],
+        facts["executable"],
+    )
     wanted = compat.needed_numpy(cann, facts["python"])
     if wanted and "numpy" in found and not satisfies(found["numpy"], wanted):
-        yield finding("cann-numpy", f"numpy {found['numpy']}, CANN {cann}", found=found["numpy"], cann=cann, wanted=wanted, python=python)
+        yield finding(
+            "cann-numpy",
+            f"numpy {found['numpy']}, CANN {cann}",
+            found=found["numpy"],
+            cann=cann,
+            wanted=wanted,
+            python=python,
+        )
     for rule in needs["protobuf"]:
-        if satisfies(cann, rule["cann"]) and "protobuf" in found and not satisfies(found["protobuf"], rule["protobuf"]):
+        if (
+            satisfies(cann, rule["cann"])
+            and "protobuf" in found
+            and not satisfies(found["protobuf"], rule["protobuf"])
+        ):
             yield finding(
                 "cann-protobuf",
                 f"protobuf {found['protobuf']}, CANN {cann}",
@@ -79,11 +109,19 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
                 wanted=rule["protobuf"],
                 python=python,
             )
-    short = {name: clause for name, clause in needs["packages"].items() if name not in found or not satisfies(found[name], clause)}
+    short = {
+        name: clause
+        for name, clause in needs["packages"].items()
+        if name not in found or not satisfies(found[name], clause)
+    }
     if short:
         evidence = ", ".join(f"{name}: {found.get(name, 'not installed')}" for name in short)
         yield finding(
-            "cann-python", evidence, names=", ".join(short), install=" ".join(f"'{name}{clause}'" for name, clause in short.items()), python=python
+            "cann-python",
+            evidence,
+            names=", ".join(short),
+            install=" ".join(f"'{name}{clause}'" for name, clause in short.items()),
+            python=python,
         )
 
 

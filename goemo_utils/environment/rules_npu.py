@@ -1,14 +1,18 @@
-"""Rules about cards, device nodes, the driver and what happened when torch_npu ran: facts in, findings out."""
+"""Rules about cards, device nodes, the driver and what happened when torch_npu ran: facts in,
+findings out.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from goemo_utils.environment.diagnosis import diagnose
 from goemo_utils.environment.findings import Finding, finding
 
-BUSY_MB = 6000  # idle 910B and 910C chips show 2900 to 4500 MB of driver reservation in public npu-smi tables
+# idle 910B and 910C chips show 2900 to 4500 MB of driver reservation in public npu-smi tables
+BUSY_MB = 6000
 FLOAT16_CHIPS = re.compile(r"(?:Ascend\s*)?(?:310\w*|910(?:A|ProA|ProB)?)$")
 
 
@@ -29,13 +33,31 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("smi-failed", npu["smi_error"])
     for device in devices:
         values = {name: device[name] for name in ("npu", "chip", "name", "health")}
-        row = f"{device['npu']} {device['name']} {device['health']} {device['bus_id']} {device['memory_used']} / {device['memory_total']}"
+        row = (
+            f"{device['npu']} {device['name']} {device['health']} {device['bus_id']}"
+            f" {device['memory_used']} / {device['memory_total']}"
+        )
         if device["health"] != "OK":
-            yield finding("card-unhealthy", row, severity="warning" if device["health"] == "Warning" else None, **values)
+            yield finding(
+                "card-unhealthy",
+                row,
+                severity="warning" if device["health"] == "Warning" else None,
+                **values,
+            )
         if device["hbm"] and device["memory_used"] and device["memory_used"] > BUSY_MB:
-            yield finding("card-busy", row, npu=device["npu"], chip=device["chip"], used=device["memory_used"], total=device["memory_total"])
+            yield finding(
+                "card-busy",
+                row,
+                npu=device["npu"],
+                chip=device["chip"],
+                used=device["memory_used"],
+                total=device["memory_total"],
+            )
     names = {
-        device["name"] for device in devices if FLOAT16_CHIPS.match(device["name"]) and not (device["name"] == "Ascend910" and _two_chips(devices))
+        device["name"]
+        for device in devices
+        if FLOAT16_CHIPS.match(device["name"])
+        and not (device["name"] == "Ascend910" and _two_chips(devices))
     }
     for name in sorted(names):
         yield finding("card-precision", name, name=name)
@@ -59,7 +81,9 @@ def _node_findings(facts: dict[str, Any], cards: list[dict[str, Any]]) -> Iterat
             False: "The user is not in the driver's group HwHiAiUser.",
             True: "The user is in the group HwHiAiUser, and the nodes do not let the group in.",
         }
-        text = why.get(facts["npu"]["in_group"], "The nodes' owner, group and mode do not include this user.")
+        text = why.get(
+            facts["npu"]["in_group"], "The nodes' owner, group and mode do not include this user."
+        )
         yield finding(
             "nodes-permission",
             "\n".join(f"{node['mode']} {node['path']}" for node in closed),
@@ -73,13 +97,21 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     python, stages = facts["executable"], facts["stages"]
     loaded = stages.get("torch_npu")
     if loaded and loaded["ok"] is False:
-        yield from _known(loaded["error"], finding("torch-npu-import", loaded["error"], python=python))
+        yield from _known(
+            loaded["error"], finding("torch-npu-import", loaded["error"], python=python)
+        )
     elif loaded and loaded["ok"] and not loaded["available"]:
-        yield from diagnose(f"torch.npu.is_available() == {loaded['available']}, torch.npu.device_count() == {loaded['devices']}")
+        yield from diagnose(
+            f"torch.npu.is_available() == {loaded['available']}, torch.npu.device_count() =="
+            f" {loaded['devices']}"
+        )
         yield from (one for one in diagnose(loaded["stderr"]) if one.id == "B2")
     ran = stages.get("operator")
     if ran and ran["ok"] is False and loaded and loaded.get("available"):
-        yield from _known(ran["error"] + "\n" + ran["stderr"], finding("operator-failed", ran["error"], python=python))
+        yield from _known(
+            ran["error"] + "\n" + ran["stderr"],
+            finding("operator-failed", ran["error"], python=python),
+        )
     elif ran and ran["ok"] and not ran["right"]:
         yield finding("operator-wrong", f"device {ran['device']}, {ran['name']}")
     plain = stages.get("autoload")
@@ -93,7 +125,9 @@ def _known(text: str, unknown: Finding) -> list[Finding]:
 
 
 def _two_chips(devices: list[dict[str, Any]]) -> bool:
-    """A3 cards show as "Ascend910" with two chips, of which the second has no power reading; the first 910 has one."""
+    """A3 cards show as "Ascend910" with two chips, of which the second has no power reading; the
+    first 910 has one.
+    """
     return any(device["chip"] > 0 for device in devices)
 
 

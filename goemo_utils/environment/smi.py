@@ -1,4 +1,6 @@
-"""Reads the table that `npu-smi info` prints, in every layout seen: one or two chips a card, with or without HBM, wide or narrow columns."""
+"""Reads the table that `npu-smi info` prints, in every layout seen: one or two chips a card, with
+or without HBM, wide or narrow columns.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ PAIR = re.compile(r"(\d+)\s*/\s*(\d+)")
 
 
 def parse(text: str) -> dict[str, Any]:
-    """{"version", "devices": [...], "processes": [...]} of the output; "devices" is empty when it holds no table.
+    """{"version", "devices": [...], "processes": [...]} of the output; "devices" is empty when it
+    holds no table.
 
-    A device: npu, chip, name, health, power (W or None), temperature (C or None), bus_id, aicore (% or None), memory_used, memory_total (MB: of
-    the HBM where the table has it, else of the card's memory), hbm (whether it is HBM).
+    A device: npu, chip, name, health, power (W or None), temperature (C or None), bus_id, aicore (%
+    or None), memory_used, memory_total (MB: of the HBM where the table has it, else of the card's
+    memory), hbm (whether it is HBM).
     """
     version = re.search(r"npu-smi\s+(\S+)\s+Version:\s*(\S+)", text)
     hbm = "HBM-Usage" in text
@@ -21,7 +25,8 @@ def parse(text: str) -> dict[str, Any]:
     processes: list[dict[str, Any]] = []
     upper: dict[str, Any] | None = None
     for line in text.splitlines():
-        # Rules are "+---+" in most releases and "+----|----" on 310P; only lines that start with a bar hold cells.
+        # Rules are "+---+" in most releases and "+----|----" on 310P; only lines that start with a
+        # bar hold cells.
         if not line.lstrip().startswith("|"):
             continue
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
@@ -32,21 +37,40 @@ def parse(text: str) -> dict[str, Any]:
             upper = None
         elif len(cells) == 3 and re.match(r"\d+\s+\S", cells[0]):
             upper = _upper(cells)
-    return {"version": version.group(2) if version else None, "devices": devices, "processes": processes}
+    return {
+        "version": version.group(2) if version else None,
+        "devices": devices,
+        "processes": processes,
+    }
 
 
 def _upper(cells: list[str]) -> dict[str, Any]:
     number, name = cells[0].split(None, 1)
     figures = cells[2].split()
-    power, temperature = (_number(figures[index]) if len(figures) > index else None for index in (0, 1))
-    return {"npu": int(number), "name": name.strip(), "health": cells[1], "power": power, "temperature": temperature}
+    power, temperature = (
+        _number(figures[index]) if len(figures) > index else None for index in (0, 1)
+    )
+    return {
+        "npu": int(number),
+        "name": name.strip(),
+        "health": cells[1],
+        "power": power,
+        "temperature": temperature,
+    }
 
 
 def _lower(cells: list[str], hbm: bool) -> dict[str, Any]:
     pairs = [(int(used), int(total)) for used, total in PAIR.findall(cells[2])]
     used, total = pairs[-1] if pairs else (None, None)
     aicore = _number(cells[2].split()[0]) if cells[2] else None
-    return {"chip": int(cells[0].split()[0]), "bus_id": cells[1], "aicore": aicore, "memory_used": used, "memory_total": total, "hbm": hbm}
+    return {
+        "chip": int(cells[0].split()[0]),
+        "bus_id": cells[1],
+        "aicore": aicore,
+        "memory_used": used,
+        "memory_total": total,
+        "hbm": hbm,
+    }
 
 
 def _process(cells: list[str]) -> dict[str, Any]:

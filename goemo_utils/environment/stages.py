@@ -1,25 +1,34 @@
-"""Staged imports in child processes: torch without its backends, torch with them, torch_npu, then one operator on the device."""
+"""Staged imports in child processes: torch without its backends, torch with them, torch_npu, then
+one operator on the device.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from goemo_utils.environment.machine import Machine, Output
 
 CHILD = Path(__file__).with_name("child.py")
 MARK = "goemo-probe "
-TIMEOUT = 60.0  # a cold import of torch from a network disk; a driver that never answers is cut off here
+TIMEOUT = (
+    60.0  # a cold import of torch from a network disk; a driver that never answers is cut off here
+)
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 
 
-def run_stages(machine: Machine, names: Sequence[str], autoload: bool, timeout: float = TIMEOUT) -> dict[str, dict[str, Any]]:
+def run_stages(
+    machine: Machine, names: Sequence[str], autoload: bool, timeout: float = TIMEOUT
+) -> dict[str, dict[str, Any]]:
     """Run the stages ``names`` in one child, in order, and return what each reported.
 
-    Every stage has ``ok``; a failed one has ``error`` (verbatim). Stages after a failure are ``{"ok": None, "why": ...}``: not checked.
+    Every stage has ``ok``; a failed one has ``error`` (verbatim). Stages after a failure are
+    ``{"ok": None, "why": ...}``: not checked.
     """
-    # Unbuffered-by-line output plus "-X faulthandler" leaves a stack on stderr when a library crashes the child.
+    # Unbuffered-by-line output plus "-X faulthandler" leaves a stack on stderr when a library
+    # crashes the child.
     argv = [machine.python, "-X", "faulthandler", "-c", CHILD.read_text(encoding="utf-8"), *names]
     output = machine.command(argv, timeout, {AUTOLOAD: "1" if autoload else "0"})
     return read_stages(output, names, timeout)

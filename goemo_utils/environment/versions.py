@@ -1,9 +1,10 @@
-"""Compares version strings without a library: releases such as 2.8.0.post4+cpu, CANN's 8.3.RC1, driver versions such as 25.3.rc1.b061."""
+"""Compares version strings without a library: releases such as 2.8.0.post4+cpu, CANN's 8.3.RC1,
+driver versions such as 25.3.rc1.b061.
+"""
 
 from __future__ import annotations
 
 import re
-
 
 STAGES = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "rc": -1, "": 0, "post": 1}
 
@@ -29,24 +30,43 @@ def key(version: str) -> tuple[tuple[int, ...], tuple[int, int]]:
     numbers = release(version)
     while numbers and numbers[-1] == 0:
         numbers = numbers[:-1]
-    tail = re.search(r"(dev|alpha|beta|post|rc|a|b)\.?(\d*)", public(version).lower()[len(".".join(map(str, release(version)))) :])
+    tail = re.search(
+        r"(dev|alpha|beta|post|rc|a|b)\.?(\d*)",
+        public(version).lower()[len(".".join(map(str, release(version)))) :],
+    )
     stage = (STAGES[tail.group(1)], int(tail.group(2) or 0)) if tail else (0, 0)
     return numbers, stage
 
 
 def satisfies(version: str, specifier: str) -> bool:
-    """Whether ``version`` meets every comma-separated clause, such as ">=5.8,<6" or "==3.20.*"; local parts are ignored."""
-    return all(_clause(public(version), clause.strip()) for clause in specifier.split(",") if clause.strip())
+    """Whether ``version`` meets every comma-separated clause, such as ">=5.8,<6" or "==3.20.*";
+    local parts are ignored.
+    """
+    return all(
+        _clause(public(version), clause.strip())
+        for clause in specifier.split(",")
+        if clause.strip()
+    )
 
 
 def _clause(version: str, clause: str) -> bool:
     match = re.fullmatch(r"(==|!=|>=|<=|>|<)\s*(\S+)", clause)
     if match is None:
-        raise ValueError(f"cannot read the version clause {clause!r}; expected an operator and a version, such as >=2.8")
+        raise ValueError(
+            f"cannot read the version clause {clause!r}; expected an operator and a version, such"
+            " as >=2.8"
+        )
     operator, wanted = match.groups()
     if wanted.endswith(".*"):
         prefix = release(wanted[:-2])
         same = release(version)[: len(prefix)] == prefix
         return same if operator == "==" else not same
     left, right = key(version), key(wanted)
-    return {"==": left == right, "!=": left != right, ">=": left >= right, "<=": left <= right, ">": left > right, "<": left < right}[operator]
+    return {
+        "==": left == right,
+        "!=": left != right,
+        ">=": left >= right,
+        "<=": left <= right,
+        ">": left > right,
+        "<": left < right,
+    }[operator]

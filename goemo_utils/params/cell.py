@@ -1,4 +1,6 @@
-"""The parameters cell of a notebook: its text, made from the schema, and its values, read back from the calling notebook."""
+"""The parameters cell of a notebook: its text, made from the schema, and its values, read back from
+the calling notebook.
+"""
 
 import ast
 import re
@@ -11,7 +13,9 @@ from goemo_utils.params.source import Source
 
 
 def parameters_cell(schema: type[Closed] = Params) -> str:
-    """The source of the cell tagged ``parameters``, the same in every notebook of a schema: one annotated literal a line, with its meaning."""
+    """The source of the cell tagged ``parameters``, the same in every notebook of a schema: one
+    annotated literal a line, with its meaning.
+    """
     lines = []
     for key, field in schema.model_fields.items():
         default = f'"{field.default}"' if isinstance(field.default, str) else repr(field.default)
@@ -20,16 +24,19 @@ def parameters_cell(schema: type[Closed] = Params) -> str:
 
 
 def papermill_parameters(params: Params) -> dict[str, Any]:
-    """What to inject into a notebook so that it runs with exactly these parameters: every key, paths absolute."""
+    """What to inject into a notebook so that it runs with exactly these parameters: every key,
+    paths absolute.
+    """
     return params.resolved()
 
 
 def from_notebook(schema: type[Closed] = Params, run_id: str = "lab") -> Any:
-    """Check the parameters of the calling notebook against a schema; call it in the cell after the parameters cell.
+    """Check the parameters of the calling notebook against a schema; call it in the cell after the
+    parameters cell.
 
-    Read are the values assigned by the parameters cell and by the cell that papermill injects, in the order in which
-    they last ran; a name that either assigns and the schema does not know is refused, and no other variable of the
-    notebook matters. A run_id of None becomes ``run_id``.
+    Read are the values assigned by the parameters cell and by the cell that papermill injects, in
+    the order in which they last ran; a name that either assigns and the schema does not know is
+    refused, and no other variable of the notebook matters. A run_id of None becomes ``run_id``.
 
     Raises:
         ParamsError: a value is refused, or no parameters cell has run.
@@ -38,28 +45,48 @@ def from_notebook(schema: type[Closed] = Params, run_id: str = "lab") -> Any:
 
     shell = get_ipython()
     if shell is None:
-        raise ParamsError("from_notebook was called outside a notebook; expected a notebook cell. Use Params.load in a program.")
+        raise ParamsError(
+            "from_notebook was called outside a notebook; expected a notebook cell. Use Params.load"
+            " in a program."
+        )
     values = assigned(list(shell.history_manager.input_hist_parsed), shell.user_ns)
     if not values and {"run_id", "model"} <= shell.user_ns.keys():
-        # nbval runs cells without storing history: only the variables are left, and it injects nothing.
+        # nbval runs cells without storing history: only the variables are left, and it injects
+        # nothing.
         values = {key: shell.user_ns[key] for key in schema.model_fields if key in shell.user_ns}
     if not values:
-        raise ParamsError("The notebook's parameters: no parameters cell has run in this kernel; run the cell that assigns run_id and model first.")
+        raise ParamsError(
+            "The notebook's parameters: no parameters cell has run in this kernel; run the cell"
+            " that assigns run_id and model first."
+        )
     source = Source.notebook()
     params = schema.check({key: (value, source) for key, value in values.items()})
-    return params if params.run_id else schema.check({key: (value, source) for key, value in {**values, "run_id": run_id}.items()})
+    return (
+        params
+        if params.run_id
+        else schema.check(
+            {key: (value, source) for key, value in {**values, "run_id": run_id}.items()}
+        )
+    )
 
 
 def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
-    """The values that the last parameters cell and the last injected cell in an input history assign, the later one winning.
+    """The values that the last parameters cell and the last injected cell in an input history
+    assign, the later one winning.
 
-    A literal is taken from the cell itself, so that reusing a parameter's name further down changes nothing; the value
-    of any other expression is looked up in ``variables``.
+    A literal is taken from the cell itself, so that reusing a parameter's name further down changes
+    nothing; the value of any other expression is looked up in ``variables``.
     """
     last: dict[str, dict[str, Any]] = {}
     for text in history:
         values = _assignments(text)
-        kind = "injected" if re.match(r"# Parameters\s*\n", text) else "defaults" if {"run_id", "model"} <= values.keys() else None
+        kind = (
+            "injected"
+            if re.match(r"# Parameters\s*\n", text)
+            else "defaults"
+            if {"run_id", "model"} <= values.keys()
+            else None
+        )
         if kind and values:
             last.pop(kind, None)
             last[kind] = values
@@ -70,15 +97,25 @@ def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _assignments(text: str) -> dict[str, ast.expr]:
-    """Name to value of a cell that does nothing but assign to plain names; empty for any other cell."""
+    """Name to value of a cell that does nothing but assign to plain names; empty for any other
+    cell.
+    """
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError):
         return {}
     values: dict[str, ast.expr] = {}
     for statement in statements:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None or not all(isinstance(t, ast.Name) for t in targets):
+        targets = (
+            statement.targets
+            if isinstance(statement, ast.Assign)
+            else [getattr(statement, "target", None)]
+        )
+        if (
+            not isinstance(statement, (ast.Assign, ast.AnnAssign))
+            or statement.value is None
+            or not all(isinstance(t, ast.Name) for t in targets)
+        ):
             return {}
         values.update((target.id, statement.value) for target in targets)
     return values

@@ -1,6 +1,7 @@
 """A closed, typed schema of parameters: what a run's and a training's parameters have in common.
 
-Values come from a YAML file, the command line or a notebook, each with its ``Source``; every problem found is a line of one ParamsError.
+Values come from a YAML file, the command line or a notebook, each with its ``Source``; every
+problem found is a line of one ParamsError.
 """
 
 import hashlib
@@ -21,14 +22,20 @@ from goemo_utils.params.source import PROJECT_ROOT, Source, read_yaml
 
 
 def setting(default: Any, about: str, expected: str, **limits: Any) -> Any:
-    """A field of a closed schema: its default, its one-line meaning (shown in notebooks) and what a refusal says was expected."""
+    """A field of a closed schema: its default, its one-line meaning (shown in notebooks) and what a
+    refusal says was expected.
+    """
     return Field(default, description=about, json_schema_extra={"expected": expected}, **limits)
 
 
 class Closed(BaseModel):
-    """Parameters with a closed schema: an unknown key is an error. Make one with ``load`` or ``check``."""
+    """Parameters with a closed schema: an unknown key is an error. Make one with ``load`` or
+    ``check``.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
     not_in_digest: ClassVar[tuple[str, ...]] = ()
 
     def contradictions(self) -> list[str]:
@@ -44,33 +51,45 @@ class Closed(BaseModel):
     @property
     def digest(self) -> str:
         """``sha256:…`` over every parameter that can change a result: all but ``not_in_digest``."""
-        kept = {key: value for key, value in self.resolved().items() if key not in self.not_in_digest}
+        kept = {
+            key: value for key, value in self.resolved().items() if key not in self.not_in_digest
+        }
         return "sha256:" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     def resolved(self) -> dict[str, Any]:
-        """Every parameter with the value that holds, paths absolute, in the order of the schema; ``load`` takes it back."""
+        """Every parameter with the value that holds, paths absolute, in the order of the schema;
+        ``load`` takes it back.
+        """
         return self.model_dump()
 
     @classmethod
-    def load(cls, file: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+    def load(
+        cls, file: Path | str | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> Self:
         """Read a YAML file, put ``overrides`` on top, and check the whole.
 
-        An override given as text, as ``-p`` does, is read by the type of its own key: ``revision=1234567`` stays text.
+        An override given as text, as ``-p`` does, is read by the type of its own key:
+        ``revision=1234567`` stays text.
 
         Raises:
-            ParamsError: anything is unknown, of the wrong type, out of range, contradictory, or not to be found.
+            ParamsError: anything is unknown, of the wrong type, out of range, contradictory, or not
+            to be found.
         """
         given: dict[Any, tuple[Any, Source]] = {}
         if file is not None:
             source = Source.file(Path(file))
             given.update((key, (value, source)) for key, value in read_yaml(Path(file)).items())
         source = Source.command_line()
-        given.update((key, (cls._from_text(key, value), source)) for key, value in (overrides or {}).items())
+        given.update(
+            (key, (cls._from_text(key, value), source)) for key, value in (overrides or {}).items()
+        )
         return cls.check(given)
 
     @classmethod
     def check(cls, given: Mapping[Any, tuple[Any, Source]]) -> Self:
-        """Check values that each come with their source; every problem found is a line of the ParamsError."""
+        """Check values that each come with their source; every problem found is a line of the
+        ParamsError.
+        """
         problems, values = [], {}
         for key, (value, source) in given.items():
             if isinstance(key, str) and looks_secret(key):
@@ -85,16 +104,24 @@ class Closed(BaseModel):
         try:
             params = cls.model_validate(values)
         except ValidationError as error:
-            problems += [cls._explained(detail, given) for detail in error.errors(include_url=False)]
+            problems += [
+                cls._explained(detail, given) for detail in error.errors(include_url=False)
+            ]
         if problems:
             raise ParamsError("\n".join(problems))
         return params
 
     @classmethod
     def wanted(cls, key: str) -> type:
-        """The plain type of a parameter: str, int, float or dict; None is allowed beside it where the default is None."""
+        """The plain type of a parameter: str, int, float or dict; None is allowed beside it where
+        the default is None.
+        """
         annotation = cls.model_fields[key].annotation
-        kinds = [kind for kind in map(_plain, (annotation, *get_args(annotation))) if kind in (str, int, float, dict)]
+        kinds = [
+            kind
+            for kind in map(_plain, (annotation, *get_args(annotation)))
+            if kind in (str, int, float, dict)
+        ]
         return kinds[0] if kinds else str
 
     @classmethod
@@ -111,13 +138,29 @@ class Closed(BaseModel):
             labels = dict.fromkeys(source.label for _, source in given.values())
             return f"{' with '.join(labels)}: {detail['ctx']['error']}"
         key = detail["loc"][0]
-        value, source = given.get(key, (cls.model_fields[key].default, Source("the default", "{key}: {value}")))
+        value, source = given.get(
+            key, (cls.model_fields[key].default, Source("the default", "{key}: {value}"))
+        )
         if detail["type"] == "value_error":
             return f"{source.label}: {key} is {shown(value)}; {detail['ctx']['error']}"
         field, kind = cls.model_fields[key], cls.wanted(key)
         annotation = field.annotation
-        choices = get_args(annotation) if kind is str and get_args(annotation) else ("rehearsal", "cpu") if key == "device" else ()
-        return wrong_value(key, value, field.json_schema_extra["expected"], field.default, kind, [c for c in choices if isinstance(c, str)], source)
+        choices = (
+            get_args(annotation)
+            if kind is str and get_args(annotation)
+            else ("rehearsal", "cpu")
+            if key == "device"
+            else ()
+        )
+        return wrong_value(
+            key,
+            value,
+            field.json_schema_extra["expected"],
+            field.default,
+            kind,
+            [c for c in choices if isinstance(c, str)],
+            source,
+        )
 
 
 def _plain(annotation: Any) -> Any:
@@ -125,6 +168,7 @@ def _plain(annotation: Any) -> Any:
 
 
 # Checks that both schemas use, for AfterValidator and BeforeValidator.
+
 
 def none(value: Any) -> Any:
     """The texts none and null mean None, as ``-p key none`` gives them."""
@@ -138,9 +182,16 @@ def indexed(value: str) -> str:
 
 def run_id(value: str | None) -> str | None:
     """A name that can be a folder."""
-    if value is not None and (value.lower() == "latest" or ".." in value or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", value)):
-        raise ValueError("expected 1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit, without '..', and not "
-                         "latest, which is kept for the newest run. It names a folder; choose a name such as npu-2026-11-21.")
+    if value is not None and (
+        value.lower() == "latest"
+        or ".." in value
+        or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", value)
+    ):
+        raise ValueError(
+            "expected 1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit,"
+            " without '..', and not latest, which is kept for the newest run. It names a folder;"
+            " choose a name such as npu-2026-11-21."
+        )
     return value
 
 
@@ -167,12 +218,20 @@ def fault(value: str | None) -> str | None:
 def output_root(value: str) -> str:
     """The folder of the runs, absolute."""
     if not value.strip() or "\0" in value or os.path.isfile(PROJECT_ROOT / value):
-        raise ValueError("expected the folder of the runs. Give a folder's path; it is made when it is missing.")
+        raise ValueError(
+            "expected the folder of the runs. Give a folder's path; it is made when it is missing."
+        )
     return str(PROJECT_ROOT / value)
 
 
 def rehearsal_only(device: str, rehearsal_numerics: str, rehearsal_fault: str | None) -> list[str]:
     """A sentence for each setting of the rehearsal device that another device was given."""
-    return [f"{key} is {shown(value)} but device is {device}; only the rehearsal device can be told how to compute. Remove {key}, or set device to rehearsal."
-            for key, value, idle in (("rehearsal_numerics", rehearsal_numerics, "exact"), ("rehearsal_fault", rehearsal_fault, None))
-            if value != idle and device != "rehearsal"]
+    return [
+        f"{key} is {shown(value)} but device is {device}; only the rehearsal device can be told how"
+        f" to compute. Remove {key}, or set device to rehearsal."
+        for key, value, idle in (
+            ("rehearsal_numerics", rehearsal_numerics, "exact"),
+            ("rehearsal_fault", rehearsal_fault, None),
+        )
+        if value != idle and device != "rehearsal"
+    ]

@@ -1,4 +1,6 @@
-"""The words of a refusal: what was given, what was expected, what to do. A value that may be a secret is never shown."""
+"""The words of a refusal: what was given, what was expected, what to do. A value that may be a
+secret is never shown.
+"""
 
 import difflib
 import json
@@ -9,8 +11,13 @@ from typing import Any
 
 from goemo_utils.params.source import Source
 
-_SECRET_KEY = re.compile(r"token(?!i[sz])|passw|passphrase|secret|credential|api_?key|access_?key|private_?key|authorization|bearer", re.I)
-_SECRET_VALUE = re.compile(r"\b(hf_|sk-|ghp_|github_pat_|glpat-|AKIA|eyJ)[\w-]{12,}|://[^/\s@]+:[^/\s@]+@|-----BEGIN")
+_SECRET_KEY = re.compile(
+    r"token(?!i[sz])|passw|passphrase|secret|credential|api_?key|access_?key|private_?key|authorization|bearer",
+    re.I,
+)
+_SECRET_VALUE = re.compile(
+    r"\b(hf_|sk-|ghp_|github_pat_|glpat-|AKIA|eyJ)[\w-]{12,}|://[^/\s@]+:[^/\s@]+@|-----BEGIN"
+)
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
@@ -20,19 +27,27 @@ def looks_secret(key: str) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as a message may show it: its kind and, for a scalar, its text, shortened; never something like a token."""
+    """A value as a message may show it: its kind and, for a scalar, its text, shortened; never
+    something like a token.
+    """
     if value is None:
         return "empty (null)"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
-        text = str(value) if not isinstance(value, int) or abs(value) < 10**30 else "too large to show"
+        text = (
+            str(value) if not isinstance(value, int) or abs(value) < 10**30 else "too large to show"
+        )
         return f"the number {text}"
     if isinstance(value, str):
         if _SECRET_VALUE.search(value):
             return "a text that looks like a credential (not shown)"
-        return "the text " + json.dumps(value if len(value) <= 80 else value[:77] + "...", ensure_ascii=not value.isprintable())
-    return {list: "a list", tuple: "a list", dict: "a mapping"}.get(type(value), f"an object of type {type(value).__name__}")
+        return "the text " + json.dumps(
+            value if len(value) <= 80 else value[:77] + "...", ensure_ascii=not value.isprintable()
+        )
+    return {list: "a list", tuple: "a list", dict: "a mapping"}.get(
+        type(value), f"an object of type {type(value).__name__}"
+    )
 
 
 def near(word: str, words: Iterable[str]) -> str:
@@ -43,17 +58,26 @@ def near(word: str, words: Iterable[str]) -> str:
 
 def secret_key(key: str, source: Source) -> str:
     """The refusal of a key that looks like a secret."""
-    return (f"{source.label}: the key {shown_key(key)} looks like a secret (its value is not shown); parameters end in records, notebooks and "
-            "reports, so expected no secret here. Remove it and set an environment variable instead, for example HF_TOKEN.")
+    return (
+        f"{source.label}: the key {shown_key(key)} looks like a secret (its value is not shown);"
+        " parameters end in records, notebooks and reports, so expected no secret here. Remove it"
+        " and set an environment variable instead, for example HF_TOKEN."
+    )
 
 
 def unknown_key(key: Any, value: Any, keys: Iterable[str], source: Source) -> str:
     """The refusal of a key outside the schema, with the nearest known key."""
     keys = list(keys)
     if not isinstance(key, str):
-        return f"{source.label}: the key {shown(key)} is not text; expected one of {', '.join(keys)}. Remove the line."
+        return (
+            f"{source.label}: the key {shown(key)} is not text; expected one of {', '.join(keys)}."
+            " Remove the line."
+        )
     hint = near(key.replace("-", "_"), keys) or " Remove it."
-    return f"{source.label}: unknown key {shown_key(key)}, given as {shown(value)}; expected one of {', '.join(keys)}.{hint}"
+    return (
+        f"{source.label}: unknown key {shown_key(key)}, given as {shown(value)}; expected one of"
+        f" {', '.join(keys)}.{hint}"
+    )
 
 
 def shown_key(key: str) -> str:
@@ -61,15 +85,38 @@ def shown_key(key: str) -> str:
     return key if re.fullmatch(r"[\w-]{1,60}", key) else shown(key).removeprefix("the text ")
 
 
-def wrong_value(key: str, value: Any, expected: str, default: Any, wanted: type, choices: Iterable[str], source: Source) -> str:
+def wrong_value(
+    key: str,
+    value: Any,
+    expected: str,
+    default: Any,
+    wanted: type,
+    choices: Iterable[str],
+    source: Source,
+) -> str:
     """The refusal of a value of the wrong type or out of range."""
     said = f"{source.label}: {key} is {shown(value)}; expected {expected}."
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and (isinstance(value, int) or math.isfinite(value))
+    number = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and (isinstance(value, int) or math.isfinite(value))
+    )
     if wanted is str and number:
-        quoted = source.assign.format(key=key, value=json.dumps(str(value) if abs(value) < 10**30 else "..."))
+        quoted = source.assign.format(
+            key=key, value=json.dumps(str(value) if abs(value) < 10**30 else "...")
+        )
         papermill = f" (with papermill, use -r {key} instead of -p)" if "=" in quoted else ""
         return f"{said} Put it in quotes: {quoted}{papermill}."
-    if wanted is not str and isinstance(value, str) and _NUMBER.fullmatch(value) and len(value) < 30 and not source.textual:
+    if (
+        wanted is not str
+        and isinstance(value, str)
+        and _NUMBER.fullmatch(value)
+        and len(value) < 30
+        and not source.textual
+    ):
         return f"{said} Write it without quotes: {source.assign.format(key=key, value=value)}."
     hint = near(value, choices) if isinstance(value, str) else ""
-    return said + (hint or f" Change it, or leave {key} out for the default, {'none' if default is None else default}.")
+    return said + (
+        hint
+        or f" Change it, or leave {key} out for the default, {'none' if default is None else default}."
+    )

@@ -1,4 +1,6 @@
-"""The values that may name a place: a model, a file of texts, a reference pack, the folder of the runs."""
+"""The values that may name a place: a model, a file of texts, a reference pack, the folder of the
+runs.
+"""
 
 import os
 import re
@@ -13,22 +15,53 @@ _PACK = ("", ".safetensors", ".json")
 
 
 def absolute(key: str, value: str, source: Source) -> str:
-    """Make the path in ``value`` absolute where ``key`` takes a path; words such as ``embedded`` and hub ids stay.
+    """Make the path in ``value`` absolute where ``key`` takes a path; words such as ``embedded``
+    and hub ids stay.
 
     Raises:
-        ValueError: the path does not exist, or the value can be neither a path nor one of the words of the key.
+        ValueError: the path does not exist, or the value can be neither a path nor one of the words
+        of the key.
     """
     if key == "output_root":
-        return os.path.normpath(os.path.join(source.output_base, os.path.expanduser(value))) if value else value
+        return (
+            os.path.normpath(os.path.join(source.output_base, os.path.expanduser(value)))
+            if value
+            else value
+        )
     if key == "model":
         name = value.removeprefix("random:")
         return value[: len(value) - len(name)] + _model(name, source)
     if key == "texts" and value not in ("builtin", "stress"):
-        return str(_existing(value, source, "builtin, stress, or the path of a file", hint=near(value, ("builtin", "stress"))))
-    if key in ("train", "dev") and value.lower() not in ("sample", "none", "null") and not value.startswith("hub:"):
-        return str(_existing(value, source, "sample, the path of a file of labelled texts, or hub:OWNER/NAME:SPLIT", hint=near(value, ("sample",))))
+        return str(
+            _existing(
+                value,
+                source,
+                "builtin, stress, or the path of a file",
+                hint=near(value, ("builtin", "stress")),
+            )
+        )
+    if (
+        key in ("train", "dev")
+        and value.lower() not in ("sample", "none", "null")
+        and not value.startswith("hub:")
+    ):
+        return str(
+            _existing(
+                value,
+                source,
+                "sample, the path of a file of labelled texts, or hub:OWNER/NAME:SPLIT",
+                hint=near(value, ("sample",)),
+            )
+        )
     if key == "reference" and value != "cpu" and not re.fullmatch(rf"cuda(:{INDEX})?", value):
-        return str(_existing(value, source, "cpu, cuda:N, or the path of a pack made with `goemo reference`", _PACK))
+        return str(
+            _existing(
+                value,
+                source,
+                "cpu, cuda:N, or the path of a pack made with `goemo reference`",
+                _PACK,
+            )
+        )
     return value
 
 
@@ -39,17 +72,28 @@ def _model(name: str, source: Source) -> str:
     if path is not None and path.is_file():
         raise ValueError("which is a file. Give the folder that holds config.json and the weights.")
     if name.startswith((".", "/", "~")):
-        raise ValueError(f"but no such folder was found; looked in {source.looked_in()}. Check the path, or give a hub id such as org/name.")
+        raise ValueError(
+            f"but no such folder was found; looked in {source.looked_in()}. Check the path, or give"
+            " a hub id such as org/name."
+        )
     guess = near(name, ("embedded",)) if "/" not in name and name != "embedded" else ""
     if guess or not _HUB_ID.fullmatch(name) or len(name) > 96 or ".." in name or "--" in name:
-        raise ValueError(f"expected embedded, a hub id such as org/name, a local folder, or random: before one of them.{guess or ' Check the name.'}")
+        raise ValueError(
+            "expected embedded, a hub id such as org/name, a local folder, or random: before one"
+            f" of them.{guess or ' Check the name.'}"
+        )
     return name
 
 
-def _existing(value: str, source: Source, expected: str, suffixes: tuple[str, ...] = ("",), hint: str = "") -> Path:
+def _existing(
+    value: str, source: Source, expected: str, suffixes: tuple[str, ...] = ("",), hint: str = ""
+) -> Path:
     path = source.find(value, suffixes) if value else None
     if path is None:
-        raise ValueError(f"expected {expected}. No such file was found; looked in {source.looked_in()}.{hint or ' Check the path.'}")
+        raise ValueError(
+            f"expected {expected}. No such file was found; looked in"
+            f" {source.looked_in()}.{hint or ' Check the path.'}"
+        )
     return path
 
 

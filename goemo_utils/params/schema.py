@@ -14,7 +14,10 @@ from goemo_utils.params.paths import INDEX, is_folder
 
 def _reference(value: str) -> str:
     if not re.fullmatch(rf"cpu|cuda(:{INDEX})?", value) and not Path(value).is_absolute():
-        raise ValueError("expected cpu, cuda:N, or the path of a pack made with `goemo reference`. Check the path.")
+        raise ValueError(
+            "expected cpu, cuda:N, or the path of a pack made with `goemo reference`. Check the"
+            " path."
+        )
     return re.sub(r"\.(safetensors|json)$", "", closed.indexed(value))
 
 
@@ -22,64 +25,148 @@ OptionalText = Annotated[str | None, BeforeValidator(closed.none)]
 
 
 class Params(Closed):
-    """Everything a run can be told. Closed: an unknown key is an error. Make one with ``Params.load`` or ``from_notebook``."""
+    """Everything a run can be told. Closed: an unknown key is an error. Make one with
+    ``Params.load`` or ``from_notebook``.
+    """
 
     not_in_digest: ClassVar[tuple[str, ...]] = ("run_id", "output_root", "step_timeout")
 
     run_id: Annotated[OptionalText, AfterValidator(closed.run_id)] = setting(
-        None, 'name of the folder of the run; none means "lab" in a notebook, a fresh name in goemo run', "a name or none")
-    model: str = setting("embedded", "embedded, a hub id, a local folder, or random: before one of them for random weights",
-                         "embedded, a hub id, a local folder, or random: before one of them", min_length=1)
-    revision: OptionalText = setting(None, "branch, tag or commit of a hub model; none means its main branch",
-                                     "a branch, tag or commit without spaces, or none", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+        None,
+        'name of the folder of the run; none means "lab" in a notebook, a fresh name in goemo run',
+        "a name or none",
+    )
+    model: str = setting(
+        "embedded",
+        "embedded, a hub id, a local folder, or random: before one of them for random weights",
+        "embedded, a hub id, a local folder, or random: before one of them",
+        min_length=1,
+    )
+    revision: OptionalText = setting(
+        None,
+        "branch, tag or commit of a hub model; none means its main branch",
+        "a branch, tag or commit without spaces, or none",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+    )
     task: Literal["auto", "multi_label", "single_label", "encoder"] = setting(
-        "auto", "auto, multi_label (sigmoid), single_label (softmax) or encoder (no head)", "auto, multi_label, single_label or encoder")
+        "auto",
+        "auto, multi_label (sigmoid), single_label (softmax) or encoder (no head)",
+        "auto, multi_label, single_label or encoder",
+    )
     device: Annotated[str, AfterValidator(closed.indexed)] = setting(
-        "rehearsal", "rehearsal (simulated NPU), npu:N, cuda:N or cpu; never replaced by another", "rehearsal, npu:N, cuda:N or cpu",
-        pattern=rf"^(rehearsal|cpu|(npu|cuda)(:{INDEX})?)$")
+        "rehearsal",
+        "rehearsal (simulated NPU), npu:N, cuda:N or cpu; never replaced by another",
+        "rehearsal, npu:N, cuda:N or cpu",
+        pattern=rf"^(rehearsal|cpu|(npu|cuda)(:{INDEX})?)$",
+    )
     reference: Annotated[str, AfterValidator(_reference)] = setting(
-        "cpu", "what the device is compared with: cpu, cuda:N or the path of a pack", "cpu, cuda:N or the path of a pack", min_length=1)
+        "cpu",
+        "what the device is compared with: cpu, cuda:N or the path of a pack",
+        "cpu, cuda:N or the path of a pack",
+        min_length=1,
+    )
     dtype: Literal["float32", "float16", "bfloat16"] = setting(
-        "float32", "arithmetic on the device: float32, float16 or bfloat16", "float32, float16 or bfloat16")
-    attn_implementation: Literal["eager", "sdpa"] = setting("eager", "attention: eager (plain operators) or sdpa (fused)", "eager or sdpa")
-    texts: str = setting("builtin", "builtin (23 texts), stress, or the path of a .txt .csv .tsv .jsonl .parquet file",
-                         "builtin, stress or the path of a file", min_length=1)
-    text_column: OptionalText = setting(None, "column of the file, by name or by number from 0; none finds it",
-                                        "the name of a column, its number from 0 as a text, or none", min_length=1)
+        "float32",
+        "arithmetic on the device: float32, float16 or bfloat16",
+        "float32, float16 or bfloat16",
+    )
+    attn_implementation: Literal["eager", "sdpa"] = setting(
+        "eager", "attention: eager (plain operators) or sdpa (fused)", "eager or sdpa"
+    )
+    texts: str = setting(
+        "builtin",
+        "builtin (23 texts), stress, or the path of a .txt .csv .tsv .jsonl .parquet file",
+        "builtin, stress or the path of a file",
+        min_length=1,
+    )
+    text_column: OptionalText = setting(
+        None,
+        "column of the file, by name or by number from 0; none finds it",
+        "the name of a column, its number from 0 as a text, or none",
+        min_length=1,
+    )
     limit: Annotated[int | None, BeforeValidator(closed.none)] = setting(
-        None, "use only the first so many texts; none means all", "a whole number from 1, or none", ge=1, le=10**9)
+        None,
+        "use only the first so many texts; none means all",
+        "a whole number from 1, or none",
+        ge=1,
+        le=10**9,
+    )
     threshold: Annotated[float | None, BeforeValidator(closed.none)] = setting(
-        None, "a label counts when its probability is above this; none takes the model's own thresholds, else 0.3",
-        "a number above 0 and below 1, or none", gt=0, lt=1)
-    batch_size: int = setting(16, "texts in one forward run", "a whole number from 1 to 4096", ge=1, le=4096)
-    max_length: int = setting(512, "tokens of a text at most; the limit of the model applies too", "a whole number from 4 to 8192", ge=4, le=8192)
-    seed: int = setting(0, "seed of everything random", "a whole number from 0 to 4294967295", ge=0, lt=2**32)
-    step_timeout: int = setting(600, "seconds one notebook cell may take", "a whole number of seconds from 1 to 604800", ge=1, le=604800)
+        None,
+        "a label counts when its probability is above this; none takes the model's own thresholds,"
+        " else 0.3",
+        "a number above 0 and below 1, or none",
+        gt=0,
+        lt=1,
+    )
+    batch_size: int = setting(
+        16, "texts in one forward run", "a whole number from 1 to 4096", ge=1, le=4096
+    )
+    max_length: int = setting(
+        512,
+        "tokens of a text at most; the limit of the model applies too",
+        "a whole number from 4 to 8192",
+        ge=4,
+        le=8192,
+    )
+    seed: int = setting(
+        0, "seed of everything random", "a whole number from 0 to 4294967295", ge=0, lt=2**32
+    )
+    step_timeout: int = setting(
+        600,
+        "seconds one notebook cell may take",
+        "a whole number of seconds from 1 to 604800",
+        ge=1,
+        le=604800,
+    )
     language: Literal["en", "zh"] = setting("en", "language of the report: en or zh", "en or zh")
     output_root: Annotated[str, AfterValidator(closed.output_root)] = setting(
-        "outputs", "folder of the runs, from the project folder", "the path of a folder")
+        "outputs", "folder of the runs, from the project folder", "the path of a folder"
+    )
     remedy: Literal["none", "erf_gelu", "float32_matmul", "erf_gelu+float32_matmul"] = setting(
-        "none", "setting that removes a known cause on the device: none, erf_gelu, float32_matmul, or both joined by +",
-        "none, erf_gelu, float32_matmul or erf_gelu+float32_matmul")
+        "none",
+        "setting that removes a known cause on the device: none, erf_gelu, float32_matmul, or both"
+        " joined by +",
+        "none, erf_gelu, float32_matmul or erf_gelu+float32_matmul",
+    )
     rehearsal_numerics: Annotated[str, AfterValidator(closed.numerics)] = setting(
-        "exact", "arithmetic of the rehearsal device: exact, hf32, ascend910b …", "names of arithmetic modes joined by +")
+        "exact",
+        "arithmetic of the rehearsal device: exact, hf32, ascend910b …",
+        "names of arithmetic modes joined by +",
+    )
     rehearsal_fault: Annotated[OptionalText, AfterValidator(closed.fault)] = setting(
-        None, "a fault the rehearsal device shall have, or none", "a fault such as gelu:scale=1.01, or none")
+        None,
+        "a fault the rehearsal device shall have, or none",
+        "a fault such as gelu:scale=1.01, or none",
+    )
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of parameters that exclude each other; empty when there is none."""
         found = closed.rehearsal_only(self.device, self.rehearsal_numerics, self.rehearsal_fault)
-        if self.revision is not None and (self.model.removeprefix("random:") == "embedded" or is_folder(self.model)):
-            found.append(f"revision is {shown(self.revision)} but model is {shown(self.model)}; only a hub model has revisions. Remove revision, "
-                         "or give a hub id as the model.")
+        if self.revision is not None and (
+            self.model.removeprefix("random:") == "embedded" or is_folder(self.model)
+        ):
+            found.append(
+                f"revision is {shown(self.revision)} but model is {shown(self.model)}; only a hub"
+                " model has revisions. Remove revision, or give a hub id as the model."
+            )
         if self.text_column is not None and self.texts in ("builtin", "stress"):
-            found.append(f"text_column is {shown(self.text_column)} but texts is {self.texts}, which has no columns. Remove text_column, or give "
-                         "the path of a file as texts.")
+            found.append(
+                f"text_column is {shown(self.text_column)} but texts is {self.texts}, which has no"
+                " columns. Remove text_column, or give the path of a file as texts."
+            )
         if self.reference.startswith("cuda:") and self.reference == self.device:
-            found.append(f"reference and device are both {self.device}; a device compared with itself proves nothing. Set reference to cpu.")
+            found.append(
+                f"reference and device are both {self.device}; a device compared with itself proves"
+                " nothing. Set reference to cpu."
+            )
         if self.reference.startswith("cuda:") and self.device.startswith("npu:"):
-            found.append(f"reference is {self.reference} but device is {self.device}; one machine does not hold both. Make a pack on the CUDA "
-                         "machine with `goemo reference` and give its path as reference.")
+            found.append(
+                f"reference is {self.reference} but device is {self.device}; one machine does not"
+                " hold both. Make a pack on the CUDA machine with `goemo reference` and give its"
+                " path as reference."
+            )
         return found
 
 

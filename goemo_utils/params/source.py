@@ -1,4 +1,6 @@
-"""Where parameters come from: YAML files, ``-p`` on the command line, notebooks; and how their paths are read."""
+"""Where parameters come from: YAML files, ``-p`` on the command line, notebooks; and how their
+paths are read.
+"""
 
 import os
 import re
@@ -18,8 +20,9 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 class Source:
     """One place that gives parameters.
 
-    ``label`` names it in messages, ``assign`` is how a key and a value are written there, ``folders`` are tried in order
-    for a relative path, ``output_base`` is what a relative output_root is relative to; ``textual`` values are all strings.
+    ``label`` names it in messages, ``assign`` is how a key and a value are written there,
+    ``folders`` are tried in order for a relative path, ``output_base`` is what a relative
+    output_root is relative to; ``textual`` values are all strings.
     """
 
     label: str
@@ -30,14 +33,26 @@ class Source:
 
     @classmethod
     def file(cls, path: Path) -> "Source":
-        """A YAML file: relative paths are tried in the working directory, beside the file, and in the project folder."""
-        folders = {"the working directory": Path.cwd(), "the folder of the file": path.resolve().parent, "the project folder": PROJECT_ROOT}
+        """A YAML file: relative paths are tried in the working directory, beside the file, and in
+        the project folder.
+        """
+        folders = {
+            "the working directory": Path.cwd(),
+            "the folder of the file": path.resolve().parent,
+            "the project folder": PROJECT_ROOT,
+        }
         return cls(str(path), "{key}: {value}", folders)
 
     @classmethod
     def command_line(cls) -> "Source":
         """``-p key value``: paths are relative to the working directory, as everywhere in a shell."""
-        return cls("the command line", "-p {key} {value}", {"the working directory": Path.cwd()}, Path.cwd(), textual=True)
+        return cls(
+            "the command line",
+            "-p {key} {value}",
+            {"the working directory": Path.cwd()},
+            Path.cwd(),
+            textual=True,
+        )
 
     @classmethod
     def notebook(cls) -> "Source":
@@ -46,7 +61,9 @@ class Source:
         return cls("the notebook's parameters", "{key} = {value}", folders)
 
     def find(self, text: str, suffixes: tuple[str, ...] = ("",)) -> Path | None:
-        """The first existing path that a relative or absolute ``text`` names here, absolute; None when there is none."""
+        """The first existing path that a relative or absolute ``text`` names here, absolute; None
+        when there is none.
+        """
         for folder in self.folders.values():
             path = os.path.join(folder, os.path.expanduser(text))
             if any(os.path.exists(path + suffix) for suffix in suffixes):
@@ -60,7 +77,9 @@ class Source:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML whose scalars mean what they look like: dates, 1:30, 010, yes and no stay text; a repeated key is refused."""
+    """YAML whose scalars mean what they look like: dates, 1:30, 010, yes and no stay text; a
+    repeated key is refused.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -68,7 +87,9 @@ class _PlainLoader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 continue
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is given twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -78,7 +99,11 @@ for _tag, _pattern, _first in (
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
     ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    ("float", r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$", list("-+0123456789.")),
+    (
+        "float",
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$",
+        list("-+0123456789."),
+    ),
 ):
     _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
@@ -87,30 +112,49 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping.
 
     Raises:
-        ParamsError: the file is missing, unreadable, not UTF-8, not YAML, not a mapping, or gives a key twice.
+        ParamsError: the file is missing, unreadable, not UTF-8, not YAML, not a mapping, or gives a
+        key twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        raise ParamsError(f"{path}: there is no such file; expected a YAML file of parameters.{_siblings(path)}") from None
+        raise ParamsError(
+            f"{path}: there is no such file; expected a YAML file of parameters.{_siblings(path)}"
+        ) from None
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: byte {error.start} is not UTF-8; expected a YAML file in UTF-8. Save it again as UTF-8.") from None
+        raise ParamsError(
+            f"{path}: byte {error.start} is not UTF-8; expected a YAML file in UTF-8. Save it again"
+            " as UTF-8."
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ParamsError(f"{path}: the file cannot be read ({reason}); expected a YAML file of parameters. Check the path.") from None
+        raise ParamsError(
+            f"{path}: the file cannot be read ({reason}); expected a YAML file of parameters. Check"
+            " the path."
+        ) from None
     try:
-        values = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with fewer implicit types
+        values = yaml.load(text, Loader=_PlainLoader)
     except yaml.MarkedYAMLError as error:
-        # Only the problem and its place: the library's own message quotes the line, which may hold a secret.
+        # Only the problem and its place: the library's own message quotes the line, which may hold
+        # a secret.
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ParamsError(f"{path}: not valid YAML{place}: {error.problem}; expected lines of the form `key: value`. Correct that line.") from None
+        raise ParamsError(
+            f"{path}: not valid YAML{place}: {error.problem}; expected lines of the form `key:"
+            " value`. Correct that line."
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise ParamsError(f"{path}: not valid YAML; expected lines of the form `key: value`. Look for control characters or deep nesting.") from None
+        raise ParamsError(
+            f"{path}: not valid YAML; expected lines of the form `key: value`. Look for control"
+            " characters or deep nesting."
+        ) from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: holds a {type(values).__name__}; expected lines of the form `key: value`, for example `device: rehearsal`.")
+        raise ParamsError(
+            f"{path}: holds a {type(values).__name__}; expected lines of the form `key: value`, for"
+            " example `device: rehearsal`."
+        )
     return values
 
 

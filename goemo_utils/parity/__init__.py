@@ -1,9 +1,11 @@
 """Parity: is the device's answer the reference's answer, and if they differ, why and where?
 
-``judge`` compares three packs and needs no torch; ``run_job`` explains a difference and is the entry point of the worker.
+``judge`` compares three packs and needs no torch; ``run_job`` explains a difference and is the
+entry point of the worker.
 """
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["judge", "run_job"]
 

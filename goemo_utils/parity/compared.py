@@ -1,7 +1,10 @@
-"""A candidate beside reference and gold: what is compared, over how many elements, and how far apart it is."""
+"""A candidate beside reference and gold: what is compared, over how many elements, and how far
+apart it is.
+"""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,18 +14,26 @@ from goemo_utils.parity.decisions import decide, divergence, probabilities, top_
 from goemo_utils.parity.inputs import states
 
 if TYPE_CHECKING:
-    from goemo_utils.pack import Pack
+    from goemo_utils.forward.pack import Pack
 
-BASIS = "share of compared values whose relative difference |c - r| / |r| is at most 0.01; no value is left out, none is averaged"
-GRADE = "ratios of MARE, MERE, RMSE to gold: L2 <= 2/1.2/1.2, L1 <= 5/1.5/1.5, L0 <= 10/2/2 (limits of operators, from 30,000, 10,000, 5,000 cases)"
+BASIS = (
+    "share of compared values whose relative difference |c - r| / |r| is at most 0.01; no value is"
+    " left out, none is averaged"
+)
+GRADE = (
+    "ratios of MARE, MERE, RMSE to gold: L2 <= 2/1.2/1.2, L1 <= 5/1.5/1.5, L0 <= 10/2/2 (limits of"
+    " operators, from 30,000, 10,000, 5,000 cases)"
+)
 
 
 @dataclass
 class Compared:
-    """Arrays of one comparison and their distances; ``tensors`` are (gold, reference, candidate) of every state.
+    """Arrays of one comparison and their distances; ``tensors`` are (gold, reference, candidate) of
+    every state.
 
-    ``decides``: there are logits, so decisions are compared; otherwise the last hidden state is. ``to_gold`` maps each
-    state to the distances (candidate to gold, reference to gold, floor): see ``metrics.ratio`` for the floor.
+    ``decides``: there are logits, so decisions are compared; otherwise the last hidden state is.
+    ``to_gold`` maps each state to the distances (candidate to gold, reference to gold, floor): see
+    ``metrics.ratio`` for the floor.
     """
 
     task: str
@@ -39,26 +50,49 @@ class Compared:
     to_gold: dict[str, tuple[m.Distance, m.Distance, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, gold: "Pack", reference: "Pack", candidate: "Pack", threshold: float | Sequence[float]) -> "Compared":
-        """Compare three packs of the same inputs, state by state; float64 copies are made of a few rows at a time."""
+    def of(
+        cls, gold: "Pack", reference: "Pack", candidate: "Pack", threshold: float | Sequence[float]
+    ) -> "Compared":
+        """Compare three packs of the same inputs, state by state; float64 copies are made of a few
+        rows at a time.
+        """
         names = states({"gold": gold, "reference": reference, "candidate": candidate})
         if not names:
             raise PackError(
-                "The three packs hold neither logits nor a hidden state in common, so there is nothing to compare; "
-                f"they hold {sorted(gold.tensors)}, {sorted(reference.tensors)} and {sorted(candidate.tensors)}."
+                "The three packs hold neither logits nor a hidden state in common, so there is"
+                f" nothing to compare; they hold {sorted(gold.tensors)},"
+                f" {sorted(reference.tensors)} and {sorted(candidate.tensors)}."
             )
         manifest = candidate.manifest
         main = "logits" if names[0] == "logits" else names[-1]
         task = str(manifest.get("task") or ("multi_label" if main == "logits" else "encoder"))
         dtype = str(manifest.get("dtype") or "float32")
         z = [p.tensors[main] for p in (gold, reference, candidate)]
-        labels = list(manifest.get("labels") or []) or [str(i) for i in range(z[0].shape[1] if main == "logits" else 0)]
+        labels = list(manifest.get("labels") or []) or [
+            str(i) for i in range(z[0].shape[1] if main == "logits" else 0)
+        ]
         limit = np.asarray(threshold, np.float64)
         if main == "logits" and limit.ndim and limit.shape != (z[0].shape[1],):
-            raise PackError(f"There are {limit.size} thresholds for {z[0].shape[1]} labels; one number, or one per label, was expected.")
-        found = {role: sum(int((~np.isfinite(p.tensors[n])).sum()) for n in names) for role, p in (("gold", gold), ("reference", reference), ("candidate", candidate))}
+            raise PackError(
+                f"There are {limit.size} thresholds for {z[0].shape[1]} labels; one number, or one"
+                " per label, was expected."
+            )
+        found = {
+            role: sum(int((~np.isfinite(p.tensors[n])).sum()) for n in names)
+            for role, p in (("gold", gold), ("reference", reference), ("candidate", candidate))
+        }
         tensors = {n: (gold.tensors[n], reference.tensors[n], candidate.tensors[n]) for n in names}
-        self = cls(task, dtype, float(limit) if not limit.ndim else limit, *z, names, manifest, labels, found, tensors)
+        self = cls(
+            task,
+            dtype,
+            float(limit) if not limit.ndim else limit,
+            *z,
+            names,
+            manifest,
+            labels,
+            found,
+            tensors,
+        )
         for n, (g, r, c) in tensors.items():
             self.to_gold[n] = m.distance(c, g), m.distance(r, g), m.EPS[dtype] / 4 * m.rms(g)
         return self
@@ -77,7 +111,13 @@ class Compared:
 
     @property
     def n_decisions(self) -> int:
-        return 0 if not self.decides else self.gold.size if self.task == "multi_label" else len(self.gold)
+        return (
+            0
+            if not self.decides
+            else self.gold.size
+            if self.task == "multi_label"
+            else len(self.gold)
+        )
 
     @property
     def n_elements(self) -> int:
@@ -94,11 +134,19 @@ class Compared:
         for n in self.names:
             if n != "logits":
                 r = self.ratio(n)
-                rows.append({"layer": int(n.split(".")[1]), "R": r if np.isfinite(r) else None, "n": self.to_gold[n][0].n})
+                rows.append(
+                    {
+                        "layer": int(n.split(".")[1]),
+                        "R": r if np.isfinite(r) else None,
+                        "n": self.to_gold[n][0].n,
+                    }
+                )
         return rows
 
     def metrics(self, tie: float) -> list[dict[str, Any]]:
-        """All metrics: of the main quantity against gold, then of what a user sees against the reference."""
+        """All metrics: of the main quantity against gold, then of what a user sees against the
+        reference.
+        """
         return self._against_gold() + (self._decisions(tie) if self.decides else self._hidden())
 
     def _against_gold(self) -> list[dict[str, Any]]:
@@ -108,22 +156,47 @@ class Compared:
         grade, ratios = m.ascend_grade(self.candidate, self.reference, self.gold)
         tolerance = m.required_tolerance(c, r, self.dtype)
         return [
-            m.metric("R", m.ratio(c.rms, r.rms, floor), "ratio", c.n, f"RMSE({x}_c, {x}_g) / max(RMSE({x}_r, {x}_g), eps/4 rms({x}_g))"),
-            m.metric("R_max", m.ratio(c.max, r.max, floor), "ratio", c.n, f"max|{x}_c - {x}_g| / max(max|{x}_r - {x}_g|, eps/4 rms({x}_g))"),
+            m.metric(
+                "R",
+                m.ratio(c.rms, r.rms, floor),
+                "ratio",
+                c.n,
+                f"RMSE({x}_c, {x}_g) / max(RMSE({x}_r, {x}_g), eps/4 rms({x}_g))",
+            ),
+            m.metric(
+                "R_max",
+                m.ratio(c.max, r.max, floor),
+                "ratio",
+                c.n,
+                f"max|{x}_c - {x}_g| / max(max|{x}_r - {x}_g|, eps/4 rms({x}_g))",
+            ),
             m.metric("rmse_to_gold", c.rms, unit, c.n, f"sqrt(mean(({x}_c - {x}_g)^2))"),
             m.metric("rmse_reference_to_gold", r.rms, unit, r.n, f"sqrt(mean(({x}_r - {x}_g)^2))"),
             m.metric("max_abs_to_gold", c.max, unit, c.n, f"max|{x}_c - {x}_g|"),
             m.metric("mean_abs_to_gold", c.mean, unit, c.n, f"mean|{x}_c - {x}_g|"),
             m.metric(
-                "dynamo_same", m.dynamo_same(c, r, self.dtype), "yes or no", c.n,
-                f"RMSE({x}_c, {x}_g) <= {m.same_multiplier(self.dtype, c.n):g} RMSE({x}_r, {x}_g) + 1e-5 (torch._dynamo.utils.same, tol 1e-4)",
+                "dynamo_same",
+                m.dynamo_same(c, r, self.dtype),
+                "yes or no",
+                c.n,
+                f"RMSE({x}_c, {x}_g) <= {m.same_multiplier(self.dtype, c.n):g} RMSE({x}_r, {x}_g) +"
+                " 1e-5 (torch._dynamo.utils.same, tol 1e-4)",
             ),
-            m.metric("dynamo_required_tolerance", tolerance, unit, c.n, "the tol that torch._dynamo.utils.same would have needed: 10 (RMSE_c - multiplier RMSE_r)"),
+            m.metric(
+                "dynamo_required_tolerance",
+                tolerance,
+                unit,
+                c.n,
+                "the tol that torch._dynamo.utils.same would have needed: 10 (RMSE_c - multiplier"
+                " RMSE_r)",
+            ),
             m.metric("ascend_grade", grade, "grade", c.n, GRADE, ratios=_finite(ratios)),
         ]
 
     def _pair(self, c: np.ndarray, r: np.ndarray, x: str, unit: str) -> list[dict[str, Any]]:
-        """Metrics of candidate against reference on what a user sees: probabilities, or the hidden state."""
+        """Metrics of candidate against reference on what a user sees: probabilities, or the hidden
+        state.
+        """
         d, small = m.distance(c, r), m.SMALL[self.dtype]
         mean, largest, n = m.relative(c, r, small)
         masked = f"over |{x}_r| >= {small:.3g}"
@@ -132,40 +205,126 @@ class Compared:
             m.metric("max_abs_diff", d.max, unit, d.n, f"max|{x}_c - {x}_r|"),
             m.metric("mean_abs_diff", d.mean, unit, d.n, f"mean|{x}_c - {x}_r|"),
             m.metric("rmse", d.rms, unit, d.n, f"sqrt(mean(({x}_c - {x}_r)^2))"),
-            m.metric("mean_relative_error", mean, "ratio", n, f"mean(|{x}_c - {x}_r| / |{x}_r|) {masked}", **more),
-            m.metric("max_relative_error", largest, "ratio", n, f"max(|{x}_c - {x}_r| / |{x}_r|) {masked}", **more),
-            m.metric("cosine_similarity", m.mean_cosine(c, r), "cosine", len(c), f"mean over {'texts' if self.decides else 'tokens'} of cos({x}_c, {x}_r)"),
-            m.metric("match_within_1_percent", m.within_one_percent(c, r), "share", d.n, f"mean[|{x}_c - {x}_r| <= 0.01 |{x}_r|]", match_basis=BASIS),
-            m.metric("required_atol", d.max, unit, d.n, f"the atol with which allclose({x}_c, {x}_r, rtol=0) would pass: max|{x}_c - {x}_r|"),
-            m.metric("required_rtol", largest, "ratio", n, f"the rtol with which allclose({x}_c, {x}_r, atol=0) would pass {masked}", **more),
+            m.metric(
+                "mean_relative_error",
+                mean,
+                "ratio",
+                n,
+                f"mean(|{x}_c - {x}_r| / |{x}_r|) {masked}",
+                **more,
+            ),
+            m.metric(
+                "max_relative_error",
+                largest,
+                "ratio",
+                n,
+                f"max(|{x}_c - {x}_r| / |{x}_r|) {masked}",
+                **more,
+            ),
+            m.metric(
+                "cosine_similarity",
+                m.mean_cosine(c, r),
+                "cosine",
+                len(c),
+                f"mean over {'texts' if self.decides else 'tokens'} of cos({x}_c, {x}_r)",
+            ),
+            m.metric(
+                "match_within_1_percent",
+                m.within_one_percent(c, r),
+                "share",
+                d.n,
+                f"mean[|{x}_c - {x}_r| <= 0.01 |{x}_r|]",
+                match_basis=BASIS,
+            ),
+            m.metric(
+                "required_atol",
+                d.max,
+                unit,
+                d.n,
+                f"the atol with which allclose({x}_c, {x}_r, rtol=0) would pass: max|{x}_c -"
+                f" {x}_r|",
+            ),
+            m.metric(
+                "required_rtol",
+                largest,
+                "ratio",
+                n,
+                f"the rtol with which allclose({x}_c, {x}_r, atol=0) would pass {masked}",
+                **more,
+            ),
         ]
 
     def _hidden(self) -> list[dict[str, Any]]:
         reason = f"the task is {self.task}: there are no decisions, hidden states are compared"
         return self._pair(self.candidate, self.reference, "h", "hidden state") + [
-            m.absent(id, "share", "", reason) for id in ("top1_match", "top3_overlap", "top5_match", "label_set_agreement", "kl_divergence")
+            m.absent(id, "share", "", reason)
+            for id in (
+                "top1_match",
+                "top3_overlap",
+                "top5_match",
+                "label_set_agreement",
+                "kl_divergence",
+            )
         ]
 
     def _decisions(self, tie: float) -> list[dict[str, Any]]:
         g, r, c, n = self.gold, self.reference, self.candidate, len(self.gold)
-        rows = self._pair(probabilities(c, self.task), probabilities(r, self.task), "p", "probability")
+        rows = self._pair(
+            probabilities(c, self.task), probabilities(r, self.task), "p", "probability"
+        )
         if not all(np.isfinite(a).all() for a in (g, r, c)):
             reason = "a value is NaN or infinite, so there is no decision to compare"
-            return rows + [m.absent(id, "share", "", reason) for id in ("top1_match", "top3_overlap", "top5_match", "label_set_agreement", "kl_divergence")]
+            return rows + [
+                m.absent(id, "share", "", reason)
+                for id in (
+                    "top1_match",
+                    "top3_overlap",
+                    "top5_match",
+                    "label_set_agreement",
+                    "kl_divergence",
+                )
+            ]
         for k, id in ((1, "top1_match"), (3, "top3_overlap"), (5, "top5_match")):
             strict, aware = top_overlap(r, c, k), top_overlap(r, c, k, g, tie)
-            what = f"|top{k}_c & top{k}_r| / {min(k, self.n_labels)}" if k == 3 else f"[top{k}_c = top{k}_r]"
+            what = (
+                f"|top{k}_c & top{k}_r| / {min(k, self.n_labels)}"
+                if k == 3
+                else f"[top{k}_c = top{k}_r]"
+            )
             if k != 3:
                 strict, aware = strict == 1, aware == 1
-            rows.append(m.metric(id, float(strict.mean()), "share", n, f"mean over texts of {what}"))
-            formula = f"the same; labels whose gold logit is within {tie:.3g} (the accepted rung's envelope) of the last one taken count as tied"
+            rows.append(
+                m.metric(id, float(strict.mean()), "share", n, f"mean over texts of {what}")
+            )
+            formula = (
+                f"the same; labels whose gold logit is within {tie:.3g} (the accepted rung's"
+                " envelope) of the last one taken count as tied"
+            )
             rows.append(m.metric(f"{id}_tie_aware", float(aware.mean()), "share", n, formula))
-        same = (decide(c, self.task, self.threshold) == decide(r, self.task, self.threshold)).all(axis=1)
+        same = (decide(c, self.task, self.threshold) == decide(r, self.task, self.threshold)).all(
+            axis=1
+        )
         basis = "p > threshold" if self.task == "multi_label" else "argmax"
-        rows.append(m.metric("label_set_agreement", float(same.mean()), "share", n, f"share of texts with the same label set ({basis})"))
+        rows.append(
+            m.metric(
+                "label_set_agreement",
+                float(same.mean()),
+                "share",
+                n,
+                f"share of texts with the same label set ({basis})",
+            )
+        )
         kl = divergence(r, c, self.task)
-        kind = "Bernoulli, per text and label" if self.task == "multi_label" else "categorical, per text"
-        rows.append(m.metric("kl_divergence", float(kl.mean()), "nat", kl.size, f"mean KL(p_r || p_c), {kind}"))
+        kind = (
+            "Bernoulli, per text and label"
+            if self.task == "multi_label"
+            else "categorical, per text"
+        )
+        rows.append(
+            m.metric(
+                "kl_divergence", float(kl.mean()), "nat", kl.size, f"mean KL(p_r || p_c), {kind}"
+            )
+        )
         return rows
 
 

@@ -1,4 +1,6 @@
-"""What a classifier decides: probabilities, ranks and label sets, and how far two sides agree on them."""
+"""What a classifier decides: probabilities, ranks and label sets, and how far two sides agree on
+them.
+"""
 
 import numpy as np
 
@@ -18,7 +20,9 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
 
 
 def probabilities(z: np.ndarray, task: str) -> np.ndarray:
-    """Probabilities of logits: sigmoid per label (multi_label) or softmax over labels (single_label)."""
+    """Probabilities of logits: sigmoid per label (multi_label) or softmax over labels
+    (single_label).
+    """
     return sigmoid(z) if task == "multi_label" else np.exp(log_softmax(z))
 
 
@@ -28,18 +32,26 @@ def logit(p: float | np.ndarray) -> float | np.ndarray:
 
 
 def decide(z: np.ndarray, task: str, threshold: float | np.ndarray) -> np.ndarray:
-    """Decisions ``[n_texts, n_labels]`` as booleans: labels above the threshold, or the one most likely label."""
+    """Decisions ``[n_texts, n_labels]`` as booleans: labels above the threshold, or the one most
+    likely label.
+    """
     if task == "multi_label":
         return z.astype(np.float64) > logit(threshold)
     return np.arange(z.shape[1]) == z.argmax(axis=1)[:, None]
 
 
 def divergence(z_reference: np.ndarray, z_candidate: np.ndarray, task: str) -> np.ndarray:
-    """KL(p_r || p_c) in nats from logits: per text and label (Bernoulli) or per text (categorical). Never negative."""
+    """KL(p_r || p_c) in nats from logits: per text and label (Bernoulli) or per text (categorical).
+    Never negative.
+    """
     if task == "multi_label":
         p = sigmoid(z_reference)
-        on = np.logaddexp(0, -z_candidate.astype(np.float64)) - np.logaddexp(0, -z_reference.astype(np.float64))
-        off = np.logaddexp(0, z_candidate.astype(np.float64)) - np.logaddexp(0, z_reference.astype(np.float64))
+        on = np.logaddexp(0, -z_candidate.astype(np.float64)) - np.logaddexp(
+            0, -z_reference.astype(np.float64)
+        )
+        off = np.logaddexp(0, z_candidate.astype(np.float64)) - np.logaddexp(
+            0, z_reference.astype(np.float64)
+        )
         return np.maximum(p * on + (1 - p) * off, 0.0)
     lr, lc = log_softmax(z_reference), log_softmax(z_candidate)
     return np.maximum(np.sum(np.exp(lr) * (lr - lc), axis=1), 0.0)
@@ -53,12 +65,19 @@ def top(z: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
-def top_overlap(z_reference: np.ndarray, z_candidate: np.ndarray, k: int, gold: np.ndarray | None = None, tie: float = 0.0) -> np.ndarray:
+def top_overlap(
+    z_reference: np.ndarray,
+    z_candidate: np.ndarray,
+    k: int,
+    gold: np.ndarray | None = None,
+    tie: float = 0.0,
+) -> np.ndarray:
     """Per text, how much of the candidate's top k the reference's has, in [0, 1].
 
-    With ``gold``, labels whose gold logit is within ``tie`` of the k-th largest count as tied: a candidate label also
-    counts when gold has it among the k or tied with them. ``tie`` must not come from the candidate (take the envelope
-    of the accepted rung): a candidate's own error would excuse itself.
+    With ``gold``, labels whose gold logit is within ``tie`` of the k-th largest count as tied: a
+    candidate label also counts when gold has it among the k or tied with them. ``tie`` must not
+    come from the candidate (take the envelope of the accepted rung): a candidate's own error would
+    excuse itself.
     """
     k = min(k, z_reference.shape[1])
     good = top(z_reference, k)

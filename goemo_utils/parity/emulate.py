@@ -1,7 +1,8 @@
 """Arithmetic that a device may claim, emulated on plain CPU tensors: the rungs of the ladder.
 
-A claim says how the operands of matrix products are rounded and which form GELU has. It is emulated under any CPU model,
-in float32 (a rung) or in float64 (the rung's gold), by replacing single ``aten`` operators.
+A claim says how the operands of matrix products are rounded and which form GELU has. It is emulated
+under any CPU model, in float32 (a rung) or in float64 (the rung's gold), by replacing single
+``aten`` operators.
 """
 
 import re
@@ -14,24 +15,39 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from goemo_utils.rehearsal.numerics import CONVOLUTION, GELU, MATMUL, ROUNDING, VECTOR, blocked_matmul, round_mantissa, ulp_noise
+from goemo_utils.rehearsal.numerics import (
+    CONVOLUTION,
+    GELU,
+    MATMUL,
+    ROUNDING,
+    VECTOR,
+    blocked_matmul,
+    round_mantissa,
+    ulp_noise,
+)
 
 NOISE_SEED = 20_011
-"""Another seed than the rehearsal device's, so that a rung's own noise is independent of what it is compared with."""
+"""Another seed than the rehearsal device's, so that a rung's own noise is independent of what it is
+compared with.
+"""
 
 _GRID = re.compile(r"matmul_(\d+)bit_(rne|away|trunc)")
 
 
 FLOAT32, CONV = "float32", "_conv"
-"""Convolutions that round no operand beside products that do; and how a rounding of convolutions alone is named: ``hf32_conv``."""
+"""Convolutions that round no operand beside products that do; and how a rounding of convolutions
+alone is named: ``hf32_conv``.
+"""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu`` GELU's form.
+    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu``
+    GELU's form.
 
-    ``convolution`` is the operand rounding of convolutions where it is another (``float32``: none), as on an untouched Ascend (HF32 in convolutions
-    alone) or CUDA device (TF32 in convolutions alone); None: as ``matmul``.
+    ``convolution`` is the operand rounding of convolutions where it is another (``float32``: none),
+    as on an untouched Ascend (HF32 in convolutions alone) or CUDA device (TF32 in convolutions
+    alone); None: as ``matmul``.
     """
 
     matmul: str | None = None
@@ -45,9 +61,13 @@ class Claim:
 
     @property
     def causes(self) -> list[str]:
-        """Names of what differs from plain float32 with the GELU that the model asks for; none for plain rounding."""
+        """Names of what differs from plain float32 with the GELU that the model asks for; none for
+        plain rounding.
+        """
         own = [f"{self.convolution}{CONV}"] if self.convolution not in (None, FLOAT32) else []
-        return ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else []) + own
+        return (
+            ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else []) + own
+        )
 
     @property
     def name(self) -> str:
@@ -59,7 +79,9 @@ PLAIN = Claim()
 
 @dataclass(frozen=True)
 class Detail:
-    """What no claim fixes: in blocks of how many K is summed (0: the library's order), and noise of the vector kernels in 2^-24, drawn by ``seed``."""
+    """What no claim fixes: in blocks of how many K is summed (0: the library's order), and noise of
+    the vector kernels in 2^-24, drawn by ``seed``.
+    """
 
     block: int = 0
     ulp: float = 0.0
@@ -67,41 +89,53 @@ class Detail:
 
 
 DETAILS = (Detail(), Detail(64), Detail(16, 4.0))
-"""Runs of one rung. Their distance is the rung's own noise; two perturbations, because one alone is heavy-tailed."""
+"""Runs of one rung. Their distance is the rung's own noise; two perturbations, because one alone is
+heavy-tailed.
+"""
 
 
 def details(n_texts: int) -> list[Detail]:
-    """The perturbations that a rung's noise is measured by: two, and with fewer than 16 texts as many more as keep it from being too small.
+    """The perturbations that a rung's noise is measured by: two, and with fewer than 16 texts as
+    many more as keep it from being too small.
 
-    With one text whether an operand crosses a rounding boundary is decided a few times in all, so that two runs may both miss it:
-    of 480 clean runs of one text 7 were refused with two, of 2,400 2 with ten.
+    With one text whether an operand crosses a rounding boundary is decided a few times in all, so
+    that two runs may both miss it: of 480 clean runs of one text 7 were refused with two, of 2,400
+    2 with ten.
     """
     count = round(2 * max(1.0, STAY_TEXTS / max(n_texts, 1)) ** 0.5)
     return [*DETAILS[1:], *(Detail(24 + 8 * (i % 4), 4.0, i) for i in range(1, count - 1))]
 
 
 STAY, STAY_TEXTS = 0.05, 24
-"""Share of a rounding rung's own error that counts as its noise at least, for so many texts or more."""
+"""Share of a rounding rung's own error that counts as its noise at least, for so many texts or
+more.
+"""
 
 
 def stay(n_texts: int) -> float:
     """That share for ``n_texts`` texts.
 
-    The measured spread is heavy-tailed: an operand that lies on a rounding boundary moves by a whole step in one run and not
-    in another. With fewer texts such an event weighs more, as one over the square root of their number.
+    The measured spread is heavy-tailed: an operand that lies on a rounding boundary moves by a
+    whole step in one run and not in another. With fewer texts such an event weighs more, as one
+    over the square root of their number.
     """
     return STAY * max(1.0, STAY_TEXTS / max(n_texts, 1)) ** 0.5
 
 
 def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
-    """How the operands of a matrix product are rounded under ``name``: a rehearsal mode, or a grid such as matmul_9bit_rne."""
+    """How the operands of a matrix product are rounded under ``name``: a rehearsal mode, or a grid
+    such as matmul_9bit_rne.
+    """
     if name is None:
         return lambda operand: operand
     if name in ROUNDING:
         return ROUNDING[name]
     match = _GRID.fullmatch(name)
     if match is None:
-        raise ValueError(f"Unknown operand rounding {name!r}: expected one of {', '.join(ROUNDING)} or a name such as matmul_9bit_rne.")
+        raise ValueError(
+            f"Unknown operand rounding {name!r}: expected one of {', '.join(ROUNDING)} or a name"
+            " such as matmul_9bit_rne."
+        )
     return lambda operand: round_mantissa(operand, int(match[1]), match[2])
 
 
@@ -116,7 +150,9 @@ def _product(name: str, first: int, claim: Claim, detail: Detail) -> Callable[..
         if not blocks or left.shape[-1] <= detail.block or operator._overloadname != "default":
             return operator(*args[:first], left, right, *args[first + 2 :], **kwargs)
         product = blocked_matmul(left, right, detail.block)
-        return kwargs.get("beta", 1) * args[0] + kwargs.get("alpha", 1) * product if first else product
+        return (
+            kwargs.get("beta", 1) * args[0] + kwargs.get("alpha", 1) * product if first else product
+        )
 
     return compute
 
@@ -125,7 +161,11 @@ def _convolution(count: int, claim: Claim) -> Callable[..., Any]:
     rounded = rounding(claim.convolves)
 
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return operator(*(rounded(a) if a.dtype in (torch.float32, torch.float64) else a for a in args[:count]), *args[count:], **kwargs)
+        return operator(
+            *(rounded(a) if a.dtype in (torch.float32, torch.float64) else a for a in args[:count]),
+            *args[count:],
+            **kwargs,
+        )
 
     return compute
 
@@ -164,13 +204,21 @@ def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[
 
 
 class Emulate(TorchDispatchMode):
-    """Within this context CPU operators compute as ``claim`` and ``detail`` say. Needs no_grad, so that products arrive whole."""
+    """Within this context CPU operators compute as ``claim`` and ``detail`` say. Needs no_grad, so
+    that products arrive whole.
+    """
 
     def __init__(self, claim: Claim, detail: Detail = Detail()) -> None:
         super().__init__()
         self.table = replacements(claim, detail)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         stand_in = self.table.get(func._schema.name)
         if stand_in is None:
             return func(*args, **(kwargs or {}))

@@ -1,8 +1,11 @@
-"""The ordered gates of a parity verdict; each says its value, its limit, its n, how it was computed, and what it means."""
+"""The ordered gates of a parity verdict; each says its value, its limit, its n, how it was
+computed, and what it means.
+"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any
 
 from goemo_utils.errors import ParamsError
 
@@ -14,16 +17,20 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What the gates demand. Every number can be set; a stored run can be judged again under others.
+    """What the gates demand. Every number can be set; a stored run can be judged again under
+    others.
 
-    Sources: ``ratio`` of logits from torch._dynamo.utils.same (2 for float32, 3 for half precisions); the others from
-    the project's calibration: states and residual 3 x noise, a call 10 (rms) and 20 (max), invariance 3 and 4.
+    Sources: ``ratio`` of logits from torch._dynamo.utils.same (2 for float32, 3 for half
+    precisions); the others from the project's calibration: states and residual 3 x noise, a call 10
+    (rms) and 20 (max), invariance 3 and 4.
     """
 
     ratio: float | None = None  # R on the logits; None: 2 for float32, 3 for float16 and bfloat16
     state_ratio: float = 3.0  # R on every hidden state
     residual: float = 3.0  # what the accepted cause may leave over, in units of its own noise
-    call_rms: float = 10.0  # error of one call over the CPU's error of the same call, root mean square
+    call_rms: float = (
+        10.0  # error of one call over the CPU's error of the same call, root mean square
+    )
     call_max: float = 20.0  # the same of the largest element
     unexplained_flips: int = 0
     outside_envelope: int = 0
@@ -36,25 +43,49 @@ class Limits:
 
     @classmethod
     def of(cls, changes: "Mapping[str, Any] | Limits | None") -> "Limits":
-        """Limits with some changed by name; an unknown name, a negative or infinite value, and a part of something that is counted are refused."""
+        """Limits with some changed by name; an unknown name, a negative or infinite value, and a
+        part of something that is counted are refused.
+        """
         if isinstance(changes, cls):
             return changes
         known = asdict(cls())
         for name, value in (changes or {}).items():
             if name not in known:
                 raise ParamsError(f"There is no limit {name!r}; the limits are {', '.join(known)}.")
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-                raise ParamsError(f"The limit {name} is {value!r}; a finite number that is not negative was expected. Give one, such as {known[name] or 2}.")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not math.isfinite(value)
+                or value < 0
+            ):
+                raise ParamsError(
+                    f"The limit {name} is {value!r}; a finite number that is not negative was"
+                    f" expected. Give one, such as {known[name] or 2}."
+                )
             if isinstance(known[name], int) and value != int(value):
-                raise ParamsError(f"The limit {name} is {value!r}; it counts, so a whole number that is not negative was expected. Give one, such as {math.ceil(value)}.")
+                raise ParamsError(
+                    f"The limit {name} is {value!r}; it counts, so a whole number that is not"
+                    f" negative was expected. Give one, such as {math.ceil(value)}."
+                )
             if name in ("flip_rate", "confidence") and not 0 < value < 1:
-                raise ParamsError(f"The limit {name} is {value!r}; it is a share, so a number between 0 and 1 was expected. Give one, such as {known[name]}.")
-        return replace(cls(), **{name: int(value) if isinstance(known[name], int) else value for name, value in (changes or {}).items()})
+                raise ParamsError(
+                    f"The limit {name} is {value!r}; it is a share, so a number between 0 and 1 was"
+                    f" expected. Give one, such as {known[name]}."
+                )
+        return replace(
+            cls(),
+            **{
+                name: int(value) if isinstance(known[name], int) else value
+                for name, value in (changes or {}).items()
+            },
+        )
 
 
 @dataclass
 class Gate:
-    """One gate. ``value`` and ``limit`` are numbers, words or null; ``result`` is one of five words."""
+    """One gate. ``value`` and ``limit`` are numbers, words or null; ``result`` is one of five
+    words.
+    """
 
     id: str
     result: str
@@ -83,11 +114,17 @@ def not_run(id: str, reason: str, formula: str = "", limit: Any = None) -> Gate:
 
 
 def verdict(gates: list[Gate]) -> str:
-    """fail if any gate fails, pass-with-cause if the error is more than rounding but explained, pass otherwise.
+    """fail if any gate fails, pass-with-cause if the error is more than rounding but explained,
+    pass otherwise.
 
-    A cause never excuses another gate. Gates that cannot tell or were not run do not fail a run: they are shown.
+    A cause never excuses another gate. Gates that cannot tell or were not run do not fail a run:
+    they are shown.
     """
     results = {g.id: g.result for g in gates}
-    if not gates or results.get("finite") in (None, NOT_RUN, CANNOT_TELL) or FAIL in results.values():
+    if (
+        not gates
+        or results.get("finite") in (None, NOT_RUN, CANNOT_TELL)
+        or FAIL in results.values()
+    ):
         return "fail"
     return "pass-with-cause" if results.get("rounding") == EXPLAINED else "pass"

@@ -1,4 +1,5 @@
-"""Devices and faults to prove the parity study on: random models of several kinds, imitated arithmetic, and faults in chosen calls.
+"""Devices and faults to prove the parity study on: random models of several kinds, imitated
+arithmetic, and faults in chosen calls.
 
 Everything here runs on the rehearsal device and says nothing about a real one.
 """
@@ -14,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from goemo_utils.device import open_device
-from goemo_utils.model import Loaded
+from goemo_utils.forward.device import open_device
+from goemo_utils.forward.model import Loaded
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.replay import Row
 from goemo_utils.parity.twins import Twins, rms
@@ -27,21 +28,44 @@ LABELS, VOCABULARY, PADDING_ID = 28, 500, 1
 ARCHITECTURES = ("roberta", "bert", "electra", "distilbert", "deberta-v2", "xlm-roberta")
 
 
-def network(architecture: str, layers: int = 2, width: int = 64, spread: float = 3.0, attention: str = "eager", seed: int = 0) -> nn.Module:
+def network(
+    architecture: str,
+    layers: int = 2,
+    width: int = 64,
+    spread: float = 3.0,
+    attention: str = "eager",
+    seed: int = 0,
+) -> nn.Module:
     """A classifier of random weights, spread until its answers differ from text to text."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 2 * width, "embedding_size": width}
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 2 * width,
+        "embedding_size": width,
+    }
     if architecture == "distilbert":
         sizes = {"dim": width, "n_layers": layers, "n_heads": 4, "hidden_dim": 2 * width}
-    if architecture == "deberta-v2":  # relative positions with shared projections, as the published checkpoints have them
-        sizes |= {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 32, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
+    if (
+        architecture == "deberta-v2"
+    ):  # relative positions with shared projections, as the published checkpoints have them
+        sizes |= {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 32,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+        }
     config = AutoConfig.for_model(
         architecture, vocab_size=VOCABULARY, max_position_embeddings=130, num_labels=LABELS, pad_token_id=PADDING_ID,
         problem_type="multi_label_classification", **sizes,
     )  # fmt: skip
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention).eval()
+    model = AutoModelForSequenceClassification.from_config(
+        config, attn_implementation=attention
+    ).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 2 and "embeddings" not in name:
@@ -50,8 +74,17 @@ def network(architecture: str, layers: int = 2, width: int = 64, spread: float =
 
 
 def twins(model: nn.Module) -> Twins:
-    """A model on the rehearsal device, beside its reference and gold; it takes token ids, so it needs no tokenizer."""
-    loaded = Loaded(model, None, "multi_label", [str(i) for i in range(LABELS)], 128, {"id": "imitated", "source": "random", "labels": []})
+    """A model on the rehearsal device, beside its reference and gold; it takes token ids, so it
+    needs no tokenizer.
+    """
+    loaded = Loaded(
+        model,
+        None,
+        "multi_label",
+        [str(i) for i in range(LABELS)],
+        128,
+        {"id": "imitated", "source": "random", "labels": []},
+    )
     return Twins.of(loaded, open_device("rehearsal"), "float32")
 
 
@@ -60,7 +93,9 @@ def embedded() -> Twins:
     return Twins.load({"model": "embedded", "device": "rehearsal"})
 
 
-def batch(sizes: Sequence[int], seed: int, vocabulary: int = VOCABULARY, padding: int = PADDING_ID) -> dict[str, Tensor]:
+def batch(
+    sizes: Sequence[int], seed: int, vocabulary: int = VOCABULARY, padding: int = PADDING_ID
+) -> dict[str, Tensor]:
     """One padded batch of random token ids, a text per entry of ``sizes``."""
     g = torch.Generator().manual_seed(seed)
     ids = torch.full((len(sizes), max(sizes)), padding)
@@ -71,16 +106,34 @@ def batch(sizes: Sequence[int], seed: int, vocabulary: int = VOCABULARY, padding
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def random_batches(of: Twins, rng: random.Random, texts: int | None = None) -> list[dict[str, Tensor]]:
-    """Random texts, lengths and batch sizes: up to three batches of 1 to 24 texts, or one of ``texts``."""
+def random_batches(
+    of: Twins, rng: random.Random, texts: int | None = None
+) -> list[dict[str, Tensor]]:
+    """Random texts, lengths and batch sizes: up to three batches of 1 to 24 texts, or one of
+    ``texts``.
+    """
     config = of.loaded.model.config
-    sizes = [texts] if texts else [rng.choice((1, 2, 3, 5, 8, 16, 24)) for _ in range(rng.randint(1, 3))]
-    return [batch([rng.randint(4, 40) for _ in range(n)], rng.randrange(10**6), config.vocab_size, config.pad_token_id or 0) for n in sizes]
+    sizes = (
+        [texts]
+        if texts
+        else [rng.choice((1, 2, 3, 5, 8, 16, 24)) for _ in range(rng.randint(1, 3))]
+    )
+    return [
+        batch(
+            [rng.randint(4, 40) for _ in range(n)],
+            rng.randrange(10**6),
+            config.vocab_size,
+            config.pad_token_id or 0,
+        )
+        for n in sizes
+    ]
 
 
 @contextmanager
 def arithmetic(numerics: str, seed: int = 0) -> Iterator[Claim]:
-    """The rehearsal device computes as ``numerics`` says; gives the claim that a right attribution arrives at."""
+    """The rehearsal device computes as ``numerics`` says; gives the claim that a right attribution
+    arrives at.
+    """
     settings = parse_numerics(numerics)
     before = STATE.arithmetic
     STATE.arithmetic = handlers(settings, seed)
@@ -106,15 +159,25 @@ class Site:
 
 
 def sites(rows: Sequence[Row], per_operator: int = 2) -> list[Site]:
-    """First and last place of every operator in a clean replay; the mask's own addition is left to the mask fault."""
+    """First and last place of every operator in a clean replay; the mask's own addition is left to
+    the mask fault.
+    """
     found: dict[str, list[str]] = {}
     for row in rows:
         masking = row.operator == "add" and row.module.endswith((".self", ".attention"))
-        if row.operator in ATEN and not masking and row.module not in found.setdefault(row.operator, []):
+        if (
+            row.operator in ATEN
+            and not masking
+            and row.module not in found.setdefault(row.operator, [])
+        ):
             found[row.operator].append(row.module)
     chosen = []
     for operator, modules in found.items():
-        places = range(len(modules)) if len(modules) <= per_operator else {round(i * (len(modules) - 1) / (per_operator - 1)) for i in range(per_operator)}
+        places = (
+            range(len(modules))
+            if len(modules) <= per_operator
+            else {round(i * (len(modules) - 1) / (per_operator - 1)) for i in range(per_operator)}
+        )
         chosen += [Site(modules[i], operator) for i in sorted(places)]
     return chosen
 
@@ -166,10 +229,13 @@ FAULTS: dict[str, Change] = {
     "clamp to half": _clamp,
 }
 FLOOR = 1e-5
-"""Relative change of an output below which a fault that changes an argument is not demanded either."""
+"""Relative change of an output below which a fault that changes an argument is not demanded either.
+"""
 
 BELOW = frozenset({"scale 1e-6", "add 1e-5", "add 1e-6", "one element +1e-5"})
-"""Faults below the floor of this study (relative 1e-5, additive 1e-4): they are shown and not demanded."""
+"""Faults below the floor of this study (relative 1e-5, additive 1e-4): they are shown and not
+demanded.
+"""
 
 
 class Path:
@@ -187,8 +253,15 @@ class Path:
 
 
 @contextmanager
-def fault(path: Path, aten: str, module: str, change: Change, arguments: Callable[[list[Any]], list[Any]] | None = None) -> Iterator[list[float]]:
-    """While active, ``aten`` inside ``module`` gives a changed output, or gets changed ``arguments``.
+def fault(
+    path: Path,
+    aten: str,
+    module: str,
+    change: Change,
+    arguments: Callable[[list[Any]], list[Any]] | None = None,
+) -> Iterator[list[float]]:
+    """While active, ``aten`` inside ``module`` gives a changed output, or gets changed
+    ``arguments``.
 
     Yields [calls struck, calls changed, largest relative change of an output (rms)].
     """
@@ -197,7 +270,9 @@ def fault(path: Path, aten: str, module: str, change: Change, arguments: Callabl
     inner = before.get(name)
 
     def faulty(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        compute = lambda given: inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
+        compute = lambda given: (
+            inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
+        )
         if path.names[-1] != module:
             return compute(args)
         right, result = compute(args), compute(arguments(list(args)) if arguments else args)

@@ -1,9 +1,12 @@
-"""Were three packs made from the same weights, tokenizer and token ids? If not, nothing about them can be compared."""
+"""Were three packs made from the same weights, tokenizer and token ids? If not, nothing about them
+can be compared.
+"""
 
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from goemo_utils.pack import Pack
+    from goemo_utils.forward.pack import Pack
 
 SAME = {
     "texts_digest": "texts",
@@ -16,10 +19,14 @@ SAME = {
     "labels": "labels",
     "task": "task",
 }
-"""What must be equal in any two packs that are compared, as a path into the manifest and a name for people."""
+"""What must be equal in any two packs that are compared, as a path into the manifest and a name for
+people.
+"""
 
 SETTINGS = {"model.config_sha256": "config", "dtype": "dtype", "attn_implementation": "attention"}
-"""What must be equal beside it in a reference pack and the run that it judges: gold differs from both in its dtype."""
+"""What must be equal beside it in a reference pack and the run that it judges: gold differs from
+both in its dtype.
+"""
 
 
 def lookup(manifest: Mapping[str, Any], path: str) -> Any:
@@ -37,7 +44,9 @@ def short(value: Any) -> str:
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any], settings: bool = False) -> list[str]:
-    """What differs between two manifests, with ``settings`` in how they ran too, one phrase each; what both leave out (a manifest by hand) is not compared."""
+    """What differs between two manifests, with ``settings`` in how they ran too, one phrase each;
+    what both leave out (a manifest by hand) is not compared.
+    """
     found = []
     for path, name in (SAME | SETTINGS if settings else SAME).items():
         x, y = lookup(a, path), lookup(b, path)
@@ -49,13 +58,22 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], settings: bool = Fal
 def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
     """Every reason why packs (by role, the first is the yardstick) do not answer the same question.
 
-    Manifests must agree; so must the shapes of the logits and of every hidden state that two packs share. A pack called gold must hold float64.
+    Manifests must agree; so must the shapes of the logits and of every hidden state that two packs
+    share. A pack called gold must hold float64.
     """
     (first, base), *rest = packs.items()
-    narrow = sorted({str(t.dtype) for n, t in packs["gold"].tensors.items() if n != "tokens"} - {"float64"}) if "gold" in packs else []
+    narrow = (
+        sorted(
+            {str(t.dtype) for n, t in packs["gold"].tensors.items() if n != "tokens"} - {"float64"}
+        )
+        if "gold" in packs
+        else []
+    )
     found = [f"gold holds {', '.join(narrow)} where float64 was expected"] if narrow else []
     for role, pack in rest:
-        found += [f"{role} differs from {first} in {d}" for d in differences(base.manifest, pack.manifest)]
+        found += [
+            f"{role} differs from {first} in {d}" for d in differences(base.manifest, pack.manifest)
+        ]
         for name in sorted(base.tensors.keys() & pack.tensors.keys()):
             x, y = base.tensors[name].shape, pack.tensors[name].shape
             if x != y:
@@ -64,7 +82,11 @@ def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
 
 
 def states(packs: Mapping[str, "Pack"]) -> list[str]:
-    """Names of the tensors that all packs hold and that can be judged: ``logits``, then ``hidden.0``, ``hidden.1``, …"""
+    """Names of the tensors that all packs hold and that can be judged: ``logits``, then
+    ``hidden.0``, ``hidden.1``, …
+    """
     shared = set.intersection(*(set(p.tensors) for p in packs.values()))
-    hidden = sorted((n for n in shared if n.startswith("hidden.")), key=lambda n: int(n.split(".")[1]))
+    hidden = sorted(
+        (n for n in shared if n.startswith("hidden.")), key=lambda n: int(n.split(".")[1])
+    )
     return (["logits"] if "logits" in shared else []) + hidden

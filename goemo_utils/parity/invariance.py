@@ -1,7 +1,8 @@
 """Does a text's answer depend on its neighbours in the batch, on their order, or on padding?
 
-Measured on the device and on the reference. Twice and reordered must agree to the bit; other batch sizes and paddings
-up to rounding, in units of the accepted rung's own noise. Needs no gold, and sees an ignored padding mask at once.
+Measured on the device and on the reference. Twice and reordered must agree to the bit; other batch
+sizes and paddings up to rounding, in units of the accepted rung's own noise. Needs no gold, and
+sees an ignored padding mask at once.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from goemo_utils.parity.twins import States, Twins, largest, rms
 
 PADDING = 16
 PLENTY = 2.0
-"""A spread of up to so many units of the noise is rounding whatever the rung's own spread is: that is measured above it alone, since it costs the CPU's emulation of
-every text by itself (at RoBERTa-base size 23 of the 50 seconds of this check)."""
+"""A spread of up to so many units of the noise is rounding whatever the rung's own spread is: that
+is measured above it alone, since it costs the CPU's emulation of every text by itself (at
+RoBERTa-base size 23 of the 50 seconds of this check)."""
 
 
 def ways(n: int, size: int, longest: int) -> list[dict[str, Any]]:
@@ -24,16 +26,39 @@ def ways(n: int, size: int, longest: int) -> list[dict[str, Any]]:
     backwards = list(range(n - 1, -1, -1))
     found: list[dict[str, Any]] = [
         {"id": "again", "name": "a second time", "size": size},
-        {"id": "reordered", "name": "in reverse order within the batch", "size": size, "order": backwards},
+        {
+            "id": "reordered",
+            "name": "in reverse order within the batch",
+            "size": size,
+            "order": backwards,
+        },
         {"id": "alone", "name": "alone", "size": 1},
     ]
     if size > 2:
-        found.append({"id": "halves", "name": f"in batches of {max(1, size // 2)}", "size": max(1, size // 2)})
-    return [*found, {"id": "padded", "name": f"padded to {longest + PADDING} tokens", "size": size, "pad_to": longest + PADDING}]
+        found.append(
+            {
+                "id": "halves",
+                "name": f"in batches of {max(1, size // 2)}",
+                "size": max(1, size // 2),
+            }
+        )
+    return [
+        *found,
+        {
+            "id": "padded",
+            "name": f"padded to {longest + PADDING} tokens",
+            "size": size,
+            "pad_to": longest + PADDING,
+        },
+    ]
 
 
-def by_text(twins: Twins, states: States, lengths: Sequence[int], order: Sequence[int] | None) -> Tensor:
-    """The judged state with texts back in their own order: logits by row, hidden states by each text's tokens."""
+def by_text(
+    twins: Twins, states: States, lengths: Sequence[int], order: Sequence[int] | None
+) -> Tensor:
+    """The judged state with texts back in their own order: logits by row, hidden states by each
+    text's tokens.
+    """
     name = twins.main(states)
     if order is None:
         return states[name]
@@ -45,12 +70,21 @@ def by_text(twins: Twins, states: States, lengths: Sequence[int], order: Sequenc
     return torch.cat([parts[i] for i in back])
 
 
-def measure(twins: Twins, texts: Sequence[str], max_length: int, noise: float, noise_max: float, claim: Claim = PLAIN) -> dict[str, Any]:
-    """Run one batch of texts in several ways on both sides; ``noise`` is that of ``claim``'s rung on the judged state.
+def measure(
+    twins: Twins,
+    texts: Sequence[str],
+    max_length: int,
+    noise: float,
+    noise_max: float,
+    claim: Claim = PLAIN,
+) -> dict[str, Any]:
+    """Run one batch of texts in several ways on both sides; ``noise`` is that of ``claim``'s rung
+    on the judged state.
 
-    ``rung_reordered`` is the smallest share of equal values with which the CPU answers in another order when it computes as ``claim`` says, with
-    attention in separate steps as there: kernels that are not those of the reference may treat the last rows of a batch differently where its do not.
-    None where the device's answers are equal.
+    ``rung_reordered`` is the smallest share of equal values with which the CPU answers in another
+    order when it computes as ``claim`` says, with attention in separate steps as there: kernels
+    that are not those of the reference may treat the last rows of a batch differently where its do
+    not. None where the device's answers are equal.
     """
     texts = list(texts)
     batch = twins.batches(texts, max_length, len(texts))
@@ -61,27 +95,81 @@ def measure(twins: Twins, texts: Sequence[str], max_length: int, noise: float, n
     twins.attach(twins.candidate)
     for side, model in (("candidate", twins.candidate), ("reference", twins.reference)):
         base = by_text(twins, twins.run(model, batch, hidden=False), lengths, None)
-        for way in ways(len(texts), len(texts), min(longest, room - PADDING) if longest + PADDING > room else longest):
+        for way in ways(
+            len(texts),
+            len(texts),
+            min(longest, room - PADDING) if longest + PADDING > room else longest,
+        ):
             if way.get("pad_to") and way["pad_to"] <= longest:
                 continue  # a text already fills the model: there is nothing left to pad to
             row = _row(twins, model, way, texts, lengths, max_length, base, noise, noise_max)
-            if side == "candidate" and claim != PLAIN and way["id"] not in ("again", "reordered") and not _within(row):
-                row = _by_rung(row, [_run(twins, way, texts, lengths, max_length, claim, detail) for detail in (DETAILS[0], DETAILS[2])], noise, noise_max)
+            if (
+                side == "candidate"
+                and claim != PLAIN
+                and way["id"] not in ("again", "reordered")
+                and not _within(row)
+            ):
+                row = _by_rung(
+                    row,
+                    [
+                        _run(twins, way, texts, lengths, max_length, claim, detail)
+                        for detail in (DETAILS[0], DETAILS[2])
+                    ],
+                    noise,
+                    noise_max,
+                )
             rows.append({"side": side, **row})
     steady = None
-    if any(row["side"] == "candidate" and row["id"] == "reordered" and row["equal"] < 1.0 for row in rows):
-        steady = min(_same(*_run(twins, ways(len(texts), len(texts), longest)[1], texts, lengths, max_length, claim, detail)) for detail in DETAILS[:2])
-    return {"n": len(texts), "rung_reordered": steady, "noise": noise, "noise_max": noise_max, "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states", "rows": rows}
+    if any(
+        row["side"] == "candidate" and row["id"] == "reordered" and row["equal"] < 1.0
+        for row in rows
+    ):
+        steady = min(
+            _same(
+                *_run(
+                    twins,
+                    ways(len(texts), len(texts), longest)[1],
+                    texts,
+                    lengths,
+                    max_length,
+                    claim,
+                    detail,
+                )
+            )
+            for detail in DETAILS[:2]
+        )
+    return {
+        "n": len(texts),
+        "rung_reordered": steady,
+        "noise": noise,
+        "noise_max": noise_max,
+        "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states",
+        "rows": rows,
+    }
 
 
 def _run(
-    twins: Twins, way: dict[str, Any], texts: list[str], lengths: Sequence[int], max_length: int, claim: Claim, detail: Detail
+    twins: Twins,
+    way: dict[str, Any],
+    texts: list[str],
+    lengths: Sequence[int],
+    max_length: int,
+    claim: Claim,
+    detail: Detail,
 ) -> tuple[Tensor, Tensor]:
     """The batch as it is and in another way, both by the CPU in one arithmetic."""
     order = way.get("order")
-    base = twins.run(twins.reference, twins.batches(texts, max_length, len(texts)), claim, detail, hidden=False)
+    base = twins.run(
+        twins.reference, twins.batches(texts, max_length, len(texts)), claim, detail, hidden=False
+    )
     given = [texts[i] for i in order] if order else texts
-    other = twins.run(twins.reference, twins.batches(given, max_length, way["size"], way.get("pad_to")), claim, detail, hidden=False)
+    other = twins.run(
+        twins.reference,
+        twins.batches(given, max_length, way["size"], way.get("pad_to")),
+        claim,
+        detail,
+        hidden=False,
+    )
     return by_text(twins, other, lengths, order), by_text(twins, base, lengths, None)
 
 
@@ -89,11 +177,22 @@ def _within(row: dict[str, Any]) -> bool:
     return all(row[name] is not None and row[name] <= PLENTY for name in ("rms_noise", "max_noise"))
 
 
-def _by_rung(row: dict[str, Any], pairs: Sequence[tuple[Tensor, Tensor]], noise: float, noise_max: float) -> dict[str, Any]:
-    """A spread above the rung's noise, in units of the rung's own spread where that is the larger: of a few answers a rounding boundary may be crossed
-    between two ways of running them and in none of the runs that the noise was measured by. The CPU knows nothing of what the device may have done wrong."""
-    units = (max(noise, *(rms(a, b) for a, b in pairs)), max(noise_max, *(largest(a, b) for a, b in pairs)))
-    return row | {f"{key}_noise": None if row[key] is None or not unit > 0 else row[key] / unit for key, unit in zip(("rms", "max"), units, strict=True)}
+def _by_rung(
+    row: dict[str, Any], pairs: Sequence[tuple[Tensor, Tensor]], noise: float, noise_max: float
+) -> dict[str, Any]:
+    """A spread above the rung's noise, in units of the rung's own spread where that is the larger:
+    of a few answers a rounding boundary may be crossed between two ways of running them and in none
+    of the runs that the noise was measured by. The CPU knows nothing of what the device may have
+    done wrong.
+    """
+    units = (
+        max(noise, *(rms(a, b) for a, b in pairs)),
+        max(noise_max, *(largest(a, b) for a, b in pairs)),
+    )
+    return row | {
+        f"{key}_noise": None if row[key] is None or not unit > 0 else row[key] / unit
+        for key, unit in zip(("rms", "max"), units, strict=True)
+    }
 
 
 def _same(a: Tensor, b: Tensor) -> float:
@@ -101,14 +200,26 @@ def _same(a: Tensor, b: Tensor) -> float:
 
 
 def _row(
-    twins: Twins, model: nn.Module, way: dict[str, Any], texts: list[str], lengths: Sequence[int], max_length: int, base: Tensor, noise: float, noise_max: float
+    twins: Twins,
+    model: nn.Module,
+    way: dict[str, Any],
+    texts: list[str],
+    lengths: Sequence[int],
+    max_length: int,
+    base: Tensor,
+    noise: float,
+    noise_max: float,
 ) -> dict[str, Any]:
     order = way.get("order")
     given = [texts[i] for i in order] if order else texts
-    states = twins.run(model, twins.batches(given, max_length, way["size"], way.get("pad_to")), hidden=False)
+    states = twins.run(
+        model, twins.batches(given, max_length, way["size"], way.get("pad_to")), hidden=False
+    )
     other = by_text(twins, states, lengths, order)
     spread, top = rms(other, base), largest(other, base)
-    unit = lambda value, by: None if value != value else value / by if by > 0 else (0.0 if value == 0 else None)
+    unit = lambda value, by: (
+        None if value != value else value / by if by > 0 else (0.0 if value == 0 else None)
+    )
     return {
         "id": way["id"], "name": way["name"], "equal": _same(other, base), "rms": None if spread != spread else spread,
         "max": None if top != top else top, "rms_noise": unit(spread, noise), "max_noise": unit(top, noise_max),

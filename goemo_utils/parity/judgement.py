@@ -1,17 +1,20 @@
-"""Three packs in, one verdict out: metrics, flips and gates of a candidate against reference and gold."""
+"""Three packs in, one verdict out: metrics, flips and gates of a candidate against reference and
+gold.
+"""
 
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from goemo_utils.forward.thresholds import effective
 from goemo_utils.parity import checks, every_state, runs, tables
 from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.flips import flips
 from goemo_utils.parity.gates import ORDER, Gate, Limits, not_run, verdict
 from goemo_utils.parity.inputs import incomparable, lookup
 from goemo_utils.parity.remedies import remedies
-from goemo_utils.thresholds import effective
 
 if TYPE_CHECKING:
-    from goemo_utils.pack import Pack
+    from goemo_utils.forward.pack import Pack
 
 
 def judge_packs(
@@ -29,14 +32,20 @@ def judge_packs(
 ) -> dict[str, Any]:
     """Judge a candidate pack: the payload of the parity step.
 
-    gold is float64, reference the CPU (or another machine) in the candidate's dtype, candidate the device. ``threshold``
-    is a probability, or one per label; None takes the thresholds of the candidate's model, else 0.3. ``cause``, ``place`` and ``invariance`` are the parts of what ``run_job``
-    returned, None where it was not run. ``labels`` are true label ids per text, for task quality.
+    gold is float64, reference the CPU (or another machine) in the candidate's dtype, candidate the
+    device. ``threshold`` is a probability, or one per label; None takes the thresholds of the
+    candidate's model, else 0.3. ``cause``, ``place`` and ``invariance`` are the parts of what
+    ``run_job`` returned, None where it was not run. ``labels`` are true label ids per text, for
+    task quality.
 
-    Packs of other inputs are not compared: the gate same_inputs fails and names the difference. A PackError is raised
-    only where packs hold no tensor in common, or a threshold does not fit the labels.
+    Packs of other inputs are not compared: the gate same_inputs fails and names the difference. A
+    PackError is raised only where packs hold no tensor in common, or a threshold does not fit the
+    labels.
     """
-    limits, threshold = Limits.of(limits), effective(threshold, {"thresholds": lookup(candidate.manifest, "model.thresholds")})
+    limits, threshold = (
+        Limits.of(limits),
+        effective(threshold, {"thresholds": lookup(candidate.manifest, "model.thresholds")}),
+    )
     packs = {"gold": gold, "reference": reference, "candidate": candidate}
     reasons = incomparable(packs)
     payload: dict[str, Any] = {
@@ -47,40 +56,75 @@ def judge_packs(
     }
     if reasons:
         gates = runs.refused(reasons)
-        return payload | tables.empty(gates, "the packs were made from different inputs") | {"threshold": threshold, "verdict": verdict(gates)}
+        return (
+            payload
+            | tables.empty(gates, "the packs were made from different inputs")
+            | {
+                "threshold": threshold,
+                "verdict": verdict(gates),
+            }
+        )
 
     c = Compared.of(gold, reference, candidate, threshold)
     if not c.n_texts or not c.n_elements:
-        gates = [runs.finite(c) if id == "finite" else not_run(id, "Nothing was compared.") for id in ORDER]
-        return payload | tables.empty(gates, "there are no texts in the packs") | {"threshold": threshold, "verdict": verdict(gates)}
+        gates = [
+            runs.finite(c) if id == "finite" else not_run(id, "Nothing was compared.")
+            for id in ORDER
+        ]
+        return (
+            payload
+            | tables.empty(gates, "there are no texts in the packs")
+            | {
+                "threshold": threshold,
+                "verdict": verdict(gates),
+            }
+        )
     bound, rung = _envelope(c, cause, limits)
-    changed = flips(c.gold, c.reference, c.candidate, c.task, c.threshold, bound) if c.decides else None
-    gates = [runs.known_answer(known_answer), *_gates(c, limits, cause, place, invariance, changed, bound, labels)]
-    return (
-        payload
-        | {
-            "n_texts": c.n_texts,
-            "n_labels": c.n_labels,
-            "n_decisions": c.n_decisions,
-            "threshold": threshold,
-            "quantity": "logits" if c.decides else "hidden states",
-            "metrics": c.metrics(bound),
-            "gates": [g.record() for g in gates],
-            "verdict": verdict(gates),
-            "causes": _causes(gates, cause),
-            "faults": list(place.get("faults", [])) if place else [],
-            "flips": tables.flip_table(c, changed, bound, rung, cause),
-            "worst": tables.worst(c, changed, texts),
-            "near": tables.near(c, changed),
-            "layers": c.layers(),
-            "states": every_state.rows(c),
-            "ladder": list(cause.get("ladder", [])) if cause else [],
-            "heat": dict(place.get("heat", {"columns": [], "rows": []})) if place else {"columns": [], "rows": []},
-            "remedies": remedies(_seen(gates, cause), place, candidate.manifest, any(g.result == "fail" for g in gates if g.id in ("flips", "flip_bound", "task_quality"))),
-            "not_checked": tables.not_checked(gates, cause, place, candidate.manifest),
-            "explanation": {"cause": _rest(cause, "ladder"), "place": _rest(place, "heat"), "invariance": _rest(invariance), "known_answer": _rest(known_answer)},
-        }
+    changed = (
+        flips(c.gold, c.reference, c.candidate, c.task, c.threshold, bound) if c.decides else None
     )
+    gates = [
+        runs.known_answer(known_answer),
+        *_gates(c, limits, cause, place, invariance, changed, bound, labels),
+    ]
+    return payload | {
+        "n_texts": c.n_texts,
+        "n_labels": c.n_labels,
+        "n_decisions": c.n_decisions,
+        "threshold": threshold,
+        "quantity": "logits" if c.decides else "hidden states",
+        "metrics": c.metrics(bound),
+        "gates": [g.record() for g in gates],
+        "verdict": verdict(gates),
+        "causes": _causes(gates, cause),
+        "faults": list(place.get("faults", [])) if place else [],
+        "flips": tables.flip_table(c, changed, bound, rung, cause),
+        "worst": tables.worst(c, changed, texts),
+        "near": tables.near(c, changed),
+        "layers": c.layers(),
+        "states": every_state.rows(c),
+        "ladder": list(cause.get("ladder", [])) if cause else [],
+        "heat": (
+            dict(place.get("heat", {"columns": [], "rows": []}))
+            if place
+            else {"columns": [], "rows": []}
+        ),
+        "remedies": remedies(
+            _seen(gates, cause),
+            place,
+            candidate.manifest,
+            any(
+                g.result == "fail" for g in gates if g.id in ("flips", "flip_bound", "task_quality")
+            ),
+        ),
+        "not_checked": tables.not_checked(gates, cause, place, candidate.manifest),
+        "explanation": {
+            "cause": _rest(cause, "ladder"),
+            "place": _rest(place, "heat"),
+            "invariance": _rest(invariance),
+            "known_answer": _rest(known_answer),
+        },
+    }
 
 
 def _rest(part: Mapping[str, Any] | None, *drop: str) -> dict[str, Any] | None:
@@ -88,20 +132,32 @@ def _rest(part: Mapping[str, Any] | None, *drop: str) -> dict[str, Any] | None:
 
 
 def _causes(gates: Sequence[Gate], cause: Mapping[str, Any] | None) -> list[str]:
-    """Names of the accepted cause; empty if the error is only rounding; ``unexplained`` if it is more and nothing accounts for it."""
+    """Names of the accepted cause; empty if the error is only rounding; ``unexplained`` if it is
+    more and nothing accounts for it.
+    """
     by_id = {g.id: g for g in gates}
     if by_id["rounding"].result == "fail" or by_id["cause"].result == "fail":
         return ["unexplained"]
-    return list(cause.get("causes", [])) if cause and by_id["rounding"].result == "explained" else []
+    return (
+        list(cause.get("causes", [])) if cause and by_id["rounding"].result == "explained" else []
+    )
 
 
 def _seen(gates: Sequence[Gate], cause: Mapping[str, Any] | None) -> list[str]:
-    """Arithmetic that the calls showed and every state confirmed: it has a remedy even where its error is within rounding, as GELU's form in half precision."""
-    return list(cause.get("causes", [])) if cause and {g.id: g.result for g in gates}["cause"] == "pass" else []
+    """Arithmetic that the calls showed and every state confirmed: it has a remedy even where its
+    error is within rounding, as GELU's form in half precision.
+    """
+    return (
+        list(cause.get("causes", []))
+        if cause and {g.id: g.result for g in gates}["cause"] == "pass"
+        else []
+    )
 
 
 def _envelope(c: Compared, cause: Mapping[str, Any] | None, limits: Limits) -> tuple[float, str]:
-    """(B, rung): 2 max |z_rung - z_gold| of the accepted rung; of the reference where no rung was run. Never the candidate's."""
+    """(B, rung): 2 max |z_rung - z_gold| of the accepted rung; of the reference where no rung was
+    run. Never the candidate's.
+    """
     if not c.decides:
         return float("nan"), "none"
     own = 2.0 * c.to_gold["logits"][1].max

@@ -1,7 +1,9 @@
-"""Where the device is wrong: every call of a reference forward, judged under the accepted arithmetic.
+"""Where the device is wrong: every call of a reference forward, judged under the accepted
+arithmetic.
 
-A call is at fault if its error is over 10 times (rms) or 20 times (largest element) the CPU's own error of that very
-call, if it is not finite, or if it has unmasked a masked score. Clean kernels with 8 ulp of noise stay below 9.6 / 17.2.
+A call is at fault if its error is over 10 times (rms) or 20 times (largest element) the CPU's own
+error of that very call, if it is not finite, or if it has unmasked a masked score. Clean kernels
+with 8 ulp of noise stay below 9.6 / 17.2.
 """
 
 import math
@@ -17,7 +19,10 @@ from goemo_utils.parity.replay import ATTENTION, HOT_MAX, HOT_RMS, Row, replay
 from goemo_utils.parity.twins import Twins
 
 NOT_COVERED = "not covered"
-READING = {"NaN": "output is NaN", "infinite": "output is infinite or has another shape, or a masked score came back"}
+READING = {
+    "NaN": "output is NaN",
+    "infinite": "output is infinite or has another shape, or a masked score came back",
+}
 
 
 def is_hot(row: Row) -> bool:
@@ -26,21 +31,30 @@ def is_hot(row: Row) -> bool:
 
 
 def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
-    """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was not covered."""
+    """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was
+    not covered.
+    """
     rows, skipped = replay(twins, batches, [claim])
     found = {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
         "faults": faults(rows),
-        "not_covered": [{"operator": o, "calls": n, "why": why} for (o, why), n in sorted(_without_module(skipped).items())],
+        "not_covered": [
+            {"operator": o, "calls": n, "why": why}
+            for (o, why), n in sorted(_without_module(skipped).items())
+        ],
         "worst": worst_ratios(rows),
         "operators": _operators(rows),
-        "heat": heat(rows, twins.reference, [(module, operator) for module, operator, _ in skipped]),
+        "heat": heat(
+            rows, twins.reference, [(module, operator) for module, operator, _ in skipped]
+        ),
     }
     if any(row.operator == ATTENTION and row.bare > 1.0 for row in rows):
         found["split"] = split(twins, batches, claim, by_address(rows))
-        if not any(f["operator"] == ATTENTION for f in found["faults"]):  # rounding inside one call could hide what its steps show
+        if not any(
+            f["operator"] == ATTENTION for f in found["faults"]
+        ):  # rounding inside one call could hide what its steps show
             found["faults"] = sorted(found["faults"] + found["split"]["faults"], key=_worst_first)
     return found
 
@@ -57,27 +71,52 @@ def _without_module(skipped: Counter[tuple[str, str, str]]) -> Counter[tuple[str
     return total
 
 
-def split(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, known: Container[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The same with attention in separate steps: a fused attention is one call that says not which step is at fault, nor, where its own
-    roundings are a chain, whether one is. Addresses that are ``known`` from before are left out."""
+def split(
+    twins: Twins,
+    batches: Sequence[dict[str, Tensor]],
+    claim: Claim,
+    known: Container[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """The same with attention in separate steps: a fused attention is one call that says not which
+    step is at fault, nor, where its own roundings are a chain, whether one is. Addresses that are
+    ``known`` from before are left out."""
     models = (twins.reference, twins.gold, twins.candidate)
     before = twins.reference.config._attn_implementation
     try:
         for model in models:
             model.set_attn_implementation("eager")
-        rows = [row for row in replay(twins, batches, [claim])[0] if (row.module, row.operator) not in known]
+        rows = [
+            row
+            for row in replay(twins, batches, [claim])[0]
+            if (row.module, row.operator) not in known
+        ]
     except (ValueError, AttributeError) as error:  # a model without an eager attention
         return {"attn_implementation": "eager", "reason": f"cannot run: {error}", "faults": []}
     finally:
         for model in models:
             model.set_attn_implementation(before)
     found = faults(rows)
-    reading = "the fault is in these steps" if found else "the separate steps are right: if the fused call is at fault, it is its kernel or its mask"
-    return {"attn_implementation": "eager", "covered": len(rows), "faults": found, "reading": reading}
+    reading = (
+        "the fault is in these steps"
+        if found
+        else (
+            "the separate steps are right: if the fused call is at fault, it is its kernel or its"
+            " mask"
+        )
+    )
+    return {
+        "attn_implementation": "eager",
+        "covered": len(rows),
+        "faults": found,
+        "reading": reading,
+    }
 
 
 def worst_ratios(rows: Sequence[Row]) -> dict[str, Any]:
-    return {"ratio_rms": written(largest(r.rms for r in rows)), "ratio_max": written(largest(r.max for r in rows))}
+    return {
+        "ratio_rms": written(largest(r.rms for r in rows)),
+        "ratio_max": written(largest(r.max for r in rows)),
+    }
 
 
 def largest(ratios: Iterable[float]) -> float:
@@ -95,18 +134,31 @@ def by_address(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Addresses at fault, worst first. An operator that is hot in all of its places (two or more) is one fault, not many."""
+    """Addresses at fault, worst first. An operator that is hot in all of its places (two or more)
+    is one fault, not many.
+    """
     groups = by_address(rows)
-    hot = {address: [r for r in mine if is_hot(r)] for address, mine in groups.items() if any(map(is_hot, mine))}
+    hot = {
+        address: [r for r in mine if is_hot(r)]
+        for address, mine in groups.items()
+        if any(map(is_hot, mine))
+    }
     places = Counter(operator for _, operator in groups)
     hot_places = Counter(operator for _, operator in hot)
     everywhere = {o for o, n in hot_places.items() if n == places[o] and n > 1}
-    found = [_fault(module, operator, mine, len(groups[module, operator])) for (module, operator), mine in hot.items() if operator not in everywhere]
+    found = [
+        _fault(module, operator, mine, len(groups[module, operator]))
+        for (module, operator), mine in hot.items()
+        if operator not in everywhere
+    ]
     for operator in everywhere:
         mine = [r for (_, o), rs in hot.items() if o == operator for r in rs]
         modules = [m for m, o in hot if o == operator]
         calls = sum(len(rs) for (_, o), rs in groups.items() if o == operator)
-        found.append(_fault(f"all {len(modules)} modules that call it", operator, mine, calls) | {"modules": modules})
+        found.append(
+            _fault(f"all {len(modules)} modules that call it", operator, mine, calls)
+            | {"modules": modules}
+        )
     return sorted(found, key=_worst_first)
 
 
@@ -114,7 +166,14 @@ def _fault(module: str, operator: str, hot: Sequence[Row], calls: int) -> dict[s
     gains = [r.gain for r in hot if math.isfinite(r.gain)]
     gain = max(gains, key=abs) if gains else None
     worst = written(largest(r.rms for r in hot))
-    reading = READING.get(worst, None if gain is None or abs(gain) < 1e-8 else f"output is {1 + gain:.6f} x what it should be")
+    reading = READING.get(
+        worst,
+        (
+            None
+            if gain is None or abs(gain) < 1e-8
+            else f"output is {1 + gain:.6f} x what it should be"
+        ),
+    )
     return {
         "module": module, "operator": operator, "ratio_rms": worst, "ratio_max": written(largest(r.max for r in hot)), "calls": calls, "hot_calls": len(hot),
         "gain": gain, "reading": reading,
@@ -127,7 +186,12 @@ def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         groups[row.operator].append(row)
     return [
-        {"operator": o, "calls": len(rs), "ratio_rms": written(largest(r.rms for r in rs)), "ratio_max": written(largest(r.max for r in rs))}
+        {
+            "operator": o,
+            "calls": len(rs),
+            "ratio_rms": written(largest(r.rms for r in rs)),
+            "ratio_max": written(largest(r.max for r in rs)),
+        }
         for o, rs in sorted(groups.items())
     ]
 
@@ -141,17 +205,26 @@ def layer_of(module: str, stacks: Sequence[str]) -> tuple[int, str] | None:
     return None
 
 
-def heat(rows: Sequence[Row], model: nn.Module, missed: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
-    """Ratio (rms) per layer and place in the layer, for the figure; calls outside the layers are listed beside it.
+def heat(
+    rows: Sequence[Row], model: nn.Module, missed: Collection[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Ratio (rms) per layer and place in the layer, for the figure; calls outside the layers are
+    listed beside it.
 
-    A cell is a number, ``NaN`` or ``infinite`` where the device gave such a value, ``not covered`` where no call at that address could be
-    repeated (``missed`` are their modules and operators), or null where the layer has no such call.
+    A cell is a number, ``NaN`` or ``infinite`` where the device gave such a value, ``not covered``
+    where no call at that address could be repeated (``missed`` are their modules and operators), or
+    null where the layer has no such call.
     """
     stacks = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     inside: dict[str, dict[int, float | str]] = {}
     outside: dict[str, float | str] = {}
-    ratios: dict[tuple[str, str], float | str] = {address: written(largest(r.rms for r in mine)) for address, mine in by_address(rows).items()}
-    for module, operator in [*ratios, *(address for address in dict.fromkeys(missed) if address not in ratios)]:
+    ratios: dict[tuple[str, str], float | str] = {
+        address: written(largest(r.rms for r in mine)) for address, mine in by_address(rows).items()
+    }
+    for module, operator in [
+        *ratios,
+        *(address for address in dict.fromkeys(missed) if address not in ratios),
+    ]:
         ratio = ratios.get((module, operator), NOT_COVERED)
         where = layer_of(module, stacks)
         if where is None:
@@ -161,13 +234,18 @@ def heat(rows: Sequence[Row], model: nn.Module, missed: Collection[tuple[str, st
     layers = sorted({layer for cells in inside.values() for layer in cells})
     return {
         "columns": [str(layer) for layer in layers],
-        "rows": [{"module": name, "values": [cells.get(i) for i in layers]} for name, cells in inside.items()],
+        "rows": [
+            {"module": name, "values": [cells.get(i) for i in layers]}
+            for name, cells in inside.items()
+        ],
         "outside": [{"module": name, "value": value} for name, value in outside.items()],
     }
 
 
 def add_accumulated(heat: dict[str, Any], layers: Mapping[int, float | str]) -> None:
-    """Append the error that has accumulated at each layer's output, so that spreading and making are seen side by side."""
+    """Append the error that has accumulated at each layer's output, so that spreading and making
+    are seen side by side.
+    """
     if heat["columns"]:
         values = [layers.get(int(c) + 1, NOT_COVERED) for c in heat["columns"]]
         heat["rows"].append({"module": "layer output, accumulated", "values": values})

@@ -1,44 +1,70 @@
-"""What to do about a cause: one remedy a cause, as code, as the parameter that applies it here, and where it is documented."""
+"""What to do about a cause: one remedy a cause, as code, as the parameter that applies it here, and
+where it is documented.
+"""
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 HF32 = {
     "title": "Keep float32 in matrix products",
-    "code": "import torch_npu\n\ntorch.npu.matmul.allow_hf32 = False\ntorch.npu.conv.allow_hf32 = False",
+    "code": (
+        "import torch_npu\n\ntorch.npu.matmul.allow_hf32 = False\ntorch.npu.conv.allow_hf32 = False"
+    ),
     "parameter": {"remedy": "float32_matmul"},
     "expect": "R falls to rounding; matrix products become slower.",
-    "source": "torch_npu: torch.npu.matmul.allow_hf32 (default False), torch.npu.conv.allow_hf32 (default True)",
+    "source": (
+        "torch_npu: torch.npu.matmul.allow_hf32 (default False), torch.npu.conv.allow_hf32 (default"
+        " True)"
+    ),
 }
 
-CONVOLUTION = "torch.backends.cudnn.allow_tf32 = False   # CUDA; on Ascend: import torch_npu; torch.npu.conv.allow_hf32 = False"
+CONVOLUTION = (
+    "torch.backends.cudnn.allow_tf32 = False   # CUDA; on Ascend: import torch_npu;"
+    " torch.npu.conv.allow_hf32 = False"
+)
 
 REMEDIES: dict[str, dict[str, Any]] = {
     "tanh_gelu": {
         "title": "Call the erf form of GELU",
         "code": (
-            "import torch_npu\n\ntorch_npu.npu.use_compatible_impl(True)   # every GELU then honours approximate='none'\n"
-            "# or, for one module: torch_npu.npu_gelu(x, approximate='none')"
+            "import torch_npu\n\ntorch_npu.npu.use_compatible_impl(True)   # every GELU then"
+            " honours approximate='none'\n# or, for one module: torch_npu.npu_gelu(x,"
+            " approximate='none')"
         ),
         "parameter": {"remedy": "erf_gelu"},
         "expect": "R falls to rounding; no weight changes.",
-        "source": "torch_npu documentation of npu_gelu; aclnnGelu is the tanh form, aclnnGeluV2 has both",
+        "source": (
+            "torch_npu documentation of npu_gelu; aclnnGelu is the tanh form, aclnnGeluV2 has both"
+        ),
     },
     "hf32": HF32,
     "hf32_away": HF32,
     "hf32_trunc": HF32,
     "tf32": {
         "title": "Keep float32 in matrix products",
-        "code": "torch.backends.cuda.matmul.fp32_precision = 'ieee'   # CUDA; on Ascend: torch.npu.matmul.allow_hf32 = False",
+        "code": (
+            "torch.backends.cuda.matmul.fp32_precision = 'ieee'   # CUDA; on Ascend:"
+            " torch.npu.matmul.allow_hf32 = False"
+        ),
         "parameter": {"remedy": "float32_matmul"},
         "expect": "R falls to rounding; matrix products become slower.",
         "source": "PyTorch notes on TensorFloat-32",
     },
     "fp16_matmul": {
         "title": "Ask for float32 in matrix products, where the chip has it",
-        "code": "import torch_npu\n\ntorch.npu.matmul.cube_math_type = torch.npu.CubeMathType.KEEP_DTYPE",
+        "code": (
+            "import torch_npu\n\ntorch.npu.matmul.cube_math_type ="
+            " torch.npu.CubeMathType.KEEP_DTYPE"
+        ),
         "parameter": {"remedy": "float32_matmul"},
-        "expect": "R falls to rounding on A2 and A3. Atlas 910A and 310P have no float32 matrix unit: there the cause stays.",
-        "source": "op-plugin: cubeMathType; ACL_PRECISION_MODE is allow_fp32_to_fp16 by default on 910 and 310P",
+        "expect": (
+            "R falls to rounding on A2 and A3. Atlas 910A and 310P have no float32 matrix unit:"
+            " there the cause stays."
+        ),
+        "source": (
+            "op-plugin: cubeMathType; ACL_PRECISION_MODE is allow_fp32_to_fp16 by default on 910"
+            " and 310P"
+        ),
     },
     "bf16_matmul": {
         "title": "Ask for float32 in matrix products",
@@ -70,7 +96,10 @@ ATTENTION = {
     "code": "attn_implementation: eager",
     "parameter": {"attn_implementation": "eager"},
     "expect": "If the fault goes, it is in the fused attention kernel or in how it reads the mask.",
-    "source": "op-plugin: scaled_dot_product_attention runs FlashAttention for float32 too; masks of padded batches are its risk",
+    "source": (
+        "op-plugin: scaled_dot_product_attention runs FlashAttention for float32 too; masks of"
+        " padded batches are its risk"
+    ),
 }
 
 
@@ -79,16 +108,27 @@ DTYPE = {
     "title": "Compute in float32",
     "code": "dtype: float32",
     "parameter": {"dtype": "float32"},
-    "expect": "Fewer decisions change; the device becomes slower. bfloat16 keeps 8 bits of each number, float16 11, float32 24.",
+    "expect": (
+        "Fewer decisions change; the device becomes slower. bfloat16 keeps 8 bits of each number,"
+        " float16 11, float32 24."
+    ),
     "source": "IEEE 754; bfloat16 as float32 cut to 16 bits",
 }
 
 
-def remedies(causes: Sequence[str], place: Mapping[str, Any] | None, manifest: Mapping[str, Any], worse: bool = False) -> list[dict[str, Any]]:
-    """Remedies for the causes that were named, for a fused attention at fault, for a run that does not repeat, and for a half precision
-    that changes decisions or quality by more than the limits (``worse``)."""
+def remedies(
+    causes: Sequence[str],
+    place: Mapping[str, Any] | None,
+    manifest: Mapping[str, Any],
+    worse: bool = False,
+) -> list[dict[str, Any]]:
+    """Remedies for the causes that were named, for a fused attention at fault, for a run that does
+    not repeat, and for a half precision that changes decisions or quality by more than the limits
+    (``worse``)."""
     rows = [{"cause": name, **REMEDIES[name]} for name in causes if name in REMEDIES]
-    if any(f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])):
+    if any(
+        f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])
+    ):
         rows.append(dict(ATTENTION))
     if worse and manifest.get("dtype") in ("float16", "bfloat16"):
         rows.append(dict(DTYPE))

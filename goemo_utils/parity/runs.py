@@ -1,6 +1,8 @@
-"""How the gates about the runs themselves are decided: the right model, the right inputs, the right place, and the same answer again.
+"""How the gates about the runs themselves are decided: the right model, the right inputs, the right
+place, and the same answer again.
 
-The gates about the error between them are in ``checks``; the order, the words and the limits are in ``gates``.
+The gates about the error between them are in ``checks``; the order, the words and the limits are in
+``gates``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,55 +11,125 @@ from typing import Any
 import numpy as np
 
 from goemo_utils.parity.compared import Compared
-from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, ORDER, PASS, Gate, Limits, not_run
+from goemo_utils.parity.gates import (
+    CANNOT_TELL,
+    EXPLAINED,
+    FAIL,
+    ORDER,
+    PASS,
+    Gate,
+    Limits,
+    not_run,
+)
 
 Part = Mapping[str, Any] | None
 INPUTS = "digests of texts, token ids, weights and tokenizer, and shapes"
 
 
 def refused(reasons: Sequence[str]) -> list[Gate]:
-    """Gates of packs that were made from different inputs: one fails and names the differences, the others are not run."""
+    """Gates of packs that were made from different inputs: one fails and names the differences, the
+    others are not run.
+    """
     text = "; ".join(reasons)
     gates = {id: not_run(id, "The inputs differ, so nothing was compared.") for id in ORDER}
-    gates["finite"] = Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
-    gates["same_inputs"] = Gate("same_inputs", FAIL, f"{len(reasons)} differences", 0, 0, INPUTS, f"The sides were asked different questions: {text}.")
+    gates["finite"] = Gate(
+        "finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared."
+    )
+    gates["same_inputs"] = Gate(
+        "same_inputs",
+        FAIL,
+        f"{len(reasons)} differences",
+        0,
+        0,
+        INPUTS,
+        f"The sides were asked different questions: {text}.",
+    )
     return list(gates.values())
 
 
 def known_answer(answer: Part) -> Gate:
-    """An author's published scores, checked on the reference: a wrong weight, tokenizer or label order shows here."""
+    """An author's published scores, checked on the reference: a wrong weight, tokenizer or label
+    order shows here.
+    """
     formula = "max|p_r - p_published|"
     if answer is None:
         return not_run("known_answer", "No published answer of this model is known.", formula)
     error, limit, n, id = answer["error"], answer["limit"], answer["n"], answer["id"]
     ok = error is not None and error <= limit
     if not ok and not answer["named"]:
-        return not_run("known_answer", f"Not {id}, whose labels it has: its scores are others.", formula)
+        return not_run(
+            "known_answer", f"Not {id}, whose labels it has: its scores are others.", formula
+        )
     device = answer.get("error_candidate")
     extra = {"candidate": device, "source": answer.get("source")}
     if not ok:
         meaning = f"Not the published scores of {id}: wrong weights, tokenizer, labels or GELU."
         return Gate("known_answer", FAIL, error, limit, n, formula, meaning, extra)
-    off = "" if device is not None and device <= limit else f"; the device's are {device:.2g} off" if device is not None else "; the device's are not finite"
-    return Gate("known_answer", PASS, error, limit, n, formula, f"The published scores of {id} come out{off}.", extra)
+    off = (
+        ""
+        if device is not None and device <= limit
+        else (
+            f"; the device's are {device:.2g} off"
+            if device is not None
+            else "; the device's are not finite"
+        )
+    )
+    return Gate(
+        "known_answer",
+        PASS,
+        error,
+        limit,
+        n,
+        formula,
+        f"The published scores of {id} come out{off}.",
+        extra,
+    )
 
 
 def finite(c: Compared) -> Gate:
     """No NaN, no infinity, on any side; and something was compared."""
     count, n = sum(c.finite.values()), c.n_elements
     if not n or not c.n_texts:
-        return Gate("finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared.")
+        return Gate(
+            "finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared."
+        )
     bad = ", ".join(f"{v} in the {role}" for role, v in c.finite.items() if v)
     meaning = f"NaN or infinite values: {bad}." if bad else "No output is NaN or infinite."
-    return Gate("finite", FAIL if count else PASS, count, 0, n, "count of NaN and infinite values in candidate, reference and gold", meaning)
+    return Gate(
+        "finite",
+        FAIL if count else PASS,
+        count,
+        0,
+        n,
+        "count of NaN and infinite values in candidate, reference and gold",
+        meaning,
+    )
 
 
 def same_inputs(c: Compared) -> Gate:
-    """Reached only when nothing differs; see ``refused``. A manifest without digests proves nothing."""
+    """Reached only when nothing differs; see ``refused``. A manifest without digests proves
+    nothing.
+    """
     missing = [k for k in ("texts_digest", "input_ids_digest") if not c.manifest.get(k)]
     if missing:
-        return Gate("same_inputs", CANNOT_TELL, None, "all", c.n_texts, INPUTS, f"The manifest has no {' and no '.join(missing)}.")
-    return Gate("same_inputs", PASS, f"{c.n_texts} / {c.n_texts}", "all", c.n_texts, INPUTS, "All sides read identical token ids.")
+        return Gate(
+            "same_inputs",
+            CANNOT_TELL,
+            None,
+            "all",
+            c.n_texts,
+            INPUTS,
+            f"The manifest has no {' and no '.join(missing)}.",
+        )
+    return Gate(
+        "same_inputs",
+        PASS,
+        f"{c.n_texts} / {c.n_texts}",
+        "all",
+        c.n_texts,
+        INPUTS,
+        "All sides read identical token ids.",
+    )
 
 
 def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
@@ -67,16 +139,56 @@ def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
     placement = dict(manifest.get("placement") or {})
     n = int(manifest.get("n_texts") or 0)
     if manifest.get("simulated"):
-        return Gate("on_device", CANNOT_TELL, "simulated", limits.fallbacks, n, formula, "A rehearsal: no such device took part.")
+        return Gate(
+            "on_device",
+            CANNOT_TELL,
+            "simulated",
+            limits.fallbacks,
+            n,
+            formula,
+            "A rehearsal: no such device took part.",
+        )
     if not placement:
-        return Gate("on_device", CANNOT_TELL, None, limits.fallbacks, n, formula, "The pack has no proof of where it ran.")
+        return Gate(
+            "on_device",
+            CANNOT_TELL,
+            None,
+            limits.fallbacks,
+            n,
+            formula,
+            "The pack has no proof of where it ran.",
+        )
     elsewhere = misplaced(placement)
     if elsewhere:
-        return Gate("on_device", FAIL, elsewhere, limits.fallbacks, n, formula, "The candidate did not run where it should.")
+        return Gate(
+            "on_device",
+            FAIL,
+            elsewhere,
+            limits.fallbacks,
+            n,
+            formula,
+            "The candidate did not run where it should.",
+        )
     if len(fallbacks) > limits.fallbacks:
         value = f"{len(fallbacks)} fallbacks"
-        return Gate("on_device", FAIL, value, limits.fallbacks, n, formula, f"Operators ran on the CPU instead: {', '.join(fallbacks)}.")
-    return Gate("on_device", PASS, f"{len(fallbacks)} fallbacks", limits.fallbacks, n, formula, f"Parameters and output lie on {placement.get('expected')}.")
+        return Gate(
+            "on_device",
+            FAIL,
+            value,
+            limits.fallbacks,
+            n,
+            formula,
+            f"Operators ran on the CPU instead: {', '.join(fallbacks)}.",
+        )
+    return Gate(
+        "on_device",
+        PASS,
+        f"{len(fallbacks)} fallbacks",
+        limits.fallbacks,
+        n,
+        formula,
+        f"Parameters and output lie on {placement.get('expected')}.",
+    )
 
 
 def misplaced(placement: Mapping[str, Any]) -> str:
@@ -84,65 +196,165 @@ def misplaced(placement: Mapping[str, Any]) -> str:
     if placement.get("on_device") is True:
         return ""
     parameters = ", ".join(placement.get("parameters_device") or []) or "nowhere known"
-    return f"parameters on {parameters}, output on {placement.get('output_device')}, expected {placement.get('expected')}"
+    return (
+        f"parameters on {parameters}, output on {placement.get('output_device')}, expected"
+        f" {placement.get('expected')}"
+    )
 
 
 def repeatable(c: Compared, limits: Limits, invariance: Part) -> Gate:
-    """The same batch twice gives the same bits, and so does another order; the spread is reported where the invariance check measured it.
+    """The same batch twice gives the same bits, and so does another order; the spread is reported
+    where the invariance check measured it.
 
-    In some shapes a CPU's own matrix kernels treat the last rows of a batch differently. Where the reference, or the CPU computing as the device
-    was seen to, is not equal in another order either, the device need not be: then its difference must be rounding, as between batch sizes.
+    In some shapes a CPU's own matrix kernels treat the last rows of a batch differently. Where the
+    reference, or the CPU computing as the device was seen to, is not equal in another order either,
+    the device need not be: then its difference must be rounding, as between batch sizes.
     """
     formula, n = "the first batch twice, and in another order, equal bit by bit", c.n_texts
-    sides = {(r["side"], r["id"]): r for r in (invariance or {}).get("rows", []) if r["id"] in ("again", "reordered")}
+    sides = {
+        (r["side"], r["id"]): r
+        for r in (invariance or {}).get("rows", [])
+        if r["id"] in ("again", "reordered")
+    }
     rows = [row for (side, _), row in sides.items() if side == "candidate"]
     equal = c.manifest.get("repeat_equal")
     if equal is not True and c.finite["candidate"]:
-        return Gate("repeatable", CANNOT_TELL, None, "bit-equal", n, formula, "The output is not finite, and NaN equals nothing.")
+        return Gate(
+            "repeatable",
+            CANNOT_TELL,
+            None,
+            "bit-equal",
+            n,
+            formula,
+            "The output is not finite, and NaN equals nothing.",
+        )
     steady = equal is not False and all(r["equal"] == 1.0 for r in rows if r["id"] == "again")
     if equal is None and not rows:
-        return not_run("repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal")
+        return not_run(
+            "repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal"
+        )
     if steady and all(r["equal"] == 1.0 for r in rows):
-        return Gate("repeatable", PASS, "bit-equal", "bit-equal", n, formula, "Two runs give the same bits.")
+        return Gate(
+            "repeatable", PASS, "bit-equal", "bit-equal", n, formula, "Two runs give the same bits."
+        )
     spread = max((r["max"] for r in rows if r["max"] is not None), default=None)
     value = f"spread {spread:.2g}" if spread is not None else "not equal"
     cpu = [sides["reference", "reordered"]["equal"]] if ("reference", "reordered") in sides else []
-    cpu += [float(invariance["rung_reordered"])] if (invariance or {}).get("rung_reordered") is not None else []
-    if steady and min(cpu, default=1.0) < 1.0 and ("candidate", "reordered") in sides and share(sides["candidate", "reordered"], limits) <= 1.0:
-        return Gate("repeatable", PASS, value, "bit-equal", n, formula, "Two runs give the same bits; another order rounds differently, on the CPU too.")
-    meaning = "Two runs give the same bits, but not in another order." if steady else "Two runs give different bits."
+    cpu += (
+        [float(invariance["rung_reordered"])]
+        if (invariance or {}).get("rung_reordered") is not None
+        else []
+    )
+    if (
+        steady
+        and min(cpu, default=1.0) < 1.0
+        and ("candidate", "reordered") in sides
+        and share(sides["candidate", "reordered"], limits) <= 1.0
+    ):
+        return Gate(
+            "repeatable",
+            PASS,
+            value,
+            "bit-equal",
+            n,
+            formula,
+            "Two runs give the same bits; another order rounds differently, on the CPU too.",
+        )
+    meaning = (
+        "Two runs give the same bits, but not in another order."
+        if steady
+        else "Two runs give different bits."
+    )
     return Gate("repeatable", FAIL, value, "bit-equal", n, formula, meaning)
 
 
 def share(row: Mapping[str, Any], limits: Limits) -> float:
-    """How much of its limits a spread takes up: the larger of rms and largest element; infinite where it is not finite."""
+    """How much of its limits a spread takes up: the larger of rms and largest element; infinite
+    where it is not finite.
+    """
     pairs = ((row["rms_noise"], limits.invariance_rms), (row["max_noise"], limits.invariance_max))
-    return max(np.inf if value is None else value / limit if limit else np.inf if value else 0.0 for value, limit in pairs)
+    return max(
+        np.inf if value is None else value / limit if limit else np.inf if value else 0.0
+        for value, limit in pairs
+    )
 
 
 def invariance(c: Compared, limits: Limits, invariance: Part) -> Gate:
-    """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond rounding."""
-    formula = "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and largest element"
+    """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond
+    rounding.
+    """
+    formula = (
+        "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and"
+        " largest element"
+    )
     if invariance is None:
-        return not_run("invariance", "Other batch sizes and paddings were not run.", formula, limits.invariance_rms)
-    rows = [r for r in invariance.get("rows", []) if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")]
+        return not_run(
+            "invariance",
+            "Other batch sizes and paddings were not run.",
+            formula,
+            limits.invariance_rms,
+        )
+    rows = [
+        r
+        for r in invariance.get("rows", [])
+        if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")
+    ]
     if not rows:
-        return Gate("invariance", FAIL, None, limits.invariance_rms, 0, formula, "Nothing was compared.")
+        return Gate(
+            "invariance", FAIL, None, limits.invariance_rms, 0, formula, "Nothing was compared."
+        )
     if any(c.finite.values()):
-        return Gate("invariance", CANNOT_TELL, None, limits.invariance_rms, int(invariance.get("n", 0)), formula, "The output is not finite, and NaN equals nothing.")
+        return Gate(
+            "invariance",
+            CANNOT_TELL,
+            None,
+            limits.invariance_rms,
+            int(invariance.get("n", 0)),
+            formula,
+            "The output is not finite, and NaN equals nothing.",
+        )
     own = {r["id"]: share(r, limits) for r in invariance["rows"] if r.get("side") == "reference"}
     worst = max(rows, key=lambda row: share(row, limits))
     ok = share(worst, limits) <= 1.0
-    if not ok and all(share(row, limits) <= max(1.0, _as_much(own.get(row["id"], 0.0))) for row in rows):
-        meaning = f"The answer changes when run {worst['name']}, on the CPU as much: the model does so, not the device."
-        return Gate("invariance", EXPLAINED, worst["rms_noise"], limits.invariance_rms, int(invariance.get("n", 0)), formula, meaning, _spread(worst, limits))
-    meaning = "Alone, in other batches and padded: the same up to rounding." if ok else f"The answer changes when run {worst['name']}."
-    return Gate("invariance", PASS if ok else FAIL, worst["rms_noise"], limits.invariance_rms, int(invariance.get("n", 0)), formula, meaning, _spread(worst, limits))
+    if not ok and all(
+        share(row, limits) <= max(1.0, _as_much(own.get(row["id"], 0.0))) for row in rows
+    ):
+        meaning = (
+            f"The answer changes when run {worst['name']}, on the CPU as much: the model does so,"
+            " not the device."
+        )
+        return Gate(
+            "invariance",
+            EXPLAINED,
+            worst["rms_noise"],
+            limits.invariance_rms,
+            int(invariance.get("n", 0)),
+            formula,
+            meaning,
+            _spread(worst, limits),
+        )
+    meaning = (
+        "Alone, in other batches and padded: the same up to rounding."
+        if ok
+        else f"The answer changes when run {worst['name']}."
+    )
+    return Gate(
+        "invariance",
+        PASS if ok else FAIL,
+        worst["rms_noise"],
+        limits.invariance_rms,
+        int(invariance.get("n", 0)),
+        formula,
+        meaning,
+        _spread(worst, limits),
+    )
 
 
 def _as_much(reference: float) -> float:
-    """How large the device's spread may be where the model itself depends on its batch, as one without a padding mask does: the CPU's and a tenth, for
-    the arithmetic's own error in it. Nothing where the CPU is within the limits: then a larger spread is the device's."""
+    """How large the device's spread may be where the model itself depends on its batch, as one
+    without a padding mask does: the CPU's and a tenth, for the arithmetic's own error in it.
+    Nothing where the CPU is within the limits: then a larger spread is the device's.
+    """
     return 1.1 * reference if 1.0 < reference < np.inf else 0.0
 
 

@@ -1,7 +1,10 @@
-"""Tables and figures of the payload: flips, worst texts, decisions near the threshold, and what was not checked."""
+"""Tables and figures of the payload: flips, worst texts, decisions near the threshold, and what was
+not checked.
+"""
 
 import math
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +38,18 @@ def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
 
 
 def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part) -> dict[str, Any]:
-    """Counts of changed decisions, with the accepted rung's own flips beside them where they were counted at this threshold."""
+    """Counts of changed decisions, with the accepted rung's own flips beside them where they were
+    counted at this threshold.
+    """
     if changed is None:
         return {"reason": "there are no decisions: hidden states are compared"}
     given, threshold = (cause or {}).get("envelope") or {}, np.asarray(c.threshold).tolist()
     decided = c.task == "multi_label" and len(c.gold) and not any(c.finite.values())
-    own = given.get("flips") if given.get("rung") == rung and given.get("threshold", threshold) == threshold else None
+    own = (
+        given.get("flips")
+        if given.get("rung") == rung and given.get("threshold", threshold) == threshold
+        else None
+    )
     expected = None if own is None else own + 3 * math.sqrt(own + 1)
     return {
         "count": changed["flips"], "explained": changed["explained"], "unexplained": changed["unexplained"], "outside": changed["outside"],
@@ -61,41 +70,76 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
     with np.errstate(invalid="ignore"):
         dz = c.candidate.astype(np.float64) - c.gold
     size = np.where(np.isfinite(dz), np.abs(dz), np.inf)
-    order = sorted(range(len(size)), key=lambda i: (not changed["changed"][i].any(), -size[i].max()))[:WORST]
+    order = sorted(
+        range(len(size)), key=lambda i: (not changed["changed"][i].any(), -size[i].max())
+    )[:WORST]
     with np.errstate(invalid="ignore"):
         p_r, p_c = probabilities(c.reference, c.task), probabilities(c.candidate, c.task)
     rows = []
     for i in order:
-        pool = np.where(changed["changed"][i], size[i], -1.0) if changed["changed"][i].any() else size[i]
+        pool = (
+            np.where(changed["changed"][i], size[i], -1.0)
+            if changed["changed"][i].any()
+            else size[i]
+        )
         k = int(pool.argmax())
         rows.append(
             {
-                "text": str(texts[i]) if i < len(texts) else None, "index": i, "label": c.label_names[k], "p_reference": _number(p_r[i, k]),
-                "p_candidate": _number(p_c[i, k]), "margin": _number(changed["margin"][i, k]), "dz": _number(dz[i, k]),
-                "same": not bool(changed["changed"][i].any()), "explained": bool(changed["explained_mask"][i, k]),
+                "text": str(texts[i]) if i < len(texts) else None,
+                "index": i,
+                "label": c.label_names[k],
+                "p_reference": _number(p_r[i, k]),
+                "p_candidate": _number(p_c[i, k]),
+                "margin": _number(changed["margin"][i, k]),
+                "dz": _number(dz[i, k]),
+                "same": not bool(changed["changed"][i].any()),
+                "explained": bool(changed["explained_mask"][i, k]),
             }  # fmt: skip
         )
     return rows
 
 
 def near(c: Compared, changed: Part) -> list[list[float]]:
-    """[margin, error] in logits of the decisions nearest to changing: those with the smallest margin, at most 250."""
+    """[margin, error] in logits of the decisions nearest to changing: those with the smallest
+    margin, at most 250.
+    """
     if changed is None:
         return []
     with np.errstate(invalid="ignore"):
-        margin, error = changed["margin"].ravel(), np.abs(c.candidate.astype(np.float64) - c.gold).ravel()
+        margin, error = (
+            changed["margin"].ravel(),
+            np.abs(c.candidate.astype(np.float64) - c.gold).ravel(),
+        )
     keep = np.flatnonzero(np.isfinite(margin) & np.isfinite(error))
     keep = keep[np.argsort(margin[keep], kind="stable")[:NEAR]]
     return [[float(margin[i]), float(error[i])] for i in keep]
 
 
-def not_checked(gates: Sequence[Gate], cause: Part, place: Part, manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+def not_checked(
+    gates: Sequence[Gate], cause: Part, place: Part, manifest: Mapping[str, Any]
+) -> list[dict[str, str]]:
     """What this verdict says nothing about, why, and how to check it."""
-    rows = [{"what": g.id, "why": g.meaning, "how": HOW.get(g.id, "")} for g in gates if g.result in (CANNOT_TELL, NOT_RUN) and HOW.get(g.id)]
+    rows = [
+        {"what": g.id, "why": g.meaning, "how": HOW.get(g.id, "")}
+        for g in gates
+        if g.result in (CANNOT_TELL, NOT_RUN) and HOW.get(g.id)
+    ]
     for skipped in (place or {}).get("not_covered", []):
-        rows.append({"what": f"{skipped['operator']}: {skipped['calls']} calls", "why": skipped["why"], "how": "The residual over all states covers what single calls do not"})
+        rows.append(
+            {
+                "what": f"{skipped['operator']}: {skipped['calls']} calls",
+                "why": skipped["why"],
+                "how": "The residual over all states covers what single calls do not",
+            }
+        )
     rows += list((cause or {}).get("not_checked", []))
     for dtype in ("float16", "bfloat16"):
         if manifest.get("dtype") == "float32":
-            rows.append({"what": dtype, "why": "this run compared float32", "how": f"goemo run -p dtype {dtype}"})
+            rows.append(
+                {
+                    "what": dtype,
+                    "why": "this run compared float32",
+                    "how": f"goemo run -p dtype {dtype}",
+                }
+            )
     return rows

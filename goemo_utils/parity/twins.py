@@ -1,4 +1,6 @@
-"""One model three times: reference (CPU, the run's dtype), gold (CPU, float64) and candidate (the device), and their forward runs."""
+"""One model three times: reference (CPU, the run's dtype), gold (CPU, float64) and candidate (the
+device), and their forward runs.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from goemo_utils.device import Device, open_device
 from goemo_utils.errors import TextsError
-from goemo_utils.forward import encode
-from goemo_utils.model import Loaded, load_model
+from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.model import Loaded, load_model
+from goemo_utils.forward.run import encode
 from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
 
 States = dict[str, Tensor]
-"""``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype they were computed in."""
+"""``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype
+they were computed in.
+"""
 
 
 @dataclass
 class Twins:
-    """The three models of one analysis. Gold holds the reference's weights, widened after the cast to the run's dtype."""
+    """The three models of one analysis. Gold holds the reference's weights, widened after the cast
+    to the run's dtype.
+    """
 
     reference: nn.Module
     gold: nn.Module
@@ -37,9 +43,21 @@ class Twins:
     @classmethod
     def load(cls, job: dict[str, Any]) -> Twins:
         """Open the job's device, load its model once and copy it."""
-        device = open_device(job["device"], job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none")
+        device = open_device(
+            job["device"],
+            job.get("numerics") or "exact",
+            job.get("fault"),
+            job.get("remedy") or "none",
+        )
         dtype = job.get("dtype") or "float32"
-        loaded = load_model(job["model"], job.get("revision"), job.get("task", "auto"), dtype, job.get("attn_implementation", "eager"), job.get("seed", 0))
+        loaded = load_model(
+            job["model"],
+            job.get("revision"),
+            job.get("task", "auto"),
+            dtype,
+            job.get("attn_implementation", "eager"),
+            job.get("seed", 0),
+        )
         return cls.of(loaded, device, dtype)
 
     @classmethod
@@ -50,36 +68,60 @@ class Twins:
         return cls(loaded.model, gold, candidate, loaded, device, dtype)
 
     def attach(self, model: nn.Module) -> None:
-        """Tell the rehearsal device in which model its faults are placed; a real device needs nothing."""
+        """Tell the rehearsal device in which model its faults are placed; a real device needs
+        nothing.
+        """
         if self.device.simulated:
             from goemo_utils import rehearsal
 
             rehearsal.attach(model)
 
-    def batches(self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None) -> list[dict[str, Tensor]]:
-        """Consecutive padded batches in the order of the texts, as the packs were made; ``pad_to`` adds padding.
+    def batches(
+        self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None
+    ) -> list[dict[str, Tensor]]:
+        """Consecutive padded batches in the order of the texts, as the packs were made; ``pad_to``
+        adds padding.
 
         Raises TextsError without texts: nothing compared is a failure.
         """
         if not texts:
-            raise TextsError("The parity analysis was given no texts: nothing compared is a failure, so it stops here.")
+            raise TextsError(
+                "The parity analysis was given no texts: nothing compared is a failure, so it stops"
+                " here."
+            )
         ids = encode(self.loaded, list(texts), max_length)
         padding = {"padding": "max_length", "max_length": pad_to} if pad_to else {"padding": True}
         pad = self.loaded.tokenizer.pad
-        return [dict(pad({"input_ids": ids[i : i + size]}, return_tensors="pt", **padding)) for i in range(0, len(ids), size)]
+        return [
+            dict(pad({"input_ids": ids[i : i + size]}, return_tensors="pt", **padding))
+            for i in range(0, len(ids), size)
+        ]
 
     @torch.no_grad()
-    def run(self, model: nn.Module, batches: Sequence[dict[str, Tensor]], claim: Claim = PLAIN, detail: Detail = Detail(), hidden: bool = True) -> States:
+    def run(
+        self,
+        model: nn.Module,
+        batches: Sequence[dict[str, Tensor]],
+        claim: Claim = PLAIN,
+        detail: Detail = Detail(),
+        hidden: bool = True,
+    ) -> States:
         """Forward runs over batches; a claim or detail is emulated, on CPU models only.
 
-        Under a claim attention is computed in separate steps: nothing inside a fused kernel could be rounded.
+        Under a claim attention is computed in separate steps: nothing inside a fused kernel could
+        be rounded.
         """
         place = next(model.parameters()).device
         emulated = claim != PLAIN or detail != Detail()
         found: dict[str, list[Tensor]] = {}
-        with (Emulate(claim, detail) if emulated else nullcontext()), (sdpa_kernel(SDPBackend.MATH) if emulated else nullcontext()):
+        with (
+            Emulate(claim, detail) if emulated else nullcontext(),
+            sdpa_kernel(SDPBackend.MATH) if emulated else nullcontext(),
+        ):
             for batch in batches:
-                output = model(**{k: v.to(place) for k, v in batch.items()}, output_hidden_states=hidden)
+                output = model(
+                    **{k: v.to(place) for k, v in batch.items()}, output_hidden_states=hidden
+                )
                 if self.loaded.task != "encoder":
                     found.setdefault("logits", []).append(output.logits.cpu())
                 states = list(enumerate(output.hidden_states)) if hidden else []

@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goemo_utils import thresholds
 from goemo_utils.errors import GoemoError
-from goemo_utils.model import locate
-from goemo_utils.portable import places, portable
-from goemo_utils.record import sha256_file, write_json, write_text
-from goemo_utils.report import page, view
-from goemo_utils.report.read import Run, read_run
-from goemo_utils.report.summary import summarise
+from goemo_utils.forward import thresholds
+from goemo_utils.forward.model import locate
 from goemo_utils.publish import card
 from goemo_utils.publish.check import check
 from goemo_utils.publish.logs import logs
+from goemo_utils.records.portable import places, portable
+from goemo_utils.records.record import sha256_file, write_json, write_text
+from goemo_utils.report import page, view
+from goemo_utils.report.read import Run, read_run
+from goemo_utils.report.summary import summarise
 
 MARKERS = ("summary.json", "README.md", "inference.py")
 
@@ -36,18 +36,29 @@ def refusal(run: Run, summary: dict[str, Any]) -> str | None:
         failed = [gate["id"] for gate in summary["gates"] if gate["result"] == "fail"]
         return f"the run failed ({', '.join(failed) or 'its verdict is fail'})"
     if summary["verdict"] == "incomplete":
-        return f"the run is incomplete ({', '.join(state.step for state in run.missing)} did not finish)"
+        return (
+            f"the run is incomplete ({', '.join(state.step for state in run.missing)} did not"
+            " finish)"
+        )
     if run.device.get("kind") != "npu":
         return f"the run was on {run.device.get('kind')}, not on an NPU"
     return None
 
 
-def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weights: bool = False, licence: str | None = None) -> Path:
-    """Write the model repository of the run in ``run_dir`` to ``output`` (default: publish/ in the run's folder) and return it.
+def publish(
+    run_dir: Path,
+    output: Path | None = None,
+    draft: bool = False,
+    weights: bool = False,
+    licence: str | None = None,
+) -> Path:
+    """Write the model repository of the run in ``run_dir`` to ``output`` (default: publish/ in the
+    run's folder) and return it.
 
-    A run that is simulated, failed, incomplete or not on an NPU is refused unless ``draft``, which marks every file DRAFT
-    (weights, which are copied byte for byte, keep their hash). ``weights`` copies the checkpoint too. The folder is checked
-    before it is put in place, and replaced as a whole.
+    A run that is simulated, failed, incomplete or not on an NPU is refused unless ``draft``, which
+    marks every file DRAFT (weights, which are copied byte for byte, keep their hash). ``weights``
+    copies the checkpoint too. The folder is checked before it is put in place, and replaced as a
+    whole.
 
     Raises PublishError on a refusal, ReportError for records that cannot be shown.
     """
@@ -57,23 +68,38 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
     summary = summarise(run)
     why = refusal(run, summary)
     if why and not draft:
-        raise PublishError(f"Run '{run.run_id}' cannot be published: {why}. Give --draft for a draft that is marked as one in every file.")
+        raise PublishError(
+            f"Run '{run.run_id}' cannot be published: {why}. Give --draft for a draft that is"
+            " marked as one in every file."
+        )
     if draft:
         summary["draft"] = why or "it was asked for as a draft"
     if not run.model:
-        raise PublishError(f"Run '{run.run_id}' cannot be published: 01_load did not finish, so there is no model to describe. Run it again.")
+        raise PublishError(
+            f"Run '{run.run_id}' cannot be published: 01_load did not finish, so there is no model"
+            " to describe. Run it again."
+        )
     target = Path(output) if output else run.folder / "publish"
     if run.folder.resolve().is_relative_to(target.resolve()):
-        raise PublishError(f"{target} holds the run '{run.run_id}' itself, which publishing there would replace: choose another --output.")
+        raise PublishError(
+            f"{target} holds the run '{run.run_id}' itself, which publishing there would replace:"
+            " choose another --output."
+        )
     if target.exists() and not _replaceable(target):
-        raise PublishError(f"{target} exists and is no folder that goemo published: choose another --output, or empty it.")
+        raise PublishError(
+            f"{target} exists and is no folder that goemo published: choose another --output, or"
+            " empty it."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         _write(made, run, summary, source if weights else None, licence, known)
         problems = check(made)
         if problems:
-            raise PublishError(f"The folder was not written, because the check found {len(problems)} problem(s), the first: {problems[0]}.")
+            raise PublishError(
+                f"The folder was not written, because the check found {len(problems)} problem(s),"
+                f" the first: {problems[0]}."
+            )
         made.chmod(0o755)
         _replace(made, target)
     finally:
@@ -82,47 +108,88 @@ def publish(run_dir: Path, output: Path | None = None, draft: bool = False, weig
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether a place is an empty folder, or one that goemo published. A run has a summary too, and a manifest; a clone of a repository has .git."""
+    """Whether a place is an empty folder, or one that goemo published. A run has a summary too, and
+    a manifest; a clone of a repository has .git.
+    """
     if not target.is_dir():
         return False
     names = {path.name for path in target.iterdir()}
     strange = {name for name in names if name.startswith(".") or name == "manifest.json"}
-    return not names or names.issuperset(MARKERS) and not strange
+    return not names or (names.issuperset(MARKERS) and not strange)
 
 
 def _elsewhere(run: Run, known: dict[str, str]) -> Run:
     """The run as it may be read on other machines, without the paths of its own."""
-    parts = {name: portable(getattr(run, name), known) for name in ("manifest", "records", "results")}
-    return replace(run, states={step: replace(state, reason=portable(state.reason, known)) for step, state in run.states.items()}, **parts)
+    parts = {
+        name: portable(getattr(run, name), known) for name in ("manifest", "records", "results")
+    }
+    return replace(
+        run,
+        states={
+            step: replace(state, reason=portable(state.reason, known))
+            for step, state in run.states.items()
+        },
+        **parts,
+    )
 
 
 def _python(run: Run) -> dict[str, str]:
     """Where the run's machine kept its Python, by the record of its environment."""
     executable = Path(str((run.of("00_environment").get("facts") or {}).get("executable") or ""))
-    return {str(executable.parents[1]): "python"} if executable.is_absolute() and len(executable.parents) > 2 else {}
+    return (
+        {str(executable.parents[1]): "python"}
+        if executable.is_absolute() and len(executable.parents) > 2
+        else {}
+    )
 
 
-def _write(folder: Path, run: Run, summary: dict[str, Any], source: str | None, licence: str | None, known: dict[str, str]) -> None:
+def _write(
+    folder: Path,
+    run: Run,
+    summary: dict[str, Any],
+    source: str | None,
+    licence: str | None,
+    known: dict[str, str],
+) -> None:
     summary = copy.deepcopy(summary)
     draft = summary.get("draft")
     mark = f"DRAFT: {draft}" if draft else None
     copied = _copy_weights(folder, run, source) if source else []
-    values = {language: card.context(run, summary, bool(copied), licence, language) for language in ("zh", "en")}
+    values = {
+        language: card.context(run, summary, bool(copied), licence, language)
+        for language in ("zh", "en")
+    }
     write_text(folder / "README.md", card.render("README.zh.md.j2", values["zh"]))
     write_text(folder / "README.en.md", card.render("README.en.md.j2", values["en"]))
     write_text(
         folder / "inference.py",
-        card.render("inference.py.j2", {**values["en"], "model": _plain(values["en"]["base"]), "draft": _plain(draft) if draft else None}),
+        card.render(
+            "inference.py.j2",
+            {
+                **values["en"],
+                "model": _plain(values["en"]["base"]),
+                "draft": _plain(draft) if draft else None,
+            },
+        ),
     )
     if values["en"]["own"] and "thresholds.json" not in copied:
         told = f"the checkpoint's own, as the run {run.run_id} used them"
-        found = {"schema": thresholds.SCHEMA, "thresholds": dict(zip(run.model["labels"], run.model["thresholds"], strict=True)), "criterion": told}
-        write_json(folder / thresholds.FILE, found | ({"criterion": f"{mark}; {told}"} if mark else {}))
+        found = {
+            "schema": thresholds.SCHEMA,
+            "thresholds": dict(zip(run.model["labels"], run.model["thresholds"], strict=True)),
+            "criterion": told,
+        }
+        write_json(
+            folder / thresholds.FILE, found | ({"criterion": f"{mark}; {told}"} if mark else {})
+        )
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
         write_text(folder / "logs" / name, portable(text, known))
     write_json(folder / "summary.json", summary)
-    write_text(folder / "report.html", page.html(view.view(run, summary, str(run.params.get("language") or "en"))))
+    write_text(
+        folder / "report.html",
+        page.html(view.view(run, summary, str(run.params.get("language") or "en"))),
+    )
 
 
 def _plain(text: str) -> str:
@@ -133,22 +200,36 @@ def _plain(text: str) -> str:
 def _requirements(run: Run, mark: str | None) -> str:
     versions = run.manifest.get("versions") or {}
     head = [f"# {mark}"] if mark else []
-    head.append("# What inference.py imports. The device's own packages are not listed: they belong to the machine.")
-    pins = [f"{name}=={versions[name].split('+')[0]}" if versions.get(name) else name for name in ("torch", "transformers", "numpy")]
+    head.append(
+        "# What inference.py imports. The device's own packages are not listed: they belong to the"
+        " machine."
+    )
+    pins = [
+        f"{name}=={versions[name].split('+')[0]}" if versions.get(name) else name
+        for name in ("torch", "transformers", "numpy")
+    ]
     return "\n".join([*head, *pins]) + "\n"
 
 
 def _copy_weights(folder: Path, run: Run, model: str) -> list[str]:
     if run.model.get("source") == "random":
-        raise PublishError("Weights were asked for, and this run used random ones: there is nothing to publish.")
+        raise PublishError(
+            "Weights were asked for, and this run used random ones: there is nothing to publish."
+        )
     _, source, _ = locate(model, run.model.get("revision"))
     files = run.model.get("files") or []
     for file in files:
         name = file["name"]
         if Path(name).name != name or not (source / name).is_file():
-            raise PublishError(f"The checkpoint file {name!r} of the run is not in {source} any more: publish without --weights.")
+            raise PublishError(
+                f"The checkpoint file {name!r} of the run is not in {source} any more: publish"
+                " without --weights."
+            )
         if sha256_file(source / name) != file["sha256"]:
-            raise PublishError(f"The checkpoint file {name!r} in {source} is not the one that this run read (its SHA-256 differs): run again, or publish without --weights.")
+            raise PublishError(
+                f"The checkpoint file {name!r} in {source} is not the one that this run read (its"
+                " SHA-256 differs): run again, or publish without --weights."
+            )
         shutil.copyfile(source / name, folder / name)
     return [file["name"] for file in files]
 

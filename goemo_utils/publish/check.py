@@ -1,4 +1,6 @@
-"""Check a published folder: blanks, placeholders, contradictions, numbers in no record, dead links, and what is left unsaid."""
+"""Check a published folder: blanks, placeholders, contradictions, numbers in no record, dead links,
+and what is left unsaid.
+"""
 
 import json
 import re
@@ -9,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.report.checks import PLACEHOLDER, is_blank
 from goemo_utils.publish.claims import FIELDS, Claim, backed, claims, measurements, parse, same
 from goemo_utils.publish.claims import NUMBER as NUMBER_PATTERN
+from goemo_utils.report.checks import PLACEHOLDER, is_blank
 
 TEXTS = (".md", ".txt", ".py", ".json", ".log", ".html", ".yaml", ".yml", ".cfg")
 PROSE = (".md", ".txt")
@@ -34,22 +36,37 @@ class Problem:
 
 
 def check(folder: Path) -> list[Problem]:
-    """Return every problem of a published folder, in the order of its files. External addresses are not visited.
+    """Return every problem of a published folder, in the order of its files. External addresses are
+    not visited.
 
     Raises ParamsError when ``folder`` is no folder or holds no text.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ParamsError(f"There is no folder {str(folder)!r} to check: give the folder of a published model.")
+        raise ParamsError(
+            f"There is no folder {str(folder)!r} to check: give the folder of a published model."
+        )
     files = {
-        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in TEXTS and path.stat().st_size < LARGEST
+        str(path.relative_to(folder)): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in TEXTS and path.stat().st_size < LARGEST
     }
     if not files:
-        raise ParamsError(f"{str(folder)!r} holds no text to check: give the folder of a published model.")
-    sources = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()}
+        raise ParamsError(
+            f"{str(folder)!r} holds no text to check: give the folder of a published model."
+        )
+    sources = {
+        name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()
+    }
     # A .txt beside weights is a vocabulary, not a card.
     suffixes = PROSE[:1] if any(folder.glob("*.safetensors")) else PROSE
-    cards = {name: text for name, text in sources.items() if Path(name).suffix in suffixes and not name.startswith("logs/") and Path(name).name not in NO_CARDS}
+    cards = {
+        name: text
+        for name, text in sources.items()
+        if Path(name).suffix in suffixes
+        and not name.startswith("logs/")
+        and Path(name).name not in NO_CARDS
+    }
     summary, problems = _summary(sources)
     for name, text in cards.items():
         lines = prose(text)
@@ -75,14 +92,26 @@ def prose(text: str) -> list[tuple[int, str]]:
             lines += [(number, "(code)")] if fenced else []
             continue
         if not fenced:
-            lines.append((number, re.sub(r"(?<!\\)\]\([^)]*\)", "]", re.sub(r"https?://\S+", "(address)", line))))
+            lines.append(
+                (
+                    number,
+                    re.sub(r"(?<!\\)\]\([^)]*\)", "]", re.sub(r"https?://\S+", "(address)", line)),
+                )
+            )
     return lines
 
 
 def _summary(sources: dict[str, str]) -> tuple[dict[str, Any] | None, list[Problem]]:
     name = "summary.json"
     if name not in sources:
-        return None, [Problem("missing", ".", 0, "there is no summary.json, so no number of the card can be followed to a record")]
+        return None, [
+            Problem(
+                "missing",
+                ".",
+                0,
+                "there is no summary.json, so no number of the card can be followed to a record",
+            )
+        ]
     try:
         summary = json.loads(sources[name])
     except ValueError as error:
@@ -92,8 +121,12 @@ def _summary(sources: dict[str, str]) -> tuple[dict[str, Any] | None, list[Probl
     reasons = summary.get("reasons") or {}
     problems = []
     for field, value in summary.items():
-        if isinstance(value, str) and is_blank(value) or value is None and is_blank(str(reasons.get(field) or "")):
-            problems.append(Problem("blank", name, 0, f"{field} is {value!r} and no reason is given"))
+        if (isinstance(value, str) and is_blank(value)) or (
+            value is None and is_blank(str(reasons.get(field) or ""))
+        ):
+            problems.append(
+                Problem("blank", name, 0, f"{field} is {value!r} and no reason is given")
+            )
         if isinstance(value, str) and PLACEHOLDER.search(value):
             problems.append(Problem("placeholder", name, 0, f"{field} is {value!r}"))
     return summary, problems
@@ -104,10 +137,15 @@ def _blanks(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
         stripped = text.strip().lstrip("-*•· \t")
         if text.strip().startswith("|") and not re.fullmatch(r"[\s|:-]*", text):
             ends = text.strip().endswith("|") and not text.strip().endswith("\\|")
-            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", text.strip()[1 : -1 if ends else None])]
+            cells = [
+                cell.strip()
+                for cell in re.split(r"(?<!\\)\|", text.strip()[1 : -1 if ends else None])
+            ]
             for cell in cells:
                 if not cell:
-                    yield Problem("blank", name, line, f"an empty cell in the row {cells[0] or stripped!r}")
+                    yield Problem(
+                        "blank", name, line, f"an empty cell in the row {cells[0] or stripped!r}"
+                    )
             continue
         if stripped.strip("`") in FIELDS:
             yield Problem("blank", name, line, f"{stripped.strip('`')} has no value")
@@ -128,7 +166,9 @@ def _placeholders(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
             yield Problem("placeholder", name, line, f"{found[0]!r} was never filled in")
 
 
-def _dead_links(name: str, text: str, lines: list[tuple[int, str]], folder: Path) -> Iterator[Problem]:
+def _dead_links(
+    name: str, text: str, lines: list[tuple[int, str]], folder: Path
+) -> Iterator[Problem]:
     base, seen = folder / Path(name).parent, set()
     for number, line in enumerate(text.splitlines(), 1):
         for target in re.findall(r"(?<!\\)\]\(\s*<?([^)\s>]+)", line):
@@ -142,25 +182,39 @@ def _dead_links(name: str, text: str, lines: list[tuple[int, str]], folder: Path
                 seen.add(address)
                 yield Problem("dead link", name, number, found)
     for number, line in lines:
-        for target in re.findall(r"(?<![\w/.-])((?:logs|figures|eval|results|assets)/[\w./-]*\w)", line):
+        for target in re.findall(
+            r"(?<![\w/.-])((?:logs|figures|eval|results|assets)/[\w./-]*\w)", line
+        ):
             if target not in seen and not (base / target).exists():
                 seen.add(target)
-                yield Problem("dead link", name, number, f"{target} is named and is not in the folder")
+                yield Problem(
+                    "dead link", name, number, f"{target} is named and is not in the folder"
+                )
     for target in re.findall(r"(?:python3?|-r)\s+([\w./-]+\.(?:py|txt))\b", text):
         if target not in seen and not (base / target).exists():
             seen.add(target)
-            yield Problem("dead link", name, 0, f"{target} is used in a command and is not in the folder")
+            yield Problem(
+                "dead link", name, 0, f"{target} is used in a command and is not in the folder"
+            )
 
 
 def _dead(target: str, base: Path) -> str | None:
     parts = urlsplit(target)
     if parts.scheme in ("http", "https"):
         host = parts.hostname or ""
-        if "." not in host or host.endswith(("example.com", ".example", ".invalid")) or PLACEHOLDER.search(target):
+        if (
+            "." not in host
+            or host.endswith(("example.com", ".example", ".invalid"))
+            or PLACEHOLDER.search(target)
+        ):
             return f"{target} is no address"
         return None
     if parts.scheme or target.startswith("#"):
-        return None if target.startswith(("#", "mailto:")) else f"{target} is no address a reader can open"
+        return (
+            None
+            if target.startswith(("#", "mailto:"))
+            else f"{target} is no address a reader can open"
+        )
     return None if (base / unquote(parts.path)).exists() else f"{target} is not in the folder"
 
 
@@ -171,7 +225,11 @@ def _unsaid(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
         if re.search(r"(?<![A-Za-z_])(?:match_)?within_1_percent", text) and not basis:
             yield Problem("unsaid", name, line, "within 1 percent of what: match_basis is missing")
             basis = True
-        if re.search(r"误差率|error rate", text, re.I) and re.search(r"\d", text) and not re.search(r"[÷/|()（）]|1 ?[-−] ?|公式|formula", text):
+        if (
+            re.search(r"误差率|error rate", text, re.I)
+            and re.search(r"\d", text)
+            and not re.search(r"[÷/|()（）]|1 ?[-−] ?|公式|formula", text)
+        ):
             yield Problem("unsaid", name, line, "an error rate without its formula")
 
 
@@ -186,11 +244,23 @@ def _contradictions(cards: dict[str, str], summary: dict[str, Any] | None) -> It
         for claim in claims(prose(text)):
             if claim.field in told:
                 if not same(claim.value, told[claim.field]):
-                    yield Problem("contradiction", name, claim.line, f"{claim.field} is {claim.text} here and {summary[claim.field]} in summary.json")
+                    yield Problem(
+                        "contradiction",
+                        name,
+                        claim.line,
+                        f"{claim.field} is {claim.text} here and {summary[claim.field]} in"
+                        " summary.json",
+                    )
                 continue
             where, earlier = first.setdefault(claim.field, (name, claim))
             if not same(claim.value, earlier.value):
-                yield Problem("contradiction", name, claim.line, f"{claim.field} is {claim.text} here and {earlier.text} in {where}:{earlier.line}")
+                yield Problem(
+                    "contradiction",
+                    name,
+                    claim.line,
+                    f"{claim.field} is {claim.text} here and {earlier.text} in"
+                    f" {where}:{earlier.line}",
+                )
 
 
 def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:
@@ -198,7 +268,11 @@ def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator
     for name, text in cards.items():
         seen = set()
         lines = [(line, re.sub(r"`[^`]*`", " ", body)) for line, body in prose(text)]
-        named = [(claim.line, claim.value) for claim in claims(prose(text)) if not isinstance(claim.value, bool)]
+        named = [
+            (claim.line, claim.value)
+            for claim in claims(prose(text))
+            if not isinstance(claim.value, bool)
+        ]
         for line, number in sorted([*measurements(lines), *named], key=lambda pair: pair[0]):
             if (line, number.value) not in seen and not backed(number, known):
                 seen.add((line, number.value))
@@ -225,16 +299,34 @@ def _plain(value: float) -> str:
     return text if re.search(r"\d", text) else "0"
 
 
-def _unmarked(sources: dict[str, str], summary: dict[str, Any] | None, folder: Path) -> Iterator[Problem]:
+def _unmarked(
+    sources: dict[str, str], summary: dict[str, Any] | None, folder: Path
+) -> Iterator[Problem]:
     if summary is None:
         return
     device = summary.get("device") or {}
-    real = not summary.get("simulated") and summary.get("verdict") in ("pass", "pass-with-cause") and device.get("kind") in (None, "npu")
+    real = (
+        not summary.get("simulated")
+        and summary.get("verdict") in ("pass", "pass-with-cause")
+        and device.get("kind") in (None, "npu")
+    )
     if real and "draft" not in summary:
         return
     weights = any(folder.glob("*.safetensors"))
     for name, text in sources.items():
-        # What came with the weights is copied byte for byte, so that its hash stays the recorded one.
-        of_checkpoint = weights and "/" not in name and Path(name).suffix in (".json", ".txt") and name not in ("summary.json", "requirements.txt")
-        if not of_checkpoint and MARK not in text and (name != "summary.json" or "draft" not in summary):
-            yield Problem("unmarked draft", name, 0, "the run is no port, and this file does not say DRAFT")
+        # What came with the weights is copied byte for byte, so that its hash stays the recorded
+        # one.
+        of_checkpoint = (
+            weights
+            and "/" not in name
+            and Path(name).suffix in (".json", ".txt")
+            and name not in ("summary.json", "requirements.txt")
+        )
+        if (
+            not of_checkpoint
+            and MARK not in text
+            and (name != "summary.json" or "draft" not in summary)
+        ):
+            yield Problem(
+                "unmarked draft", name, 0, "the run is no port, and this file does not say DRAFT"
+            )

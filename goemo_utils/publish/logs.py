@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from goemo_utils.forward.thresholds import described
 from goemo_utils.report.page import visible
 from goemo_utils.report.read import Run
-from goemo_utils.thresholds import described
 
 NAMES = ("run_npu.log", "accuracy_compare.log", "pretrained_attempt.log")
 LONGEST = 200_000
@@ -12,14 +12,26 @@ LONGEST = 200_000
 
 def logs(run: Run, mark: str | None) -> dict[str, str]:
     """Text of each log by its name; ``mark`` is the first line of a draft's."""
-    texts = {"run_npu.log": _run(run), "accuracy_compare.log": _accuracy(run), "pretrained_attempt.log": _pretrained(run)}
+    texts = {
+        "run_npu.log": _run(run),
+        "accuracy_compare.log": _accuracy(run),
+        "pretrained_attempt.log": _pretrained(run),
+    }
     head = [mark] if mark else []
-    return {name: visible("\n".join([*head, f"run {run.run_id}", *lines])) + "\n" for name, lines in texts.items()}
+    return {
+        name: visible("\n".join([*head, f"run {run.run_id}", *lines])) + "\n"
+        for name, lines in texts.items()
+    }
 
 
 def _run(run: Run) -> list[str]:
     lines = [f"SIMULATED: {str(run.simulated).lower()}", *_items("device", run.device)]
-    lines += _items("placement", ((run.of("03_parity").get("packs") or {}).get("candidate") or {}).get("placement") or run.of("01_load").get("placement") or {})
+    lines += _items(
+        "placement",
+        ((run.of("03_parity").get("packs") or {}).get("candidate") or {}).get("placement")
+        or run.of("01_load").get("placement")
+        or {},
+    )
     path = run.folder / "logs" / "worker-candidate.log"
     if path.is_file():
         text = path.read_text(encoding="utf-8", errors="replace")[-LONGEST:]
@@ -31,17 +43,34 @@ def _accuracy(run: Run) -> list[str]:
     parity = run.of("03_parity")
     if not parity:
         state = run.states["03_parity"]
-        return [f"nothing was compared: 03_parity {state.status}" + (f", {state.reason}" if state.reason else "")]
+        return [
+            f"nothing was compared: 03_parity {state.status}"
+            + (f", {state.reason}" if state.reason else "")
+        ]
     lines = [
-        f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels {parity.get('n_labels')}, threshold {_threshold(parity.get('threshold'))}, verdict {parity.get('verdict')}",
+        (
+            f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels"
+            f" {parity.get('n_labels')}, threshold {_threshold(parity.get('threshold'))}, verdict"
+            f" {parity.get('verdict')}"
+        ),
         "",
     ]
     for metric in parity.get("metrics") or []:
-        found = metric["value"] if metric.get("value") is not None else f"not reported: {metric.get('reason')}"
-        lines.append(f"{metric['id']} = {found}  [{metric.get('unit')}, n = {metric.get('n')}]  {metric.get('formula')}".rstrip())
+        found = (
+            metric["value"]
+            if metric.get("value") is not None
+            else f"not reported: {metric.get('reason')}"
+        )
+        lines.append(
+            f"{metric['id']} = {found}  [{metric.get('unit')}, n = {metric.get('n')}] "
+            f" {metric.get('formula')}".rstrip()
+        )
     lines.append("")
     for gate in parity.get("gates") or []:
-        lines.append(f"gate {gate['id']}: {gate['result']}, value {gate.get('value')}, limit {gate.get('limit')}, n {gate.get('n')}: {gate.get('meaning')}")
+        lines.append(
+            f"gate {gate['id']}: {gate['result']}, value {gate.get('value')}, limit"
+            f" {gate.get('limit')}, n {gate.get('n')}: {gate.get('meaning')}"
+        )
     return lines
 
 
@@ -53,7 +82,10 @@ def _pretrained(run: Run) -> list[str]:
     model = run.model
     if not model:
         state = run.states["01_load"]
-        return [f"no weights were loaded: 01_load {state.status}" + (f", {state.reason}" if state.reason else "")]
+        return [
+            f"no weights were loaded: 01_load {state.status}"
+            + (f", {state.reason}" if state.reason else "")
+        ]
     keys = (
         "id",
         "source",
@@ -68,7 +100,9 @@ def _pretrained(run: Run) -> list[str]:
         "untrained",
         "unused",
     )
-    return _items("model", {key: model.get(key) for key in keys}) + [f"file {f['name']}: {f['bytes']} bytes, {f['sha256']}" for f in model.get("files") or []]
+    return _items("model", {key: model.get(key) for key in keys}) + [
+        f"file {f['name']}: {f['bytes']} bytes, {f['sha256']}" for f in model.get("files") or []
+    ]
 
 
 def _items(name: str, values: dict[str, Any]) -> list[str]:

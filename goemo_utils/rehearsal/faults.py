@@ -1,7 +1,8 @@
-"""Faults: a chosen operator, perhaps only inside a chosen module, computes something wrong, warns, fails or is slow.
+"""Faults: a chosen operator, perhaps only inside a chosen module, computes something wrong, warns,
+fails or is slow.
 
-``check`` looks at the operators, ``Tracker`` at the modules; both name near ones when one is unknown. A fault that never
-fired is visible in ``hits``.
+``check`` looks at the operators, ``Tracker`` at the modules; both name near ones when one is
+unknown. A fault that never fired is visible in ``hits``.
 """
 
 import difflib
@@ -24,13 +25,16 @@ hits: Counter[str] = Counter()
 """How often each fault fired, by its text."""
 
 _FALLBACK = (
-    "Warning: CAUTION: The operator 'aten::{}' is not currently supported on the NPU backend and will fall back to run on the CPU. "
-    "This may have performance implications. (function npu_cpu_fallback)"
+    "Warning: CAUTION: The operator 'aten::{}' is not currently supported on the NPU backend and"
+    " will fall back to run on the CPU. This may have performance implications. (function"
+    " npu_cpu_fallback)"
 )
 
 
 class Tracker:
-    """Knows the path of the module whose forward is running, by hooks on one model, and which paths a fault means."""
+    """Knows the path of the module whose forward is running, by hooks on one model, and which paths
+    a fault means.
+    """
 
     def __init__(self) -> None:
         self.path: list[str] = [""]
@@ -38,7 +42,8 @@ class Tracker:
         self.handles: list[Any] = []
 
     def follow(self, model: nn.Module, faults: Iterable[Fault]) -> None:
-        """Follow ``model`` instead of any model before, and resolve the modules that ``faults`` name.
+        """Follow ``model`` instead of any model before, and resolve the modules that ``faults``
+        name.
 
         Raises:
             DeviceError: a fault names no module of the model, or its end of a path fits several.
@@ -63,7 +68,9 @@ class Tracker:
         self.handles.append(module.register_forward_hook(leave, always_call=True))
 
     def inside(self, fault: Fault) -> bool:
-        """Whether the operator that runs now belongs to the module of ``fault`` itself or to one inside it."""
+        """Whether the operator that runs now belongs to the module of ``fault`` itself or to one
+        inside it.
+        """
         if fault.module is None:
             return True
         target, current = self.targets.get(fault.module), self.path[-1]
@@ -82,22 +89,32 @@ def _resolve(fault: Fault, names: Sequence[str]) -> str:
         return fitting[0]
     if fitting:
         raise DeviceError(
-            f"The fault {fault.text!r} names the module {wanted!r}, which fits {len(fitting)} modules, for example "
-            f"{', '.join(fitting[:3])}; give more of the path."
+            f"The fault {fault.text!r} names the module {wanted!r}, which fits {len(fitting)}"
+            f" modules, for example {', '.join(fitting[:3])}; give more of the path."
         )
-    raise DeviceError(f"The fault {fault.text!r} names the module {wanted!r}, which the model does not have; {_near(wanted, names)}.")
+    raise DeviceError(
+        f"The fault {fault.text!r} names the module {wanted!r}, which the model does not have;"
+        f" {_near(wanted, names)}."
+    )
 
 
 def _near(wanted: str, names: Iterable[str]) -> str:
     pool = sorted(set(names))
     near = difflib.get_close_matches(wanted, pool, n=4, cutoff=0.5)
     last = wanted.rpartition(".")[2]
-    near += [name for name in pool if last and last.lower() in name.lower() and name not in near][: 4 - len(near)]
-    return f"near names: {', '.join(near)}" if near else f"expected one of {len(pool)} names, for example {', '.join(pool[:4])}"
+    near += [name for name in pool if last and last.lower() in name.lower() and name not in near][
+        : 4 - len(near)
+    ]
+    return (
+        f"near names: {', '.join(near)}"
+        if near
+        else f"expected one of {len(pool)} names, for example {', '.join(pool[:4])}"
+    )
 
 
 def check(faults: Sequence[Fault], operators: Iterable[str]) -> None:
-    """Check the operators that ``faults`` name; ``operators`` are those that reach the device, without ``aten::``.
+    """Check the operators that ``faults`` name; ``operators`` are those that reach the device,
+    without ``aten::``.
 
     Raises:
         DeviceError: a fault names an operator that never reaches the device.
@@ -106,7 +123,8 @@ def check(faults: Sequence[Fault], operators: Iterable[str]) -> None:
     for fault in faults:
         if fault.operator and fault.operator not in known:
             raise DeviceError(
-                f"The fault {fault.text!r} names the operator {fault.operator!r}, which never reaches the device; {_near(fault.operator, known)}."
+                f"The fault {fault.text!r} names the operator {fault.operator!r}, which never"
+                f" reaches the device; {_near(fault.operator, known)}."
             )
 
 
@@ -125,11 +143,15 @@ def install(faults: Sequence[Fault]) -> None:
 
 
 def attach(model: nn.Module, faults: Sequence[Fault]) -> None:
-    """Resolve the modules of ``faults`` in ``model``; plain ``oom`` takes effect here, leaving only what is allocated now."""
+    """Resolve the modules of ``faults`` in ``model``; plain ``oom`` takes effect here, leaving only
+    what is allocated now.
+    """
     TRACKER.follow(model, faults)
     for fault in faults:
         if fault.kind == "oom" and math.isinf(fault.value):
-            STATE.memory_limit = max(1, *(memory.allocated(index) for index in range(STATE.devices)))
+            STATE.memory_limit = max(
+                1, *(memory.allocated(index) for index in range(STATE.devices))
+            )
             for index in range(STATE.devices):
                 memory.reset_peak(index)
 

@@ -1,8 +1,9 @@
-"""The operators of the simulated device: each is the CPU kernel, run on the same bytes under a CPU label.
+"""The operators of the simulated device: each is the CPU kernel, run on the same bytes under a CPU
+label.
 
-One Python function is registered for every ``aten`` operator that has a CPU kernel, because a bare fallback would let the
-dispatcher decompose operators that a device implements whole. View operators touch only metadata and run on the device
-tensor itself, so that views alias truly.
+One Python function is registered for every ``aten`` operator that has a CPU kernel, because a bare
+fallback would let the dispatcher decompose operators that a device implements whole. View operators
+touch only metadata and run on the device tensor itself, so that views alias truly.
 """
 
 import warnings
@@ -20,12 +21,20 @@ from goemo_utils.rehearsal.state import MARK, STATE, Handler, plain
 CPU = torch.device("cpu")
 CPU_KEYS = DispatchKeySet(DispatchKey.CPU)
 
-_INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
+_INDEXING = {
+    "aten::index",
+    "aten::index_put",
+    "aten::index_put_",
+    "aten::_index_put_impl_",
+    "aten::_unsafe_index",
+}
 """Operators whose index tensors may lie on the CPU, as on every accelerator."""
 
 
 class _Call:
-    """One operator call in flight: which CPU tensor stands for which device tensor, and on which device it all is."""
+    """One operator call in flight: which CPU tensor stands for which device tensor, and on which
+    device it all is.
+    """
 
     __slots__ = ("foreign", "fresh", "index", "name", "originals")
 
@@ -64,7 +73,9 @@ class _Call:
         return value
 
     def to_device(self, value: Any) -> Any:
-        """Replace CPU results by device tensors; a result that is an argument becomes that very argument."""
+        """Replace CPU results by device tensors; a result that is an argument becomes that very
+        argument.
+        """
         if isinstance(value, Tensor):
             original = self.originals.get(id(value))
             return original[0] if original is not None else device(value, self.index or 0)
@@ -74,7 +85,8 @@ class _Call:
 
 
 def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run ``operator`` for the device: CPU kernel, the arithmetic asked for, then a fault if one is set for this operator.
+    """Run ``operator`` for the device: CPU kernel, the arithmetic asked for, then a fault if one is
+    set for this operator.
 
     Raises:
         RuntimeError: tensors of different devices, or a result that the device cannot hold.
@@ -85,7 +97,11 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     call = _Call(name)
     host_args = [call.to_host(value, writes) for value in args]
     host_kwargs = {key: call.to_host(value, writes) for key, value in kwargs.items()}
-    if call.foreign is not None and call.originals and not (name in _INDEXING and args[0].device.type == "npu"):
+    if (
+        call.foreign is not None
+        and call.originals
+        and not (name in _INDEXING and args[0].device.type == "npu")
+    ):
         raise _mixed(f"npu:{call.index}", call.foreign, name)
     if writes and call.originals and args:
         target = kwargs.get("out", args[0])
@@ -107,15 +123,27 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     return call.to_device(result)
 
 
-def _again(compute: Handler, operator: Any, args: list[Any], kwargs: dict[str, Any], call: _Call, error: RuntimeError) -> Any:
-    """Run an operator once more where the first failure was one of labels, not of the operator; raise ``error`` otherwise.
+def _again(
+    compute: Handler,
+    operator: Any,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    call: _Call,
+    error: RuntimeError,
+) -> Any:
+    """Run an operator once more where the first failure was one of labels, not of the operator;
+    raise ``error`` otherwise.
 
-    Two such failures exist, both before anything is computed: a plain number where the overload wants the tensor that torch
-    had unwrapped it from, and an ``out`` tensor of another shape, whose borrowed memory cannot be resized.
+    Two such failures exist, both before anything is computed: a plain number where the overload
+    wants the tensor that torch had unwrapped it from, and an ``out`` tensor of another shape, whose
+    borrowed memory cannot be resized.
     """
     text, name = str(error), operator._schema.name
     if isinstance(error, NotImplementedError) and "from the 'CPU' backend" in text:
-        raise NotImplementedError(f"The rehearsal device cannot run {name}: the CPU has no kernel to borrow; compute it on the CPU. {MARK}") from None
+        raise NotImplementedError(
+            f"The rehearsal device cannot run {name}: the CPU has no kernel to borrow; compute it"
+            f" on the CPU. {MARK}"
+        ) from None
     if "Expected a value of type 'Tensor" in text:
         return getattr(torch.ops.aten, name.removeprefix("aten::"))(*args, **kwargs)
     if "Trying to resize storage that is not resizable" in text and call.originals:
@@ -137,15 +165,22 @@ def refuse(kind: str, operator: Any, *_args: Any, **_kwargs: Any) -> Any:
         NotImplementedError: always.
     """
     raise NotImplementedError(
-        f"The rehearsal device holds dense tensors only, so it cannot run {operator._schema.name} on a tensor of kind {kind}; "
-        f"compute it on the CPU or call to_dense() first. {MARK}"
+        f"The rehearsal device holds dense tensors only, so it cannot run {operator._schema.name}"
+        f" on a tensor of kind {kind}; compute it on the CPU or call to_dense() first. {MARK}"
     )
 
 
 def adopt(target: Tensor, source: Tensor) -> Tensor:
     """Make ``target`` look at the memory of ``source``, both on the device."""
     set_storage = torch.ops.aten.set_.source_Storage_storage_offset
-    return set_storage.redispatch(CPU_KEYS, target, source.untyped_storage(), source.storage_offset(), source.shape, source.stride())
+    return set_storage.redispatch(
+        CPU_KEYS,
+        target,
+        source.untyped_storage(),
+        source.storage_offset(),
+        source.shape,
+        source.stride(),
+    )
 
 
 def ordinal(where: torch.device | None) -> int:
@@ -165,18 +200,24 @@ def ordinal(where: torch.device | None) -> int:
 
 def _mixed(first: str, second: torch.device, name: str) -> RuntimeError:
     return RuntimeError(
-        f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}! "
-        f"(when calling {name}) {MARK}"
+        f"Expected all tensors to be on the same device, but found at least two devices, {first}"
+        f" and {second}! (when calling {name}) {MARK}"
     )
 
 
 def register(library: torch.library.Library, reserved: Sequence[str]) -> None:
-    """Register every operator with a CPU kernel on the device, but those in ``reserved`` and those torch already composes."""
+    """Register every operator with a CPU kernel on the device, but those in ``reserved`` and those
+    torch already composes.
+    """
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for full in torch._C._dispatch_get_registrations_for_dispatch_key("CPU"):
-            if not full.startswith("aten::") or full in reserved or full.startswith(("aten::empty", "aten::is_pinned")):
+            if (
+                not full.startswith("aten::")
+                or full in reserved
+                or full.startswith(("aten::empty", "aten::is_pinned"))
+            ):
                 continue
             if has_kernel(full, "CompositeImplicitAutograd") or has_kernel(full, "PrivateUse1"):
                 continue
@@ -184,12 +225,16 @@ def register(library: torch.library.Library, reserved: Sequence[str]) -> None:
             if operator is not None:
                 library.impl(full.removeprefix("aten::"), _implementation(operator), "PrivateUse1")
         aten = torch.ops.aten
-        library.impl("convolution_overrideable", partial(run, aten.convolution.default), "PrivateUse1")
+        library.impl(
+            "convolution_overrideable", partial(run, aten.convolution.default), "PrivateUse1"
+        )
         library.impl("convolution_backward_overrideable", _convolution_backward, "PrivateUse1")
 
 
 def find(full: str) -> Any | None:
-    """The operator overload of a dispatcher name such as ``aten::addmm.out``, or None if Python cannot reach it."""
+    """The operator overload of a dispatcher name such as ``aten::addmm.out``, or None if Python
+    cannot reach it.
+    """
     name, _, overload = full.removeprefix("aten::").partition(".")
     packet = getattr(torch.ops.aten, name, None)
     return getattr(packet, overload or "default", None)
@@ -197,7 +242,9 @@ def find(full: str) -> Any | None:
 
 def _implementation(operator: Any) -> Any:
     name, returns = operator._schema.name, operator._schema.returns
-    view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
+    view = (
+        bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
+    )
     if view or name == "aten::set_":
         return partial(operator.redispatch, CPU_KEYS)
     return partial(run, operator)
@@ -217,4 +264,17 @@ def _convolution_backward(
 ) -> Any:
     biases = [weight.shape[1] * groups if transposed else weight.shape[0]]
     backward = torch.ops.aten.convolution_backward.default
-    return run(backward, gradient, inputs, weight, biases, stride, padding, dilation, transposed, output_padding, groups, mask)
+    return run(
+        backward,
+        gradient,
+        inputs,
+        weight,
+        biases,
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
+        mask,
+    )

@@ -1,6 +1,8 @@
-"""Where torch would answer with an internal assertion, because the device is made in Python, the simulated device answers itself.
+"""Where torch would answer with an internal assertion, because the device is made in Python, the
+simulated device answers itself.
 
-These are ``torch.accelerator``'s memory, device and synchronisation functions, and gradients on any device but the first.
+These are ``torch.accelerator``'s memory, device and synchronisation functions, and gradients on any
+device but the first.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,9 @@ def patch() -> None:
         if hasattr(torch.accelerator, name):
             setattr(torch.accelerator, name, function)
     if STATE.devices > 1:
-        torch.autograd._engine_run_backward = torch.autograd.graph._engine_run_backward = _explained(torch.autograd.graph._engine_run_backward)
+        torch.autograd._engine_run_backward = torch.autograd.graph._engine_run_backward = (
+            _explained(torch.autograd.graph._engine_run_backward)
+        )
 
 
 def _accelerator() -> dict[str, Callable[..., Any]]:
@@ -37,12 +41,16 @@ def _accelerator() -> dict[str, Callable[..., Any]]:
         "memory_stats": npu.memory_stats,
         "get_memory_info": npu.mem_get_info,
         "reset_peak_memory_stats": npu.reset_peak_memory_stats,
-        "reset_accumulated_memory_stats": lambda device=None: memory.reset_peak(npu.current_device()),
+        "reset_accumulated_memory_stats": lambda device=None: memory.reset_peak(
+            npu.current_device()
+        ),
     }
 
 
 def _explained(run_backward: Callable[..., Any]) -> Callable[..., Any]:
-    """torch's autograd engine keeps one queue for a device made in Python, so it can serve ``npu:0`` only."""
+    """torch's autograd engine keeps one queue for a device made in Python, so it can serve
+    ``npu:0`` only.
+    """
 
     def explained(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -50,6 +58,9 @@ def _explained(run_backward: Callable[..., Any]) -> Callable[..., Any]:
         except RuntimeError as error:
             if "device_ready_queues_" not in str(error):
                 raise
-            raise RuntimeError(f"The rehearsal device computes gradients on npu:0 only; train there, or infer on the others. {MARK}") from None
+            raise RuntimeError(
+                "The rehearsal device computes gradients on npu:0 only; train there, or infer on"
+                f" the others. {MARK}"
+            ) from None
 
     return explained

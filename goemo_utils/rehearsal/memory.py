@@ -1,6 +1,8 @@
-"""How many bytes live on each simulated device. Storages are followed by weak references, swept when a count is asked for.
+"""How many bytes live on each simulated device. Storages are followed by weak references, swept
+when a count is asked for.
 
-No callback runs when a storage dies: a destructor that enters Python can swallow a pending exception.
+No callback runs when a storage dies: a destructor that enters Python can swallow a pending
+exception.
 """
 
 from collections import Counter
@@ -63,7 +65,8 @@ def _out_of_memory(size: int, living: int, limit: int, index: int) -> str:
         return f"{number / 2**20:.2f} MiB"
 
     return (
-        f"NPU out of memory. Tried to allocate {mib(size)} (NPU {index}; {mib(limit)} total capacity; {mib(living)} already allocated; "
-        f"{mib(living)} current active; {mib(limit - living)} free; {mib(living)} reserved in total by PyTorch). "
-        f"Use a smaller batch size, or raise the memory limit of the rehearsal device. {MARK}"
+        f"NPU out of memory. Tried to allocate {mib(size)} (NPU {index}; {mib(limit)} total"
+        f" capacity; {mib(living)} already allocated; {mib(living)} current active;"
+        f" {mib(limit - living)} free; {mib(living)} reserved in total by PyTorch). Use a smaller"
+        f" batch size, or raise the memory limit of the rehearsal device. {MARK}"
     )

@@ -1,4 +1,6 @@
-"""``torch.npu``: the functions that code written for torch_npu calls, answered by the simulated device."""
+"""``torch.npu``: the functions that code written for torch_npu calls, answered by the simulated
+device.
+"""
 
 import types
 from collections.abc import Callable
@@ -22,9 +24,11 @@ class NpuModule(types.ModuleType):
 
 
 class Hf32Switch:
-    """``torch.npu.matmul`` or ``torch.npu.conv``: ``allow_hf32`` reads and changes the rounding of that family's operands.
+    """``torch.npu.matmul`` or ``torch.npu.conv``: ``allow_hf32`` reads and changes the rounding of
+    that family's operands.
 
-    It starts as the numerics say, so both are off in ``exact`` mode, where the real device has it on for convolutions.
+    It starts as the numerics say, so both are off in ``exact`` mode, where the real device has it
+    on for convolutions.
     """
 
     def __init__(self, family: str) -> None:
@@ -32,12 +36,17 @@ class Hf32Switch:
 
     def __getattr__(self, name: str) -> bool:
         if name != "allow_hf32":
-            raise AttributeError(f"torch.npu.{self.family} has no attribute {name!r} on the rehearsal device {MARK}")
+            raise AttributeError(
+                f"torch.npu.{self.family} has no attribute {name!r} on the rehearsal device {MARK}"
+            )
         return str(getattr(STATE.arithmetic_settings, self.family)).startswith("hf32")
 
     def __setattr__(self, name: str, value: bool) -> None:
         if name != "allow_hf32" or not isinstance(value, bool):
-            raise TypeError(f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} = {value!r} {MARK}")
+            raise TypeError(
+                f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} ="
+                f" {value!r} {MARK}"
+            )
         _change_arithmetic(**{self.family: "hf32" if value else None})
 
 
@@ -47,7 +56,9 @@ def _change_arithmetic(**fields: Any) -> None:
 
 
 def use_compatible_impl(enabled: bool) -> None:
-    """Compute GELU in the form asked for, as torch_npu's switch of this name does; False brings back what the numerics say."""
+    """Compute GELU in the form asked for, as torch_npu's switch of this name does; False brings
+    back what the numerics say.
+    """
     _change_arithmetic(tanh_gelu=STATE.settings[0].tanh_gelu and not enabled)
 
 
@@ -66,7 +77,9 @@ class Selected:
 
 
 class Properties(types.SimpleNamespace):
-    """What ``get_device_properties`` returns; fields that describe silicon are absent, because there is none."""
+    """What ``get_device_properties`` returns; fields that describe silicon are absent, because
+    there is none.
+    """
 
     name: str
     total_memory: int
@@ -111,7 +124,10 @@ def _properties(device: Any = None) -> Properties:
 
 def _stats(device: Any = None) -> dict[str, int]:
     index = index_of(device)
-    return {"allocated_bytes.all.current": memory.allocated(index), "allocated_bytes.all.peak": memory.peak(index)}
+    return {
+        "allocated_bytes.all.current": memory.allocated(index),
+        "allocated_bytes.all.peak": memory.peak(index),
+    }
 
 
 def _nothing(*_args: Any, **_kwargs: Any) -> None:
@@ -126,7 +142,9 @@ def _checked(answer: Callable[[int], Any]) -> Callable[..., Any]:
 
 
 def _functions() -> dict[str, Any]:
-    free_and_total = _checked(lambda index: (memory.total() - memory.allocated(index), memory.total()))
+    free_and_total = _checked(
+        lambda index: (memory.total() - memory.allocated(index), memory.total())
+    )
     return {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
@@ -157,12 +175,16 @@ def _functions() -> dict[str, Any]:
         "seed_all": _seed,
         "initial_seed": torch.initial_seed,
         "get_rng_state": _checked(lambda index: torch.default_generator.get_state()),
-        "get_rng_state_all": lambda: [torch.default_generator.get_state() for _ in range(STATE.devices)],
+        "get_rng_state_all": lambda: [
+            torch.default_generator.get_state() for _ in range(STATE.devices)
+        ],
         "set_rng_state": _set_rng_state,
         "set_rng_state_all": _set_rng_state_all,
         "get_amp_supported_dtype": lambda: [torch.float16, torch.bfloat16],
         "is_bf16_supported": lambda: True,
-        "amp": types.SimpleNamespace(autocast=partial(torch.autocast, "npu"), GradScaler=partial(torch.amp.GradScaler, "npu")),
+        "amp": types.SimpleNamespace(
+            autocast=partial(torch.autocast, "npu"), GradScaler=partial(torch.amp.GradScaler, "npu")
+        ),
         "matmul": Hf32Switch("matmul"),
         "conv": Hf32Switch("convolution"),
         "use_compatible_impl": use_compatible_impl,
@@ -184,6 +206,19 @@ def make() -> NpuModule:
     functions = _functions()
     for name, function in functions.items():
         setattr(module, name, function)
-    for name, words in (("random", ("seed", "rng_state")), ("memory", ("memory", "empty_cache", "mem_get_info"))):
-        setattr(module, name, types.SimpleNamespace(**{key: value for key, value in functions.items() if any(word in key for word in words)}))
+    for name, words in (
+        ("random", ("seed", "rng_state")),
+        ("memory", ("memory", "empty_cache", "mem_get_info")),
+    ):
+        setattr(
+            module,
+            name,
+            types.SimpleNamespace(
+                **{
+                    key: value
+                    for key, value in functions.items()
+                    if any(word in key for word in words)
+                }
+            ),
+        )
     return module

@@ -1,6 +1,8 @@
-"""The arithmetic of accelerators, emulated on CPU tensors. Also used, off the device, to build the rungs of the parity ladder.
+"""The arithmetic of accelerators, emulated on CPU tensors. Also used, off the device, to build the
+rungs of the parity ladder.
 
-Rounding acts on operands only; products are accumulated in float32 (float64 for float64 operands) by the CPU's own kernels.
+Rounding acts on operands only; products are accumulated in float32 (float64 for float64 operands)
+by the CPU's own kernels.
 """
 
 from collections.abc import Callable
@@ -27,23 +29,37 @@ MATMUL: dict[str, int] = {
 CONVOLUTION: dict[str, int] = {"aten::convolution": 2, "aten::convolution_backward": 3}
 """Convolutions, and how many of their leading arguments are operands."""
 
-VECTOR = ("aten::_softmax", "aten::_log_softmax", "aten::gelu", "aten::tanh", "aten::native_layer_norm")
+VECTOR = (
+    "aten::_softmax",
+    "aten::_log_softmax",
+    "aten::gelu",
+    "aten::tanh",
+    "aten::native_layer_norm",
+)
 GELU = ("aten::gelu", "aten::gelu_", "aten::gelu_backward")
 
 
 def round_mantissa(tensor: Tensor, bits: int, mode: str = "rne") -> Tensor:
-    """Keep ``bits`` explicit mantissa bits of a float32 or float64 tensor of any shape; NaN and infinity stay as they are.
+    """Keep ``bits`` explicit mantissa bits of a float32 or float64 tensor of any shape; NaN and
+    infinity stay as they are.
 
-    ``mode``: ``rne`` to nearest, ties to even; ``away`` to nearest, ties away from zero; ``trunc`` towards zero.
+    ``mode``: ``rne`` to nearest, ties to even; ``away`` to nearest, ties away from zero; ``trunc``
+    towards zero.
 
     Raises:
-        ValueError: another dtype or mode, or ``bits`` is not between 1 and the dtype's mantissa bits less one.
+        ValueError: another dtype or mode, or ``bits`` is not between 1 and the dtype's mantissa
+        bits less one.
     """
     if tensor.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"Cannot round the mantissa of {tensor.dtype}; expected torch.float32 or torch.float64.")
+        raise ValueError(
+            f"Cannot round the mantissa of {tensor.dtype}; expected torch.float32 or torch.float64."
+        )
     integer, mantissa = (torch.int32, 23) if tensor.dtype == torch.float32 else (torch.int64, 52)
     if mode not in ("rne", "away", "trunc") or not 1 <= bits < mantissa:
-        raise ValueError(f"Cannot round to {bits} bits by {mode!r}; expected 1 to {mantissa - 1} bits and rne, away or trunc.")
+        raise ValueError(
+            f"Cannot round to {bits} bits by {mode!r}; expected 1 to {mantissa - 1} bits and rne,"
+            " away or trunc."
+        )
     drop = mantissa - bits
     words = tensor.clone(memory_format=torch.preserve_format).view(integer)
     if mode == "rne":
@@ -63,30 +79,40 @@ ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
     "fp16_matmul": lambda operand: operand.half().to(operand.dtype),
     "bf16_matmul": lambda operand: operand.bfloat16().to(operand.dtype),
 }
-"""How each mode rounds one float32 or float64 operand. Tensors of fewer bits pass unchanged through ``round_operand``."""
+"""How each mode rounds one float32 or float64 operand. Tensors of fewer bits pass unchanged through
+``round_operand``.
+"""
 
 
 def round_operand(operand: Tensor, rounding: str | None) -> Tensor:
-    """``operand`` as a matrix unit working in ``rounding`` sees it; half precision and integers are unchanged."""
+    """``operand`` as a matrix unit working in ``rounding`` sees it; half precision and integers are
+    unchanged.
+    """
     if rounding is None or operand.dtype not in (torch.float32, torch.float64):
         return operand
     return ROUNDING[rounding](operand)
 
 
 def blocked_matmul(left: Tensor, right: Tensor, block: int = REORDER_BLOCK) -> Tensor:
-    """``left @ right`` with K summed in blocks from the last to the first; halves are accumulated in float32."""
+    """``left @ right`` with K summed in blocks from the last to the first; halves are accumulated
+    in float32.
+    """
     wide = torch.promote_types(left.dtype, torch.float32)
     total: Tensor | None = None
     for start in reversed(range(0, left.shape[-1], block)):
-        part = left[..., start : start + block].to(wide) @ right[..., start : start + block, :].to(wide)
+        part = left[..., start : start + block].to(wide) @ right[..., start : start + block, :].to(
+            wide
+        )
         total = part if total is None else total.add_(part)
     return (left @ right) if total is None else total.to(left.dtype)
 
 
 def ulp_noise(tensor: Tensor, seed: int, units: float = ULP_UNITS) -> Tensor:
-    """``tensor * (1 + e)``, ``e`` uniform in ±``units`` x 2^-24 and a fixed function of seed and value: equal inputs stay equal.
+    """``tensor * (1 + e)``, ``e`` uniform in ±``units`` x 2^-24 and a fixed function of seed and
+    value: equal inputs stay equal.
 
-    Float32 only; other dtypes are returned unchanged, because such noise vanishes in their rounding.
+    Float32 only; other dtypes are returned unchanged, because such noise vanishes in their
+    rounding.
     """
     if tensor.dtype != torch.float32:
         return tensor
@@ -98,7 +124,9 @@ def ulp_noise(tensor: Tensor, seed: int, units: float = ULP_UNITS) -> Tensor:
 
 
 def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
-    """What replaces the CPU kernel, by operator name, so that the device computes as ``numerics`` says."""
+    """What replaces the CPU kernel, by operator name, so that the device computes as ``numerics``
+    says.
+    """
     table: dict[str, Handler] = {}
     if numerics.matmul or numerics.reorder:
         for name, first in MATMUL.items():
@@ -124,9 +152,20 @@ def _matmul(name: str, first: int, numerics: Numerics) -> Handler:
     added_product = name in ("aten::addmm", "aten::baddbmm")
 
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        left, right = (round_operand(operand, numerics.matmul) for operand in args[first : first + 2])
-        reorder = numerics.reorder and (plain_product or added_product) and left.is_floating_point() and left.shape[-1] > REORDER_BLOCK
-        if not reorder or left.dtype != right.dtype or operator._overloadname not in ("default", "out"):
+        left, right = (
+            round_operand(operand, numerics.matmul) for operand in args[first : first + 2]
+        )
+        reorder = (
+            numerics.reorder
+            and (plain_product or added_product)
+            and left.is_floating_point()
+            and left.shape[-1] > REORDER_BLOCK
+        )
+        if (
+            not reorder
+            or left.dtype != right.dtype
+            or operator._overloadname not in ("default", "out")
+        ):
             return operator(*args[:first], left, right, *args[first + 2 :], **kwargs)
         product = blocked_matmul(left, right)
         if added_product:
@@ -138,7 +177,9 @@ def _matmul(name: str, first: int, numerics: Numerics) -> Handler:
 
 def _convolution(count: int, rounding: str) -> Handler:
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return operator(*(round_operand(operand, rounding) for operand in args[:count]), *args[count:], **kwargs)
+        return operator(
+            *(round_operand(operand, rounding) for operand in args[:count]), *args[count:], **kwargs
+        )
 
     return compute
 

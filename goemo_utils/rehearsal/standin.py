@@ -1,7 +1,8 @@
-"""A stand-in for the ``torch_npu`` package, so that transformers and accelerate find the simulated device by themselves.
+"""A stand-in for the ``torch_npu`` package, so that transformers and accelerate find the simulated
+device by themselves.
 
-It is an object in ``sys.modules`` of this process: marked, versionless, and never a file, a distribution or an entry
-point that another process or an installer could take for the real package.
+It is an object in ``sys.modules`` of this process: marked, versionless, and never a file, a
+distribution or an entry point that another process or an installer could take for the real package.
 """
 
 import importlib.machinery
@@ -41,8 +42,12 @@ def is_standin(module: Any) -> bool:
 
 
 def install() -> None:
-    """Put the stand-in into ``sys.modules`` and let libraries that already looked for torch_npu look again."""
-    module = TorchNpuStandIn("torch_npu", "A stand-in made by goemo's rehearsal device. Not torch_npu.")
+    """Put the stand-in into ``sys.modules`` and let libraries that already looked for torch_npu
+    look again.
+    """
+    module = TorchNpuStandIn(
+        "torch_npu", "A stand-in made by goemo's rehearsal device. Not torch_npu."
+    )
     module.__spec__ = importlib.machinery.ModuleSpec("torch_npu", None)
     module.npu = torch.npu
     sys.modules["torch_npu"] = module
@@ -51,7 +56,9 @@ def install() -> None:
 
 
 def _forget_absence() -> None:
-    """transformers and accelerate remember that torch_npu was absent; both are asked again, in whatever order things were imported."""
+    """transformers and accelerate remember that torch_npu was absent; both are asked again, in
+    whatever order things were imported.
+    """
     for module, function in (
         ("transformers.utils.import_utils", "is_torch_npu_available"),
         ("accelerate.utils.imports", "is_npu_available"),

@@ -1,4 +1,6 @@
-"""What the simulated device currently is: one object, read by every kernel, written by ``enable`` and ``attach``."""
+"""What the simulated device currently is: one object, read by every kernel, written by ``enable``
+and ``attach``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +25,9 @@ def plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
 
 @dataclass
 class State:
-    """``arithmetic`` and ``disturbances`` are keyed by operator name with its namespace, such as ``aten::addmm``."""
+    """``arithmetic`` and ``disturbances`` are keyed by operator name with its namespace, such as
+    ``aten::addmm``.
+    """
 
     settings: tuple[Any, ...] | None = None
     devices: int = 1

@@ -1,6 +1,8 @@
-"""Storages on the device. The device has no allocator in C++, so Python paths that allocate a bare storage are led around it.
+"""Storages on the device. The device has no allocator in C++, so Python paths that allocate a bare
+storage are led around it.
 
-Without this, ``deepcopy``, ``torch.save`` and ``torch.load`` would reach a null allocator and end the process.
+Without this, ``deepcopy``, ``torch.save`` and ``torch.load`` would reach a null allocator and end
+the process.
 """
 
 import ctypes
@@ -30,23 +32,39 @@ def _transfer(source: Any, where: torch.device | None, non_blocking: bool) -> An
 
 
 def patch() -> None:
-    """Lead ``clone``, ``npu`` and ``to`` of storages, and pinning of tensors, around the missing allocator."""
+    """Lead ``clone``, ``npu`` and ``to`` of storages, and pinning of tensors, around the missing
+    allocator.
+    """
     plain_clone, plain_to = _StorageBase.clone, _StorageBase.to
     plain_pin = torch.Tensor.pin_memory
 
     def clone(self: Any) -> Any:
-        return _allocate(self.nbytes(), self.device).copy_(self, False) if self.device.type == "npu" else plain_clone(self)
+        return (
+            _allocate(self.nbytes(), self.device).copy_(self, False)
+            if self.device.type == "npu"
+            else plain_clone(self)
+        )
 
     def npu(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
-        where = torch.device("npu", device) if isinstance(device, int) else device and torch.device(device)
+        where = (
+            torch.device("npu", device)
+            if isinstance(device, int)
+            else device and torch.device(device)
+        )
         return _transfer(self, where, non_blocking)
 
     def to(self: Any, *, device: Any, non_blocking: bool = False) -> Any:
         where = torch.device(device)
-        return _transfer(self, where, non_blocking) if where.type == "npu" else plain_to(self, device=where, non_blocking=non_blocking)
+        return (
+            _transfer(self, where, non_blocking)
+            if where.type == "npu"
+            else plain_to(self, device=where, non_blocking=non_blocking)
+        )
 
     def pin_memory(self: torch.Tensor, device: Any = None) -> torch.Tensor:
-        """Host memory is the device's memory: a pinned tensor is a copy that remembers that it was asked for."""
+        """Host memory is the device's memory: a pinned tensor is a copy that remembers that it was
+        asked for.
+        """
         if self.device.type != "cpu":
             return plain_pin(self)
         pinned = self.clone()
@@ -62,7 +80,8 @@ def patch() -> None:
 
 
 def borrow_allocator() -> None:
-    """Let a path that was missed above get a CPU storage, which raises, instead of a null pointer, which kills.
+    """Let a path that was missed above get a CPU storage, which raises, instead of a null pointer,
+    which kills.
 
     Linux and macOS only: it needs the mangled names of two functions of libc10.
     """
@@ -71,8 +90,15 @@ def borrow_allocator() -> None:
     library = next(Path(torch.__file__).parent.joinpath("lib").glob("libc10.*"), None)
     try:
         functions = ctypes.CDLL(str(library))
-        get, put = functions._ZN3c1012GetAllocatorERKNS_10DeviceTypeE, functions._ZN3c1012SetAllocatorENS_10DeviceTypeEPNS_9AllocatorEh
+        get, put = (
+            functions._ZN3c1012GetAllocatorERKNS_10DeviceTypeE,
+            functions._ZN3c1012SetAllocatorENS_10DeviceTypeEPNS_9AllocatorEh,
+        )
     except (OSError, AttributeError):
         return
     get.restype = ctypes.c_void_p
-    put(ctypes.c_int8(_PRIVATE_USE_1), ctypes.c_void_p(get(ctypes.byref(ctypes.c_int8(_CPU)))), ctypes.c_uint8(0))
+    put(
+        ctypes.c_int8(_PRIVATE_USE_1),
+        ctypes.c_void_p(get(ctypes.byref(ctypes.c_int8(_CPU)))),
+        ctypes.c_uint8(0),
+    )

@@ -1,4 +1,6 @@
-"""Events and streams of the simulated device. Operators finish before they return, so a stream orders nothing."""
+"""Events and streams of the simulated device. Operators finish before they return, so a stream
+orders nothing.
+"""
 
 import time
 from typing import Any
@@ -15,7 +17,9 @@ class Stream:
     device_type = 20
 
     def __init__(self, device: Any = None, priority: int = 0, **_ignored: Any) -> None:
-        self.device_index = device if isinstance(device, int) else getattr(device, "index", None) or 0
+        self.device_index = (
+            device if isinstance(device, int) else getattr(device, "index", None) or 0
+        )
         self.device = torch.device("npu", self.device_index)
 
     def synchronize(self) -> None:
@@ -45,7 +49,9 @@ class Stream:
 
 
 class Event:
-    """A moment of the host's clock. Times between events are times of the simulation, never those of an NPU."""
+    """A moment of the host's clock. Times between events are times of the simulation, never those
+    of an NPU.
+    """
 
     def __init__(self, enable_timing: bool = False, **_ignored: Any) -> None:
         self.enable_timing = enable_timing
@@ -71,6 +77,13 @@ class Event:
         Raises:
             RuntimeError: timing was not enabled, or an event was not recorded.
         """
-        if not (self.enable_timing and other.enable_timing) or self.moment is None or other.moment is None:
-            raise RuntimeError(f"Both events must be recorded and created with argument 'enable_timing=True'. {MARK}")
+        if (
+            not (self.enable_timing and other.enable_timing)
+            or self.moment is None
+            or other.moment is None
+        ):
+            raise RuntimeError(
+                "Both events must be recorded and created with argument 'enable_timing=True'."
+                f" {MARK}"
+            )
         return (other.moment - self.moment) * 1e3

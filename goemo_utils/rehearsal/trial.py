@@ -20,11 +20,21 @@ DTYPES = ("float32", "int64")
 DEVICE = "npu:0"
 SEED = 20
 TOLERANCE = 1e-5
-"""Relative and absolute, as torch.testing's for float32; operators are computed by the same kernels."""
+"""Relative and absolute, as torch.testing's for float32; operators are computed by the same
+kernels.
+"""
 MESSAGE_LENGTH = 220
 OTHER_PATH = {"nn.functional.scaled_dot_product_attention": 1e-4}
-"""Tolerance where torch itself composes the operator otherwise on an accelerator than on the CPU."""
-UNINITIALISED = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
+"""Tolerance where torch itself composes the operator otherwise on an accelerator than on the CPU.
+"""
+UNINITIALISED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
 """Operators whose values mean nothing; only shape and dtype are compared."""
 
 
@@ -32,8 +42,9 @@ UNINITIALISED = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_
 class Trial:
     """What happened: counts of samples, and the first message of each kind.
 
-    ``verdict`` is ``agrees``, ``refused`` (a Python error on the device where the CPU has an answer), ``wrong`` (another
-    answer) or ``not on the CPU`` (nothing to compare with). ``operators`` adds ``died`` and ``timeout``.
+    ``verdict`` is ``agrees``, ``refused`` (a Python error on the device where the CPU has an
+    answer), ``wrong`` (another answer) or ``not on the CPU`` (nothing to compare with).
+    ``operators`` adds ``died`` and ``timeout``.
     """
 
     name: str
@@ -51,7 +62,8 @@ class Trial:
 def database() -> dict[str, Any]:
     """PyTorch's operator database by full name, variants included, such as ``nn.functional.gelu``.
 
-    It imports ``expecttest`` for nothing but a base class, so an absent one is replaced by unittest's.
+    It imports ``expecttest`` for nothing but a base class, so an absent one is replaced by
+    unittest's.
     """
     try:
         import expecttest  # noqa: F401
@@ -66,7 +78,8 @@ def database() -> dict[str, Any]:
 
 
 def try_operator(name: str, limit: int, dtypes: Sequence[str] = DTYPES) -> Trial:
-    """Run up to ``limit`` samples of each dtype, spread over those the database has, forward and where it can backward.
+    """Run up to ``limit`` samples of each dtype, spread over those the database has, forward and
+    where it can backward.
 
     The simulated device must be on.
     """
@@ -95,7 +108,9 @@ def _samples(operator: Any, dtype: torch.dtype, limit: int, differentiable: bool
     yield from everything[::step]
 
 
-def _try_sample(operator: Any, sample: Any, dtype: torch.dtype, differentiable: bool, trial: Trial) -> None:
+def _try_sample(
+    operator: Any, sample: Any, dtype: torch.dtype, differentiable: bool, trial: Trial
+) -> None:
     try:
         expected, gradients = _evaluate(operator, sample, "cpu", differentiable)
     except Exception:
@@ -123,7 +138,9 @@ def _first_line(text: str) -> str:
 
 
 def _evaluate(operator: Any, sample: Any, where: str, differentiate: bool) -> tuple[Any, Any]:
-    """Outputs and gradients on ``where``; gradients are None where the CPU cannot compute them either."""
+    """Outputs and gradients on ``where``; gradients are None where the CPU cannot compute them
+    either.
+    """
     leaves: list[Tensor] = []
 
     def place(value: Tensor) -> Tensor:
@@ -136,18 +153,26 @@ def _evaluate(operator: Any, sample: Any, where: str, differentiate: bool) -> tu
     arguments = [_move(value, place, where) for value in (sample.input, *sample.args)]
     options = {key: _move(value, place, where) for key, value in sample.kwargs.items()}
     torch.manual_seed(SEED)
-    # An operator without tensor arguments, such as arange(5), makes its result on the default device.
+    # An operator without tensor arguments, such as arange(5), makes its result on the default
+    # device.
     with torch.device(where) if not list(_tensors([*arguments, options])) else nullcontext():
         outputs = operator(*arguments, **options)
     if sample.output_process_fn_grad is not None and differentiate:
         outputs = sample.output_process_fn_grad(outputs)
     if not differentiate:
         return outputs, None
-    sources = [output for output in _tensors(outputs) if output.is_floating_point() and output.requires_grad]
+    sources = [
+        output
+        for output in _tensors(outputs)
+        if output.is_floating_point() and output.requires_grad
+    ]
     if not sources or not leaves:
         return outputs, None
     try:
-        cotangents = [torch.linspace(0.5, 1.5, output.numel()).reshape(output.shape).to(output) for output in sources]
+        cotangents = [
+            torch.linspace(0.5, 1.5, output.numel()).reshape(output.shape).to(output)
+            for output in sources
+        ]
         return outputs, torch.autograd.grad(sources, leaves, cotangents, allow_unused=True)
     except Exception:
         if where == "cpu":
@@ -185,7 +210,9 @@ def _difference(expected: Any, received: Any, trial: Trial) -> str | None:
     if isinstance(expected, (list, tuple)):
         if len(expected) != len(received):
             return f"{len(received)} results, expected {len(expected)}"
-        pairs = (_difference(one, other, trial) for one, other in zip(expected, received, strict=True))
+        pairs = (
+            _difference(one, other, trial) for one, other in zip(expected, received, strict=True)
+        )
         return next((problem for problem in pairs if problem), None)
     if isinstance(expected, float) and expected != expected:
         return None if received != received else f"{received!r}, expected nan"
@@ -208,7 +235,9 @@ def _tensor_difference(expected: Tensor, received: Any, trial: Trial) -> str | N
         if trial.name in UNINITIALISED:
             actual, expected = torch.zeros_like(actual), torch.zeros_like(expected)
         tolerance = OTHER_PATH.get(trial.name, TOLERANCE)
-        torch.testing.assert_close(actual, expected.detach(), equal_nan=True, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(
+            actual, expected.detach(), equal_nan=True, rtol=tolerance, atol=tolerance
+        )
     except AssertionError as error:
         return " ".join(str(error).split())[:200]
     return None

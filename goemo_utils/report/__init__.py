@@ -1,4 +1,6 @@
-"""Records of a run → one page a reviewer can trust, a summary for programs, and the executed notebooks as pages."""
+"""Records of a run → one page a reviewer can trust, a summary for programs, and the executed
+notebooks as pages.
+"""
 
 from pathlib import Path
 
@@ -8,12 +10,13 @@ __all__ = ["ReportError", "render"]
 
 
 def render(run_dir: Path, language: str = "en") -> dict[str, str]:
-    """Write ``report.html``, ``summary.json`` and the notebook pages of a run, and return their names.
+    """Write ``report.html``, ``summary.json`` and the notebook pages of a run, and return their
+    names.
 
-    Everything shown is read from ``manifest.json`` and the step records in ``run_dir``. Steps that are missing, failed
-    or were never run are shown as such; a blank, a placeholder or a contradiction in the records raises ReportError
-    and writes nothing. ``language`` is "en" or "zh". Each file is replaced in one step, so a reader sees the old page
-    or the new one.
+    Everything shown is read from ``manifest.json`` and the step records in ``run_dir``. Steps that
+    are missing, failed or were never run are shown as such; a blank, a placeholder or a
+    contradiction in the records raises ReportError and writes nothing. ``language`` is "en" or
+    "zh". Each file is replaced in one step, so a reader sees the old page or the new one.
     """
     from goemo_utils.report import notebooks, page, read, summary, view
 

@@ -87,7 +87,8 @@ class Column:
 class Table:
     """A table. Cell 0 of each row is its head, unless ``head`` names another column.
 
-    ``label`` names the table for screen readers, ``caption`` shows it; ``style`` is "", "wide" or "gates".
+    ``label`` names the table for screen readers, ``caption`` shows it; ``style`` is "", "wide" or
+    "gates".
     """
 
     label: str
@@ -151,7 +152,9 @@ class Section:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One of the four figures of the summary: label, value, its unit or interval, one line of context."""
+    """One of the four figures of the summary: label, value, its unit or interval, one line of
+    context.
+    """
 
     label: str
     value: str
@@ -161,7 +164,9 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict: a state, a sentence, and at most two more. ``style`` colours the bar: pass, fail, cause, unk, sim."""
+    """The verdict: a state, a sentence, and at most two more. ``style`` colours the bar: pass,
+    fail, cause, unk, sim.
+    """
 
     state: State
     sentence: str
@@ -171,7 +176,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page. ``margin`` is printed in the margin of every sheet; ``words`` gives the template its own few words."""
+    """A whole page. ``margin`` is printed in the margin of every sheet; ``words`` gives the
+    template its own few words.
+    """
 
     language: str
     title: str

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bar:
-    """A throughput row: median in texts per second with its interval; ``ours`` is the device being judged."""
+    """A throughput row: median in texts per second with its interval; ``ours`` is the device being
+    judged.
+    """
 
     name: str
     detail: str
@@ -28,7 +30,9 @@ class Bars:
 
 @dataclass(frozen=True)
 class Rung:
-    """A rung of the cause ladder: RMSE between the device and a CPU run, and the share of the error it explains."""
+    """A rung of the cause ladder: RMSE between the device and a CPU run, and the share of the error
+    it explains.
+    """
 
     name: str
     rmse: float
@@ -52,7 +56,9 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Heat:
-    """Error ratio per module (rows) and layer (columns); None is no such call, a text one that was not covered. ``marked`` cells are where the error enters."""
+    """Error ratio per module (rows) and layer (columns); None is no such call, a text one that was
+    not covered. ``marked`` cells are where the error enters.
+    """
 
     columns: list[str]
     rows: list[tuple[str, list[float | str | None]]]
@@ -81,7 +87,9 @@ class Growth:
 
 @dataclass(frozen=True)
 class Margins:
-    """Margin against error of decisions, both log. ``bound`` is what the accepted arithmetic can move, if known."""
+    """Margin against error of decisions, both log. ``bound`` is what the accepted arithmetic can
+    move, if known.
+    """
 
     points: list[tuple[float, float]]
     explained: list[tuple[float, float]]

@@ -8,13 +8,32 @@ from typing import Any
 from goemo_utils.report.measured import is_cpu
 from goemo_utils.report.read import ReportError, Run
 
-PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b")
-# What a blank looks like after it went through a format string. "none" in lower case is a word that records use.
-DISGUISED_BLANK = {"", "-", "–", "—", "n/a", "N/A", "NA", "None", "null", "NULL", "undefined", "?", "。"}
+PLACEHOLDER = re.compile(
+    r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b"
+)
+# What a blank looks like after it went through a format string. "none" in lower case is a word that
+# records use.
+DISGUISED_BLANK = {
+    "",
+    "-",
+    "–",
+    "—",
+    "n/a",
+    "N/A",
+    "NA",
+    "None",
+    "null",
+    "NULL",
+    "undefined",
+    "?",
+    "。",
+}
 
 
 def check(run: Run) -> None:
-    """Raise ReportError, naming record and field, for the first blank, placeholder or contradiction."""
+    """Raise ReportError, naming record and field, for the first blank, placeholder or
+    contradiction.
+    """
     for name, field, value in _shown(run):
         _check_value(name, field, value)
     for step in run.results:
@@ -30,7 +49,15 @@ def is_blank(text: str) -> bool:
 def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
     """Yield (record, field, value) of everything a reader sees that is not a quotation."""
     model = run.results.get("01_load", {}).get("model") or {}
-    for key in ("id", "architecture", "weights_sha256", "weight_path", "revision", "tokenizer_sha256", "task"):
+    for key in (
+        "id",
+        "architecture",
+        "weights_sha256",
+        "weight_path",
+        "revision",
+        "tokenizer_sha256",
+        "task",
+    ):
         if model.get(key) is not None:
             yield "01_load", f"model.{key}", model[key]
     device = run.results.get("01_load", {}).get("device") or {}
@@ -45,7 +72,11 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
             yield "03_parity", f"metrics[{i}].formula ({metric.get('id')})", metric.get("formula")
             yield "03_parity", f"metrics[{i}].value ({metric.get('id')})", metric["value"]
     for i, gate in enumerate(parity.get("gates") or []):
-        keys = ["id", "result", "meaning"] + ["limit"] * (gate.get("result") != "not run") + ["value"] * (gate.get("result") in ("pass", "explained"))
+        keys = (
+            ["id", "result", "meaning"]
+            + ["limit"] * (gate.get("result") != "not run")
+            + ["value"] * (gate.get("result") in ("pass", "explained"))
+        )
         for key in keys:
             yield "03_parity", f"gates[{i}].{key} ({gate.get('id')})", gate.get(key)
     for i, row in enumerate(run.results.get("04_throughput", {}).get("rows") or []):
@@ -53,51 +84,96 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
 
 
 def _check_value(name: str, field: str, value: Any) -> None:
-    if value is None or isinstance(value, str) and is_blank(value):
-        raise ReportError(f"{name}: {field} is blank ({value!r}), expected a value: run the step again, nothing is left out silently.")
+    if value is None or (isinstance(value, str) and is_blank(value)):
+        raise ReportError(
+            f"{name}: {field} is blank ({value!r}), expected a value: run the step again, nothing"
+            " is left out silently."
+        )
     if isinstance(value, str) and PLACEHOLDER.search(value):
-        raise ReportError(f"{name}: {field} is a placeholder ({value!r}), expected a value: run the step again.")
+        raise ReportError(
+            f"{name}: {field} is a placeholder ({value!r}), expected a value: run the step again."
+        )
 
 
 def _check_absent(step: str, results: dict[str, Any]) -> None:
     """A null must carry its reason."""
-    rows = [(f"metrics[{i}] ({m.get('id')})", m) for i, m in enumerate(results.get("metrics") or [])]
+    rows = [
+        (f"metrics[{i}] ({m.get('id')})", m) for i, m in enumerate(results.get("metrics") or [])
+    ]
     rows += [
-        (f"rows[{i}] ({r.get('configuration')})", {**r, "value": r.get("median")}) for i, r in enumerate(results.get("rows") or []) if step == "04_throughput"
+        (f"rows[{i}] ({r.get('configuration')})", {**r, "value": r.get("median")})
+        for i, r in enumerate(results.get("rows") or [])
+        if step == "04_throughput"
     ]
     if isinstance(results.get("speedup"), dict):
         rows.append(("speedup", results["speedup"]))
     for field, row in rows:
         if row.get("value") is None and is_blank(str(row.get("reason") or "")):
-            raise ReportError(f"{step}: {field} has neither a value nor a reason, expected one of them: run the step again.")
+            raise ReportError(
+                f"{step}: {field} has neither a value nor a reason, expected one of them: run the"
+                " step again."
+            )
 
 
 def _check_contradictions(run: Run) -> None:
-    parity, speed, load = (run.results.get(step, {}) for step in ("03_parity", "04_throughput", "01_load"))
+    parity, speed, load = (
+        run.results.get(step, {}) for step in ("03_parity", "04_throughput", "01_load")
+    )
     seen: dict[str, Any] = {}
     for metric in parity.get("metrics") or []:
         known = seen.setdefault(metric["id"], metric.get("value"))
         if known != metric.get("value") and not (_is_nan(known) and _is_nan(metric.get("value"))):
-            raise ReportError(f"03_parity: metric {metric['id']} has two values, {known!r} and {metric.get('value')!r}, expected one: run the step again.")
+            raise ReportError(
+                f"03_parity: metric {metric['id']} has two values, {known!r} and"
+                f" {metric.get('value')!r}, expected one: run the step again."
+            )
     failed = [gate["id"] for gate in parity.get("gates") or [] if gate["result"] == "fail"]
     verdict = parity.get("verdict")
     if parity and verdict not in ("pass", "pass-with-cause", "fail"):
-        raise ReportError(f"03_parity: verdict is {verdict!r}, expected pass, pass-with-cause or fail: run the step again.")
+        raise ReportError(
+            f"03_parity: verdict is {verdict!r}, expected pass, pass-with-cause or fail: run the"
+            " step again."
+        )
     if failed and verdict != "fail":
-        raise ReportError(f"03_parity: the verdict is {verdict} although gate {failed[0]} failed: run the step again.")
+        raise ReportError(
+            f"03_parity: the verdict is {verdict} although gate {failed[0]} failed: run the step"
+            " again."
+        )
     if parity and not parity.get("gates"):
-        raise ReportError("03_parity: gates is empty, expected at least one: a run that checked nothing has no verdict.")
+        raise ReportError(
+            "03_parity: gates is empty, expected at least one: a run that checked nothing has no"
+            " verdict."
+        )
     if parity and not parity.get("n_texts"):
-        raise ReportError(f"03_parity: n_texts is {parity.get('n_texts')!r}, expected at least 1: nothing was compared.")
+        raise ReportError(
+            f"03_parity: n_texts is {parity.get('n_texts')!r}, expected at least 1: nothing was"
+            " compared."
+        )
     if speed and parity and speed.get("parity_verdict") not in (None, verdict):
-        raise ReportError(f"04_throughput: parity_verdict is {speed['parity_verdict']} but 03_parity says {verdict}: run 04_throughput again.")
+        raise ReportError(
+            f"04_throughput: parity_verdict is {speed['parity_verdict']} but 03_parity says"
+            f" {verdict}: run 04_throughput again."
+        )
     model = load.get("model") or {}
-    if isinstance(model.get("labels"), list) and model.get("n_labels") not in (None, len(model["labels"])):
-        raise ReportError(f"01_load: model.n_labels is {model['n_labels']} but {len(model['labels'])} labels are listed: run the step again.")
-    digests = {step: record["params_digest"] for step, record in run.records.items() if step in run.results and record.get("params_digest")}
+    if isinstance(model.get("labels"), list) and model.get("n_labels") not in (
+        None,
+        len(model["labels"]),
+    ):
+        raise ReportError(
+            f"01_load: model.n_labels is {model['n_labels']} but {len(model['labels'])} labels are"
+            " listed: run the step again."
+        )
+    digests = {
+        step: record["params_digest"]
+        for step, record in run.records.items()
+        if step in run.results and record.get("params_digest")
+    }
     if len(set(digests.values())) > 1:
         first, other = next((a, b) for a in digests for b in digests if digests[a] != digests[b])
-        raise ReportError(f"{other}: params_digest differs from that of {first}, expected one set of parameters in a run: run the chain again without --only.")
+        raise ReportError(
+            f"{other}: params_digest differs from that of {first}, expected one set of parameters"
+            " in a run: run the chain again without --only."
+        )
     if run.simulated:
         _check_no_speed(speed)
 
@@ -108,11 +184,13 @@ def _check_no_speed(speed: dict[str, Any]) -> None:
         value = row.get("median", row.get("p50"))
         if not is_cpu(row) and value is not None:
             raise ReportError(
-                f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a simulated device, expected null with reason 'simulated': run the step again."
+                f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a"
+                " simulated device, expected null with reason 'simulated': run the step again."
             )
     if (speed.get("speedup") or {}).get("value") is not None:
         raise ReportError(
-            f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected null with reason 'simulated': run the step again."
+            f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected"
+            " null with reason 'simulated': run the step again."
         )
 
 

@@ -4,7 +4,19 @@ from typing import Any
 
 from goemo_utils import __version__
 from goemo_utils.report import numbers as n
-from goemo_utils.report.blocks import Code, Column, KeyFigure, Page, Paragraph, Pre, Section, State, Table, Text, Verdict
+from goemo_utils.report.blocks import (
+    Code,
+    Column,
+    KeyFigure,
+    Page,
+    Paragraph,
+    Pre,
+    Section,
+    State,
+    Table,
+    Text,
+    Verdict,
+)
 from goemo_utils.report.diff_words import gate_text, judged, rate, sentence, short, value
 from goemo_utils.report.gates import gate_name
 from goemo_utils.report.words import Words
@@ -17,9 +29,17 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
     first, second = result["runs"]
     simulated = first["simulated"] or second["simulated"]
     worse = bool(result["worse"])
-    changed = [[row["kind"], Code(row["what"]), Code(short(row["before"])), Code(short(row["after"]))] for row in result["changed"]]
+    changed = [
+        [row["kind"], Code(row["what"]), Code(short(row["before"])), Code(short(row["after"]))]
+        for row in result["changed"]
+    ]
     gates = [
-        [gate_name(row["id"], words), State(*_state(row["change"], words)), gate_text(result, row, "before", words), gate_text(result, row, "after", words)]
+        [
+            gate_name(row["id"], words),
+            State(*_state(row["change"], words)),
+            gate_text(result, row, "before", words),
+            gate_text(result, row, "after", words),
+        ]
         for row in result["gates"]
     ]
     metrics = [
@@ -32,33 +52,83 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         ]
         for row in result["metrics"]
     ]
-    rates = [[row["configuration"], rate(row, "before", words), rate(row, "after", words), words(judged(row))] for row in result["rates"]]
+    rates = [
+        [
+            row["configuration"],
+            rate(row, "before", words),
+            rate(row, "after", words),
+            words(judged(row)),
+        ]
+        for row in result["rates"]
+    ]
     sides = [Column(words("d_before")), Column(words("d_after"))]
     sections = [
-        _section("gates", words("gates"), gates, [Column(words("gate")), Column(words("d_change")), *sides], words, True),
-        _section("changed", words("d_changed"), changed, [Column(words("d_kind")), Column(words("pr_name")), *sides], words, False),
+        _section(
+            "gates",
+            words("gates"),
+            gates,
+            [Column(words("gate")), Column(words("d_change")), *sides],
+            words,
+            True,
+        ),
+        _section(
+            "changed",
+            words("d_changed"),
+            changed,
+            [Column(words("d_kind")), Column(words("pr_name")), *sides],
+            words,
+            False,
+        ),
         _section(
             "metrics",
             words("p_metrics"),
             metrics,
-            [Column(words("metric")), *(Column(c.name, True) for c in sides), Column("×", True), Column(words("d_note"))],
+            [
+                Column(words("metric")),
+                *(Column(c.name, True) for c in sides),
+                Column("×", True),
+                Column(words("d_note")),
+            ],
             words,
             True,
         ),
-        _section("rates", words("s_rates"), rates, [Column(words("s_config")), *(Column(c.name, True) for c in sides), Column(words("d_change"))], words, True),
-        Section("again", words("s_again"), [Pre(words("s_again"), f"goemo diff {first['run_id']} {second['run_id']}")]),
+        _section(
+            "rates",
+            words("s_rates"),
+            rates,
+            [
+                Column(words("s_config")),
+                *(Column(c.name, True) for c in sides),
+                Column(words("d_change")),
+            ],
+            words,
+            True,
+        ),
+        Section(
+            "again",
+            words("s_again"),
+            [Pre(words("s_again"), f"goemo diff {first['run_id']} {second['run_id']}")],
+        ),
     ]
     count = {change: sum(row["change"] == change for row in result["gates"]) for change in CHANGES}
     keys = [
         KeyFigure(words("d_worse_gates"), str(count["worse"]), "", words("d_of", n=len(gates))),
         KeyFigure(words("d_better_gates"), str(count["better"]), "", words("d_of", n=len(gates))),
         KeyFigure(words("d_changed"), str(len(changed)), "", words("d_changed_what")),
-        KeyFigure(words("d_rates_moved"), str(sum(bool(row["moved"]) for row in result["rates"])), "", words("d_intervals")),
+        KeyFigure(
+            words("d_rates_moved"),
+            str(sum(bool(row["moved"]) for row in result["rates"])),
+            "",
+            words("d_intervals"),
+        ),
     ]
     told = Verdict(
         State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")),
         sentence(result, words),
-        " → ".join(f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})" for r in result["runs"]),
+        " → ".join(
+            f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})"
+            for r in result["runs"]
+        ),
         "sim" if simulated else "fail" if worse else "pass",
     )
     return Page(
@@ -73,6 +143,12 @@ def _state(change: str, words: Words) -> tuple[str, str]:
     return icon, words(key)
 
 
-def _section(id: str, title: str, rows: list[list[Text]], columns: list[Column], words: Words, measured: bool) -> Section:
-    body: Any = Table(title, columns, rows, style="wide", measured=measured) if rows else Paragraph(words("d_nothing"))
+def _section(
+    id: str, title: str, rows: list[list[Text]], columns: list[Column], words: Words, measured: bool
+) -> Section:
+    body: Any = (
+        Table(title, columns, rows, style="wide", measured=measured)
+        if rows
+        else Paragraph(words("d_nothing"))
+    )
     return Section(id, title, [body], measured=measured)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from goemo_utils.thresholds import described
+from goemo_utils.forward.thresholds import described
 from goemo_utils.report import numbers as n
 from goemo_utils.report.gates import gate_name, shown_limit, shown_value
 from goemo_utils.report.parity_section import metric_value
@@ -16,7 +16,10 @@ def sentence(result: dict[str, Any], words: Words) -> str:
     """The outcome in a sentence."""
     if not result["worse"]:
         return words("d_none_worse")
-    return words("d_some_worse", gates=words("comma").join(gate_name(name, words) for name in result["worse"]))
+    return words(
+        "d_some_worse",
+        gates=words("comma").join(gate_name(name, words) for name in result["worse"]),
+    )
 
 
 def short(found: Any) -> str:
@@ -44,7 +47,9 @@ def rate(row: dict[str, Any], side: str, words: Words) -> str:
     """A rate with its interval, or why there is none."""
     if row[side] is None:
         return words("null_sim") if row.get("reason") == "simulated" else words("k_not_run")
-    return n.number(float(row[side])) + (f" {n.interval(*row[f'{side}_ci95'])}" if row.get(f"{side}_ci95") else "")
+    return n.number(float(row[side])) + (
+        f" {n.interval(*row[f'{side}_ci95'])}" if row.get(f"{side}_ci95") else ""
+    )
 
 
 def judged(row: dict[str, Any]) -> str:
@@ -53,11 +58,15 @@ def judged(row: dict[str, Any]) -> str:
 
 
 def gate_text(result: dict[str, Any], row: dict[str, Any], side: str, words: Words) -> str:
-    """Result, value and limit of a gate on one side; a rehearsal's gates would pass, they do not pass."""
+    """Result, value and limit of a gate on one side; a rehearsal's gates would pass, they do not
+    pass.
+    """
     gate, prefix = row[side], "rs_" if result["runs"][SIDES.index(side)]["simulated"] else "r_"
     if not gate:
         return words("r_not run")
     whole = {"id": row["id"], **gate}
     shown = shown_value(whole, words)
     interval = f" {n.interval(*gate['interval'])}" if gate.get("interval") else ""
-    return words.known(prefix, gate["result"]) + (f" ({shown}{interval}; {shown_limit(whole, words)})" if shown != "–" else "")
+    return words.known(prefix, gate["result"]) + (
+        f" ({shown}{interval}; {shown_limit(whole, words)})" if shown != "–" else ""
+    )

@@ -8,13 +8,21 @@ from goemo_utils.report.blocks import Column, State, Table, Text
 from goemo_utils.report.read import Run
 from goemo_utils.report.words import Words
 
-ICONS = {"pass": "pass", "fail": "fail", "explained": "cause", "cannot tell": "unk", "not run": "none"}
+ICONS = {
+    "pass": "pass",
+    "fail": "fail",
+    "explained": "cause",
+    "cannot tell": "unk",
+    "not run": "none",
+}
 # Gates that cannot be judged where a value is not finite.
 UNDECIDED = ("repeatable", "flips", "flip_bound", "invariance", "task_quality")
 
 
 def gates(run: Run) -> list[dict[str, Any]]:
-    """Gates of the parity step. The smoke sentences are none: they speak of the model, not of the port."""
+    """Gates of the parity step. The smoke sentences are none: they speak of the model, not of the
+    port.
+    """
     return list(run.of("03_parity").get("gates") or [])
 
 
@@ -57,20 +65,38 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
 
 
 def meaning(gate: dict[str, Any], words: Words) -> str:
-    """Say what a gate's result means. The record says it in English; a Chinese page uses its own table where it can."""
-    if gate["id"] == "flip_bound" and gate["result"] == "cannot tell" and gate.get("needed") and not gate.get("texts_changed"):
-        return words("x_few", n=n.number(gate["n"]), limit=shown_limit(gate, words).removeprefix("≤ "), needed=n.number(gate["needed"]))
+    """Say what a gate's result means. The record says it in English; a Chinese page uses its own
+    table where it can.
+    """
+    if (
+        gate["id"] == "flip_bound"
+        and gate["result"] == "cannot tell"
+        and gate.get("needed")
+        and not gate.get("texts_changed")
+    ):
+        return words(
+            "x_few",
+            n=n.number(gate["n"]),
+            limit=shown_limit(gate, words).removeprefix("≤ "),
+            needed=n.number(gate["needed"]),
+        )
     if gate["result"] == "cannot tell" and gate.get("value") is None and gate["id"] in UNDECIDED:
         return words("x_not_finite")
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
     where = gate.get("where")
-    tail = "" if gate["id"] != "rounding" or where in (None, "logits") else words("worst_at", where=where)
+    tail = (
+        ""
+        if gate["id"] != "rounding" or where in (None, "logits")
+        else words("worst_at", where=where)
+    )
     if words.language == "en" or not words.has(key):
         told = n.prose(gate["meaning"])
         # A sentence may begin with the name of a cause, such as hf32, which keeps its case.
         told = told[:1].upper() + told[1:] if re.match(r"[a-z]+ ", told) else told
         return f"{told} {tail}".rstrip()
-    return tail + words(key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0))
+    return tail + words(
+        key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0)
+    )
 
 
 def gate_table(run: Run, words: Words) -> Table | None:
@@ -79,7 +105,9 @@ def gate_table(run: Run, words: Words) -> Table | None:
     if not found:
         return None
     prefix = "rs_" if run.simulated else "r_"
-    counts = words("comma").join(words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found)))
+    counts = words("comma").join(
+        words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found))
+    )
     rows: list[list[Text]] = [
         [
             gate_name(g["id"], words),
@@ -90,6 +118,22 @@ def gate_table(run: Run, words: Words) -> Table | None:
         ]
         for g in found
     ]
-    columns = [Column(words("gate")), Column(words("result")), Column(words("value"), True), Column(words("limit"), True), Column(words("meaning"))]
-    remark = words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
-    return Table(words("gates"), columns, rows, caption=words("gates"), remark=remark, style="gates", measured=True)
+    columns = [
+        Column(words("gate")),
+        Column(words("result")),
+        Column(words("value"), True),
+        Column(words("limit"), True),
+        Column(words("meaning")),
+    ]
+    remark = (
+        words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
+    )
+    return Table(
+        words("gates"),
+        columns,
+        rows,
+        caption=words("gates"),
+        remark=remark,
+        style="gates",
+        measured=True,
+    )

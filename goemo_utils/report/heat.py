@@ -19,43 +19,110 @@ Cell = float | str | None
 
 
 def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
-    """Blocks of the heat map with its table and the calls at fault; a note where calls were not replayed."""
+    """Blocks of the heat map with its table and the calls at fault; a note where calls were not
+    replayed.
+    """
     heat, faults = results.get("heat") or {}, results.get("faults") or []
     blocks: list[Any] = [_faults(faults, words)] if faults else []
     if not heat.get("rows"):
         gate = next((g for g in results.get("gates") or [] if g["id"] == "place"), {})
-        why = gate["meaning"].rstrip(".") if gate.get("result") == "not run" else words("not_recorded")
+        why = (
+            gate["meaning"].rstrip(".")
+            if gate.get("result") == "not run"
+            else words("not_recorded")
+        )
         return [*blocks, Note(words("section_absent", reason=why))]
     columns = [str(c) for c in heat.get("columns") or range(len(heat["rows"][0]["values"]))]
     rows = [(str(r["module"]), list(map(_cell, r["values"]))) for r in heat["rows"]]
-    marked = [(i, j) for i, (name, _) in enumerate(rows) for j, column in enumerate(columns) if _at_fault(name, column, faults)]
-    named = [(words("p_heat_accumulated") if name == ACCUMULATED else name, values) for name, values in rows]
+    marked = [
+        (i, j)
+        for i, (name, _) in enumerate(rows)
+        for j, column in enumerate(columns)
+        if _at_fault(name, column, faults)
+    ]
+    named = [
+        (words("p_heat_accumulated") if name == ACCUMULATED else name, values)
+        for name, values in rows
+    ]
     title = words("p_heat_fault", place=place(faults[0])) if faults else words("p_heat_clean")
     limit = (results.get("limits") or {}).get("call_rms")
-    caption = words("p_heat_cap") + (" " + words("p_heat_limit", limit=n.limit(limit)) if limit else "")
-    caption += " " + words("p_heat_uncovered") if any(v == NOT_COVERED for _, values in rows for v in values) else ""
-    chart = Heat(columns, named, marked, words("p_heat_layer"), words("p_heat_key"), words("p_heat_mark"), words("p_heat_absent"), words("p_heat"), title)
+    caption = words("p_heat_cap") + (
+        " " + words("p_heat_limit", limit=n.limit(limit)) if limit else ""
+    )
+    caption += (
+        " " + words("p_heat_uncovered")
+        if any(v == NOT_COVERED for _, values in rows for v in values)
+        else ""
+    )
+    chart = Heat(
+        columns,
+        named,
+        marked,
+        words("p_heat_layer"),
+        words("p_heat_key"),
+        words("p_heat_mark"),
+        words("p_heat_absent"),
+        words("p_heat"),
+        title,
+    )
     heads = [Column(words("p_module")), *(Column(c, True) for c in columns)]
-    table = Table(words("p_same_table"), heads, [[Code(name), *(_shown(v, words) for v in values)] for name, values in named], style="wide", measured=True)
-    return [Paragraph(words("p_heat_lead")), Figure(title, caption, chart), Details(words("p_same_table"), [table, *_outside(heat, words)]), *blocks]
+    table = Table(
+        words("p_same_table"),
+        heads,
+        [[Code(name), *(_shown(v, words) for v in values)] for name, values in named],
+        style="wide",
+        measured=True,
+    )
+    return [
+        Paragraph(words("p_heat_lead")),
+        Figure(title, caption, chart),
+        Details(words("p_same_table"), [table, *_outside(heat, words)]),
+        *blocks,
+    ]
 
 
 def _faults(faults: list[dict[str, Any]], words: Words) -> Table:
     cells: list[list[Text]] = [
-        [Code(str(f.get("module") or "–")), Code(str(f.get("operator") or "–")), *(n.told_ratio(f.get(key)) for key in ("ratio_rms", "ratio_max"))]
+        [
+            Code(str(f.get("module") or "–")),
+            Code(str(f.get("operator") or "–")),
+            *(n.told_ratio(f.get(key)) for key in ("ratio_rms", "ratio_max")),
+        ]
         for f in faults[:MOST_FAULTS]
     ]
-    columns = [Column(words("p_module")), Column(words("operator")), Column(words("p_ratio_rms"), True), Column(words("p_ratio_max"), True)]
+    columns = [
+        Column(words("p_module")),
+        Column(words("operator")),
+        Column(words("p_ratio_rms"), True),
+        Column(words("p_ratio_max"), True),
+    ]
     return Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True)
 
 
 def _outside(heat: dict[str, Any], words: Words) -> list[Table]:
-    rows: list[list[Text]] = [[Code(str(r["module"])), _shown(_cell(r.get("value")), words)] for r in heat.get("outside") or []]
-    return [Table(words("p_outside"), [Column(words("p_module")), Column("R", True)], rows, caption=words("p_outside"), measured=True)] if rows else []
+    rows: list[list[Text]] = [
+        [Code(str(r["module"])), _shown(_cell(r.get("value")), words)]
+        for r in heat.get("outside") or []
+    ]
+    return (
+        [
+            Table(
+                words("p_outside"),
+                [Column(words("p_module")), Column("R", True)],
+                rows,
+                caption=words("p_outside"),
+                measured=True,
+            )
+        ]
+        if rows
+        else []
+    )
 
 
 def _at_fault(name: str, column: str, faults: list[dict[str, Any]]) -> bool:
-    """Whether a cell is the place of a fault: the layer's number and then the row's module stand in the fault's address."""
+    """Whether a cell is the place of a fault: the layer's number and then the row's module stand in
+    the fault's address.
+    """
     if name == ACCUMULATED:
         return False
     pattern = re.compile(rf"(?:^|\.){re.escape(column)}\.(?:.+\.)?{re.escape(name)}$")
@@ -64,15 +131,25 @@ def _at_fault(name: str, column: str, faults: list[dict[str, Any]]) -> bool:
 
 def _addresses(fault: dict[str, Any]) -> list[str]:
     """Where a fault is: its place, or every one of an operator that is wrong wherever it is called."""
-    return [f"{module} {fault.get('operator')}" for module in fault.get("modules") or []] or [place(fault)]
+    return [f"{module} {fault.get('operator')}" for module in fault.get("modules") or []] or [
+        place(fault)
+    ]
 
 
 def _cell(value: Any) -> Cell:
-    """A ratio of a record: a number, NaN or infinity from their words, NOT_COVERED where the call could not be repeated, None where there is none."""
+    """A ratio of a record: a number, NaN or infinity from their words, NOT_COVERED where the call
+    could not be repeated, None where there is none.
+    """
     if isinstance(value, (int, float)):
         return float(value)
     return {"NaN": math.nan, "infinite": math.inf, NOT_COVERED: NOT_COVERED}.get(value)
 
 
 def _shown(value: Cell, words: Words) -> str:
-    return "–" if value is None else words("p_heat_absent") if isinstance(value, str) else heat_value(value)
+    return (
+        "–"
+        if value is None
+        else words("p_heat_absent")
+        if isinstance(value, str)
+        else heat_value(value)
+    )

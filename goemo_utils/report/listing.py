@@ -52,7 +52,10 @@ def text(found: list[dict[str, Any]]) -> str:
     """The rows as aligned columns; what was simulated says so."""
     cells = [COLUMNS] + [tuple(_cell(row, column) for column in COLUMNS) for row in found]
     widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
 
 
 def _cell(row: dict[str, Any], column: str) -> str:

@@ -11,7 +11,13 @@ MANIFEST = "manifest.json"
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where the runs lie."""
-    parser.add_argument("--outputs", type=Path, default=None, metavar="DIR", help="folder that holds the runs (default: outputs/ of the project)")
+    parser.add_argument(
+        "--outputs",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder that holds the runs (default: outputs/ of the project)",
+    )
 
 
 def root(given: Path | None) -> Path:
@@ -23,7 +29,9 @@ def run_folders(folder: Path) -> list[Path]:
     """Folders of runs in ``folder``, by name; ``latest`` is a link and not counted twice."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not path.is_symlink() and (path / MANIFEST).is_file())
+    return sorted(
+        path for path in folder.iterdir() if not path.is_symlink() and (path / MANIFEST).is_file()
+    )
 
 
 def find_run(name: str, outputs: Path | None = None) -> Path:
@@ -37,4 +45,7 @@ def find_run(name: str, outputs: Path | None = None) -> Path:
             return place
     there = [path.name for path in run_folders(root(outputs))]
     known = f"the runs are {', '.join(there[-5:])}" if there else f"{root(outputs)} holds no run"
-    raise ReportError(f"There is no run {name!r}: expected a run's folder or name, and {known}. `goemo list` shows them.")
+    raise ReportError(
+        f"There is no run {name!r}: expected a run's folder or name, and {known}. `goemo list`"
+        " shows them."
+    )

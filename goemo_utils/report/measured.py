@@ -19,14 +19,18 @@ def device_row(run: Run) -> Row:
 
 
 def cpu_row(run: Run) -> Row:
-    """The baseline that the speed-up names, or the fastest float32 row of the CPU; empty when none was measured."""
+    """The baseline that the speed-up names, or the fastest float32 row of the CPU; empty when none
+    was measured.
+    """
     speed = run.of("04_throughput")
     return _pick(speed, (speed.get("speedup") or {}).get("baseline_id"), cpu=True)
 
 
 def latency_row(run: Run) -> Row:
     """The device's latencies; empty when they were not measured."""
-    return next((row for row in run.of("04_throughput").get("latency") or [] if not is_cpu(row)), {})
+    return next(
+        (row for row in run.of("04_throughput").get("latency") or [] if not is_cpu(row)), {}
+    )
 
 
 def _pick(speed: dict[str, Any], named: str | None, cpu: bool) -> Row:

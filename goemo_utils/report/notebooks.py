@@ -1,4 +1,6 @@
-"""Executed notebooks → pages beside the report, sanitised: no script, no handler, no remote reference."""
+"""Executed notebooks → pages beside the report, sanitised: no script, no handler, no remote
+reference.
+"""
 
 import base64
 import hashlib
@@ -11,15 +13,67 @@ import bleach
 import nbformat
 
 from goemo_utils.errors import RecordError
-from goemo_utils.portable import places, portable
-from goemo_utils.record import read_json, write_text
+from goemo_utils.records.portable import places, portable
+from goemo_utils.records.record import read_json, write_text
 from goemo_utils.report.page import visible
 
 _TAGS = frozenset(
-    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img li ol p pre s small span strong sub summary sup "
-    "table tbody td tfoot th thead tr ul".split()
+    [
+        "a",
+        "abbr",
+        "b",
+        "blockquote",
+        "br",
+        "caption",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "del",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "figcaption",
+        "figure",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    ]
 )
-_ATTRIBUTES = {"a": ["href", "title"], "img": ["src", "alt", "title"], "th": ["scope", "colspan", "rowspan"], "td": ["colspan", "rowspan"], "details": ["open"]}
+_ATTRIBUTES = {
+    "a": ["href", "title"],
+    "img": ["src", "alt", "title"],
+    "th": ["scope", "colspan", "rowspan"],
+    "td": ["colspan", "rowspan"],
+    "details": ["open"],
+}
 _CSS = """
 :root { color-scheme: light dark; --paper: #ffffff; --panel: #f4f5f7; --ink: #15191f; --muted: #4b5563; --rule: #d3d8df; --link: #0a4f9e; --fail: #861600; }
 @media screen and (prefers-color-scheme: dark) { :root { --paper: #12161c; --panel: #1a2028; --ink: #e9edf2; --muted: #a9b4c2; --rule: #343e4b; --link: #8cc0ff; --fail: #ff8a66; } }
@@ -70,25 +124,45 @@ def _params(run_dir: Path) -> dict[str, Any]:
 
 
 def page(notebook: Any, name: str, language: str) -> str:
-    """Return a notebook as a page of its own. Markdown and tables pass an allow-list; everything else is shown as text."""
+    """Return a notebook as a page of its own. Markdown and tables pass an allow-list; everything
+    else is shown as text.
+    """
     digest = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none';"
+        " form-action 'none'"
+    )
     cells = "\n".join(_cell(cell) for cell in notebook.cells)
     back = {"en": "Back to the report", "zh": "返回报告"}[language]
     return (
-        f'<!DOCTYPE html>\n<html lang="{"zh-Hans" if language == "zh" else "en"}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="referrer" content="no-referrer">\n<title>{html.escape(name)} · goemo</title>\n<style>{_CSS}</style>\n</head>\n<body>\n'
-        f'<header><a href="report.html">{back}</a> · {html.escape(name)}.ipynb</header>\n<main>\n{cells}\n</main>\n</body>\n</html>\n'
+        f'<!DOCTYPE html>\n<html lang="{"zh-Hans" if language == "zh" else "en"}">\n<head>\n<meta'
+        f' charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n<meta'
+        ' name="viewport" content="width=device-width, initial-scale=1">\n<meta name="referrer"'
+        f' content="no-referrer">\n<title>{html.escape(name)} ·'
+        f" goemo</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<header><a"
+        f' href="report.html">{back}</a> ·'
+        f" {html.escape(name)}.ipynb</header>\n<main>\n{cells}\n</main>\n</body>\n</html>\n"
     )
 
 
 def clean(fragment: str) -> str:
-    """Keep the structure of an HTML fragment and nothing that acts: no script, handler, style or remote reference."""
-    text = re.sub(r"(?is)<(script|style|template|iframe|object|svg|math)\b.*?</\1\s*>", "", visible(fragment))
+    """Keep the structure of an HTML fragment and nothing that acts: no script, handler, style or
+    remote reference.
+    """
+    text = re.sub(
+        r"(?is)<(script|style|template|iframe|object|svg|math)\b.*?</\1\s*>", "", visible(fragment)
+    )
     text = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", text)
-    kept = bleach.clean(text, tags=_TAGS, attributes=_ATTRIBUTES, protocols={"https", "http", "mailto", "data"}, strip=True, strip_comments=True)
-    # Links lead away only when a reader follows them; pictures would load by themselves, so only embedded ones stay.
+    kept = bleach.clean(
+        text,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        protocols={"https", "http", "mailto", "data"},
+        strip=True,
+        strip_comments=True,
+    )
+    # Links lead away only when a reader follows them; pictures would load by themselves, so only
+    # embedded ones stay.
     kept = re.sub(r'(<a\b[^>]*?)\shref="data:[^"]*"', r"\1", kept)
     kept = re.sub(r"<img\b[^>]*>", _image, kept)
     return re.sub(r"(?s)<thead>.*?</thead>|<tbody>.*?</tbody>", _heads, kept)
@@ -97,7 +171,11 @@ def clean(fragment: str) -> str:
 def _heads(found: re.Match[str]) -> str:
     """Give pandas' header cells their scope; an empty one is no header."""
     text = re.sub(r"<th[^>]*>\s*</th>", "<td></td>", found[0])
-    return re.sub(r"<th(?![^>]*scope)(?=[ >])", f'<th scope="{"col" if text.startswith("<thead>") else "row"}"', text)
+    return re.sub(
+        r"<th(?![^>]*scope)(?=[ >])",
+        f'<th scope="{"col" if text.startswith("<thead>") else "row"}"',
+        text,
+    )
 
 
 def _image(found: re.Match[str]) -> str:
@@ -115,7 +193,9 @@ def _cell(cell: Any) -> str:
         return f'<div class="text">{clean(markdown2html_mistune(cell.source))}</div>'
     if cell.cell_type != "code":
         return _pre(cell.source)
-    source = "" if not cell.source.strip() else f'<div class="code">{_pre(cell.source, "Code")}</div>'
+    source = (
+        "" if not cell.source.strip() else f'<div class="code">{_pre(cell.source, "Code")}</div>'
+    )
     return source + "".join(_output(output, cell) for output in cell.get("outputs", []))
 
 
@@ -123,19 +203,36 @@ def _output(output: Any, cell: Any) -> str:
     if output.output_type == "stream":
         return f'<div class="output">{_pre(output.text, "Output")}</div>'
     if output.output_type == "error":
-        return f'<div class="output error">{_pre(chr(10).join(output.get("traceback") or [f"{output.ename}: {output.evalue}"]), "Error")}</div>'
+        return (
+            '<div class="output'
+            f' error">{_pre(chr(10).join(output.get("traceback") or [f"{output.ename}: {output.evalue}"]), "Error")}</div>'
+        )
     data, about = output.get("data", {}), output.get("metadata", {})
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
-            alt = about.get(kind, {}).get("alt") or about.get("alt") or _title(cell) or data.get("text/plain", "")
+            alt = (
+                about.get(kind, {}).get("alt")
+                or about.get("alt")
+                or _title(cell)
+                or data.get("text/plain", "")
+            )
             picture = re.sub(r"[^A-Za-z0-9+/=]", "", str(data[kind]))
-            return f'<div class="output"><img src="data:{kind};base64,{picture}" alt="{html.escape(visible(str(alt)), quote=True)}"></div>'
+            return (
+                f'<div class="output"><img src="data:{kind};base64,{picture}"'
+                f' alt="{html.escape(visible(str(alt)), quote=True)}"></div>'
+            )
     if "text/html" in data:
-        return f'<div class="output" tabindex="0" role="group" aria-label="Output">{clean(_text(data["text/html"]))}</div>'
+        return (
+            '<div class="output" tabindex="0" role="group"'
+            f' aria-label="Output">{clean(_text(data["text/html"]))}</div>'
+        )
     if "text/markdown" in data:
         from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
-        return f'<div class="output">{clean(markdown2html_mistune(_text(data["text/markdown"])))}</div>'
+        return (
+            "<div"
+            f' class="output">{clean(markdown2html_mistune(_text(data["text/markdown"])))}</div>'
+        )
     return f'<div class="output">{_pre(_text(data.get("text/plain", "")), "Output")}</div>'
 
 
@@ -151,4 +248,6 @@ def _text(value: Any) -> str:
 
 def _pre(text: str, label: str = "Text") -> str:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", _text(text))
-    return f'<pre tabindex="0" role="group" aria-label="{label}">{html.escape(visible(plain))}</pre>'
+    return (
+        f'<pre tabindex="0" role="group" aria-label="{label}">{html.escape(visible(plain))}</pre>'
+    )

@@ -16,8 +16,8 @@ def power(exponent: int) -> str:
 def number(value: float, digits: int = 3) -> str:
     """Write a number with 2–3 significant digits; whole numbers in full with thousands separators.
 
-    Values below 0.01 and from 10⁶ on are written as a power of ten. NaN and infinity are spelled out, because a cell
-    that hides them would look like a missing value.
+    Values below 0.01 and from 10⁶ on are written as a power of ten. NaN and infinity are spelled
+    out, because a cell that hides them would look like a missing value.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -41,7 +41,9 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def ratio(value: float) -> str:
-    """Write an error ratio: one decimal below 10, three significant digits above, two from 10,000 on."""
+    """Write an error ratio: one decimal below 10, three significant digits above, two from 10,000
+    on.
+    """
     if not math.isfinite(value):
         return number(value)
     if abs(value) < 10:
@@ -50,7 +52,9 @@ def ratio(value: float) -> str:
 
 
 def told_ratio(value: object) -> str:
-    """Write an error ratio of a record, where one that is no finite number stands as a word; null stood for NaN in older records."""
+    """Write an error ratio of a record, where one that is no finite number stands as a word; null
+    stood for NaN in older records.
+    """
     if isinstance(value, (int, float)):
         return ratio(float(value))
     return number(math.inf) if value == "infinite" else "NaN"
@@ -58,11 +62,19 @@ def told_ratio(value: object) -> str:
 
 def probability(value: float) -> str:
     """Write a probability with enough digits to see on which side of a threshold it lies."""
-    return number(value) if not math.isfinite(value) else f"{value:.5f}" if abs(value) >= 1e-4 else number(float(value))
+    return (
+        number(value)
+        if not math.isfinite(value)
+        else f"{value:.5f}"
+        if abs(value) >= 1e-4
+        else number(float(value))
+    )
 
 
 def percent(fraction: float, language: str = "en") -> str:
-    """Write a fraction as a percentage; a value short of 100 % never rounds up to it, nor a small one down to 0."""
+    """Write a fraction as a percentage; a value short of 100 % never rounds up to it, nor a small
+    one down to 0.
+    """
     if not math.isfinite(fraction):
         return number(fraction)
     value = 100 * fraction
@@ -82,8 +94,12 @@ def limit(value: float) -> str:
 
 
 def prose(text: str) -> str:
-    """Set the numbers inside a sentence of a record as elsewhere: 4.1e+04 x → 4.1 × 10⁴ ×, 5427 / 5427 → 5,427 / 5,427."""
-    text = re.sub(r"(?<![\w.])(\d(?:\.\d+)?)e([+-]?\d+)\b", lambda m: f"{m[1]} × {power(int(m[2]))}", text)
+    """Set the numbers inside a sentence of a record as elsewhere: 4.1e+04 x → 4.1 × 10⁴ ×, 5427 /
+    5427 → 5,427 / 5,427.
+    """
+    text = re.sub(
+        r"(?<![\w.])(\d(?:\.\d+)?)e([+-]?\d+)\b", lambda m: f"{m[1]} × {power(int(m[2]))}", text
+    )
     text = re.sub(r"(?<=[\d⁰¹²³⁴⁵⁶⁷⁸⁹]) x(?= )", " ×", text)
     text = re.sub(r"\b\d{4,}(?= / \d)|(?<= / )\d{4,}\b", lambda m: f"{int(m[0]):,}", text)
     return re.sub(r"(?<=[\[( ])-(?=\d)", _MINUS, text)
@@ -99,7 +115,9 @@ def size(n_bytes: float) -> str:
     value = float(n_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
-            return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{number(value)} {unit}"
+            return (
+                f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{number(value)} {unit}"
+            )
         value /= 1024
     raise AssertionError("unreachable")
 
@@ -122,5 +140,9 @@ def moment(iso: str, seconds: bool = False) -> str:
     Raises ValueError when ``iso`` is not such a time.
     """
     parsed = datetime.fromisoformat(iso.replace("Z", "+00:00"))
-    utc = parsed.replace(tzinfo=timezone.utc) if parsed.tzinfo is None else parsed.astimezone(timezone.utc)
+    utc = (
+        parsed.replace(tzinfo=timezone.utc)
+        if parsed.tzinfo is None
+        else parsed.astimezone(timezone.utc)
+    )
     return utc.strftime("%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC")

@@ -10,14 +10,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from goemo_utils.record import write_text
+from goemo_utils.records.record import write_text
 from goemo_utils.report.blocks import Page
 from goemo_utils.report.figures import draw
 
 TEMPLATES = Path(__file__).with_name("templates")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-# C0 and C1 controls, marks that change the direction of text, invisible characters, and halves of surrogate pairs.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# C0 and C1 controls, marks that change the direction of text, invisible characters, and halves of
+# surrogate pairs.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def visible(text: str) -> str:
@@ -30,26 +33,38 @@ def _show(value: Any) -> Any:
 
 
 def stylesheet(page: Page) -> str:
-    """The style sheet, with the margins of the printed page. CSS is not HTML: only a plain run id may enter it."""
+    """The style sheet, with the margins of the printed page. CSS is not HTML: only a plain run id
+    may enter it.
+    """
     run = page.run_id if RUN_ID.fullmatch(page.run_id) else ""
     margin = re.sub(r'["\\\n<]', "", page.margin)
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return css + (
-        f'\n@page {{ size: A4; margin: 16mm 14mm 18mm; @top-left {{ content: "goemo {run}"; }} @top-right {{ content: "{margin}"; }} '
-        '@bottom-right { content: counter(page) " / " counter(pages); } }\n'
+    return (
+        css
+        + f'\n@page {{ size: A4; margin: 16mm 14mm 18mm; @top-left {{ content: "goemo {run}"; }}'
+        f' @top-right {{ content: "{margin}"; }} @bottom-right {{ content: counter(page) " / "'
+        " counter(pages); } }\n"
     )
 
 
 def content_security_policy(css: str) -> str:
     """The policy: nothing may load or run; only this style sheet, named by its digest, applies."""
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none';"
+        " form-action 'none'"
+    )
 
 
 def html(page: Page) -> str:
     """Return the page as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_show
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_show,
     )
     css = stylesheet(page)
     counter = itertools.count(1)

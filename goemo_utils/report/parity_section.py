@@ -4,7 +4,22 @@ import math
 from typing import Any
 
 from goemo_utils.report import numbers as n
-from goemo_utils.report.blocks import Code, Column, Details, Figure, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text
+from goemo_utils.report.blocks import (
+    Code,
+    Column,
+    Details,
+    Figure,
+    Heading,
+    Items,
+    Note,
+    Paragraph,
+    Pre,
+    Quote,
+    Section,
+    State,
+    Table,
+    Text,
+)
 from goemo_utils.report.charts import Growth, Ladder, Margins, Rung
 from goemo_utils.report.heat import where_it_enters
 from goemo_utils.report.read import Run
@@ -13,11 +28,20 @@ from goemo_utils.report.words import Words
 
 
 def parity(run: Run, words: Words) -> Section:
-    """Metrics, the named cause and its remedy, where the error enters, and the decisions near the threshold."""
+    """Metrics, the named cause and its remedy, where the error enters, and the decisions near the
+    threshold.
+    """
     results = run.of("03_parity")
     if not results:
-        return Section("parity", words("s_parity"), [absent(run, words, "03_parity")], measured=True)
-    blocks: list[Any] = [Paragraph(_lead(run, words)), Heading(words("p_metrics")), _metrics(results, words), Paragraph(words("p_symbols"), "small muted")]
+        return Section(
+            "parity", words("s_parity"), [absent(run, words, "03_parity")], measured=True
+        )
+    blocks: list[Any] = [
+        Paragraph(_lead(run, words)),
+        Heading(words("p_metrics")),
+        _metrics(results, words),
+        Paragraph(words("p_symbols"), "small muted"),
+    ]
     blocks.append(Details(words("p_why_ratio"), [Paragraph(words("p_why_ratio_p"))]))
     blocks += [Heading(words("p_cause")), *_cause(results, words)]
     blocks += _remedies(results, words)
@@ -37,12 +61,28 @@ def _lead(run: Run, words: Words) -> str:
     named = f"{(reference.get('device') or {}).get('name') or 'CPU'} {reference.get('dtype') or ''}".strip()
     threshold = results.get("threshold")
     if results.get("quantity") == "hidden states" or not results.get("n_labels"):
-        text = words("p_lead_encoder", n=n.number(results["n_texts"]), tokens=n.number(results.get("n_tokens") or 0), reference=named)
+        text = words(
+            "p_lead_encoder",
+            n=n.number(results["n_texts"]),
+            tokens=n.number(results.get("n_tokens") or 0),
+            reference=named,
+        )
     else:
         shown = n.limit(threshold) if isinstance(threshold, (int, float)) else words("unknown")
         if isinstance(threshold, list):
-            shown = words("several", k=n.number(len(threshold)), low=n.number(min(threshold)), high=n.number(max(threshold)))
-        text = words("p_lead", n=n.number(results["n_texts"]), labels=n.number(results["n_labels"]), threshold=shown, reference=named)
+            shown = words(
+                "several",
+                k=n.number(len(threshold)),
+                low=n.number(min(threshold)),
+                high=n.number(max(threshold)),
+            )
+        text = words(
+            "p_lead",
+            n=n.number(results["n_texts"]),
+            labels=n.number(results["n_labels"]),
+            threshold=shown,
+            reference=named,
+        )
     return f"{text} {words('p_lead_sim')}" if run.simulated else text
 
 
@@ -50,7 +90,11 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
     """Write a metric's value, or why there is none."""
     value = metric.get("value")
     if value is None:
-        return words("null_sim") if metric.get("reason") == "simulated" else words("absent", reason=metric.get("reason"))
+        return (
+            words("null_sim")
+            if metric.get("reason") == "simulated"
+            else words("absent", reason=metric.get("reason"))
+        )
     if isinstance(value, (str, bool)):
         return str(value).lower() if isinstance(value, bool) else value
     if metric["id"] == "cosine_similarity":
@@ -62,10 +106,22 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
 
 def _metrics(results: dict[str, Any], words: Words) -> Table:
     rows: list[list[Text]] = [
-        [m["id"], Code(m.get("formula") or "–"), m.get("unit") or "–", n.number(m["n"]) if m.get("n") else "–", metric_value(m, words)]
+        [
+            m["id"],
+            Code(m.get("formula") or "–"),
+            m.get("unit") or "–",
+            n.number(m["n"]) if m.get("n") else "–",
+            metric_value(m, words),
+        ]
         for m in results.get("metrics") or []
     ]
-    columns = [Column(words("metric")), Column(words("formula")), Column(words("unit")), Column("n", True), Column(words("value"), True)]
+    columns = [
+        Column(words("metric")),
+        Column(words("formula")),
+        Column(words("unit")),
+        Column("n", True),
+        Column(words("value"), True),
+    ]
     return Table(words("p_metrics"), columns, rows, style="wide", measured=True)
 
 
@@ -96,7 +152,9 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
         if isinstance(item, str):
             blocks.append(Items([item]))
             continue
-        told = [str(item[key]).rstrip(".") + "." for key in ("title", "text", "expect") if item.get(key)]
+        told = [
+            str(item[key]).rstrip(".") + "." for key in ("title", "text", "expect") if item.get(key)
+        ]
         if told:
             blocks.append(Paragraph(" ".join(told)))
         if item.get("parameter"):
@@ -110,12 +168,28 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
                 [
                     key,
                     metric_value({"id": key, "value": before}, words),
-                    metric_value({"id": key, "value": item["after"].get(key), "reason": words("not_recorded")}, words),
+                    metric_value(
+                        {
+                            "id": key,
+                            "value": item["after"].get(key),
+                            "reason": words("not_recorded"),
+                        },
+                        words,
+                    ),
                 ]
                 for key, before in item["before"].items()
             ]
             blocks.append(
-                Table(words("p_remedy_before"), [Column(words("metric")), Column(words("p_before"), True), Column(words("p_after"), True)], rows, measured=True)
+                Table(
+                    words("p_remedy_before"),
+                    [
+                        Column(words("metric")),
+                        Column(words("p_before"), True),
+                        Column(words("p_after"), True),
+                    ],
+                    rows,
+                    measured=True,
+                )
             )
     return [Heading(words("p_remedy")), *blocks] if blocks else []
 
@@ -126,19 +200,58 @@ def _layers(results: dict[str, Any], words: Words) -> list[Any]:
         return [_missing(words)]
     limit = float((results.get("limits") or {}).get("state_ratio") or 3.0)
     known = [(name, math.inf if r is None else r) for name, r in states]
-    title = words("p_layers_title", first=_or_nan(states[0][1], n.ratio), last=_or_nan(states[-1][1], n.ratio))
+    title = words(
+        "p_layers_title", first=_or_nan(states[0][1], n.ratio), last=_or_nan(states[-1][1], n.ratio)
+    )
     chart = Growth(known, limit, words("p_layer"), words("p_not_finite"), words("p_layers"), title)
-    return [Figure(title, words("p_layers_cap", limit=n.limit(limit)), chart), *_states(results, words)]
+    return [
+        Figure(title, words("p_layers_cap", limit=n.limit(limit)), chart),
+        *_states(results, words),
+    ]
 
 
 def _states(results: dict[str, Any], words: Words) -> list[Any]:
     """Logits, probabilities and every hidden state by the same measures, folded away."""
-    keys = ("R", "rmse", "mae", "max", "mean_relative", "max_relative", "cosine", "required_tolerance")
+    keys = (
+        "R",
+        "rmse",
+        "mae",
+        "max",
+        "mean_relative",
+        "max_relative",
+        "cosine",
+        "required_tolerance",
+    )
     rows: list[list[Text]] = [
-        [Code(row["state"]), n.number(row["n"]), *(_measure(key, row.get(key)) for key in keys), str(row.get("grade"))] for row in results.get("states") or []
+        [
+            Code(row["state"]),
+            n.number(row["n"]),
+            *(_measure(key, row.get(key)) for key in keys),
+            str(row.get("grade")),
+        ]
+        for row in results.get("states") or []
     ]
-    columns = [Column(words("p_state")), *(Column(name, True) for name in ("n", "R", "RMSE", "MAE", "max", "mean rel.", "max rel.", "cosine", "tol")), Column(words("p_grade"))]
-    return [Details(words("p_states"), [Paragraph(words("p_states_cap"), "small muted"), Table(words("p_states"), columns, rows, style="wide", measured=True)])] if rows else []
+    columns = [
+        Column(words("p_state")),
+        *(
+            Column(name, True)
+            for name in ("n", "R", "RMSE", "MAE", "max", "mean rel.", "max rel.", "cosine", "tol")
+        ),
+        Column(words("p_grade")),
+    ]
+    return (
+        [
+            Details(
+                words("p_states"),
+                [
+                    Paragraph(words("p_states_cap"), "small muted"),
+                    Table(words("p_states"), columns, rows, style="wide", measured=True),
+                ],
+            )
+        ]
+        if rows
+        else []
+    )
 
 
 def _measure(key: str, value: Any) -> str:
@@ -167,9 +280,22 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     }
     blocks: list[Any] = [Paragraph(words("p_flips_lead", **values))]
     if ties := flips.get("ties"):
-        blocks.append(Paragraph(words("p_flips_ties", labels=n.number(ties["labels"]), changed=n.number(ties["changed"]), unexplained=n.number(ties["unexplained"])), "small muted"))
+        blocks.append(
+            Paragraph(
+                words(
+                    "p_flips_ties",
+                    labels=n.number(ties["labels"]),
+                    changed=n.number(ties["changed"]),
+                    unexplained=n.number(ties["unexplained"]),
+                ),
+                "small muted",
+            )
+        )
     changed = [w for w in worst if not w.get("same") and _positive(w)]
-    spots = {kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind] for kind in (True, False)}
+    spots = {
+        kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind]
+        for kind in (True, False)
+    }
     taken = set(spots[True]) | set(spots[False])
     points = [(float(m), float(e)) for m, e in results.get("near") or [] if (m, e) not in taken]
     if points or changed:
@@ -182,9 +308,20 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
             if could
             else words("p_near_none")
         )
-        caption = words("p_near_cap", n=len(points)) + (" " + words("p_near_envelope", bound=n.number(float(bound))) if bound else "")
+        caption = words("p_near_cap", n=len(points)) + (
+            " " + words("p_near_envelope", bound=n.number(float(bound))) if bound else ""
+        )
         chart = Margins(
-            points, spots[True], spots[False], bound, words("p_x"), words("p_y"), words("p_possible"), words("p_impossible"), words("p_flips"), title
+            points,
+            spots[True],
+            spots[False],
+            bound,
+            words("p_x"),
+            words("p_y"),
+            words("p_possible"),
+            words("p_impossible"),
+            words("p_flips"),
+            title,
         )
         table = Table(
             words("p_same_table"),
@@ -201,9 +338,19 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
 def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
     rows: list[list[Text]] = []
     for row in worst:
-        icon, word = ("pass", "same") if row.get("same") else ("cause", "flip_explained") if row.get("explained") else ("fail", "flip_unexplained")
+        icon, word = (
+            ("pass", "same")
+            if row.get("same")
+            else (
+                ("cause", "flip_explained")
+                if row.get("explained")
+                else ("fail", "flip_unexplained")
+            )
+        )
         text = Quote(row["text"]) if row.get("text") is not None else words("unknown")
-        numbers = [_or_nan(row.get(k), n.probability) for k in ("p_reference", "p_candidate")] + [_or_nan(row.get(k), n.number) for k in ("margin", "dz")]
+        numbers = [_or_nan(row.get(k), n.probability) for k in ("p_reference", "p_candidate")] + [
+            _or_nan(row.get(k), n.number) for k in ("margin", "dz")
+        ]
         rows.append([text, Code(str(row.get("label"))), *numbers, State(icon, words(word))])
     columns = [
         Column(words("text")),
@@ -214,7 +361,15 @@ def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
         Column("Δz", True),
         Column(words("decision")),
     ]
-    return Table(words("p_worst"), columns, rows, caption=words("p_worst"), remark=words("p_worst_note", k=len(rows), n=total), style="wide", measured=True)
+    return Table(
+        words("p_worst"),
+        columns,
+        rows,
+        caption=words("p_worst"),
+        remark=words("p_worst_note", k=len(rows), n=total),
+        style="wide",
+        measured=True,
+    )
 
 
 def _or_nan(value: Any, write: Any) -> str:

@@ -1,7 +1,9 @@
-"""Sentences of a record in the language of the page: those of a closed set are translated, with their values; others are quoted as they are."""
+"""Sentences of a record in the language of the page: those of a closed set are translated, with
+their values; others are quoted as they are.
+"""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from goemo_utils.environment.findings import table
@@ -14,7 +16,10 @@ MORE = re.compile(r"(.*) \(and (\d+) more\)", re.DOTALL)
 @lru_cache(maxsize=1)
 def english() -> dict[str, str]:
     """Title of each finding by its id, as the environment check's tables have it."""
-    return {row["id"]: row["title"] for row in (*table("checks.json")["checks"], *table("diagnosis.json")["rows"])}
+    return {
+        row["id"]: row["title"]
+        for row in (*table("checks.json")["checks"], *table("diagnosis.json")["rows"])
+    }
 
 
 def sentence(text: Any, words: Words) -> str:
@@ -24,7 +29,14 @@ def sentence(text: Any, words: Words) -> str:
         return text
     if found := MORE.fullmatch(text):
         return f"{_title_of_any(found[1], words)}（另有 {found[2]} 项）"
-    found = next((told for pattern, chinese in SENTENCES.items() if (told := _filled(pattern, chinese, text, words)) is not None), None)
+    found = next(
+        (
+            told
+            for pattern, chinese in SENTENCES.items()
+            if (told := _filled(pattern, chinese, text, words)) is not None
+        ),
+        None,
+    )
     return _title_of_any(text, words) if found is None else found
 
 
@@ -37,21 +49,54 @@ def title(finding: dict[str, Any], words: Words) -> str:
 
 
 def _title_of_any(text: str, words: Words) -> str:
-    """A verdict quotes the title of a finding without its id. Titles that are nothing but a value match everything and are left out."""
-    titles = ((pattern, TITLES[id]) for id, pattern in english().items() if id in TITLES and not pattern.startswith("{"))
-    return next((told for pattern, chinese in titles if (told := _filled(pattern, chinese, text, words)) is not None), text)
+    """A verdict quotes the title of a finding without its id. Titles that are nothing but a value
+    match everything and are left out.
+    """
+    titles = (
+        (pattern, TITLES[id])
+        for id, pattern in english().items()
+        if id in TITLES and not pattern.startswith("{")
+    )
+    return next(
+        (
+            told
+            for pattern, chinese in titles
+            if (told := _filled(pattern, chinese, text, words)) is not None
+        ),
+        text,
+    )
 
 
 def _filled(pattern: str, chinese: str, text: str, words: Words) -> str | None:
     found = _compiled(pattern).fullmatch(text)
-    return None if found is None else chinese.format(**{name: _value(value, words) for name, value in found.groupdict().items()})
+    return (
+        None
+        if found is None
+        else chinese.format(
+            **{name: _value(value, words) for name, value in found.groupdict().items()}
+        )
+    )
 
 
 def _value(value: str, words: Words) -> str:
-    return next((told for pattern, chinese in SENTENCES.items() if (told := _filled(pattern, chinese, value, words)) is not None), value) if " " in value else value
+    return (
+        next(
+            (
+                told
+                for pattern, chinese in SENTENCES.items()
+                if (told := _filled(pattern, chinese, value, words)) is not None
+            ),
+            value,
+        )
+        if " " in value
+        else value
+    )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", pattern)
-    return re.compile("".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)), re.DOTALL)
+    return re.compile(
+        "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)),
+        re.DOTALL,
+    )

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import GoemoError, RecordError
-from goemo_utils.record import read_json, read_record, sha256_file
+from goemo_utils.records.record import read_json, read_record, sha256_file
 
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput")
 
 
 class ReportError(GoemoError):
-    """The records of a run cannot be shown: one is unreadable, blank, a placeholder, or contradicts another."""
+    """The records of a run cannot be shown: one is unreadable, blank, a placeholder, or contradicts
+    another.
+    """
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class StepState:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells it. ``results`` holds only steps that finished; the others are in ``states``."""
+    """A run as its folder tells it. ``results`` holds only steps that finished; the others are in
+    ``states``.
+    """
 
     folder: Path
     manifest: dict[str, Any]
@@ -49,10 +53,14 @@ class Run:
     def simulated(self) -> bool:
         """Whether any part of the run was computed by the simulated device, or was meant to be.
 
-        One sign is enough: a rehearsal that forgot to say so somewhere must still not look like a port.
+        One sign is enough: a rehearsal that forgot to say so somewhere must still not look like a
+        port.
         """
         packs = self.of("03_parity").get("packs") or {}
-        signs = [self.manifest.get("simulated"), str(self.params.get("device", "")).startswith("rehearsal")]
+        signs = [
+            self.manifest.get("simulated"),
+            str(self.params.get("device", "")).startswith("rehearsal"),
+        ]
         signs += [record.get("simulated") for record in self.records.values()]
         signs += [(pack or {}).get("simulated") for pack in packs.values()]
         signs.append(self.device.get("simulated"))
@@ -69,7 +77,9 @@ class Run:
 
     @property
     def device(self) -> dict[str, Any]:
-        """The device as the load step found it, or as the candidate pack did; empty when neither ran."""
+        """The device as the load step found it, or as the candidate pack did; empty when neither
+        ran.
+        """
         candidate = (self.of("03_parity").get("packs") or {}).get("candidate") or {}
         return self.of("01_load").get("device") or candidate.get("device") or {}
 
@@ -82,31 +92,57 @@ class Run:
 def read_run(folder: Path) -> Run:
     """Read a run folder.
 
-    Raises ReportError when there is no manifest, or when a manifest or record lacks what every one of them has.
+    Raises ReportError when there is no manifest, or when a manifest or record lacks what every one
+    of them has.
     """
     folder = Path(folder)
     try:
         manifest = read_json(folder / "manifest.json")
-        records = {step: read_record(folder / f"{step}.json").dump() for step in STEPS if (folder / f"{step}.json").exists()}
+        records = {
+            step: read_record(folder / f"{step}.json").dump()
+            for step in STEPS
+            if (folder / f"{step}.json").exists()
+        }
     except RecordError as error:
         raise ReportError(str(error)) from None
     if not isinstance(manifest, dict):
-        raise ReportError(f"manifest.json holds a {type(manifest).__name__}, expected an object: start the run again.")
+        raise ReportError(
+            f"manifest.json holds a {type(manifest).__name__}, expected an object: start the run"
+            " again."
+        )
     for key, kind in (("run_id", str), ("params", dict), ("started", str), ("updated", str)):
         if not isinstance(manifest.get(key), kind) or not manifest[key]:
-            raise ReportError(f"manifest.json: {key} is {manifest.get(key)!r}, expected a {kind.__name__} that is not empty: start the run again.")
-    told = {entry.get("step"): entry for entry in manifest.get("steps") or [] if isinstance(entry, dict)}
-    states = {step: _state(step, told.get(step, {}), records.get(step), folder / f"{step}.json") for step in STEPS}
-    results = {step: record["results"] for step, record in records.items() if states[step].status == "ok"}
+            raise ReportError(
+                f"manifest.json: {key} is {manifest.get(key)!r}, expected a {kind.__name__} that is"
+                " not empty: start the run again."
+            )
+    told = {
+        entry.get("step"): entry for entry in manifest.get("steps") or [] if isinstance(entry, dict)
+    }
+    states = {
+        step: _state(step, told.get(step, {}), records.get(step), folder / f"{step}.json")
+        for step in STEPS
+    }
+    results = {
+        step: record["results"] for step, record in records.items() if states[step].status == "ok"
+    }
     return Run(folder, manifest, records, results, states)
 
 
 def _state(step: str, told: dict[str, Any], record: dict[str, Any] | None, path: Path) -> StepState:
-    """Combine what the chain says and what the step left: a record proves that a step finished, a manifest only that it began."""
+    """Combine what the chain says and what the step left: a record proves that a step finished, a
+    manifest only that it began.
+    """
     said, reason = told.get("status"), told.get("reason") or None
     if record is None:
         status = said if said in ("failed", "timeout", "died", "skipped") else "not-run"
-        return StepState(step, status, "it left no record" if said == "ok" else reason, _seconds(told.get("seconds")), None)
+        return StepState(
+            step,
+            status,
+            "it left no record" if said == "ok" else reason,
+            _seconds(told.get("seconds")),
+            None,
+        )
     status = said if said in ("failed", "timeout", "died") else record["status"]
     why = None if status == "ok" else record.get("reason") or reason
     return StepState(step, status, why, _seconds(record.get("seconds")), sha256_file(path))

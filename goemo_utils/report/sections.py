@@ -1,27 +1,64 @@
-"""Sections about the model, the device, the environment, what was not checked, and how to run it again."""
+"""Sections about the model, the device, the environment, what was not checked, and how to run it
+again.
+"""
 
 import json
 import shlex
 from typing import Any
 
 from goemo_utils.report import numbers as n
-from goemo_utils.report.blocks import Code, Column, Details, Facts, Heading, Items, Note, Paragraph, Pre, Quote, Section, State, Table, Text, join
+from goemo_utils.report.blocks import (
+    Code,
+    Column,
+    Details,
+    Facts,
+    Heading,
+    Items,
+    Note,
+    Paragraph,
+    Pre,
+    Quote,
+    Section,
+    State,
+    Table,
+    Text,
+    join,
+)
 from goemo_utils.report.gates import gate_name, gates, meaning
 from goemo_utils.report.quoted import sentence, title
 from goemo_utils.report.read import Run
 from goemo_utils.report.verdict import overall, place
 from goemo_utils.report.words import Words
 
-SEVERITIES = {"error": "fail", "warning": "warn", "note": "info", "ok": "pass", "not checked": "unk"}
-STATUS_ICONS = {"ok": "pass", "failed": "fail", "timeout": "fail", "died": "fail", "skipped": "none", "not-run": "none"}
+SEVERITIES = {
+    "error": "fail",
+    "warning": "warn",
+    "note": "info",
+    "ok": "pass",
+    "not checked": "unk",
+}
+STATUS_ICONS = {
+    "ok": "pass",
+    "failed": "fail",
+    "timeout": "fail",
+    "died": "fail",
+    "skipped": "none",
+    "not-run": "none",
+}
 MANY_NAMES = 6
 
 
 def absent(run: Run, words: Words, step: str) -> Note:
     """Say that a section is empty because its step did not finish, and why."""
     state = run.states[step]
-    why = words(f"step_{state.status}", step=step) if state.status != "ok" else words("not_recorded")
-    return Note(words("section_absent", reason=f"{why}: {state.reason.rstrip('.')}" if state.reason else why))
+    why = (
+        words(f"step_{state.status}", step=step) if state.status != "ok" else words("not_recorded")
+    )
+    return Note(
+        words(
+            "section_absent", reason=f"{why}: {state.reason.rstrip('.')}" if state.reason else why
+        )
+    )
 
 
 def digest(value: Any) -> Code:
@@ -36,7 +73,9 @@ def names(values: list[str]) -> str:
 
 
 def next_steps(run: Run, words: Words) -> Section | None:
-    """Ordered actions after a failure, an unfinished run or a rehearsal; None when there is nothing to do."""
+    """Ordered actions after a failure, an unfinished run or a rehearsal; None when there is nothing
+    to do.
+    """
     items: list[Text] = []
     params_file = run.manifest.get("params_file")
     with_file = f" -f {shlex.quote(params_file)}" if params_file else ""
@@ -44,17 +83,39 @@ def next_steps(run: Run, words: Words) -> Section | None:
         items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {state.step}")))
         items.append(join(words("n_log"), " ", Code(f"logs/{state.step}.log")))
     if run.missing and not items and overall(run) != "fail":
-        items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {run.missing[0].step}")))
+        items.append(
+            join(words("n_step"), " ", Code(f"goemo run{with_file} --from {run.missing[0].step}"))
+        )
     if overall(run) == "fail":
         for fault in (run.of("03_parity").get("faults") or [])[:3]:
-            before, after = words("n_fault", place="\0", ratio=n.told_ratio(fault.get("ratio_rms"))).split("\0")
+            before, after = words(
+                "n_fault", place="\0", ratio=n.told_ratio(fault.get("ratio_rms"))
+            ).split("\0")
             items.append(join(before, Code(place(fault)), after))
         if not items:
-            items += [words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words)) for g in gates(run) if g["result"] == "fail"]
-        items.append(join(words("n_reload"), " ", Code(f"goemo run{with_file} --only 01_load --force")))
+            items += [
+                words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words))
+                for g in gates(run)
+                if g["result"] == "fail"
+            ]
+        items.append(
+            join(words("n_reload"), " ", Code(f"goemo run{with_file} --only 01_load --force"))
+        )
     if run.simulated:
-        items.append(join(words("n_npu"), " ", Code("goemo doctor"), words("comma"), words("n_then"), " ", Code("goemo run -f params/npu.yaml")))
-        items.append(join(words("n_without"), " ", Code("goemo run -p rehearsal_numerics tanh_gelu")))
+        items.append(
+            join(
+                words("n_npu"),
+                " ",
+                Code("goemo doctor"),
+                words("comma"),
+                words("n_then"),
+                " ",
+                Code("goemo run -f params/npu.yaml"),
+            )
+        )
+        items.append(
+            join(words("n_without"), " ", Code("goemo run -p rehearsal_numerics tanh_gelu"))
+        )
     return Section("next", words("s_next"), [Items(items, ordered=True)]) if items else None
 
 
@@ -67,22 +128,49 @@ def ported(run: Run, words: Words) -> Section:
     if model.get("source") == "random":
         untrained = words("f_untrained_all", seed=seed)
     else:
-        untrained = words("f_untrained_some", names=names(missing)) if missing else words("f_untrained_none")
+        untrained = (
+            words("f_untrained_some", names=names(missing))
+            if missing
+            else words("f_untrained_none")
+        )
     details = words("comma").join(
         words(key, n=n.number(model[field]))
-        for key, field in (("f_layers", "n_layers"), ("f_hidden", "hidden_size"), ("f_labels", "n_labels"), ("f_parameters", "n_parameters"))
+        for key, field in (
+            ("f_layers", "n_layers"),
+            ("f_hidden", "hidden_size"),
+            ("f_labels", "n_labels"),
+            ("f_parameters", "n_parameters"),
+        )
         if model.get(field)
     )
     rows: list[tuple[str, Text]] = [
         (words("f_model"), model["id"]),
         (words("f_revision"), _revision(run, words)),
         (words("f_weights"), join("SHA-256 ", digest(model.get("weights_sha256")))),
-        (words("f_path"), Code(model["weight_path"]) if model.get("weight_path") else words("p_none")),
-        (words("f_arch"), words("f_arch_value", architecture=model.get("architecture"), model_type=model.get("model_type"), details=details)),
+        (
+            words("f_path"),
+            Code(model["weight_path"]) if model.get("weight_path") else words("p_none"),
+        ),
+        (
+            words("f_arch"),
+            words(
+                "f_arch_value",
+                architecture=model.get("architecture"),
+                model_type=model.get("model_type"),
+                details=details,
+            ),
+        ),
         (words("f_untrained"), untrained),
         (words("f_task"), words.known("t_", str(model.get("task")))),
         (words("f_tokenizer"), join("SHA-256 ", digest(model.get("tokenizer_sha256")))),
-        (words("f_dtype"), words("f_dtype_value", dtype=model.get("dtype"), attention=model.get("attn_implementation"))),
+        (
+            words("f_dtype"),
+            words(
+                "f_dtype_value",
+                dtype=model.get("dtype"),
+                attention=model.get("attn_implementation"),
+            ),
+        ),
     ]
     unused = list(model.get("unused") or [])
     if unused:
@@ -99,7 +187,11 @@ def _revision(run: Run, words: Words) -> Text:
     if run.model.get("revision"):
         return Code(run.model["revision"])
     version = (run.manifest.get("code") or {}).get("version")
-    return words("f_in_package", version=version) if run.model.get("source") == "embedded" and version else words("unknown")
+    return (
+        words("f_in_package", version=version)
+        if run.model.get("source") == "embedded" and version
+        else words("unknown")
+    )
 
 
 def _files(model: dict[str, Any], words: Words) -> list[Details]:
@@ -107,7 +199,9 @@ def _files(model: dict[str, Any], words: Words) -> list[Details]:
     if not files:
         return []
     columns = [Column(words("file")), Column(words("bytes"), True), Column("SHA-256")]
-    rows: list[list[Text]] = [[Code(f["name"]), n.number(f["bytes"]), digest(f["sha256"])] for f in files]
+    rows: list[list[Text]] = [
+        [Code(f["name"]), n.number(f["bytes"]), digest(f["sha256"])] for f in files
+    ]
     return [Details(words("files"), [Table(words("files"), columns, rows)])]
 
 
@@ -117,16 +211,29 @@ def _answers(run: Run, words: Words) -> list[Details]:
         return []
     columns = [Column(words("text")), Column(words("smoke_labels"))]
     cells: list[list[Text]] = [
-        [Quote(row["text"]), words("comma").join(f"{label} {n.probability(float(p))}" for label, p in row["labels"][:4])] for row in rows
+        [
+            Quote(row["text"]),
+            words("comma").join(
+                f"{label} {n.probability(float(p))}" for label, p in row["labels"][:4]
+            ),
+        ]
+        for row in rows
     ]
-    return [Details(words("smoke_answers"), [Table(words("smoke_answers"), columns, cells, style="wide", measured=True)])]
+    return [
+        Details(
+            words("smoke_answers"),
+            [Table(words("smoke_answers"), columns, cells, style="wide", measured=True)],
+        )
+    ]
 
 
 def where(run: Run, words: Words) -> Section:
     """Where the candidate, the reference and gold ran, and what proves it."""
     device, packs = run.device, run.of("03_parity").get("packs") or {}
     if not device:
-        return Section("where", words("s_where"), [absent(run, words, "01_load")], measured=run.simulated)
+        return Section(
+            "where", words("s_where"), [absent(run, words, "01_load")], measured=run.simulated
+        )
     candidate = packs.get("candidate") or {}
     proof = candidate.get("placement") or run.of("01_load").get("placement") or {}
     rows: list[tuple[str, Text]] = [
@@ -141,22 +248,56 @@ def where(run: Run, words: Words) -> Section:
         if proof.get(field):
             places = proof[field] if isinstance(proof[field], str) else ", ".join(proof[field])
             right = proof.get("expected") in (None, places)
-            rows.append((words(key), words("w_placed" if right else "w_misplaced", places=places, expected=proof.get("expected"))))
+            rows.append(
+                (
+                    words(key),
+                    words(
+                        "w_placed" if right else "w_misplaced",
+                        places=places,
+                        expected=proof.get("expected"),
+                    ),
+                )
+            )
     if proof.get("memory_allocated") is not None:
-        values = {"allocated": n.size(proof["memory_allocated"]), "peak": n.size(proof.get("memory_peak") or proof["memory_allocated"])}
+        values = {
+            "allocated": n.size(proof["memory_allocated"]),
+            "peak": n.size(proof.get("memory_peak") or proof["memory_allocated"]),
+        }
         total = device.get("total_memory")
-        text = words("w_memory_of", total=n.size(total), **values) if total and not run.simulated else words("w_memory_value", **values)
-        rows.append((words("w_memory"), f"{text} ({words('w_memory_sim')})" if run.simulated else text))
+        text = (
+            words("w_memory_of", total=n.size(total), **values)
+            if total and not run.simulated
+            else words("w_memory_value", **values)
+        )
+        rows.append(
+            (words("w_memory"), f"{text} ({words('w_memory_sim')})" if run.simulated else text)
+        )
     if run.simulated:
         rows.append((words("w_fallbacks"), words("w_fallback_sim")))
     elif candidate:
-        rows.append((words("w_fallbacks"), Code(", ".join(candidate["fallbacks"])) if candidate.get("fallbacks") else words("w_no_fallback")))
+        rows.append(
+            (
+                words("w_fallbacks"),
+                (
+                    Code(", ".join(candidate["fallbacks"]))
+                    if candidate.get("fallbacks")
+                    else words("w_no_fallback")
+                ),
+            )
+        )
     for key in ("reference", "gold"):
         if packs.get(key):
             rows.append((words(f"w_{key}"), _pack(packs[key], words)))
-    raw = json.dumps({"device": device, "placement": proof}, indent=1, ensure_ascii=False, sort_keys=True)
+    raw = json.dumps(
+        {"device": device, "placement": proof}, indent=1, ensure_ascii=False, sort_keys=True
+    )
     lead = words("w_lead_sim" if run.simulated else "w_lead")
-    return Section("where", words("s_where"), [Paragraph(lead), Facts(rows), Details(words("w_raw"), [Pre(words("w_raw"), raw)])], measured=True)
+    return Section(
+        "where",
+        words("s_where"),
+        [Paragraph(lead), Facts(rows), Details(words("w_raw"), [Pre(words("w_raw"), raw)])],
+        measured=True,
+    )
 
 
 def _pack(pack: dict[str, Any], words: Words) -> str:
@@ -172,32 +313,59 @@ def environment(run: Run, words: Words) -> Section:
         return Section("env", words("s_env"), [absent(run, words, "00_environment")])
     findings = [
         *(results.get("findings") or []),
-        *(f for s in ("01_load", "03_parity", "04_throughput") for f in (run.records.get(s) or {}).get("findings") or []),
+        *(
+            f
+            for s in ("01_load", "03_parity", "04_throughput")
+            for f in (run.records.get(s) or {}).get("findings") or []
+        ),
     ]
     order = list(SEVERITIES)
-    findings.sort(key=lambda f: order.index(f["severity"]) if f.get("severity") in order else len(order))
+    findings.sort(
+        key=lambda f: order.index(f["severity"]) if f.get("severity") in order else len(order)
+    )
     rows: list[list[Text]] = [
         [
-            State(SEVERITIES.get(f.get("severity"), "info"), words.known("e_", str(f.get("severity")))),
+            State(
+                SEVERITIES.get(f.get("severity"), "info"), words.known("e_", str(f.get("severity")))
+            ),
             title(f, words),
             Code(str(f["evidence"])) if f.get("evidence") else words("e_no_evidence"),
             str(f.get("remedy") or words("e_no_remedy")),
         ]
         for f in findings
     ]
-    columns = [Column(words("e_level")), Column(words("e_finding")), Column(words("e_evidence")), Column(words("e_remedy"))]
-    blocks: list[Any] = [Table(words("s_env"), columns, rows, style="wide", head=1) if rows else Paragraph(words("e_none"))]
+    columns = [
+        Column(words("e_level")),
+        Column(words("e_finding")),
+        Column(words("e_evidence")),
+        Column(words("e_remedy")),
+    ]
+    blocks: list[Any] = [
+        (
+            Table(words("s_env"), columns, rows, style="wide", head=1)
+            if rows
+            else Paragraph(words("e_none"))
+        )
+    ]
     if words.language != "en" and rows:
         blocks.append(Paragraph(words("e_quoted")))
     verdicts = results.get("verdicts") or {}
     if verdicts:
         cells: list[list[Text]] = [
-            [Code(name), State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")), sentence(v.get("why") or words("unknown"), words)]
+            [
+                Code(name),
+                State("pass" if v.get("ok") else "none", words("e_yes" if v.get("ok") else "e_no")),
+                sentence(v.get("why") or words("unknown"), words),
+            ]
             for name, v in verdicts.items()
         ]
         blocks += [
             Heading(words("e_verdicts")),
-            Table(words("e_verdicts"), [Column(words("e_purpose")), Column(words("result")), Column(words("e_why"))], cells),
+            Table(
+                words("e_verdicts"),
+                [Column(words("e_purpose")), Column(words("result")), Column(words("e_why"))],
+                cells,
+            ),
         ]
     return Section("env", words("s_env"), blocks)
 
@@ -210,14 +378,32 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
         if not run.of("04_throughput").get("not_checked"):
             rows.append((words("n_speed"), words("n_speed_why"), words("n_real")))
     if run.params.get("model") == "embedded":
-        rows.append((words("n_model"), words("n_model_why"), "goemo run -p model SamLowe/roberta-base-go_emotions"))
+        rows.append(
+            (
+                words("n_model"),
+                words("n_model_why"),
+                "goemo run -p model SamLowe/roberta-base-go_emotions",
+            )
+        )
     for state in run.missing:
         why = words(f"step_{state.status}", step=state.step)
-        rows.append((state.step, f"{why}: {state.reason}" if state.reason else why, f"goemo run --from {state.step}"))
+        rows.append(
+            (
+                state.step,
+                f"{why}: {state.reason}" if state.reason else why,
+                f"goemo run --from {state.step}",
+            )
+        )
     for step in ("03_parity", "04_throughput"):
         for item in run.of(step).get("not_checked") or []:
             what = str(item.get("what") or words("unknown"))
-            rows.append((sentence(gate_name(what, words), words), sentence(item.get("why") or words("unknown"), words), sentence(item.get("how") or words("n_rerun"), words)))
+            rows.append(
+                (
+                    sentence(gate_name(what, words), words),
+                    sentence(item.get("why") or words("unknown"), words),
+                    sentence(item.get("how") or words("n_rerun"), words),
+                )
+            )
     seen: set[str] = set()
     return [row for row in rows if not (row[0] in seen or seen.add(row[0]))]
 
@@ -227,9 +413,21 @@ def not_checked(run: Run, words: Words) -> Section:
     rows = unchecked(run, words)
     if not rows:
         return Section("not-checked", words("s_not"), [Paragraph(words("nc_none"))])
-    cells: list[list[Text]] = [[what, why, Code(how) if how.startswith(("goemo ", "-p ")) else how] for what, why, how in rows]
+    cells: list[list[Text]] = [
+        [what, why, Code(how) if how.startswith(("goemo ", "-p ")) else how]
+        for what, why, how in rows
+    ]
     return Section(
-        "not-checked", words("s_not"), [Table(words("s_not"), [Column(words("n_what")), Column(words("n_why")), Column(words("n_how"))], cells, style="wide")]
+        "not-checked",
+        words("s_not"),
+        [
+            Table(
+                words("s_not"),
+                [Column(words("n_what")), Column(words("n_why")), Column(words("n_how"))],
+                cells,
+                style="wide",
+            )
+        ],
     )
 
 
@@ -238,13 +436,34 @@ def again(run: Run, words: Words) -> Section:
     command, code = run.manifest.get("command"), run.manifest.get("code") or {}
     line = shlex.join(command) if isinstance(command, list) and command else str(command or "")
     lines = [f"git checkout {code['revision']}"] if code.get("revision") else []
-    lines += [line] if line else [f"goemo run{' -f ' + shlex.quote(run.manifest['params_file']) if run.manifest.get('params_file') else ''}"]
+    lines += (
+        [line]
+        if line
+        else [
+            "goemo"
+            f" run{' -f ' + shlex.quote(run.manifest['params_file']) if run.manifest.get('params_file') else ''}"
+        ]
+    )
     outcome = overall(run)
-    key = "a_sim" if run.simulated and outcome != "incomplete" else {"fail": "a_fail", "incomplete": "a_incomplete"}.get(outcome, "a_pass")
-    return Section("again", words("s_again"), [Paragraph(words(key)), Pre(words("s_again"), "\n".join(lines))])
+    key = (
+        "a_sim"
+        if run.simulated and outcome != "incomplete"
+        else {"fail": "a_fail", "incomplete": "a_incomplete"}.get(outcome, "a_pass")
+    )
+    return Section(
+        "again", words("s_again"), [Paragraph(words(key)), Pre(words("s_again"), "\n".join(lines))]
+    )
 
 
 def glossary(words: Words) -> Section:
     """The words used on the page."""
     terms = ("gold", "reference", "candidate", "r", "flip", "explained", "margin", "interval")
-    return Section("words", words("s_words"), [Details(words("gl_open"), [Facts([(words(f"gl_{t}"), words(f"gl_{t}_p")) for t in terms])])])
+    return Section(
+        "words",
+        words("s_words"),
+        [
+            Details(
+                words("gl_open"), [Facts([(words(f"gl_{t}"), words(f"gl_{t}_p")) for t in terms])]
+            )
+        ],
+    )

@@ -3,7 +3,19 @@
 from typing import Any
 
 from goemo_utils.report import numbers as n
-from goemo_utils.report.blocks import Code, Column, Details, Facts, Figure, Heading, Note, Paragraph, Section, Table, Text
+from goemo_utils.report.blocks import (
+    Code,
+    Column,
+    Details,
+    Facts,
+    Figure,
+    Heading,
+    Note,
+    Paragraph,
+    Section,
+    Table,
+    Text,
+)
 from goemo_utils.report.charts import Bar, Bars
 from goemo_utils.report.measured import device_row, is_cpu
 from goemo_utils.report.read import Run
@@ -15,19 +27,29 @@ PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
 
 def speed(run: Run, words: Words) -> Section:
-    """Throughput with intervals, latency percentiles and the timing protocol; no speed of a simulated device."""
+    """Throughput with intervals, latency percentiles and the timing protocol; no speed of a
+    simulated device.
+    """
     results = run.of("04_throughput")
     if not results:
-        return Section("speed", words("s_speed"), [absent(run, words, "04_throughput")], measured=True)
+        return Section(
+            "speed", words("s_speed"), [absent(run, words, "04_throughput")], measured=True
+        )
     rows, up = results.get("rows") or [], results.get("speedup") or {}
     blocks: list[Any] = [Note(words("s_sim"))] if run.simulated else []
     if up.get("value") is not None:
-        blocks.append(Paragraph(words("s_lead", baseline=up.get("baseline"), cores=up.get("cores"))))
+        blocks.append(
+            Paragraph(words("s_lead", baseline=up.get("baseline"), cores=up.get("cores")))
+        )
     measured = [r for r in rows if r.get("median") is not None]
     if measured and not run.simulated:
         blocks.append(_figure(run, measured, up, words))
     if rows:
-        notes = [Paragraph(f"{r['configuration']}: {r['note']}", "small muted") for r in rows if r.get("note")]
+        notes = [
+            Paragraph(f"{r['configuration']}: {r['note']}", "small muted")
+            for r in rows
+            if r.get("note")
+        ]
         missing = [
             Paragraph(f"{r['configuration']}: {words('absent', reason=r['reason'])}", "small muted")
             for r in rows
@@ -36,8 +58,14 @@ def speed(run: Run, words: Words) -> Section:
         blocks += [Heading(words("s_rates")), _rates(rows, words), *notes, *missing]
     latency = results.get("latency") or []
     if latency:
-        reasons = dict.fromkeys(str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated"))
-        blocks += [Heading(words("s_latency")), _latency(latency, words), *(Paragraph(words("absent", reason=r), "small muted") for r in reasons)]
+        reasons = dict.fromkeys(
+            str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated")
+        )
+        blocks += [
+            Heading(words("s_latency")),
+            _latency(latency, words),
+            *(Paragraph(words("absent", reason=r), "small muted") for r in reasons),
+        ]
     if not rows and not latency and not run.simulated:
         blocks.append(Note(words("section_absent", reason=words("not_recorded"))))
     if up.get("value") is not None and up.get("reason"):
@@ -46,7 +74,12 @@ def speed(run: Run, words: Words) -> Section:
         blocks.append(Facts([(words("s_speedup"), words("absent", reason=up.get("reason")))]))
     for key, name in (("protocol", "s_protocol"), ("worker", "s_worker")):
         if results.get(key):
-            blocks.append(Details(words(name), [Facts([(str(k), _plain(v, words)) for k, v in results[key].items()])]))
+            blocks.append(
+                Details(
+                    words(name),
+                    [Facts([(str(k), _plain(v, words)) for k, v in results[key].items()])],
+                )
+            )
     return Section("speed", words("s_speed"), blocks, measured=True)
 
 
@@ -60,7 +93,16 @@ def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Wor
     bars = [
         Bar(
             str(r["configuration"]),
-            " · ".join(str(v) for v in (r.get("device"), r.get("dtype"), f"{words('s_batch')} {r.get('batch_size')}", f"n = {r.get('n')}") if v),
+            " · ".join(
+                str(v)
+                for v in (
+                    r.get("device"),
+                    r.get("dtype"),
+                    f"{words('s_batch')} {r.get('batch_size')}",
+                    f"n = {r.get('n')}",
+                )
+                if v
+            ),
             float(r["median"]),
             *map(float, _spread(r)),
             not is_cpu(r),
@@ -70,10 +112,18 @@ def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Wor
     best = device_row(run)
     ours = next((b for b in bars if b.ours and b.value == best.get("median")), None)
     if ours and up.get("value") is not None:
-        title = words("s_title", rate=n.number(ours.value), device=device_name(run, words).strip(), speedup=n.number(up["value"]))
+        title = words(
+            "s_title",
+            rate=n.number(ours.value),
+            device=device_name(run, words).strip(),
+            speedup=n.number(up["value"]),
+        )
     else:
         title = words("s_title_plain", n=len(bars)) if ours else words("s_title_cpu")
-    description = words("sep").join(words("s_bar_desc", name=b.name, value=f"{n.number(b.value)} {n.interval(b.low, b.high)}") for b in bars)
+    description = words("sep").join(
+        words("s_bar_desc", name=b.name, value=f"{n.number(b.value)} {n.interval(b.low, b.high)}")
+        for b in bars
+    )
     return Figure(title, words("s_cap"), Bars(bars, words("s_cfg"), words("s_rates"), description))
 
 
@@ -96,7 +146,13 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
         else:
             quartiles = n.interval(row["q1"], row["q3"]) if row.get("q1") is not None else "–"
             cells.append(
-                [*head, n.number(row["median"]), n.interval(*row["ci95"]) if row.get("ci95") else "–", quartiles, n.number(row["n"]) if row.get("n") else "–"]
+                [
+                    *head,
+                    n.number(row["median"]),
+                    n.interval(*row["ci95"]) if row.get("ci95") else "–",
+                    quartiles,
+                    n.number(row["n"]) if row.get("n") else "–",
+                ]
             )
     columns = [
         Column(words("s_config")),
@@ -115,9 +171,22 @@ def _latency(rows: list[dict[str, Any]], words: Words) -> Table:
     known = [p for p in PERCENTILES if any(p in r for r in rows)] or ["median"]
     cells: list[list[Text]] = []
     for row in rows:
-        values = [n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else _absent(row, words) for p in known]
-        cells.append([str(row.get("configuration") or row.get("id")), n.number(row["n"]) if row.get("n") else "–", *values])
-    columns = [Column(words("s_config")), Column("n", True), *(Column(words("s_median") if p == "median" else p, True) for p in known)]
+        values = [
+            n.number(float(row[p])) if isinstance(row.get(p), (int, float)) else _absent(row, words)
+            for p in known
+        ]
+        cells.append(
+            [
+                str(row.get("configuration") or row.get("id")),
+                n.number(row["n"]) if row.get("n") else "–",
+                *values,
+            ]
+        )
+    columns = [
+        Column(words("s_config")),
+        Column("n", True),
+        *(Column(words("s_median") if p == "median" else p, True) for p in known),
+    ]
     return Table(words("s_latency"), columns, cells, style="wide", measured=True)
 
 

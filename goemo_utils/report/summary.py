@@ -1,11 +1,13 @@
-"""``summary.json``: the verdict of a run for other programs, with the fields that Ascend model-adaptation reviews read."""
+"""``summary.json``: the verdict of a run for other programs, with the fields that Ascend
+model-adaptation reviews read.
+"""
 
 import math
 from pathlib import Path
 from typing import Any
 
 from goemo_utils import __version__
-from goemo_utils.record import sha256_file, write_json
+from goemo_utils.records.record import sha256_file, write_json
 from goemo_utils.report.checks import check
 from goemo_utils.report.gates import gates
 from goemo_utils.report.measured import cpu_row, device_row, latency_row
@@ -14,11 +16,19 @@ from goemo_utils.report.verdict import metric, overall
 
 SCHEMA = "goemo.summary/1"
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
-METRICS = ("max_abs_diff", "mean_abs_diff", "cosine_similarity", "top1_match", "top3_overlap", "top5_match")
+METRICS = (
+    "max_abs_diff",
+    "mean_abs_diff",
+    "cosine_similarity",
+    "top1_match",
+    "top3_overlap",
+    "top5_match",
+)
 
 
 def summarise(run: Run) -> dict[str, Any]:
-    """Return the summary of a run. A field that does not apply is null and has its reason in ``reasons``.
+    """Return the summary of a run. A field that does not apply is null and has its reason in
+    ``reasons``.
 
     Raises ReportError for a blank, a placeholder or a contradiction in the records.
     """
@@ -34,7 +44,10 @@ def summarise(run: Run) -> dict[str, Any]:
         "verdict": overall(run),
         "gates": [_gate(g) for g in gates(run)],
         "causes": list(parity.get("causes") or []),
-        "faults": [{key: fault.get(key) for key in ("module", "operator", "ratio_rms", "ratio_max")} for fault in parity.get("faults") or []],
+        "faults": [
+            {key: fault.get(key) for key in ("module", "operator", "ratio_rms", "ratio_max")}
+            for fault in parity.get("faults") or []
+        ],
     }
     not_judged = _why_not(run, "03_parity")
     for name in METRICS:
@@ -73,8 +86,19 @@ def summarise(run: Run) -> dict[str, Any]:
         if model
         else None
     )
-    summary["device"] = {key: run.device.get(key) for key in ("requested", "kind", "name", "torch_device")} if run.device else None
-    summary["comparison"] = {key: parity.get(key) for key in ("quantity", "n_texts", "n_labels", "n_decisions", "threshold")} if parity else None
+    summary["device"] = (
+        {key: run.device.get(key) for key in ("requested", "kind", "name", "torch_device")}
+        if run.device
+        else None
+    )
+    summary["comparison"] = (
+        {
+            key: parity.get(key)
+            for key in ("quantity", "n_texts", "n_labels", "n_decisions", "threshold")
+        }
+        if parity
+        else None
+    )
     summary["smoke"] = [
         {"text": row["text"], "label": row.get("top"), "probability": row.get("top_probability")}
         for row in run.of("02_smoke").get("rows") or []
@@ -93,7 +117,10 @@ def summarise(run: Run) -> dict[str, Any]:
         "records": {step: run.states[step].sha256 for step in STEPS},
     }
     summary["provenance"]["manifest_sha256"] = sha256_file(run.folder / "manifest.json")
-    summary["steps"] = [{"step": s.step, "status": s.status, "reason": s.reason, "seconds": s.seconds} for s in run.states.values()]
+    summary["steps"] = [
+        {"step": s.step, "status": s.status, "reason": s.reason, "seconds": s.seconds}
+        for s in run.states.values()
+    ]
     summary["reasons"] = reasons
     return summary
 
@@ -114,7 +141,9 @@ def _gate(gate: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _within_one_percent(run: Run, summary: dict[str, Any], reasons: dict[str, str], not_judged: str) -> None:
+def _within_one_percent(
+    run: Run, summary: dict[str, Any], reasons: dict[str, str], not_judged: str
+) -> None:
     """A share and what it is a share of: without the basis the field can mean anything."""
     found = metric(run, "match_within_1_percent")
     summary["match_within_1_percent"] = _finite(found.get("value"))
@@ -125,36 +154,64 @@ def _within_one_percent(run: Run, summary: dict[str, Any], reasons: dict[str, st
 
 
 def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
-    """Rates, latency and speed-up: of the device only when it is real, and an NPU's only when it is one."""
+    """Rates, latency and speed-up: of the device only when it is real, and an NPU's only when it is
+    one.
+    """
     speed, not_timed = run.of("04_throughput"), _why_not(run, "04_throughput")
     cpu, device, latency = cpu_row(run), device_row(run), latency_row(run)
     real = not run.simulated and run.device.get("kind") == "npu"
-    refusal = "simulated" if run.simulated else f"the device was {run.device.get('kind')}, not an NPU" if run.device else not_timed
+    refusal = (
+        "simulated"
+        if run.simulated
+        else f"the device was {run.device.get('kind')}, not an NPU"
+        if run.device
+        else not_timed
+    )
     told = {
         "cpu_texts_per_second": cpu.get("median"),
         "npu_texts_per_second": device.get("median") if real else None,
         "npu_latency_ms": latency.get("p50") if real else None,
         "speedup": (speed.get("speedup") or {}).get("value") if real else None,
     }
-    why = {"cpu_texts_per_second": cpu, "npu_texts_per_second": device, "npu_latency_ms": latency, "speedup": speed.get("speedup")}
+    why = {
+        "cpu_texts_per_second": cpu,
+        "npu_texts_per_second": device,
+        "npu_latency_ms": latency,
+        "speedup": speed.get("speedup"),
+    }
     for name, value in told.items():
         summary[name] = _finite(value)
         if summary[name] is None:
             own = (why[name] or {}).get("reason")
-            reasons[name] = refusal if name != "cpu_texts_per_second" and not real else own or (not_timed if not speed else "not measured")
+            reasons[name] = (
+                refusal
+                if name != "cpu_texts_per_second" and not real
+                else own or (not_timed if not speed else "not measured")
+            )
 
 
 def _timing(run: Run) -> dict[str, Any]:
-    """What a rate needs to mean something: configuration, batch size, interval, number of samples, baseline and cores."""
+    """What a rate needs to mean something: configuration, batch size, interval, number of samples,
+    baseline and cores.
+    """
     keys = ("configuration", "device", "dtype", "batch_size", "n", "ci95")
     up, latency = run.of("04_throughput").get("speedup") or {}, latency_row(run)
     rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
     return {
-        **{name: {key: row.get(key) for key in keys} if row.get("median") is not None else None for name, row in rows.items()},
-        "latency": {key: latency.get(key) for key in ("configuration", "n", "p50", "p90", "p99")}
-        if latency.get("p50") is not None and not run.simulated
-        else None,
-        "speedup": {key: up.get(key) for key in ("baseline", "cores", "ci95")} if up.get("value") is not None else None,
+        **{
+            name: {key: row.get(key) for key in keys} if row.get("median") is not None else None
+            for name, row in rows.items()
+        },
+        "latency": (
+            {key: latency.get(key) for key in ("configuration", "n", "p50", "p90", "p99")}
+            if latency.get("p50") is not None and not run.simulated
+            else None
+        ),
+        "speedup": (
+            {key: up.get(key) for key in ("baseline", "cores", "ci95")}
+            if up.get("value") is not None
+            else None
+        ),
     }
 
 
@@ -171,7 +228,9 @@ def _ended(run: Run) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """NaN and infinity have no place in JSON: they become null, and the gate ``finite`` tells of them."""
-    if isinstance(value, float) and not math.isfinite(value) or isinstance(value, str):
+    """NaN and infinity have no place in JSON: they become null, and the gate ``finite`` tells of
+    them.
+    """
+    if (isinstance(value, float) and not math.isfinite(value)) or isinstance(value, str):
         return None
     return value

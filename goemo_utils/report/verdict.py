@@ -33,7 +33,12 @@ def metric(run: Run, name: str) -> dict[str, Any]:
 
 def device_name(run: Run, words: Words) -> str:
     """Name the device as people write it: Ascend 910B3, 昇腾 910B3."""
-    name = str(run.device.get("name") or run.device.get("requested") or run.params.get("device") or words("unknown"))
+    name = str(
+        run.device.get("name")
+        or run.device.get("requested")
+        or run.params.get("device")
+        or words("unknown")
+    )
     found = re.fullmatch(r"(?i)ascend[ _-]?(\d\w*)", name)
     if found:
         return f"昇腾 {found[1]}" if words.language == "zh" else f"Ascend {found[1]}"
@@ -43,11 +48,17 @@ def device_name(run: Run, words: Words) -> str:
 def label_word(run: Run, words: Words) -> str:
     """Say "emotions" for the GoEmotions labels, "labels" for any others."""
     labels = set(run.model.get("labels") or [])
-    return words("emotions" if len(labels) == GOEMOTIONS and {"admiration", "remorse", "neutral"} <= labels else "labels")
+    return words(
+        "emotions"
+        if len(labels) == GOEMOTIONS and {"admiration", "remorse", "neutral"} <= labels
+        else "labels"
+    )
 
 
 def stopped(run: Run, words: Words) -> str:
-    """Say which steps did not finish and what became of them; steps that only wait for those are not repeated."""
+    """Say which steps did not finish and what became of them; steps that only wait for those are
+    not repeated.
+    """
     first = [s for s in run.missing if s.status not in ("not-run", "skipped")] or run.missing[:1]
     return words("comma").join(words(f"step_{s.status}", step=s.step) for s in first)
 
@@ -56,12 +67,20 @@ def verdict(run: Run, words: Words) -> Verdict:
     """Put the verdict into words: what was ported, to what, and how many texts agree."""
     outcome, parity = overall(run), run.of("03_parity")
     total, changed = parity.get("n_texts") or 0, (parity.get("flips") or {}).get("texts")
-    style = {"pass": "pass", "pass-with-cause": "cause", "fail": "fail", "incomplete": "unk"}[outcome]
+    style = {"pass": "pass", "pass-with-cause": "cause", "fail": "fail", "incomplete": "unk"}[
+        outcome
+    ]
     if run.simulated:
         key = {"fail": "_fail", "incomplete": "_incomplete"}.get(outcome, "")
         icon = {"fail": "fail", "incomplete": "none"}.get(outcome, "info")
-        sentence = words("h_sim" + key, what=stopped(run, words)) if key == "_incomplete" else words("h_sim" + key)
-        return Verdict(State(icon, words("v_sim" + key)), sentence, _lead(run, words, outcome), "sim")
+        sentence = (
+            words("h_sim" + key, what=stopped(run, words))
+            if key == "_incomplete"
+            else words("h_sim" + key)
+        )
+        return Verdict(
+            State(icon, words("v_sim" + key)), sentence, _lead(run, words, outcome), "sim"
+        )
     values = {
         "device": device_name(run, words),
         "labels": label_word(run, words),
@@ -77,11 +96,23 @@ def verdict(run: Run, words: Words) -> Verdict:
             style,
         )
     if outcome == "fail":
-        names = words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail")
-        flipped = changed and (parity.get("flips") or {}).get("unexplained") and not _wrong_weights(run)
-        sentence = words("h_fail", **values) if flipped else words("h_fail_gate", gates=names, n=values["n"])
+        names = words("comma").join(
+            gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"
+        )
+        flipped = (
+            changed and (parity.get("flips") or {}).get("unexplained") and not _wrong_weights(run)
+        )
+        sentence = (
+            words("h_fail", **values)
+            if flipped
+            else words("h_fail_gate", gates=names, n=values["n"])
+        )
         return Verdict(State("fail", words("v_fail")), sentence, _lead(run, words, outcome), style)
-    state = State("cause", words("v_cause")) if outcome == "pass-with-cause" else State("pass", words("v_pass"))
+    state = (
+        State("cause", words("v_cause"))
+        if outcome == "pass-with-cause"
+        else State("pass", words("v_pass"))
+    )
     decides = changed is not None
     if run.device.get("kind") != "npu":
         key = "h_other" if decides else "h_other_encoder"
@@ -100,36 +131,60 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
         why = next((state.reason for state in run.missing if state.reason), None)
         return f"{why.rstrip('.')}. {words('lead_incomplete')}" if why else words("lead_incomplete")
     if run.simulated:
-        numerics, fault = imitated(run, words), run.device.get("fault") or run.params.get("rehearsal_fault")
-        return words("lead_sim", numerics=numerics, fault=words("lead_sim_fault", fault=fault) if fault else "")
+        numerics, fault = (
+            imitated(run, words),
+            run.device.get("fault") or run.params.get("rehearsal_fault"),
+        )
+        return words(
+            "lead_sim",
+            numerics=numerics,
+            fault=words("lead_sim_fault", fault=fault) if fault else "",
+        )
     if outcome == "fail":
         faults = parity.get("faults") or []
         if faults and not _wrong_weights(run):
             before, after = words("lead_fault", place="\0").split("\0")
             return join(before, Code(place(faults[0])), after)
-        return words("lead_fail", gates=words("comma").join(gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"))
+        return words(
+            "lead_fail",
+            gates=words("comma").join(
+                gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"
+            ),
+        )
     gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     ratio = gate.get("value")
     shown = n.ratio(ratio) if isinstance(ratio, (int, float)) else words("unknown")
     if outcome == "pass-with-cause":
         return words("lead_cause", causes=cause_names(run, words) or words("unknown"), ratio=shown)
-    return words("lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown"))
+    return words(
+        "lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown")
+    )
 
 
 def _wrong_weights(run: Run) -> bool:
-    """Whether the known answer failed: then every other finding is about other weights, and it is named first."""
+    """Whether the known answer failed: then every other finding is about other weights, and it is
+    named first.
+    """
     return any(g["id"] == "known_answer" and g["result"] == "fail" for g in gates(run))
 
 
 def cause_names(run: Run, words: Words) -> str:
     """The causes that the study named, in a row; empty when there is only rounding."""
-    return words("comma").join(words.known("cause_", str(cause)) for cause in run.of("03_parity").get("causes") or [])
+    return words("comma").join(
+        words.known("cause_", str(cause)) for cause in run.of("03_parity").get("causes") or []
+    )
 
 
 def imitated(run: Run, words: Words) -> str:
     """Name the numerics that the simulated device was told to imitate."""
     name = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
-    return words("numerics_exact") if name == "exact" else f" {name} " if words.language == "zh" else str(name)
+    return (
+        words("numerics_exact")
+        if name == "exact"
+        else f" {name} "
+        if words.language == "zh"
+        else str(name)
+    )
 
 
 def place(fault: dict[str, Any]) -> str:
@@ -138,17 +193,34 @@ def place(fault: dict[str, Any]) -> str:
 
 
 def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
-    """The four figures of the summary; in a rehearsal none of them speaks of a device's answers or speed."""
+    """The four figures of the summary; in a rehearsal none of them speaks of a device's answers or
+    speed.
+    """
     parity, flips = run.of("03_parity"), run.of("03_parity").get("flips") or {}
     took = sum(s.seconds or 0 for s in run.states.values())
     done = sum(s.status == "ok" for s in run.states.values())
-    steps = KeyFigure(words("k_steps"), words("k_of", k=done, n=len(run.states)), "", words("k_took", seconds=n.duration(took)))
+    steps = KeyFigure(
+        words("k_steps"),
+        words("k_of", k=done, n=len(run.states)),
+        "",
+        words("k_took", seconds=n.duration(took)),
+    )
     if run.simulated:
         causes = cause_names(run, words) or words("k_no_cause")
         return [
-            KeyFigure(words("k_device"), words("k_none"), "", words("k_simdev", device=run.device.get("torch_device") or "npu:0")),
+            KeyFigure(
+                words("k_device"),
+                words("k_none"),
+                "",
+                words("k_simdev", device=run.device.get("torch_device") or "npu:0"),
+            ),
             steps,
-            KeyFigure(words("k_cause"), causes if parity else words("k_not_run"), "", words("k_imitated", numerics=imitated(run, words).strip())),
+            KeyFigure(
+                words("k_cause"),
+                causes if parity else words("k_not_run"),
+                "",
+                words("k_imitated", numerics=imitated(run, words).strip()),
+            ),
             KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed")),
         ]
     texts = steps
@@ -161,10 +233,21 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         )
     gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     value = metric(run, "R").get("value")
-    error = KeyFigure(words("k_ratio", quantity=words.known("quantity_", str(parity.get("quantity") or "logits"))), words("k_not_run"), "", words("r_not run"))
+    error = KeyFigure(
+        words(
+            "k_ratio", quantity=words.known("quantity_", str(parity.get("quantity") or "logits"))
+        ),
+        words("k_not_run"),
+        "",
+        words("r_not run"),
+    )
     if isinstance(value, (int, float)):
         elsewhere = gate.get("where") not in (None, "logits")
-        context = words("k_worst", value=shown_value(gate, words), where=gate["where"]) if elsewhere else words("k_limit", limit=shown_limit(gate, words))
+        context = (
+            words("k_worst", value=shown_value(gate, words), where=gate["where"])
+            if elsewhere
+            else words("k_limit", limit=shown_limit(gate, words))
+        )
         error = KeyFigure(error.label, n.ratio(value), "", context if gate else "")
     return [texts, error, *_speed_figures(run, words, summary)]
 
@@ -174,15 +257,27 @@ def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyF
     row = device_row(run)
     state = run.states["04_throughput"]
     timed = state.status == "ok"
-    why = summary["reasons"].get("npu_texts_per_second") if timed else words(f"step_{state.status}", step=state.step)
+    why = (
+        summary["reasons"].get("npu_texts_per_second")
+        if timed
+        else words(f"step_{state.status}", step=state.step)
+    )
     rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why or words("k_not_run"))
     if row.get("median") is not None:
         ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
         rate = KeyFigure(
-            words("k_speed"), n.number(row["median"]), words("k_rate"), words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype"))
+            words("k_speed"),
+            n.number(row["median"]),
+            words("k_rate"),
+            words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")),
         )
     up = speed.get("speedup") or {}
-    base = KeyFigure(words("k_base"), words("k_not_run"), "", (summary["reasons"].get("speedup") if timed else why) or words("k_not_run"))
+    base = KeyFigure(
+        words("k_base"),
+        words("k_not_run"),
+        "",
+        (summary["reasons"].get("speedup") if timed else why) or words("k_not_run"),
+    )
     if up.get("value") is not None:
         base = KeyFigure(
             words("k_base"),

@@ -9,14 +9,24 @@ from goemo_utils.report.gates import gate_table
 from goemo_utils.report.parity_section import parity
 from goemo_utils.report.provenance import provenance
 from goemo_utils.report.read import ReportError, Run
-from goemo_utils.report.sections import again, environment, glossary, next_steps, not_checked, ported, unchecked, where
+from goemo_utils.report.sections import (
+    again,
+    environment,
+    glossary,
+    next_steps,
+    not_checked,
+    ported,
+    unchecked,
+    where,
+)
 from goemo_utils.report.speed_section import speed
 from goemo_utils.report.verdict import device_name, key_figures, verdict
 from goemo_utils.report.words import Words
 
 
 def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
-    """Return the page of a run in ``language``; ``summary`` is what ``summarise`` made of the same run.
+    """Return the page of a run in ``language``; ``summary`` is what ``summarise`` made of the same
+    run.
 
     Raises ReportError when a time in the manifest cannot be read or the language is unknown.
     """
@@ -30,7 +40,11 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         speed(run, words),
         environment(run, words),
         not_checked(run, words),
-        provenance(run, words, sorted(p.with_suffix(".html").name for p in run.folder.glob("[0-9][0-9]_*.ipynb"))),
+        provenance(
+            run,
+            words,
+            sorted(p.with_suffix(".html").name for p in run.folder.glob("[0-9][0-9]_*.ipynb")),
+        ),
         again(run, words),
         glossary(words),
     ]
@@ -38,7 +52,10 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
     try:
         moment = n.moment(run.manifest["updated"])
     except ValueError:
-        raise ReportError(f"manifest.json: updated is {run.manifest['updated']!r}, expected a time in ISO 8601: start the run again.") from None
+        raise ReportError(
+            f"manifest.json: updated is {run.manifest['updated']!r}, expected a time in ISO 8601:"
+            " start the run again."
+        ) from None
     mark = f"{words('simulated')}: " if run.simulated else ""
     return Page(
         language=words("lang"),
@@ -47,8 +64,12 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         subject=subject,
         run_id=run.run_id,
         moment=moment,
-        margin=" · ".join([words("draft")] * ("draft" in summary) + [words("simulated")] * run.simulated)
-        or {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(summary["verdict"], ""),
+        margin=" · ".join(
+            [words("draft")] * ("draft" in summary) + [words("simulated")] * run.simulated
+        )
+        or {"fail": words("v_fail"), "incomplete": words("v_incomplete")}.get(
+            summary["verdict"], ""
+        ),
         simulated=run.simulated,
         verdict=told,
         keys=key_figures(run, words, summary),
@@ -69,4 +90,8 @@ def _unchecked_line(run: Run, words: Words) -> str:
     if not rows:
         return words("nc_none")
     named = words("comma").join(what for what, _, _ in rows[:2])
-    return words("nc_one", first=rows[0][0]) if len(rows) == 1 else words("nc_line", n=len(rows), first=named)
+    return (
+        words("nc_one", first=rows[0][0])
+        if len(rows) == 1
+        else words("nc_line", n=len(rows), first=named)
+    )

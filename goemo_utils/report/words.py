@@ -1,4 +1,6 @@
-"""The words of the report in English and Chinese, one table; a word that is not in it cannot be shown."""
+"""The words of the report in English and Chinese, one table; a word that is not in it cannot be
+shown.
+"""
 
 from typing import Any
 
@@ -11,7 +13,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "lang": ("en", "zh-Hans"),
     "simulated": ("SIMULATED", "模拟运行"),
     "strip": (
-        "A rehearsal on this machine’s CPU, pretending to be an NPU. It shows that the chain works. It is not evidence about any Ascend device.",
+        (
+            "A rehearsal on this machine’s CPU, pretending to be an NPU. It shows that the chain"
+            " works. It is not evidence about any Ascend device."
+        ),
         "在本机 CPU 上模拟 NPU 的演练，仅说明流程可运行，不能作为任何昇腾设备的证据。",
     ),
     "draft": ("DRAFT", "草稿 DRAFT"),
@@ -40,32 +45,101 @@ _WORDS: dict[str, tuple[str, str]] = {
     "v_sim": ("REHEARSAL COMPLETED", "演练完成"),
     "v_sim_fail": ("REHEARSAL COMPLETED, A GATE FAILED", "演练完成，有门限未通过"),
     "v_sim_incomplete": ("REHEARSAL INCOMPLETE", "演练未完成"),
-    "h_pass": ("Ported to {device}: the same {labels} on all {n} texts.", "已移植到{device}：{n} 条文本的{labels}判定全部一致。"),
+    "h_pass": (
+        "Ported to {device}: the same {labels} on all {n} texts.",
+        "已移植到{device}：{n} 条文本的{labels}判定全部一致。",
+    ),
     "h_cause": (
-        "Ported to {device}: the same {labels} on {a} of {n} texts, and every difference is explained.",
+        (
+            "Ported to {device}: the same {labels} on {a} of {n} texts, and every difference is"
+            " explained."
+        ),
         "已移植到{device}：{n} 条中 {a} 条的{labels}判定一致，其余差异均已查明原因。",
     ),
     "h_cause_all": (
-        "Ported to {device}: the same {labels} on all {n} texts, and the error above rounding has a known cause.",
+        (
+            "Ported to {device}: the same {labels} on all {n} texts, and the error above rounding"
+            " has a known cause."
+        ),
         "已移植到{device}：{n} 条文本的{labels}判定全部一致，超出舍入的误差已查明原因。",
     ),
-    "h_fail": ("Not ported: {k} of {n} texts get different {labels}, and no known cause explains it.", "未能移植：{n} 条中 {k} 条的{labels}判定不同，且未找到原因。"),
-    "h_fail_gate": ("Not ported: {gates} not met on {n} texts.", "未能移植：{n} 条文本上有门限未满足：{gates}。"),
-    "h_encoder": ("Ported to {device}: its hidden states differ from the reference by rounding only, on all {n} texts.", "已移植到{device}：{n} 条文本的隐藏状态与参考端之差仅为舍入误差。"),
-    "h_encoder_cause": ("Ported to {device}: its hidden states differ from the reference, and the cause is known.", "已移植到{device}：隐藏状态与参考端不同，原因已查明。"),
-    "h_other": ("Checked on {device}: the same {labels} on {a} of {n} texts. It is no port: no Ascend device took part.", "已在{device}上检查：{n} 条中 {a} 条的{labels}判定一致。这不是移植：没有昇腾设备参与。"),
-    "h_other_encoder": ("Checked on {device}: the hidden states of {n} texts. It is no port: no Ascend device took part.", "已在{device}上检查 {n} 条文本的隐藏状态。这不是移植：没有昇腾设备参与。"),
+    "h_fail": (
+        "Not ported: {k} of {n} texts get different {labels}, and no known cause explains it.",
+        "未能移植：{n} 条中 {k} 条的{labels}判定不同，且未找到原因。",
+    ),
+    "h_fail_gate": (
+        "Not ported: {gates} not met on {n} texts.",
+        "未能移植：{n} 条文本上有门限未满足：{gates}。",
+    ),
+    "h_encoder": (
+        (
+            "Ported to {device}: its hidden states differ from the reference by rounding only, on"
+            " all {n} texts."
+        ),
+        "已移植到{device}：{n} 条文本的隐藏状态与参考端之差仅为舍入误差。",
+    ),
+    "h_encoder_cause": (
+        "Ported to {device}: its hidden states differ from the reference, and the cause is known.",
+        "已移植到{device}：隐藏状态与参考端不同，原因已查明。",
+    ),
+    "h_other": (
+        (
+            "Checked on {device}: the same {labels} on {a} of {n} texts. It is no port: no Ascend"
+            " device took part."
+        ),
+        "已在{device}上检查：{n} 条中 {a} 条的{labels}判定一致。这不是移植：没有昇腾设备参与。",
+    ),
+    "h_other_encoder": (
+        (
+            "Checked on {device}: the hidden states of {n} texts. It is no port: no Ascend device"
+            " took part."
+        ),
+        "已在{device}上检查 {n} 条文本的隐藏状态。这不是移植：没有昇腾设备参与。",
+    ),
     "h_not_run": ("Not run: {what}. Nothing was compared.", "未运行：{what}。没有进行任何比对。"),
-    "h_not_finished": ("Not finished: {what}. The answers were compared; see the gates.", "未完成：{what}。精度比对已进行，见验收门限。"),
-    "h_sim": ("The chain works end to end. Nothing was ported: no Ascend device took part.", "流程可完整运行。未进行任何移植：没有昇腾设备参与。"),
-    "h_sim_fail": ("The chain runs, and a gate caught a difference. Nothing was ported: no Ascend device took part.", "流程可运行，且有门限发现了差异。未进行任何移植：没有昇腾设备参与。"),
-    "h_sim_incomplete": ("The rehearsal stopped: {what}. Nothing was ported: no Ascend device took part.", "演练中断：{what}。未进行任何移植：没有昇腾设备参与。"),
-    "lead_pass": ("The error ratio R is {ratio}, limit {limit}: what differs is rounding.", "误差比 R 为 {ratio}，门限 {limit}：差异仅为舍入误差。"),
-    "lead_cause": ("The difference comes from {causes}. The error ratio R is {ratio}.", "差异来自 {causes}。误差比 R 为 {ratio}。"),
+    "h_not_finished": (
+        "Not finished: {what}. The answers were compared; see the gates.",
+        "未完成：{what}。精度比对已进行，见验收门限。",
+    ),
+    "h_sim": (
+        "The chain works end to end. Nothing was ported: no Ascend device took part.",
+        "流程可完整运行。未进行任何移植：没有昇腾设备参与。",
+    ),
+    "h_sim_fail": (
+        (
+            "The chain runs, and a gate caught a difference. Nothing was ported: no Ascend device"
+            " took part."
+        ),
+        "流程可运行，且有门限发现了差异。未进行任何移植：没有昇腾设备参与。",
+    ),
+    "h_sim_incomplete": (
+        "The rehearsal stopped: {what}. Nothing was ported: no Ascend device took part.",
+        "演练中断：{what}。未进行任何移植：没有昇腾设备参与。",
+    ),
+    "lead_pass": (
+        "The error ratio R is {ratio}, limit {limit}: what differs is rounding.",
+        "误差比 R 为 {ratio}，门限 {limit}：差异仅为舍入误差。",
+    ),
+    "lead_cause": (
+        "The difference comes from {causes}. The error ratio R is {ratio}.",
+        "差异来自 {causes}。误差比 R 为 {ratio}。",
+    ),
     "lead_fault": ("The error enters at {place}.", "误差产生于 {place}。"),
     "lead_fail": ("These gates failed: {gates}.", "未通过的门限：{gates}。"),
-    "lead_incomplete": ("Everything below is from the steps that finished.", "以下内容仅来自已完成的步骤。"),
-    "lead_sim": ("The simulated device was told to imitate {numerics}{fault}. To port the model, run the chain with params/npu.yaml on a machine with an NPU.", "模拟设备被设定为模仿{numerics}{fault}。要真正移植，请在配有 NPU 的机器上用 params/npu.yaml 运行。"),
+    "lead_incomplete": (
+        "Everything below is from the steps that finished.",
+        "以下内容仅来自已完成的步骤。",
+    ),
+    "lead_sim": (
+        (
+            "The simulated device was told to imitate {numerics}{fault}. To port the model, run the"
+            " chain with params/npu.yaml on a machine with an NPU."
+        ),
+        (
+            "模拟设备被设定为模仿{numerics}{fault}。要真正移植，请在配有 NPU 的机器上用"
+            " params/npu.yaml 运行。"
+        ),
+    ),
     "lead_sim_fault": (" with the fault {fault}", "，并注入错误 {fault}"),
     "step_failed": ("{step} failed", "{step} 失败"),
     "step_timeout": ("{step} ran out of time", "{step} 超时"),
@@ -82,7 +156,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "k_of": ("{k} of {n}", "{k} / {n}"),
     "k_unexplained": ("unexplained flips: {k}", "未归因的翻转：{k}"),
     "k_ratio": ("Error ratio R, {quantity}", "误差比 R（{quantity}）"),
-    "k_limit": ("limit {limit}; 1 is the reference’s own error", "门限 {limit}；1 为参考端自身误差"),
+    "k_limit": (
+        "limit {limit}; 1 is the reference’s own error",
+        "门限 {limit}；1 为参考端自身误差",
+    ),
     "k_worst": ("worst state: {value} at {where}", "最差状态：{where}，{value}"),
     "k_speed": ("Throughput", "吞吐量"),
     "k_rate": ("texts/s", "条/s"),
@@ -91,7 +168,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "k_baseline": ("{baseline}, {cores} CPU cores", "{baseline}，{cores} 个 CPU 核"),
     "k_device": ("Device", "设备"),
     "k_none": ("none", "无"),
-    "k_simdev": ("simulated {device}, computed on this machine’s CPU", "模拟的 {device}，由本机 CPU 计算"),
+    "k_simdev": (
+        "simulated {device}, computed on this machine’s CPU",
+        "模拟的 {device}，由本机 CPU 计算",
+    ),
     "k_steps": ("Steps completed", "已完成步骤"),
     "k_took": ("{seconds} in all", "共 {seconds}"),
     "k_cause": ("Cause named", "查明的原因"),
@@ -108,8 +188,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "limit": ("Limit", "门限"),
     "meaning": ("What it means", "含义"),
     "gates_count": ("{n} defined: {counts}", "共 {n} 项：{counts}"),
-    "gates_sim": ("exercised on simulated answers; none counts towards a port", "在模拟结果上演练；均不计入移植结论"),
-    "gates_none": ("No gate was judged: the parity step did not finish.", "没有判定任何门限：精度步骤未完成。"),
+    "gates_sim": (
+        "exercised on simulated answers; none counts towards a port",
+        "在模拟结果上演练；均不计入移植结论",
+    ),
+    "gates_none": (
+        "No gate was judged: the parity step did not finish.",
+        "没有判定任何门限：精度步骤未完成。",
+    ),
     "r_pass": ("Pass", "通过"),
     "r_fail": ("Fail", "未通过"),
     "r_explained": ("Explained", "已归因"),
@@ -125,9 +211,15 @@ _WORDS: dict[str, tuple[str, str]] = {
     "c_explained": ("{n} explained", "{n} 项已归因"),
     "c_cannot tell": ("{n} cannot tell", "{n} 项无法判定"),
     "c_not run": ("{n} not run", "{n} 项未运行"),
-    "nc_line": ("{n} things were not checked, among them: {first}.", "有 {n} 项内容未检查，其中包括：{first}。"),
+    "nc_line": (
+        "{n} things were not checked, among them: {first}.",
+        "有 {n} 项内容未检查，其中包括：{first}。",
+    ),
     "nc_one": ("One thing was not checked: {first}.", "有 1 项内容未检查：{first}。"),
-    "nc_none": ("No check was left out by this run’s own account.", "本次运行未记录任何遗漏的检查。"),
+    "nc_none": (
+        "No check was left out by this run’s own account.",
+        "本次运行未记录任何遗漏的检查。",
+    ),
     "nc_sim": ("Everything about a real device is unchecked.", "与真实设备有关的一切均未检查。"),
     "see": ("See what and why.", "查看具体内容与原因"),
     # absent values
@@ -142,7 +234,9 @@ TABLE = {**_WORDS, **words_gates.WORDS, **words_measured.WORDS, **words_sections
 
 
 class Words:
-    """The words of one language. ``words("key", name=value)`` fills the braces; an unknown key is an error, never a blank."""
+    """The words of one language. ``words("key", name=value)`` fills the braces; an unknown key is
+    an error, never a blank.
+    """
 
     def __init__(self, language: str) -> None:
         if language not in LANGUAGES:
@@ -154,7 +248,10 @@ class Words:
         """Return the words for ``key``."""
         pair = self._table.get(key)
         if pair is None:
-            raise ReportError(f"There are no words for {key!r}: add them to the report's tables in both languages.")
+            raise ReportError(
+                f"There are no words for {key!r}: add them to the report's tables in both"
+                " languages."
+            )
         text = pair[LANGUAGES.index(self.language)]
         return text.format(**values) if values else text
 
@@ -163,5 +260,7 @@ class Words:
         return key in self._table
 
     def known(self, prefix: str, name: str) -> str:
-        """Return the words for ``prefix`` + ``name``, or the name itself when a newer part of the kit invented it."""
+        """Return the words for ``prefix`` + ``name``, or the name itself when a newer part of the
+        kit invented it.
+        """
         return self(prefix + name) if self.has(prefix + name) else name

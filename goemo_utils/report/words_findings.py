@@ -1,6 +1,8 @@
-"""Chinese for the fixed sentences of a record: titles of findings by their id, and what verdicts and checks left out may say.
+"""Chinese for the fixed sentences of a record: titles of findings by their id, and what verdicts
+and checks left out may say.
 
-The English of a title stands in the tables of ``goemo_utils.environment``, with the same names in braces.
+The English of a title stands in the tables of ``goemo_utils.environment``, with the same names in
+braces.
 """
 
 TITLES: dict[str, str] = {
@@ -112,35 +114,56 @@ QUOTED = ("pair-torch", "pair-python", "pair-cann", "pair-unlisted", "pair-compa
 
 SENTENCES: dict[str, str] = {
     # verdicts of the environment check; the longer of two that begin alike comes first
-    "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads; what runs there is SIMULATED": "torch {version} 可导入；{capability} 内核，线程数 {threads}，可用核数 {usable}；在该设备上运行的均为模拟（SIMULATED）",
-    "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads": "torch {version} 可导入；{capability} 内核，线程数 {threads}，可用核数 {usable}",
-    "torch {version} sees {name}, compute capability {capability}": "torch {version} 可见 {name}，计算能力 {capability}",
+    "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads; what runs there is SIMULATED": (
+        "torch {version} 可导入；{capability} 内核，线程数 {threads}，可用核数"
+        " {usable}；在该设备上运行的均为模拟（SIMULATED）"
+    ),
+    "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads": (
+        "torch {version} 可导入；{capability} 内核，线程数 {threads}，可用核数 {usable}"
+    ),
+    "torch {version} sees {name}, compute capability {capability}": (
+        "torch {version} 可见 {name}，计算能力 {capability}"
+    ),
     "torch sees no CUDA device": "torch 看不到 CUDA 设备",
     "torch is built without CUDA": "torch 编译时未包含 CUDA",
     "not checked: torch was not imported": "未检查：torch 未导入",
     "not checked: the check was for {purpose}": "未检查：本次只检查 {purpose}",
     "no Ascend card is visible on this machine": "本机看不到昇腾卡",
     "no operator ran on the device": "没有算子在设备上执行",
-    "an addition ran on {device}, {name}, and its sum is right": "在 {device}（{name}）上执行了加法，结果正确",
+    "an addition ran on {device}, {name}, and its sum is right": (
+        "在 {device}（{name}）上执行了加法，结果正确"
+    ),
     # what the check left out
     "NPU and CUDA devices": "NPU 与 CUDA 设备",
     "the check was for {purpose} alone": "本次只检查 {purpose}",
     # what parity and throughput left out, why, and how to check it
     "A rehearsal: no such device took part.": "演练：没有该设备参与。",
     "Run on the device itself: device: npu:0": "在设备上运行：device: npu:0",
-    "{n} texts cannot show {limit}: at least {needed} are needed.": "{n} 条文本不足以证明 {limit}，至少需要 {needed} 条。",
-    "{k} of {n} texts changed: too few texts to tell.": "{n} 条文本中有 {k} 条改变：文本太少，无法判定。",
-    "Run with more texts: texts: path/to/file, limit: 3000": "使用更多文本运行：texts: path/to/file, limit: 3000",
+    "{n} texts cannot show {limit}: at least {needed} are needed.": (
+        "{n} 条文本不足以证明 {limit}，至少需要 {needed} 条。"
+    ),
+    "{k} of {n} texts changed: too few texts to tell.": (
+        "{n} 条文本中有 {k} 条改变：文本太少，无法判定。"
+    ),
+    "Run with more texts: texts: path/to/file, limit: 3000": (
+        "使用更多文本运行：texts: path/to/file, limit: 3000"
+    ),
     "The texts have no true labels.": "文本没有真实标签。",
-    "Give texts with labels, such as the GoEmotions dev split": "提供带标签的文本，例如 GoEmotions 的 dev 部分",
+    "Give texts with labels, such as the GoEmotions dev split": (
+        "提供带标签的文本，例如 GoEmotions 的 dev 部分"
+    ),
     "Make the packs again with this version of goemo": "用当前版本的 goemo 重新生成结果包",
     "Run 03_parity with the explanation on": "开启误差归因后运行 03_parity",
     "Choose a model with a trained classification head": "选择分类头已训练的模型",
-    "The residual over all states covers what single calls do not": "所有状态上的残差覆盖了单次调用未覆盖的部分",
+    "The residual over all states covers what single calls do not": (
+        "所有状态上的残差覆盖了单次调用未覆盖的部分"
+    ),
     "this run compared float32": "本次运行比对的是 float32",
     "Speed of the device": "设备速度",
     "A simulated device has none.": "模拟设备没有速度。",
-    "Run the same parameters with device: npu:0 on an Ascend machine.": "在昇腾机器上以 device: npu:0 运行相同参数。",
+    "Run the same parameters with device: npu:0 on an Ascend machine.": (
+        "在昇腾机器上以 device: npu:0 运行相同参数。"
+    ),
     "the device's arithmetic": "设备的数值方式",
     "it is none of those known here": "不是此处已知的任何一种",
     "See explanation.probe in the record": "见记录中的 explanation.probe",

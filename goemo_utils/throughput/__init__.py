@@ -1,10 +1,14 @@
-"""Throughput: an honest timing protocol, honest baselines, and the statistics that say how sure the figures are."""
+"""Throughput: an honest timing protocol, honest baselines, and the statistics that say how sure the
+figures are.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 
-def run_job(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def run_job(
+    job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
     """Run a throughput job inside a worker process; see ``goemo_utils.throughput.measure.run``."""
     from goemo_utils.throughput.measure import run
 

@@ -1,6 +1,8 @@
-"""A throughput run: build the ways, warm them up, time them in turns, and say how sure the figures are.
+"""A throughput run: build the ways, warm them up, time them in turns, and say how sure the figures
+are.
 
-Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a notebook's kernel, where torch_npu switches its task queue off.
+Runs inside a worker process (``goemo_utils.throughput:run_job``), never in a notebook's kernel,
+where torch_npu switches its task queue off.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from goemo_utils import batching
+from goemo_utils.classifier import batching
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
-from goemo_utils.thresholds import effective
+from goemo_utils.forward.thresholds import effective
 from goemo_utils.throughput import conditions, statistics
 from goemo_utils.throughput.energy import per_thousand_texts
 from goemo_utils.throughput.grid import grid
@@ -27,7 +29,9 @@ from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interle
 from goemo_utils.throughput.speedup import headline, speedups
 from goemo_utils.throughput.ways import Bench, Way, agreement
 
-BLOCK = 256  # texts a sample: large enough for length sorting to work, small enough for many samples
+BLOCK = (
+    256  # texts a sample: large enough for length sorting to work, small enough for many samples
+)
 BASELINES = (
     {"id": "classifier", "device": "cpu", "method": "classifier"},
     {"id": "pipeline-16", "device": "cpu", "method": "pipeline", "batch_size": 16},
@@ -37,25 +41,37 @@ BASELINES = (
     {"id": "classifier-int8", "device": "cpu", "method": "classifier", "dtype": "int8"},
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )
-CLASSIFIERS = ("classifier", "packed")  # what users run, as 04_throughput and as goemo bench call it
+CLASSIFIERS = (
+    "classifier",
+    "packed",
+)  # what users run, as 04_throughput and as goemo bench call it
 MOST_REPEATS = 16
 LONG_ENOUGH = 0.25  # seconds of a sample
 MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
-NEW_SHAPES = 10  # single-text calls not counted, because they meet shapes that the warm-up in batches has not
-# A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep their minimum of rounds.
+# single-text calls not counted, because they meet shapes that the warm-up in batches has not
+NEW_SHAPES = 10
+# A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep
+# their minimum of rounds.
 REHEARSAL_SECONDS = 0.1
 REHEARSAL_WARM_UP = 1.0
 
 
-def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None, clock: Clock = perf_counter) -> dict[str, Any]:
-    """Time the job's arms and the baselines; returns the results of step 04_throughput, without ``parity_verdict``.
+def run(
+    job: dict[str, Any],
+    progress: Callable[[str], None] = lambda line: None,
+    clock: Clock = perf_counter,
+) -> dict[str, Any]:
+    """Time the job's arms and the baselines; returns the results of step 04_throughput, without
+    ``parity_verdict``.
 
-    job: ``model, revision, task, dtype, attn_implementation, seed, max_length, batch_size, texts, threads, threshold`` and
-    ``arms`` [{"id", "device", …}] (the first on the CPU is the reference of the parity rows), ``baselines`` (a list of arms; None takes BASELINES, [] none),
-    ``seconds`` and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds`` (at most, per arm), ``warm_up_texts`` (of
-    the first block; all of it unless given: a device meets all its shapes), ``latency_seconds``, ``grid`` (settings of ``grid.grid``, {} for its defaults, None for
-    none), ``mlperf`` (a folder for its logs).
-    Raises TextsError without texts, DeviceError for an absent device.
+    job: ``model, revision, task, dtype, attn_implementation, seed, max_length, batch_size, texts,
+    threads, threshold`` and ``arms`` [{"id", "device", …}] (the first on the CPU is the reference
+    of the parity rows), ``baselines`` (a list of arms; None takes BASELINES, [] none), ``seconds``
+    and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds``
+    (at most, per arm), ``warm_up_texts`` (of the first block; all of it unless given: a device
+    meets all its shapes), ``latency_seconds``, ``grid`` (settings of ``grid.grid``, {} for its
+    defaults, None for none), ``mlperf`` (a folder for its logs). Raises TextsError without texts,
+    DeviceError for an absent device.
     """
     if not job.get("texts"):
         raise TextsError("A throughput run was given no texts: nothing can be timed.")
@@ -64,7 +80,11 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
-    seconds, rounds, limit = _given(job, "seconds", 1), int(_given(job, "min_rounds", 10)), _given(job, "warm_up_seconds", 10)
+    seconds, rounds, limit = (
+        _given(job, "seconds", 1),
+        int(_given(job, "min_rounds", 10)),
+        _given(job, "warm_up_seconds", 10),
+    )
     if any(way.device.simulated for way in ways):
         seconds, limit = min(seconds, REHEARSAL_SECONDS), min(limit, REHEARSAL_WARM_UP)
     timing = _Timing(ways, blocks, clock)
@@ -72,15 +92,34 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     for way in list(ways):
         progress(f"warming up: {way.configuration}")
         try:
-            warm[way.id] = warm_up(timing.warming(way, job.get("warm_up_texts")), limit, clock=clock)
-        except (RuntimeError, ValueError, IndexError) as error:  # a compiler that is not there, a graph that fails at its first call
+            warm[way.id] = warm_up(
+                timing.warming(way, job.get("warm_up_texts")), limit, clock=clock
+            )
+        except (
+            RuntimeError,
+            ValueError,
+            IndexError,
+        ) as error:  # a compiler that is not there, a graph that fails at its first call
             if way.id in _asked(job):
                 raise
             ways.remove(way)
-            absent.append(_absent({"id": way.id, "device": way.device.requested, "dtype": way.dtype, "batch_size": way.batch_size}, way.configuration, error))
+            absent.append(
+                _absent(
+                    {
+                        "id": way.id,
+                        "device": way.device.requested,
+                        "dtype": way.dtype,
+                        "batch_size": way.batch_size,
+                    },
+                    way.configuration,
+                    error,
+                )
+            )
     timing.balance(warm, seconds / rounds)
     progress("timing in turns")
-    samples = interleave([timing.arm(way) for way in ways], seconds, rounds, _given(job, "max_seconds", 600), clock)
+    samples = interleave(
+        [timing.arm(way) for way in ways], seconds, rounds, _given(job, "max_seconds", 600), clock
+    )
     progress("single texts")
     latency = _latency(ways, job, _given(job, "latency_seconds", min(0.5, seconds or 0.5)), clock)
     chosen = [way for way in ways if "loaded" in way.notes and way.id in _asked(job)]
@@ -91,20 +130,47 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     lengths = [bench.lengths(block) for block in blocks]
     head = bench.loaded().task != "encoder"
     threshold = np.asarray(effective(job.get("threshold"), bench.loaded().info))
-    rows = [_row(way, timing, warm[way.id], samples, lengths) | {"parity": timing.agreement(way, reference, threshold, head)} for way in ways]
+    rows = [
+        _row(way, timing, warm[way.id], samples, lengths)
+        | {"parity": timing.agreement(way, reference, threshold, head)}
+        for way in ways
+    ]
     multiplied = products(bench.loaded().model, sum(map(sum, lengths)) / sum(map(len, lengths)))
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
     return {
-        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference), "rows": rows + absent, "latency": latency, "phases": parts, "grid": cells, "ladder": climb(rows + absent), "mlperf": standard,
-        "products": multiplied, "energy": [per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"], "fallbacks": _fallbacks(job),
-        "speedup": headline(ups, rows, [way.device for way in ways]), "speedups": ups, "worker": conditions.settings(), "conditions": conditions.between(before, after),
-        "memory": {"process_peak_bytes": conditions.peak_memory(), "devices": {way.id: None if way.device.simulated else way.device.memory() for way in ways if way.device.kind != "cpu"}},
-        "not_checked": _not_checked(ways)}
+        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference),
+        "rows": rows + absent,
+        "latency": latency,
+        "phases": parts,
+        "grid": cells,
+        "ladder": climb(rows + absent),
+        "mlperf": standard,
+        "products": multiplied,
+        "energy": [
+            per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"
+        ],
+        "fallbacks": _fallbacks(job),
+        "speedup": headline(ups, rows, [way.device for way in ways]),
+        "speedups": ups,
+        "worker": conditions.settings(),
+        "conditions": conditions.between(before, after),
+        "memory": {
+            "process_peak_bytes": conditions.peak_memory(),
+            "devices": {
+                way.id: None if way.device.simulated else way.device.memory()
+                for way in ways
+                if way.device.kind != "cpu"
+            },
+        },
+        "not_checked": _not_checked(ways),
+    }
 
 
 class _Timing:
-    """The blocks of texts, what each way answered to them, and how often a way repeats a block within one sample."""
+    """The blocks of texts, what each way answered to them, and how often a way repeats a block
+    within one sample.
+    """
 
     def __init__(self, ways: Sequence[Way], blocks: list[list[str]], clock: Clock) -> None:
         self.blocks = blocks
@@ -124,33 +190,47 @@ class _Timing:
         return Arm(way.id, lambda number: way.run(texts), way.device.synchronize)
 
     def balance(self, warm: dict[str, WarmUp], share: float) -> None:
-        """Let fast ways repeat a block within a sample, so that samples last about as long and no arm waits for the others to gather time.
+        """Let fast ways repeat a block within a sample, so that samples last about as long and no
+        arm waits for the others to gather time.
 
-        A sample need not be longer than ``share``, the seconds asked for divided by the rounds asked for, nor than LONG_ENOUGH: beyond that a
-        slow way sets the pace of the rounds by itself.
+        A sample need not be longer than ``share``, the seconds asked for divided by the rounds
+        asked for, nor than LONG_ENOUGH: beyond that a slow way sets the pace of the rounds by
+        itself.
         """
         last = {name: (w.samples or [w.cold])[-1] for name, w in warm.items()}
         longest = min(LONG_ENOUGH, max(share, min(last.values())), max(last.values()))
-        self.repeats = {name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()}
+        self.repeats = {
+            name: max(1, min(MOST_REPEATS, int(longest / max(t, 1e-9)))) for name, t in last.items()
+        }
 
-    def agreement(self, way: Way, reference: Way, threshold: np.ndarray, head: bool) -> dict[str, Any]:
+    def agreement(
+        self, way: Way, reference: Way, threshold: np.ndarray, head: bool
+    ) -> dict[str, Any]:
         """Compare on every block that both answered."""
         both = sorted(self.answers[way.id].keys() & self.answers[reference.id].keys())
-        ours, theirs = (np.concatenate([self.answers[w.id][b] for b in both]) for w in (way, reference))
+        ours, theirs = (
+            np.concatenate([self.answers[w.id][b] for b in both]) for w in (way, reference)
+        )
         return {"reference": reference.id, **agreement(theirs, ours, threshold, head)}
 
 
 def _blocks(texts: list[str], seed: int) -> list[list[str]]:
-    """Cut the texts into blocks of one length mix: shuffled first, because a file is often sorted by something. A short last block is dropped."""
+    """Cut the texts into blocks of one length mix: shuffled first, because a file is often sorted
+    by something. A short last block is dropped.
+    """
     if len(texts) <= BLOCK:
         return [list(texts)]
     order = np.random.default_rng(seed).permutation(len(texts))
     shuffled = [texts[i] for i in order]
-    return [shuffled[start:start + BLOCK] for start in range(0, len(texts) - BLOCK + 1, BLOCK)]
+    return [shuffled[start : start + BLOCK] for start in range(0, len(texts) - BLOCK + 1, BLOCK)]
 
 
-def _build(bench: Bench, job: dict[str, Any], progress: Callable[[str], None]) -> tuple[list[Way], list[dict[str, Any]]]:
-    """The ways that can run here, and rows with a reason for the baselines that cannot. An arm that cannot run is an error."""
+def _build(
+    bench: Bench, job: dict[str, Any], progress: Callable[[str], None]
+) -> tuple[list[Way], list[dict[str, Any]]]:
+    """The ways that can run here, and rows with a reason for the baselines that cannot. An arm that
+    cannot run is an error.
+    """
     ways, absent = [], []
     for arm in job["arms"]:
         progress(f"preparing {arm['id']}")
@@ -169,8 +249,18 @@ def _build(bench: Bench, job: dict[str, Any], progress: Callable[[str], None]) -
 
 def _absent(arm: dict[str, Any], configuration: str, error: Exception) -> dict[str, Any]:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    return {"id": arm["id"], "configuration": configuration, "device": arm.get("device", "cpu"), "dtype": arm.get("dtype") or "float32",
-            "batch_size": arm.get("batch_size"), "unit": "texts/s", **statistics.summary([]), "raw": [], "reason": reason, "parity": None}
+    return {
+        "id": arm["id"],
+        "configuration": configuration,
+        "device": arm.get("device", "cpu"),
+        "dtype": arm.get("dtype") or "float32",
+        "batch_size": arm.get("batch_size"),
+        "unit": "texts/s",
+        **statistics.summary([]),
+        "raw": [],
+        "reason": reason,
+        "parity": None,
+    }
 
 
 def _asked(job: dict[str, Any]) -> set[str]:
@@ -194,60 +284,158 @@ def _fast(ways: Sequence[Way]) -> Way:
 
 
 def _name(arm: dict[str, Any]) -> str:
-    name = {"onnx": "ONNX Runtime", "pipeline": "transformers.pipeline", "classifier": "goemo classifier"}.get(arm.get("method", ""), arm["id"])
-    return f"{name}, {arm.get('dtype') or 'float32'}" + (f", batch {arm['batch_size']}" if arm.get("batch_size") else "")
+    name = {
+        "onnx": "ONNX Runtime",
+        "pipeline": "transformers.pipeline",
+        "classifier": "goemo classifier",
+    }.get(arm.get("method", ""), arm["id"])
+    return f"{name}, {arm.get('dtype') or 'float32'}" + (
+        f", batch {arm['batch_size']}" if arm.get("batch_size") else ""
+    )
 
 
-def _row(way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: list[list[int]]) -> dict[str, Any]:
+def _row(
+    way: Way, timing: _Timing, warm: WarmUp, samples: Samples, lengths: list[list[int]]
+) -> dict[str, Any]:
     seconds = samples.seconds[way.id]
-    row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "dtype": way.dtype, "batch_size": way.batch_size, "unit": "texts/s",
-           "padding_share": _padding(way, lengths), "backend": way.notes.get("backend"), "backend_reason": way.notes.get("backend_reason")}
+    row = {
+        "id": way.id,
+        "configuration": way.configuration,
+        "device": way.device.requested,
+        "dtype": way.dtype,
+        "batch_size": way.batch_size,
+        "unit": "texts/s",
+        "padding_share": _padding(way, lengths),
+        "backend": way.notes.get("backend"),
+        "backend_reason": way.notes.get("backend_reason"),
+    }
     if way.device.simulated:
         # Times of a simulated device describe this machine's CPU: they are not kept, not even raw.
-        return row | statistics.summary([]) | {"n": len(seconds), "raw": [], "cpu_raw": [], "tokens_per_second": None, "cold_seconds": None, "warm_up": None, "reason": "simulated", "note": None}
+        return (
+            row
+            | statistics.summary([])
+            | {
+                "n": len(seconds),
+                "raw": [],
+                "cpu_raw": [],
+                "tokens_per_second": None,
+                "cold_seconds": None,
+                "warm_up": None,
+                "reason": "simulated",
+                "note": None,
+            }
+        )
     work = [len(lengths[r % len(lengths)]) * timing.repeats[way.id] for r in range(len(seconds))]
     rates = [texts / s for texts, s in zip(work, seconds, strict=True)]
     per_text = sum(map(sum, lengths)) / sum(map(len, lengths))
     told = statistics.summary(rates)
-    # Processor seconds a text: a busy neighbour lengthens the clock's time far more than this, so on a shared machine its ratios are the steadier ones.
+    # Processor seconds a text: a busy neighbour lengthens the clock's time far more than this, so
+    # on a shared machine its ratios are the steadier ones.
     processor = [s / texts for texts, s in zip(work, samples.cpu_seconds[way.id], strict=True)]
-    return row | told | {"raw": rates, "cpu_raw": processor, "tokens_per_second": told["median"] * per_text, "cold_seconds": warm.cold,
-                         "warm_up": {"n": len(warm.samples), "steady": warm.steady}, "reason": None, "note": _note(told, warm)}
+    return (
+        row
+        | told
+        | {
+            "raw": rates,
+            "cpu_raw": processor,
+            "tokens_per_second": told["median"] * per_text,
+            "cold_seconds": warm.cold,
+            "warm_up": {"n": len(warm.samples), "steady": warm.steady},
+            "reason": None,
+            "note": _note(told, warm),
+        }
+    )
 
 
 def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
-    return statistics.doubt(told["median"], told["ci95"], told["n"]) or (None if warm.steady else "its warm-up did not come to rest")
+    return statistics.doubt(told["median"], told["ci95"], told["n"]) or (
+        None if warm.steady else "its warm-up did not come to rest"
+    )
 
 
 def _padding(way: Way, lengths: list[list[int]]) -> float:
     if not way.padded:
         return 0.0
     computed = [(block, way.batches(block)) for block in lengths]
-    return float(np.mean([batching.padding_share(block, batches, way.width) for block, batches in computed]))
+    return float(
+        np.mean([batching.padding_share(block, batches, way.width) for block, batches in computed])
+    )
 
 
-def _latency(ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock) -> list[dict[str, Any]]:
+def _latency(
+    ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock
+) -> list[dict[str, Any]]:
     """Milliseconds for one text at a time, in turns; percentiles only where there are enough calls."""
     texts = job["texts"]
     timed = _of_users(ways, job)
-    arms = [Arm(way.id, lambda number, way=way: way.run([texts[number % len(texts)]]), way.device.synchronize) for way in timed if not way.device.simulated]
+    arms = [
+        Arm(
+            way.id,
+            lambda number, way=way: way.run([texts[number % len(texts)]]),
+            way.device.synchronize,
+        )
+        for way in timed
+        if not way.device.simulated
+    ]
     samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
     told = []
     for way in timed:
-        row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "dtype": way.dtype, "unit": "ms"}
+        row = {
+            "id": way.id,
+            "configuration": way.configuration,
+            "device": way.device.requested,
+            "dtype": way.dtype,
+            "unit": "ms",
+        }
         values = [1000 * s for s in samples.get(way.id, [])[NEW_SHAPES:]]
-        told.append(row | {"n": len(values), **statistics.percentiles(values), "raw": values,
-                           "reason": "simulated" if way.device.simulated else None if len(values) >= 20 else f"only {len(values)} calls, p50 needs 20"})
+        told.append(
+            row
+            | {
+                "n": len(values),
+                **statistics.percentiles(values),
+                "raw": values,
+                "reason": (
+                    "simulated"
+                    if way.device.simulated
+                    else None
+                    if len(values) >= 20
+                    else f"only {len(values)} calls, p50 needs 20"
+                ),
+            }
+        )
     return told
 
 
-def _protocol(job: dict[str, Any], blocks: list[list[str]], samples: Samples, seconds: float, rounds: int, reference: Way) -> dict[str, Any]:
+def _protocol(
+    job: dict[str, Any],
+    blocks: list[list[str]],
+    samples: Samples,
+    seconds: float,
+    rounds: int,
+    reference: Way,
+) -> dict[str, Any]:
     return {
-        "seconds": seconds, "min_rounds": rounds, "rounds": len(samples.order) // len(samples.seconds), "complete": samples.complete, "order": "in turns, A B A B",
-        "texts": len(job["texts"]), "block_texts": len(blocks[0]), "blocks": len(blocks), "batch_size": int(job.get("batch_size") or 16),
-        "warm_up": "until six calls drift by less than 5 % (Theil-Sen slope); the cold first call apart", "synchronised": True,
-        "timed": "tokenising, transfer, forward and the way back to probabilities on the host", "statistic": "median of the rates of the rounds, with quartiles",
-        "interval": f"95 % percentile bootstrap, {statistics.RESAMPLES} resamples; of ratios over paired rounds", "parity_reference": reference.id}
+        "seconds": seconds,
+        "min_rounds": rounds,
+        "rounds": len(samples.order) // len(samples.seconds),
+        "complete": samples.complete,
+        "order": "in turns, A B A B",
+        "texts": len(job["texts"]),
+        "block_texts": len(blocks[0]),
+        "blocks": len(blocks),
+        "batch_size": int(job.get("batch_size") or 16),
+        "warm_up": (
+            "until six calls drift by less than 5 % (Theil-Sen slope); the cold first call apart"
+        ),
+        "synchronised": True,
+        "timed": "tokenising, transfer, forward and the way back to probabilities on the host",
+        "statistic": "median of the rates of the rounds, with quartiles",
+        "interval": (
+            f"95 % percentile bootstrap, {statistics.RESAMPLES} resamples; of ratios over paired"
+            " rounds"
+        ),
+        "parity_reference": reference.id,
+    }
 
 
 def _fallbacks(job: dict[str, Any]) -> list[str] | None:
@@ -255,11 +443,21 @@ def _fallbacks(job: dict[str, Any]) -> list[str] | None:
     from goemo_utils.environment import fallbacks
 
     log = Path(job["log"]) if job.get("log") else None
-    return fallbacks(log.read_text(encoding="utf-8", errors="replace")) if log and log.exists() else None
+    return (
+        fallbacks(log.read_text(encoding="utf-8", errors="replace"))
+        if log and log.exists()
+        else None
+    )
 
 
 def _not_checked(ways: Sequence[Way]) -> list[dict[str, str]]:
     told = []
     if any(way.device.simulated for way in ways):
-        told.append({"what": "Speed of the device", "why": "A simulated device has none.", "how": "Run the same parameters with device: npu:0 on an Ascend machine."})
+        told.append(
+            {
+                "what": "Speed of the device",
+                "why": "A simulated device has none.",
+                "how": "Run the same parameters with device: npu:0 on an Ascend machine.",
+            }
+        )
     return told

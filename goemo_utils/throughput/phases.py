@@ -1,4 +1,6 @@
-"""Where the time of a batch goes: tokenising, transfer to the device, compute, and the way back, each ended by a synchronisation."""
+"""Where the time of a batch goes: tokenising, transfer to the device, compute, and the way back,
+each ended by a synchronisation.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from goemo_utils import batching
+from goemo_utils.classifier import batching
 from goemo_utils.throughput.protocol import Clock
 
 if TYPE_CHECKING:
@@ -21,12 +23,22 @@ TEXTS = 64
 SECONDS = 3.0  # after which no further round begins
 
 
-def phases(bench: Bench, way: Way, texts: Sequence[str], clock: Clock = perf_counter) -> dict[str, Any]:
-    """Median seconds of each phase for the first TEXTS of ``texts``, and ``device_compute``: the device's own events around the compute, where it has them.
+def phases(
+    bench: Bench, way: Way, texts: Sequence[str], clock: Clock = perf_counter
+) -> dict[str, Any]:
+    """Median seconds of each phase for the first TEXTS of ``texts``, and ``device_compute``: the
+    device's own events around the compute, where it has them.
 
-    Waiting after every phase costs overlap, so the sum is more than the time of the same work in the rows.
+    Waiting after every phase costs overlap, so the sum is more than the time of the same work in
+    the rows.
     """
-    row = {"id": way.id, "configuration": way.configuration, "device": way.device.requested, "texts": len(texts[:TEXTS]), "unit": "s"}
+    row = {
+        "id": way.id,
+        "configuration": way.configuration,
+        "device": way.device.requested,
+        "texts": len(texts[:TEXTS]),
+        "unit": "s",
+    }
     if way.device.simulated:
         return row | {"n": 0, **dict.fromkeys((*NAMES, "device_compute")), "reason": "simulated"}
     started, rounds = clock(), []
@@ -34,7 +46,12 @@ def phases(bench: Bench, way: Way, texts: Sequence[str], clock: Clock = perf_cou
         rounds.append(_once(bench, way, texts[:TEXTS], clock))
     medians = {name: float(np.median([r[name] for r in rounds])) for name in NAMES}
     events = [r["device_compute"] for r in rounds if r["device_compute"] is not None]
-    return row | {"n": len(rounds)} | medians | {"device_compute": float(np.median(events)) if events else None, "reason": None}
+    return (
+        row
+        | {"n": len(rounds)}
+        | medians
+        | {"device_compute": float(np.median(events)) if events else None, "reason": None}
+    )
 
 
 def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[str, float | None]:
@@ -62,14 +79,18 @@ def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[st
             end.record()
         now = since("compute", now)
         if end is not None:
-            spent["device_compute"] = (spent["device_compute"] or 0.0) + begin.elapsed_time(end) / 1000
+            spent["device_compute"] = (spent["device_compute"] or 0.0) + begin.elapsed_time(
+                end
+            ) / 1000
         (output.logits if "logits" in output else output.last_hidden_state[:, 0]).float().cpu()
         now = since("fetch", now)
     return spent
 
 
 def _events(torch_device: str) -> tuple[Any, Any]:
-    """Two events of the device, the first recorded now; (None, None) on the CPU, which has no queue."""
+    """Two events of the device, the first recorded now; (None, None) on the CPU, which has no
+    queue.
+    """
     if torch_device == "cpu":
         return None, None
     module = getattr(torch, torch_device.partition(":")[0])

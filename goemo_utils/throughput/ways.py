@@ -1,7 +1,9 @@
-"""The ways of running one classifier that are timed against each other: what published ports do, what libraries offer, and this package.
+"""The ways of running one classifier that are timed against each other: what published ports do,
+what libraries offer, and this package.
 
-Every way takes texts and gives probabilities on the host (of a model without a head: the last hidden state of the first token), so that
-tokenising, transfer and the way back are inside every timing.
+Every way takes texts and gives probabilities on the host (of a model without a head: the last
+hidden state of the first token), so that tokenising, transfer and the way back are inside every
+timing.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from goemo_utils import batching, onnx_runtime, spread
-from goemo_utils.classifier import GoEmotionsClassifier, tokens_at_most
-from goemo_utils.device import Device, open_device
+from goemo_utils.classifier import batching, onnx_runtime, spread
+from goemo_utils.classifier.classifier import GoEmotionsClassifier, tokens_at_most
 from goemo_utils.errors import GoemoError
-from goemo_utils.model import Loaded, load_model
+from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.throughput import conditions
 
 
@@ -30,7 +32,9 @@ class Unavailable(GoemoError):
 
 @dataclass
 class Way:
-    """One configuration, built and ready. ``run(texts)`` gives float32 ``[n_texts, width]`` in input order."""
+    """One configuration, built and ready. ``run(texts)`` gives float32 ``[n_texts, width]`` in
+    input order.
+    """
 
     id: str
     configuration: str
@@ -56,12 +60,19 @@ class Bench:
         self._on_cpu = cache(self._load)
 
     def build(self, arm: dict[str, Any]) -> Way:
-        """Build the way that ``arm`` names: ``{"id", "device", "method", "dtype", "batch_size", …}``.
+        """Build the way that ``arm`` names: ``{"id", "device", "method", "dtype", "batch_size",
+        …}``.
 
-        ``method`` is padded (default) | sorted | classifier | pipeline | onnx. A device of its own gets the job's dtype, the CPU float32 unless
-        ``arm`` says otherwise. Raises Unavailable with the reason, or the DeviceError of an absent device.
+        ``method`` is padded (default) | sorted | classifier | pipeline | onnx. A device of its own
+        gets the job's dtype, the CPU float32 unless ``arm`` says otherwise. Raises Unavailable with
+        the reason, or the DeviceError of an absent device.
         """
-        device = open_device(arm.get("device") or "cpu", arm.get("numerics") or "exact", arm.get("fault"), arm.get("remedy") or "none")
+        device = open_device(
+            arm.get("device") or "cpu",
+            arm.get("numerics") or "exact",
+            arm.get("fault"),
+            arm.get("remedy") or "none",
+        )
         dtype = arm.get("dtype") or ("float32" if device.kind == "cpu" else self.dtype)
         return getattr(self, f"_{arm.get('method') or 'padded'}")(arm, device, dtype)
 
@@ -74,15 +85,26 @@ class Bench:
         return [len(ids) for ids in self.encode(self.loaded(), texts)]
 
     def _load(self, dtype: str, attention: str) -> Loaded:
-        """A model in ``dtype`` on the CPU. Every dtype is cast from the same float32 weights: random ones drawn in another would be other ones."""
+        """A model in ``dtype`` on the CPU. Every dtype is cast from the same float32 weights:
+        random ones drawn in another would be other ones.
+        """
         job = self.job
-        loaded = load_model(job["model"], job.get("revision"), job.get("task") or "auto", "float32", attention, int(job.get("seed") or 0))
+        loaded = load_model(
+            job["model"],
+            job.get("revision"),
+            job.get("task") or "auto",
+            "float32",
+            attention,
+            int(job.get("seed") or 0),
+        )
         loaded.model = loaded.model.to(getattr(torch, dtype))
         return loaded
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded."""
-        return loaded.tokenizer(list(texts), truncation=True, max_length=self.limit(loaded))["input_ids"]
+        return loaded.tokenizer(list(texts), truncation=True, max_length=self.limit(loaded))[
+            "input_ids"
+        ]
 
     def limit(self, loaded: Loaded) -> int:
         """Tokens a text at most."""
@@ -90,15 +112,39 @@ class Bench:
 
     def _padded(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         size = int(arm.get("batch_size") or self.batch_size)
-        return self._torch(arm, device, dtype, size, f"padded batches of {size}", lambda lengths: batching.fixed_batches(len(lengths), size))
+        return self._torch(
+            arm,
+            device,
+            dtype,
+            size,
+            f"padded batches of {size}",
+            lambda lengths: batching.fixed_batches(len(lengths), size),
+        )
 
     def _sorted(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         size = int(arm.get("batch_size") or self.batch_size)
-        return self._torch(arm, device, dtype, size, f"length-sorted batches of {size}", lambda lengths: batching.sorted_batches(lengths, size))
+        return self._torch(
+            arm,
+            device,
+            dtype,
+            size,
+            f"length-sorted batches of {size}",
+            lambda lengths: batching.sorted_batches(lengths, size),
+        )
 
-    def _torch(self, arm: dict[str, Any], device: Device, dtype: str, size: int, name: str, plan: Callable[[list[int]], list[list[int]]]) -> Way:
+    def _torch(
+        self,
+        arm: dict[str, Any],
+        device: Device,
+        dtype: str,
+        size: int,
+        name: str,
+        plan: Callable[[list[int]], list[list[int]]],
+    ) -> Way:
         attention = arm.get("attn_implementation") or self.attention
-        loaded = self._on_cpu(dtype, attention) if device.kind == "cpu" else self._load(dtype, attention)
+        loaded = (
+            self._on_cpu(dtype, attention) if device.kind == "cpu" else self._load(dtype, attention)
+        )
         model = loaded.model.to(device.torch_device).eval()
         if arm.get("compile"):
             model = _compiled(model, device)
@@ -108,10 +154,21 @@ class Bench:
             batches = plan([len(i) for i in ids])
             outputs = [forward(loaded, model, device, [ids[i] for i in batch]) for batch in batches]
             rows = [output.float().cpu().numpy() for output in outputs]
-            return activate(loaded.task, batching.scatter(batches, rows, len(ids), rows[0].shape[1]))
+            return activate(
+                loaded.task, batching.scatter(batches, rows, len(ids), rows[0].shape[1])
+            )
 
         compiled = ", torch.compile" if arm.get("compile") else ""
-        return Way(arm["id"], f"{name}, {attention}, {dtype}{compiled}{_place(device)}", device, dtype, size, run, plan, {"loaded": loaded})
+        return Way(
+            arm["id"],
+            f"{name}, {attention}, {dtype}{compiled}{_place(device)}",
+            device,
+            dtype,
+            size,
+            run,
+            plan,
+            {"loaded": loaded},
+        )
 
     def _classifier(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         self._needs_head("The classifier")
@@ -119,17 +176,50 @@ class Bench:
             raise Unavailable("this CPU has no bfloat16 instructions")
         job = self.job
         one = GoEmotionsClassifier(
-            job["model"], device=device.requested, dtype=dtype, backend=arm.get("backend") or "auto", batch_tokens=arm.get("batch_tokens"),
-            max_length=int(job.get("max_length") or 512), attn_implementation=arm.get("attn_implementation") or self.attention,
-            revision=job.get("revision"), seed=int(job.get("seed") or 0))
-        kind = {"packed": "packed linear layers" + (", padded" if one.padded else ", no padding"), "eager": "eager", "onnxruntime": "ONNX Runtime"}[one.backend_used]
+            job["model"],
+            device=device.requested,
+            dtype=dtype,
+            backend=arm.get("backend") or "auto",
+            batch_tokens=arm.get("batch_tokens"),
+            max_length=int(job.get("max_length") or 512),
+            attn_implementation=arm.get("attn_implementation") or self.attention,
+            revision=job.get("revision"),
+            seed=int(job.get("seed") or 0),
+        )
+        kind = {
+            "packed": "packed linear layers" + (", padded" if one.padded else ", no padding"),
+            "eager": "eager",
+            "onnxruntime": "ONNX Runtime",
+        }[one.backend_used]
         if arm.get("attn_implementation") not in (None, self.attention):
             if not one.padded:
-                raise Unavailable("without padding the classifier always attends with sdpa, so this is the rung before")
+                raise Unavailable(
+                    "without padding the classifier always attends with sdpa, so this is the rung"
+                    " before"
+                )
             kind += f", {arm['attn_implementation']}"
-        beside = f", up to {spread.at_once()} side by side" if one.side_by_side and spread.at_once() > 1 else ""
-        return Way(arm["id"], f"goemo classifier: {kind}, {one.batch_tokens}-token batches{beside}, {dtype}{_place(device)}", device, dtype, None, lambda texts: one.predict(texts)[1],
-                   one.batches, {"backend": one.backend_used, "backend_reason": one.backend_reason, "logits": one.logits}, one.width, one.padded)
+        beside = (
+            f", up to {spread.at_once()} side by side"
+            if one.side_by_side and spread.at_once() > 1
+            else ""
+        )
+        return Way(
+            arm["id"],
+            f"goemo classifier: {kind}, {one.batch_tokens}-token batches{beside},"
+            f" {dtype}{_place(device)}",
+            device,
+            dtype,
+            None,
+            lambda texts: one.predict(texts)[1],
+            one.batches,
+            {
+                "backend": one.backend_used,
+                "backend_reason": one.backend_reason,
+                "logits": one.logits,
+            },
+            one.width,
+            one.padded,
+        )
 
     def _onnx(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         if absent := onnx_runtime.missing():
@@ -143,22 +233,46 @@ class Bench:
 
         self._needs_head("transformers.pipeline for text classification")
         size = int(arm.get("batch_size") or self.batch_size)
-        loaded = self._on_cpu(dtype, self.attention) if device.kind == "cpu" else self._load(dtype, self.attention)
-        # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of its own.
-        pipeline = TextClassificationPipeline(model=loaded.model.to(device.torch_device), tokenizer=copy.deepcopy(loaded.tokenizer), device=torch.device(device.torch_device))
+        loaded = (
+            self._on_cpu(dtype, self.attention)
+            if device.kind == "cpu"
+            else self._load(dtype, self.attention)
+        )
+        # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of
+        # its own.
+        pipeline = TextClassificationPipeline(
+            model=loaded.model.to(device.torch_device),
+            tokenizer=copy.deepcopy(loaded.tokenizer),
+            device=torch.device(device.torch_device),
+        )
         place = {label: i for i, label in enumerate(loaded.labels)}
         limit = self.limit(loaded)
         function = "sigmoid" if loaded.task == "multi_label" else "softmax"
 
         def run(texts: Sequence[str]) -> np.ndarray:
             out = np.full((len(texts), len(place)), np.nan, dtype=np.float32)
-            answers = pipeline(list(texts), batch_size=size, top_k=None, function_to_apply=function, truncation=True, max_length=limit)
+            answers = pipeline(
+                list(texts),
+                batch_size=size,
+                top_k=None,
+                function_to_apply=function,
+                truncation=True,
+                max_length=limit,
+            )
             for row, answer in enumerate(answers):
                 for entry in answer:
                     out[row, place[entry["label"]]] = entry["score"]
             return out
 
-        return Way(arm["id"], f"transformers.pipeline, batch {size}, {dtype}{_place(device)}", device, dtype, size, run, lambda lengths: batching.fixed_batches(len(lengths), size))
+        return Way(
+            arm["id"],
+            f"transformers.pipeline, batch {size}, {dtype}{_place(device)}",
+            device,
+            dtype,
+            size,
+            run,
+            lambda lengths: batching.fixed_batches(len(lengths), size),
+        )
 
     def _needs_head(self, what: str) -> None:
         if self.loaded().task == "encoder":
@@ -166,7 +280,9 @@ class Bench:
 
 
 def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
-    """The model under torch.compile for shapes that change. Raises Unavailable where no compiler serves the device."""
+    """The model under torch.compile for shapes that change. Raises Unavailable where no compiler
+    serves the device.
+    """
     if device.simulated:
         raise Unavailable("torch.compile has no code generator for the simulated device")
     if device.kind == "npu" and importlib.util.find_spec("torchair") is None:
@@ -178,9 +294,16 @@ def _place(device: Device) -> str:
     return "" if device.kind == "cpu" else f" on {device.requested}"
 
 
-def forward(loaded: Loaded, model: torch.nn.Module, device: Device, ids: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Logits of one padded batch, or the first token's last hidden state of a model without a head; still on the device."""
-    tokens, mask = (torch.from_numpy(array).to(device.torch_device) for array in batching.pad(ids, loaded.tokenizer.pad_token_id))
+def forward(
+    loaded: Loaded, model: torch.nn.Module, device: Device, ids: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Logits of one padded batch, or the first token's last hidden state of a model without a head;
+    still on the device.
+    """
+    tokens, mask = (
+        torch.from_numpy(array).to(device.torch_device)
+        for array in batching.pad(ids, loaded.tokenizer.pad_token_id)
+    )
     with torch.inference_mode():
         output = model(input_ids=tokens, attention_mask=mask)
     return output.last_hidden_state[:, 0] if loaded.task == "encoder" else output.logits
@@ -189,22 +312,40 @@ def forward(loaded: Loaded, model: torch.nn.Module, device: Device, ids: Sequenc
 def activate(task: str, values: np.ndarray) -> np.ndarray:
     """Probabilities of logits, on the host in float32; hidden states stay as they are."""
     tensor = torch.from_numpy(values)
-    return {"multi_label": tensor.sigmoid, "single_label": lambda: tensor.softmax(-1), "encoder": lambda: tensor}[task]().numpy()
+    return {
+        "multi_label": tensor.sigmoid,
+        "single_label": lambda: tensor.softmax(-1),
+        "encoder": lambda: tensor,
+    }[task]().numpy()
 
 
-def agreement(reference: np.ndarray, answer: np.ndarray, threshold: float | np.ndarray, head: bool = True) -> dict[str, Any]:
-    """How far an answer is from the reference: largest and mean difference, and what it changes in decisions.
+def agreement(
+    reference: np.ndarray, answer: np.ndarray, threshold: float | np.ndarray, head: bool = True
+) -> dict[str, Any]:
+    """How far an answer is from the reference: largest and mean difference, and what it changes in
+    decisions.
 
-    ``top1_changed``: texts whose most probable label differs; ``sets_changed``: texts whose set of labels above ``threshold`` (one number, or one a label) differs; ``flips``: single
-    decisions that differ. None where there are no labels. NaN in either makes the differences NaN, and every such text changed.
+    ``top1_changed``: texts whose most probable label differs; ``sets_changed``: texts whose set of
+    labels above ``threshold`` (one number, or one a label) differs; ``flips``: single decisions
+    that differ. None where there are no labels. NaN in either makes the differences NaN, and every
+    such text changed.
     """
     difference = np.abs(answer.astype(np.float64) - reference.astype(np.float64))
-    told: dict[str, Any] = {"n_texts": len(reference), "max_difference": float(difference.max()), "mean_difference": float(difference.mean()),
-                            "top1_changed": None, "sets_changed": None, "flips": None}
+    told: dict[str, Any] = {
+        "n_texts": len(reference),
+        "max_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "top1_changed": None,
+        "sets_changed": None,
+        "flips": None,
+    }
     if head:
         broken = ~np.isfinite(difference).all(axis=1)
         decided = (answer > threshold) != (reference > threshold)
         decided[broken] = True
-        told |= {"top1_changed": int(((answer.argmax(1) != reference.argmax(1)) | broken).sum()), "sets_changed": int(decided.any(axis=1).sum()),
-                 "flips": int(decided.sum())}
+        told |= {
+            "top1_changed": int(((answer.argmax(1) != reference.argmax(1)) | broken).sum()),
+            "sets_changed": int(decided.any(axis=1).sum()),
+            "flips": int(decided.sum()),
+        }
     return told

@@ -1,4 +1,6 @@
-"""Batches of a fine-tuning: token ids with their targets, padded as the tokenizer pads, texts of similar length together."""
+"""Batches of a fine-tuning: token ids with their targets, padded as the tokenizer pads, texts of
+similar length together.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-# Batches are cut from this many times their size of shuffled texts, sorted by length: little padding, and still random company.
+# Batches are cut from this many times their size of shuffled texts, sorted by length: little
+# padding, and still random company.
 POOL = 30
 
 
@@ -27,25 +30,43 @@ class Examples(Dataset):
 
 
 class Padding:
-    """The collator: pads token ids as the tokenizer does, and stacks the targets. It changes nothing of the tokenizer."""
+    """The collator: pads token ids as the tokenizer does, and stacks the targets. It changes
+    nothing of the tokenizer.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._pad = tokenizer.pad
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = dict(self._pad({"input_ids": [example["input_ids"] for example in examples]}, padding=True, return_tensors="pt"))
+        batch = dict(
+            self._pad(
+                {"input_ids": [example["input_ids"] for example in examples]},
+                padding=True,
+                return_tensors="pt",
+            )
+        )
         return {**batch, "labels": torch.stack([example["labels"] for example in examples])}
 
 
 class ByLength(Sampler[int]):
-    """Every text once an epoch, so that consecutive ``batch_size`` ones are of similar length; in order of length with ``shuffle`` off.
+    """Every text once an epoch, so that consecutive ``batch_size`` ones are of similar length; in
+    order of length with ``shuffle`` off.
 
-    The order depends on the seed and the epoch alone, so a resumed epoch is the epoch that was interrupted. transformers'
-    own sampler by length draws from the global generator and cannot promise that.
+    The order depends on the seed and the epoch alone, so a resumed epoch is the epoch that was
+    interrupted. transformers' own sampler by length draws from the global generator and cannot
+    promise that.
     """
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
-        self.lengths, self.batch_size, self.seed, self.shuffle, self.epoch = np.array(lengths), batch_size, seed, shuffle, 0
+    def __init__(
+        self, lengths: list[int], batch_size: int, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        self.lengths, self.batch_size, self.seed, self.shuffle, self.epoch = (
+            np.array(lengths),
+            batch_size,
+            seed,
+            shuffle,
+            0,
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -60,10 +81,12 @@ class ByLength(Sampler[int]):
         rng, size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
         order, batches = rng.permutation(len(self)), []
         for start in range(0, len(order), size * POOL):
-            pool = order[start:start + size * POOL]
+            pool = order[start : start + size * POOL]
             pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i:i + size] for i in range(0, len(pool), size)]
+            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
         # A batch that is not full goes last, or it would shift the borders of those behind it.
         full = [batch for batch in batches if len(batch) == size]
         rest = [batch for batch in batches if len(batch) < size]
-        return iter(np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest]).tolist())
+        return iter(
+            np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest]).tolist()
+        )

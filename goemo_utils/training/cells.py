@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from goemo_utils.errors import TextsError
-from goemo_utils.text_files import kind
+from goemo_utils.texts.files import kind
 from goemo_utils.training.table import Table, is_missing
 
 SEPARATORS = ("|", ";", ",")
@@ -18,12 +18,15 @@ _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
-def read_cells(table: Table, known: Collection[str] = (), empty_is_none: bool = False) -> tuple[list[list[str]], bool]:
+def read_cells(
+    table: Table, known: Collection[str] = (), empty_is_none: bool = False
+) -> tuple[list[list[str]], bool]:
     """The labels of each row as texts, and whether the table keeps lists.
 
-    A list is a list; a text is a JSON list, ``['joy', 'love']``, ``[1 7]``, one of the ``known`` names, or names parted by the first of | ; , that
-    the column has anywhere; a number is its digits (1.0 is 1). Raises TextsError with the row for a missing label, and for an
-    empty cell unless ``empty_is_none``.
+    A list is a list; a text is a JSON list, ``['joy', 'love']``, ``[1 7]``, one of the ``known``
+    names, or names parted by the first of | ; , that the column has anywhere; a number is its
+    digits (1.0 is 1). Raises TextsError with the row for a missing label, and for an empty cell
+    unless ``empty_is_none``.
     """
     if table.hot is not None:
         return [_hot(table, row, cell) for row, cell in enumerate(table.cells)], False
@@ -34,7 +37,9 @@ def read_cells(table: Table, known: Collection[str] = (), empty_is_none: bool = 
     for row, cell in enumerate(table.cells):
         if _bracketed(cell) and cell.strip() not in known:
             cell = _list(cell.strip())
-        is_list = is_list or isinstance(cell, (list, set, frozenset)) or type(cell).__name__ == "ndarray"
+        is_list = (
+            is_list or isinstance(cell, (list, set, frozenset)) or type(cell).__name__ == "ndarray"
+        )
         if not isinstance(cell, str):
             found.append(_several(table, row, cell))
             continue
@@ -60,7 +65,8 @@ def _text(cell: str, known: Collection[str], separator: str | None) -> list[str]
 
 
 def _list(cell: str) -> list[Any]:
-    """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which parts them with blanks.
+    """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which
+    parts them with blanks.
 
     A name in quotes is a name, "nan" too; without quotes nan is a missing label.
     """
@@ -78,14 +84,22 @@ def _list(cell: str) -> list[Any]:
 
 
 def whole(text: str) -> str:
-    """An integer without what a float of pandas adds: "1.0" is "1"; everything else as it is, "01" too."""
+    """An integer without what a float of pandas adds: "1.0" is "1"; everything else as it is, "01"
+    too.
+    """
     return text.split(".")[0].removeprefix("+") if _WHOLE.fullmatch(text) else text
 
 
 def _several(table: Table, row: int, cell: Any) -> list[str]:
     if is_missing(cell):
         raise _missing(table, row, cell)
-    members = sorted(cell, key=str) if isinstance(cell, (set, frozenset)) else cell.tolist() if hasattr(cell, "tolist") else cell
+    members = (
+        sorted(cell, key=str)
+        if isinstance(cell, (set, frozenset))
+        else cell.tolist()
+        if hasattr(cell, "tolist")
+        else cell
+    )
     if not isinstance(members, (list, tuple)):
         members = [members]
     return [_one(table, row, member) for member in members]
@@ -97,7 +111,10 @@ def _one(table: Table, row: int, value: Any) -> str:
     if is_missing(value) or not str(value).strip():
         raise _missing(table, row, value)
     if not isinstance(value, (str, bool, int, float)):
-        raise TextsError(f"{table.at(row)}: a label is {kind(value)}; expected a name, a number, or a list of them. Correct the row, or choose another label_column.")
+        raise TextsError(
+            f"{table.at(row)}: a label is {kind(value)}; expected a name, a number, or a list of"
+            " them. Correct the row, or choose another label_column."
+        )
     return whole(str(value).strip())
 
 
@@ -106,8 +123,11 @@ def _hot(table: Table, row: int, cells: tuple[Any, ...]) -> list[str]:
     for name, cell in zip(table.hot or (), cells):
         mark = _HOT.get(str(cell).strip().lower())
         if mark is None:
-            raise TextsError(f"{table.at(row)}: column {name!r} holds {str(cell)!r:.40}; expected 0 or 1, since `labels` names it. Correct the row, or give "
-                             "label_column if the labels stand in one column.")
+            raise TextsError(
+                f"{table.at(row)}: column {name!r} holds {str(cell)!r:.40}; expected 0 or 1, since"
+                " `labels` names it. Correct the row, or give label_column if the labels stand in"
+                " one column."
+            )
         if mark:
             found.append(name)
     return found
@@ -115,5 +135,7 @@ def _hot(table: Table, row: int, cells: tuple[Any, ...]) -> list[str]:
 
 def _missing(table: Table, row: int, cell: Any) -> TextsError:
     said = "empty" if isinstance(cell, str) and not cell.strip() else f"{str(cell)!r}"
-    return TextsError(f"{table.at(row)}: the label is {said}; expected a label. Correct or remove the row; if it means no label, write [] or set task to "
-                      "multi_label and leave the cell empty.")
+    return TextsError(
+        f"{table.at(row)}: the label is {said}; expected a label. Correct or remove the row; if it"
+        " means no label, write [] or set task to multi_label and leave the cell empty."
+    )

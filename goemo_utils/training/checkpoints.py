@@ -1,7 +1,9 @@
-"""Checkpoints of a training that resume after a kill, without pickle: tensors as safetensors, the rest as JSON.
+"""Checkpoints of a training that resume after a kill, without pickle: tensors as safetensors, the
+rest as JSON.
 
-The Trainer of transformers writes its weights as safetensors, but the optimizer, the schedule, the random generators and its own arguments
-as pickles. ``Resumable`` writes the same states in forms that cannot run code, and marks a checkpoint as whole when all of it is there.
+The Trainer of transformers writes its weights as safetensors, but the optimizer, the schedule, the
+random generators and its own arguments as pickles. ``Resumable`` writes the same states in forms
+that cannot run code, and marks a checkpoint as whole when all of it is there.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
-from goemo_utils.record import write_json
+from goemo_utils.records.record import write_json
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"
 
 
 def save_state(folder: Path, name: str, state: Any) -> None:
-    """Write nested dicts, lists, tuples, scalars and tensors as ``name.json`` and, for the tensors, ``name.safetensors``."""
+    """Write nested dicts, lists, tuples, scalars and tensors as ``name.json`` and, for the tensors,
+    ``name.safetensors``.
+    """
     tensors: dict[str, torch.Tensor] = {}
     plan = _pack(state, tensors)
     if tensors:
@@ -37,7 +41,10 @@ def save_state(folder: Path, name: str, state: Any) -> None:
 def load_state(folder: Path, name: str) -> Any:
     """What ``save_state`` wrote, with the tensors on the CPU."""
     file = folder / f"{name}.safetensors"
-    return _unpack(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")), load_file(file) if file.exists() else {})
+    return _unpack(
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8")),
+        load_file(file) if file.exists() else {},
+    )
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -46,7 +53,9 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(value, dict):
-        return {"dict": [[_pack(key, tensors), _pack(item, tensors)] for key, item in value.items()]}
+        return {
+            "dict": [[_pack(key, tensors), _pack(item, tensors)] for key, item in value.items()]
+        }
     if isinstance(value, tuple):
         return {"tuple": [_pack(item, tensors) for item in value]}
     if isinstance(value, list):
@@ -75,9 +84,11 @@ def _unpack(plan: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def newest(folder: Path, digest: str) -> Path | None:
-    """The newest whole checkpoint of the job with this digest, or None. A checkpoint is whole when its marker, written last, names the
-    sizes of all its files and they are so."""
-    for step, checkpoint in sorted(((_step(path), path) for path in folder.glob(f"{PREFIX}*")), reverse=True):
+    """The newest whole checkpoint of the job with this digest, or None. A checkpoint is whole when
+    its marker, written last, names the sizes of all its files and they are so."""
+    for step, checkpoint in sorted(
+        ((_step(path), path) for path in folder.glob(f"{PREFIX}*")), reverse=True
+    ):
         if step >= 0 and _whole(checkpoint, digest):
             return checkpoint
     return None
@@ -97,11 +108,17 @@ def _whole(checkpoint: Path, digest: str) -> bool:
 
 
 def _sizes(checkpoint: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.name != MARKER and not path.name.startswith(".")}
+    return {
+        path.name: path.stat().st_size
+        for path in sorted(checkpoint.iterdir())
+        if path.name != MARKER and not path.name.startswith(".")
+    }
 
 
 def _discard(checkpoint: Path) -> None:
-    """The marker goes first: a kill in the middle must not leave half a checkpoint that looks whole."""
+    """The marker goes first: a kill in the middle must not leave half a checkpoint that looks
+    whole.
+    """
     (checkpoint / MARKER).unlink(missing_ok=True)
     shutil.rmtree(checkpoint, ignore_errors=True)
 
@@ -109,13 +126,16 @@ def _discard(checkpoint: Path) -> None:
 class Resumable(Trainer):
     """A Trainer on one device whose checkpoints hold no pickle and count only when they are whole.
 
-    ``digest`` names the job: another job's checkpoints are never resumed from. ``aside`` counts the seconds spent on saving.
+    ``digest`` names the job: another job's checkpoints are never resumed from. ``aside`` counts the
+    seconds spent on saving.
     """
 
     digest = ""
     aside = 0.0
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         """The weights and config.json; training_args.bin would be a pickle."""
         self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
 
@@ -150,7 +170,11 @@ class Resumable(Trainer):
             self.accelerator.scaler.load_state_dict(load_state(Path(checkpoint), "scaler"))
 
     def _save_rng_state(self, output_dir: str) -> None:
-        state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
+        state = {
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),
+            "cpu": torch.random.get_rng_state(),
+        }
         if self.args.device.type != "cpu":
             state["device"] = getattr(torch, self.args.device.type).get_rng_state(self.args.device)
         save_state(Path(output_dir), "random", state)
@@ -166,8 +190,12 @@ class Resumable(Trainer):
             getattr(torch, self.args.device.type).set_rng_state(state["device"], self.args.device)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """The best checkpoint is looked for beside the others, also when the folder has moved since it was saved."""
+        """The best checkpoint is looked for beside the others, also when the folder has moved since
+        it was saved.
+        """
         begun = super()._init_training_state(*args, **kwargs)
         if self.state.best_global_step:
-            self.state.best_model_checkpoint = os.path.join(self.args.output_dir, f"{PREFIX}{self.state.best_global_step}")
+            self.state.best_model_checkpoint = os.path.join(
+                self.args.output_dir, f"{PREFIX}{self.state.best_global_step}"
+            )
         return begun

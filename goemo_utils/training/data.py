@@ -1,4 +1,6 @@
-"""Labelled texts of a training: a split, how it is read, parted and limited, and what is worth knowing about it."""
+"""Labelled texts of a training: a split, how it is read, parted and limited, and what is worth
+knowing about it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and their labels: ``targets`` is float32 [n_texts, n_labels], 1 where the label applies; exactly one 1 a text if single_label."""
+    """Texts and their labels: ``targets`` is float32 [n_texts, n_labels], 1 where the label
+    applies; exactly one 1 a text if single_label.
+    """
 
     texts: list[str]
     targets: np.ndarray
@@ -42,7 +46,9 @@ class Split:
         return [np.flatnonzero(target).tolist() for target in self.targets]
 
     @staticmethod
-    def of_ids(texts: Sequence[str], ids: Sequence[Sequence[int]], labels: Sequence[str], task: str) -> Split:
+    def of_ids(
+        texts: Sequence[str], ids: Sequence[Sequence[int]], labels: Sequence[str], task: str
+    ) -> Split:
         """The split of texts whose labels are given by their positions."""
         targets = np.zeros((len(texts), len(labels)), np.float32)
         for row, positions in enumerate(ids):
@@ -56,10 +62,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a training learns from (``train``), is stopped and given thresholds by (``held``), and is scored on (``dev``).
+    """What a training learns from (``train``), is stopped and given thresholds by (``held``), and
+    is scored on (``dev``).
 
-    ``notes`` are sentences on what lowers the worth of a score; ``counts`` are texts and labels of each split, and what was left out, repeated
-    or shared, JSON-able.
+    ``notes`` are sentences on what lowers the worth of a score; ``counts`` are texts and labels of
+    each split, and what was left out, repeated or shared, JSON-able.
     """
 
     train: Split
@@ -69,23 +76,39 @@ class Splits:
     counts: dict[str, Any]
 
 
-def read_split(source: str | Path | pd.DataFrame, labels: str | Sequence[str] | None = None, *, text_column: str | int | None = None,
-               label_column: str | int | None = None, task: str = "auto") -> Split:
+def read_split(
+    source: str | Path | pd.DataFrame,
+    labels: str | Sequence[str] | None = None,
+    *,
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    task: str = "auto",
+) -> Split:
     """Read labelled texts in their order; empty texts are left out.
 
-    ``source`` is a .csv .tsv .jsonl .txt .parquet path, ``hub:OWNER/NAME[/CONFIG]:SPLIT``, sample, sample:dev, or a pandas frame. Columns
-    are names or numbers from 0; ``labels`` are the names in their order, or the names of 0/1 columns. None takes what the source has:
-    docs/finetuning.md. Raises TextsError naming source and row for what cannot be read, for a missing or unknown label, and when there is no text.
+    ``source`` is a .csv .tsv .jsonl .txt .parquet path, ``hub:OWNER/NAME[/CONFIG]:SPLIT``, sample,
+    sample:dev, or a pandas frame. Columns are names or numbers from 0; ``labels`` are the names in
+    their order, or the names of 0/1 columns. None takes what the source has: docs/finetuning.md.
+    Raises TextsError naming source and row for what cannot be read, for a missing or unknown label,
+    and when there is no text.
     """
     return _read(source, _asked(labels, text_column, label_column), task)[0]
 
 
-def _asked(labels: str | Sequence[str] | None, text_column: str | int | None, label_column: str | int | None) -> Asked:
-    text, label = (None if column is None else str(column) for column in (text_column, label_column))
+def _asked(
+    labels: str | Sequence[str] | None,
+    text_column: str | int | None,
+    label_column: str | int | None,
+) -> Asked:
+    text, label = (
+        None if column is None else str(column) for column in (text_column, label_column)
+    )
     return Asked(text, label, parse_names(labels))
 
 
-def _read(source: Any, asked: Asked, task: str, vocabulary: Vocabulary | None = None) -> tuple[Split, Vocabulary, int]:
+def _read(
+    source: Any, asked: Asked, task: str, vocabulary: Vocabulary | None = None
+) -> tuple[Split, Vocabulary, int]:
     """The split, its vocabulary, and how many texts were empty."""
     table = read_table(source, asked)
     targets, vocabulary, task = mark(table, asked.labels, task, vocabulary)
@@ -93,34 +116,56 @@ def _read(source: Any, asked: Asked, task: str, vocabulary: Vocabulary | None = 
 
 
 def load(params: Any) -> Splits:
-    """The splits that ``params`` asks for: its train, dev, text_column, label_column, labels, task, limit, held_out and seed.
+    """The splits that ``params`` asks for: its train, dev, text_column, label_column, labels, task,
+    limit, held_out and seed.
 
-    At most ``limit`` train texts are drawn at random; without dev the share ``held_out`` of them becomes dev; of the rest, the share ``held_out``
-    is held. Each part keeps at least one text of every label for train. Equal parameters give equal rows.
-    Raises TextsError as ``read_split`` does, and when every text of train has the same labels.
+    At most ``limit`` train texts are drawn at random; without dev the share ``held_out`` of them
+    becomes dev; of the rest, the share ``held_out`` is held. Each part keeps at least one text of
+    every label for train. Equal parameters give equal rows. Raises TextsError as ``read_split``
+    does, and when every text of train has the same labels.
     """
     asked = _asked(params.labels, params.text_column, params.label_column)
     whole, vocabulary, train_dropped = _read(params.train, asked, params.task)
     if (whole.targets == whole.targets[0]).all():
         named = ", ".join(name for name, count in whole.support().items() if count) or "none"
-        raise TextsError(f"All {len(whole):,} texts of {_name(params.train)} have the same label ({named}), so there is nothing to learn; expected at least two. "
-                         "Check label_column.")
+        raise TextsError(
+            f"All {len(whole):,} texts of {_name(params.train)} have the same label ({named}), so"
+            " there is nothing to learn; expected at least two. Check label_column."
+        )
     notes, n_read = [], len(whole)
     if params.limit is not None and params.limit < n_read:
         whole = whole.take(_drawn(whole, params.limit, np.random.default_rng([params.seed, 1])))
-        notes.append(f"{len(whole):,} of {n_read:,} train texts were drawn at random (limit {params.limit:,}, seed {params.seed}).")
+        notes.append(
+            f"{len(whole):,} of {n_read:,} train texts were drawn at random (limit"
+            f" {params.limit:,}, seed {params.seed})."
+        )
     dev_dropped = 0
     if params.dev is None:
         whole, dev = _part(whole, params.held_out, np.random.default_rng([params.seed, 2]))
-        notes.append(f"No dev was given: {len(dev):,} texts were parted from train at random (seed {params.seed}); "
-                     "being of one source with it, they score higher than new texts may.")
+        notes.append(
+            f"No dev was given: {len(dev):,} texts were parted from train at random (seed"
+            f" {params.seed}); being of one source with it, they score higher than new texts may."
+        )
     else:
-        dev, _, dev_dropped = _read("sample:dev" if isinstance(params.dev, str) and params.dev == "sample" else params.dev, asked, whole.task, vocabulary)
+        dev, _, dev_dropped = _read(
+            "sample:dev" if isinstance(params.dev, str) and params.dev == "sample" else params.dev,
+            asked,
+            whole.task,
+            vocabulary,
+        )
     # The same rows as training/scratch holds out with this seed.
     train, held = _part(whole, params.held_out, np.random.default_rng(params.seed))
-    counts = {name: {"texts": len(split), "labels": split.support()} for name, split in (("train", train), ("held", held), ("dev", dev))}
-    counts |= {"read": n_read, "dropped": {"train": train_dropped, "dev": dev_dropped}, "duplicates": len(whole) - len(set(whole.texts)),
-               "overlap": overlap(whole, dev), "held_overlap": overlap(train, held)}
+    counts = {
+        name: {"texts": len(split), "labels": split.support()}
+        for name, split in (("train", train), ("held", held), ("dev", dev))
+    }
+    counts |= {
+        "read": n_read,
+        "dropped": {"train": train_dropped, "dev": dev_dropped},
+        "duplicates": len(whole) - len(set(whole.texts)),
+        "overlap": overlap(whole, dev),
+        "held_overlap": overlap(train, held),
+    }
     return Splits(train, held, dev, notes + _notes(counts, train.task), counts)
 
 
@@ -138,7 +183,9 @@ def _drawn(split: Split, limit: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
-    """As ``hold_out``, but a text whose label would be gone from the first part stays there, and the next one is held in its place."""
+    """As ``hold_out``, but a text whose label would be gone from the first part stays there, and
+    the next one is held in its place.
+    """
     order, n_held = _order(split, share, rng)
     left, held = split.targets.sum(0), []
     for row in order:
@@ -146,12 +193,16 @@ def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, 
             held.append(row)
             left -= split.targets[row]
     if not held:
-        raise TextsError(f"Holding out {share:.0%} of {len(split):,} texts would take every text of some label; give more texts, or fewer labels.")
+        raise TextsError(
+            f"Holding out {share:.0%} of {len(split):,} texts would take every text of some label;"
+            " give more texts, or fewer labels."
+        )
     return split.take(order[~np.isin(order, held)]), split.take(np.array(held))
 
 
 def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, Split]:
-    """Part a split at random into (fit, held out); thresholds are tuned on the second, which no weight ever sees.
+    """Part a split at random into (fit, held out); thresholds are tuned on the second, which no
+    weight ever sees.
 
     Raises TextsError when either part would be empty.
     """
@@ -162,7 +213,9 @@ def hold_out(split: Split, share: float, rng: np.random.Generator) -> tuple[Spli
 def _order(split: Split, share: float, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     n_held = int(len(split) * share)
     if not 0 < n_held < len(split):
-        raise TextsError(f"Holding out {share:.0%} of {len(split)} texts leaves an empty part; give more texts.")
+        raise TextsError(
+            f"Holding out {share:.0%} of {len(split)} texts leaves an empty part; give more texts."
+        )
     return rng.permutation(len(split)), n_held
 
 
@@ -177,17 +230,32 @@ def _notes(counts: dict[str, Any], task: str) -> list[str]:
     n_train, n_dev = counts["train"]["texts"] + counts["held"]["texts"], counts["dev"]["texts"]
     notes = []
     if any(counts["dropped"].values()):
-        notes.append(f"Empty texts left out: {counts['dropped']['train']:,} of train, {counts['dropped']['dev']:,} of dev.")
+        notes.append(
+            f"Empty texts left out: {counts['dropped']['train']:,} of train,"
+            f" {counts['dropped']['dev']:,} of dev."
+        )
     if counts["duplicates"]:
-        notes.append(f"{counts['duplicates']:,} of {n_train:,} train texts repeat another letter for letter; {counts['held_overlap']:,} of the "
-                     f"{counts['held']['texts']:,} held out occur in the rest.")
+        notes.append(
+            f"{counts['duplicates']:,} of {n_train:,} train texts repeat another letter for letter;"
+            f" {counts['held_overlap']:,} of the {counts['held']['texts']:,} held out occur in the"
+            " rest."
+        )
     if counts["overlap"]:
-        notes.append(f"{counts['overlap']:,} of {n_dev:,} dev texts occur letter for letter in train: dev scores lean high.")
+        notes.append(
+            f"{counts['overlap']:,} of {n_dev:,} dev texts occur letter for letter in train: dev"
+            " scores lean high."
+        )
     few = [f"{name} ({count})" for name, count in counts["train"]["labels"].items() if count < FEW]
     if few:
         notes.append(f"Labels with fewer than {FEW} texts to learn from: {', '.join(few)}.")
-    for part, effect in (("held", "their thresholds stay 0.5"), ("dev", "each counts as an F1 of 0 in macro-F1")):
+    for part, effect in (
+        ("held", "their thresholds stay 0.5"),
+        ("dev", "each counts as an F1 of 0 in macro-F1"),
+    ):
         absent = [name for name, count in counts[part]["labels"].items() if not count]
         if absent and (part == "dev" or task == "multi_label"):
-            notes.append(f"Labels without a text {'held out' if part == 'held' else 'in dev'}: {', '.join(absent)}; {effect}.")
+            notes.append(
+                f"Labels without a text {'held out' if part == 'held' else 'in dev'}:"
+                f" {', '.join(absent)}; {effect}."
+            )
     return notes

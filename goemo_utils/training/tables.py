@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from goemo_utils import tables
+from goemo_utils.notebook import tables
 from goemo_utils.training import card
 
 if TYPE_CHECKING:
@@ -16,16 +16,42 @@ if TYPE_CHECKING:
 
 def splits(found: Splits) -> pd.DataFrame:
     """The three parts: how many texts, how many labels a text, how long."""
-    parts = {"train (weights)": found.train, "held out (stopping, thresholds)": found.held, "dev (scored)": found.dev}
-    return pd.DataFrame({name: {"texts": f"{len(part):,}", "labels a text": f"{part.targets.sum(1).mean():.2f}",
-                                "words a text (median)": f"{np.median([len(text.split()) for text in part.texts]):.0f}",
-                                "rarest label": _rarest(part)} for name, part in parts.items()}).T
+    parts = {
+        "train (weights)": found.train,
+        "held out (stopping, thresholds)": found.held,
+        "dev (scored)": found.dev,
+    }
+    return pd.DataFrame(
+        {
+            name: {
+                "texts": f"{len(part):,}",
+                "labels a text": f"{part.targets.sum(1).mean():.2f}",
+                "words a text (median)": (
+                    f"{np.median([len(text.split()) for text in part.texts]):.0f}"
+                ),
+                "rarest label": _rarest(part),
+            }
+            for name, part in parts.items()
+        }
+    ).T
 
 
 def examples(split: Split, n: int, seed: int) -> pd.DataFrame:
     """``n`` texts drawn at random, with their labels."""
-    chosen = np.sort(np.random.default_rng(seed).choice(len(split), min(n, len(split)), replace=False))
-    return pd.DataFrame([{"text": split.texts[i], "labels": ", ".join(split.labels[j] for j in np.flatnonzero(split.targets[i])) or "none"} for i in chosen])
+    chosen = np.sort(
+        np.random.default_rng(seed).choice(len(split), min(n, len(split)), replace=False)
+    )
+    return pd.DataFrame(
+        [
+            {
+                "text": split.texts[i],
+                "labels": (
+                    ", ".join(split.labels[j] for j in np.flatnonzero(split.targets[i])) or "none"
+                ),
+            }
+            for i in chosen
+        ]
+    )
 
 
 def scores(judged: dict[str, Any]) -> pd.DataFrame:
@@ -34,19 +60,44 @@ def scores(judged: dict[str, Any]) -> pd.DataFrame:
 
 
 def gain(gained: dict[str, Any] | None) -> pd.DataFrame | str:
-    """The new model's lead over the linear baseline, with the interval over texts that both are scored on."""
+    """The new model's lead over the linear baseline, with the interval over texts that both are
+    scored on.
+    """
     if not gained:
         return "not compared, because no baseline was fitted"
-    return pd.DataFrame([{"score": card.METRICS[name], "difference": f"{row['value']:+.3f}", "95 % interval": f"{row['ci95'][0]:+.3f} to {row['ci95'][1]:+.3f}",
-                          "in words": "better" if row["ci95"][0] > 0 else "worse" if row["ci95"][1] < 0 else "no difference shown"}
-                         for name, row in gained.items()]).set_index("score")
+    return pd.DataFrame(
+        [
+            {
+                "score": card.METRICS[name],
+                "difference": f"{row['value']:+.3f}",
+                "95 % interval": f"{row['ci95'][0]:+.3f} to {row['ci95'][1]:+.3f}",
+                "in words": (
+                    "better"
+                    if row["ci95"][0] > 0
+                    else "worse"
+                    if row["ci95"][1] < 0
+                    else "no difference shown"
+                ),
+            }
+            for name, row in gained.items()
+        ]
+    ).set_index("score")
 
 
 def training(made: dict[str, Any]) -> pd.DataFrame:
     """Where and how long the training ran."""
-    shown = {"on": made["device"]["name"], "steps": made.get("steps"), "seconds": made["seconds"], "parameters": made["n_parameters"], "head": made.get("head"),
-             "R-Drop": made.get("alpha"), "label smoothing": made.get("smoothing"), "best step": (made.get("best") or {}).get("step"),
-             "stopped early": made.get("stopped_early"), "went on from step": made.get("resumed_from")}
+    shown = {
+        "on": made["device"]["name"],
+        "steps": made.get("steps"),
+        "seconds": made["seconds"],
+        "parameters": made["n_parameters"],
+        "head": made.get("head"),
+        "R-Drop": made.get("alpha"),
+        "label smoothing": made.get("smoothing"),
+        "best step": (made.get("best") or {}).get("step"),
+        "stopped early": made.get("stopped_early"),
+        "went on from step": made.get("resumed_from"),
+    }
     return tables.facts(shown)
 
 

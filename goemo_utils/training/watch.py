@@ -1,7 +1,7 @@
 """Watching a training: a progress bar, and in a notebook a loss curve that grows.
 
-A worker tells its progress in lines of JSON (``fit.run`` says which keys); both watchers take these lines, so the training never waits
-for anybody who looks.
+A worker tells its progress in lines of JSON (``fit.run`` says which keys); both watchers take these
+lines, so the training never waits for anybody who looks.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-# Redrawing takes the notebook's process a few tenths of a second; the training in the worker does not wait for it.
+# Redrawing takes the notebook's process a few tenths of a second; the training in the worker does
+# not wait for it.
 REDRAW_SECONDS, TELL_SECONDS = 3.0, 0.5
-# Where standard error is a file, as under nohup or in a CI job, a bar cannot move: a line now and then says how far the work is.
+# Where standard error is a file, as under nohup or in a CI job, a bar cannot move: a line now and
+# then says how far the work is.
 LINE_SECONDS = 30.0
 
 
 class Bar:
-    """A progress bar on standard error, with the last loss and the best held-out F1 beside it; plain lines where there are no steps.
+    """A progress bar on standard error, with the last loss and the best held-out F1 beside it;
+    plain lines where there are no steps.
 
-    Where standard error is no terminal, at most a line every LINE_SECONDS says the same. ``quiet``: nothing at all.
+    Where standard error is no terminal, at most a line every LINE_SECONDS says the same. ``quiet``:
+    nothing at all.
     """
 
     def __init__(self, title: str, quiet: bool = False) -> None:
@@ -44,7 +48,14 @@ class Bar:
             return
         (self.evaluations if told.get("held_loss") is not None else self.points).append(told)
         if self._bar is None:
-            self._bar = tqdm(total=told["steps"], desc=self.title, unit="step", disable=self.quiet or not self._moving, leave=False, file=sys.stderr)
+            self._bar = tqdm(
+                total=told["steps"],
+                desc=self.title,
+                unit="step",
+                disable=self.quiet or not self._moving,
+                leave=False,
+                file=sys.stderr,
+            )
         self._bar.update(told["step"] - self._bar.n)
         self._bar.set_postfix_str(self._words())
         self._print(f"step {told['step']:,} of {told['steps']:,}, {self._words()}")
@@ -66,24 +77,37 @@ class Bar:
         self._print("")
 
     def _print(self, words: str) -> None:
-        """In place of a bar: what the work said last and how far it is, when the last line is old enough."""
+        """In place of a bar: what the work said last and how far it is, when the last line is old
+        enough.
+        """
         if not self.quiet and not self._moving and time.monotonic() - self._said >= LINE_SECONDS:
-            print(f"  {self.title:12s} {': '.join(part for part in (self._text, words) if part)}", file=sys.stderr, flush=True)
+            print(
+                f"  {self.title:12s} {': '.join(part for part in (self._text, words) if part)}",
+                file=sys.stderr,
+                flush=True,
+            )
             self._said = time.monotonic()
 
     def _words(self) -> str:
-        words = f"loss {self.points[-1]['loss']:.4f}" if self.points and self.points[-1].get("loss") is not None else ""
+        words = (
+            f"loss {self.points[-1]['loss']:.4f}"
+            if self.points and self.points[-1].get("loss") is not None
+            else ""
+        )
         if self.evaluations:
             words += f", held-out macro F1 {max(e['held_macro_f1'] for e in self.evaluations):.3f}"
         return words
 
 
 class Line(Bar):
-    """The same in a notebook: a line that changes in place while the work goes on, and is gone at its end."""
+    """The same in a notebook: a line that changes in place while the work goes on, and is gone at
+    its end.
+    """
 
     def __init__(self, title: str) -> None:
         super().__init__(title, quiet=True)
         from IPython.display import HTML, display
+
         self._html, self._display, self._shown, self._told = HTML, display, None, 0.0
 
     def __call__(self, line: str) -> None:
@@ -103,8 +127,11 @@ class Line(Bar):
         last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
         words = [html.escape(self._text or self.title)] if self._text or last is None else []
         if last is not None:
-            words += [f'<progress max="{last["steps"]}" value="{last["step"]}" aria-label="{self.title}"></progress> '
-                      f'step {last["step"]:,} of {last["steps"]:,}, {html.escape(self._words())}']
+            words += [
+                f'<progress max="{last["steps"]}" value="{last["step"]}"'
+                f' aria-label="{self.title}"></progress> '
+                f"step {last['step']:,} of {last['steps']:,}, {html.escape(self._words())}"
+            ]
         told = self._html(" ".join(words))
         if self._shown is None:
             self._shown = self._display(told, display_id=True)
@@ -113,7 +140,9 @@ class Line(Bar):
 
 
 class Curve(Line):
-    """A line and the loss curve, redrawn in place while the training runs, and left as they were at its end."""
+    """A line and the loss curve, redrawn in place while the training runs, and left as they were at
+    its end.
+    """
 
     def __init__(self, title: str, simulated: bool) -> None:
         super().__init__(title)
@@ -138,6 +167,7 @@ class Curve(Line):
         import matplotlib.pyplot as plt
 
         from goemo_utils.training.figures import curves
+
         figure = curves(self.points, self.evaluations, self.simulated)
         self._figure.update(figure)
         plt.close(figure)

@@ -1,4 +1,6 @@
-"""A healthy 910B3 machine under a fake root, with fake commands; tests break one thing at a time and replay the doctor on it."""
+"""A healthy 910B3 machine under a fake root, with fake commands; tests break one thing at a time
+and replay the doctor on it.
+"""
 
 import json
 import os
@@ -17,7 +19,9 @@ GROUP = os.getgid()
 
 
 class FakeMachine:
-    """The state of the machine. Attributes are what a breakage changes; ``check`` replays the doctor."""
+    """The state of the machine. Attributes are what a breakage changes; ``check`` replays the
+    doctor.
+    """
 
     def __init__(self, folder: Path, cann: str = "9.0.0", before_85: bool = False) -> None:
         self.root = folder / "root"
@@ -57,12 +61,19 @@ class FakeMachine:
         info.mkdir(parents=True)
         if name == "torch-npu":
             requires = requires or f"Requires-Dist: torch=={version.split('.post')[0]}+cpu\n"
-            (info / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
+            (info / "entry_points.txt").write_text(
+                "[torch.backends]\ntorch_npu = torch_npu:_autoload\n"
+            )
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+        )
         if name == "torch":
             cuda = "'12.8'" if "+cu" in version else "None"
             (self.site / "torch").mkdir(exist_ok=True)
-            (self.site / "torch" / "version.py").write_text(f"__version__ = '{version}'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n")
+            (self.site / "torch" / "version.py").write_text(
+                f"__version__ = '{version}'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] ="
+                " None\n"
+            )
 
     def uninstall(self, name: str) -> None:
         for info in self.site.glob(f"{name.replace('-', '_')}-*.dist-info"):
@@ -71,17 +82,28 @@ class FakeMachine:
             info.rmdir()
 
     def install_cann(self, version: str, before_85: bool = False, source: bool = True) -> None:
-        """One installation of CANN in either layout: toolkit, ops (kernels before 8.5), set_env.sh and the libraries."""
+        """One installation of CANN in either layout: toolkit, ops (kernels before 8.5), set_env.sh
+        and the libraries.
+        """
         if before_85:
-            root, home = f"/usr/local/Ascend/ascend-toolkit/{version}", "/usr/local/Ascend/ascend-toolkit/latest"
-            self.write(f"{root}/opp_kernel/version.info", f"Version=7.8.0.1.231\nversion_dir={version}\n")
+            root, home = (
+                f"/usr/local/Ascend/ascend-toolkit/{version}",
+                "/usr/local/Ascend/ascend-toolkit/latest",
+            )
+            self.write(
+                f"{root}/opp_kernel/version.info", f"Version=7.8.0.1.231\nversion_dir={version}\n"
+            )
             self.write("/usr/local/Ascend/ascend-toolkit/set_env.sh")
         else:
             root, home = f"/usr/local/Ascend/cann-{version}", "/usr/local/Ascend/cann"
-            self.write(f"{root}/x86_64-linux/ascend_ops_install.info", f"package_name=Ascend-cann-ops\nversion={version}\narch=x86_64\n")
+            self.write(
+                f"{root}/x86_64-linux/ascend_ops_install.info",
+                f"package_name=Ascend-cann-ops\nversion={version}\narch=x86_64\n",
+            )
             self.write(f"{root}/set_env.sh")
         self.write(
-            f"{root}/x86_64-linux/ascend_toolkit_install.info", f"package_name=Ascend-cann-toolkit\nversion={version}\narch=x86_64\npath={root}\n"
+            f"{root}/x86_64-linux/ascend_toolkit_install.info",
+            f"package_name=Ascend-cann-toolkit\nversion={version}\narch=x86_64\npath={root}\n",
         )
         self.write(f"{root}/opp/version.info")
         for name in ("libhccl.so", "libascendcl.so"):
@@ -91,7 +113,9 @@ class FakeMachine:
             link.symlink_to(Path(root).name)
         if source:
             self.environ.update(
-                ASCEND_HOME_PATH=home, ASCEND_OPP_PATH=f"{home}/opp", LD_LIBRARY_PATH=f"{home}/lib64:/usr/local/Ascend/driver/lib64/driver"
+                ASCEND_HOME_PATH=home,
+                ASCEND_OPP_PATH=f"{home}/opp",
+                LD_LIBRARY_PATH=f"{home}/lib64:/usr/local/Ascend/driver/lib64/driver",
             )
 
     def unsource(self) -> None:
@@ -108,16 +132,29 @@ class FakeMachine:
         return check(purpose, model, machine=self.machine(), ask=lambda url, timeout: self.hub)
 
     def _host(self) -> None:
-        self.write("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: fpu avx2 fma avx512f avx512bw avx512vl\n")
-        self.write("/proc/meminfo", "MemTotal:       1583241216 kB\nMemAvailable:   1500000000 kB\n")
+        self.write(
+            "/proc/cpuinfo",
+            "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: fpu avx2 fma avx512f avx512bw"
+            " avx512vl\n",
+        )
+        self.write(
+            "/proc/meminfo", "MemTotal:       1583241216 kB\nMemAvailable:   1500000000 kB\n"
+        )
         self.write("/etc/group", f"root:x:99999:\nHwHiAiUser:x:{GROUP}:\n")
 
     def _driver(self) -> None:
-        self.write("/usr/local/Ascend/driver/version.info", "Version=25.3.rc1\nascendhal_version=7.35.23\n")
+        self.write(
+            "/usr/local/Ascend/driver/version.info", "Version=25.3.rc1\nascendhal_version=7.35.23\n"
+        )
         self.write("/usr/local/Ascend/firmware/version.info", "Version=7.8.0.2.212\n")
         self.write("/usr/local/Ascend/driver/lib64/driver/libascend_hal.so")
         self.write("/usr/local/bin/npu-smi")
-        for name in (*(f"davinci{index}" for index in range(8)), "davinci_manager", "devmm_svm", "hisi_hdc"):
+        for name in (
+            *(f"davinci{index}" for index in range(8)),
+            "davinci_manager",
+            "devmm_svm",
+            "hisi_hdc",
+        ):
             self.write(f"/dev/{name}").chmod(0o660)
 
     def _run(self, argv, timeout, environ) -> Output:
@@ -126,16 +163,23 @@ class FakeMachine:
             return Output(0 if self.smi.startswith("+") else 255, out=self.smi)
         if argv[0] == "nvidia-smi":
             return self.nvidia
-        return self._child(argv[argv.index("-c") + 2 :], autoload=environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] == "1")
+        return self._child(
+            argv[argv.index("-c") + 2 :], autoload=environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] == "1"
+        )
 
     def _child(self, stages: list[str], autoload: bool) -> Output:
         lines = []
         for stage in stages:
-            error = {"torch": self.torch_error, "torch_npu": self.import_error, "operator": self.operator_error}[stage]
+            error = {
+                "torch": self.torch_error,
+                "torch_npu": self.import_error,
+                "operator": self.operator_error,
+            }[stage]
             if stage == "torch" and autoload and self.import_error and not error:
                 error = (
                     self.import_error
-                    + "\nRuntimeError: Failed to load the backend extension: torch_npu. You can disable extension auto-loading with TORCH_DEVICE_BACKEND_AUTOLOAD=0."
+                    + "\nRuntimeError: Failed to load the backend extension: torch_npu. You can"
+                    " disable extension auto-loading with TORCH_DEVICE_BACKEND_AUTOLOAD=0."
                 )
             if stage == "operator" and not self.devices and not error:
                 error = "RuntimeError: no device"
@@ -150,11 +194,22 @@ class FakeMachine:
                     "cuda_available": False,
                     "cuda_devices": [],
                 },
-                "torch_npu": {"version": "2.8.0.post4", "path": "torch_npu", "available": self.devices > 0, "devices": self.devices, "cann": None},
+                "torch_npu": {
+                    "version": "2.8.0.post4",
+                    "path": "torch_npu",
+                    "available": self.devices > 0,
+                    "devices": self.devices,
+                    "cann": None,
+                },
                 "operator": {"device": "npu:0", "right": True, "name": "Ascend910B3"},
             }[stage]
             lines.append(
-                "goemo-probe " + json.dumps({"stage": stage, "ok": False, "error": error} if error else {"stage": stage, "ok": True, **facts})
+                "goemo-probe "
+                + json.dumps(
+                    {"stage": stage, "ok": False, "error": error}
+                    if error
+                    else {"stage": stage, "ok": True, **facts}
+                )
             )
             if error:
                 break

@@ -1,10 +1,25 @@
 """Versions: how they compare, and which stacks belong together."""
 
 import pytest
+
 from goemo_utils.environment.compat import judge, needed_numpy, paired_wheel
 from goemo_utils.environment.versions import key, local, public, release, satisfies
 
-ORDER = ["7.1.0", "8.0.0", "8.1.RC1", "8.2.RC1.alpha003", "8.3.RC1", "8.5.0.alpha001", "8.5.0.RC1", "8.5.0", "8.5.0.post1", "8.5.1", "9.0.0", "9.1.0", "10.0"]
+ORDER = [
+    "7.1.0",
+    "8.0.0",
+    "8.1.RC1",
+    "8.2.RC1.alpha003",
+    "8.3.RC1",
+    "8.5.0.alpha001",
+    "8.5.0.RC1",
+    "8.5.0",
+    "8.5.0.post1",
+    "8.5.1",
+    "9.0.0",
+    "9.1.0",
+    "10.0",
+]
 
 
 def test_versions_are_ordered_with_candidates_before_and_posts_after_the_release():
@@ -52,7 +67,9 @@ def test_a_clause_that_cannot_be_read_is_an_error():
 ])  # fmt: skip
 def test_a_stack_is_judged(torch, npu, cann, verdict, mismatch):
     judged = judge(torch, npu, cann, "3.11.7")
-    assert (judged["verdict"], judged["mismatch"]) == (verdict, mismatch) and judged["why"] and judged["dated"]
+    assert (judged["verdict"], judged["mismatch"]) == (verdict, mismatch)
+    assert judged["why"]
+    assert judged["dated"]
 
 
 def test_a_python_outside_the_row_is_a_mismatch():
@@ -75,4 +92,5 @@ def test_cann_says_which_numpy_it_needs(cann, python, wanted):
 
 
 def test_the_newest_wheel_with_a_published_cann_is_proposed():
-    assert paired_wheel("2.8.0+cpu")["torch_npu"] == "2.8.0.post4" and paired_wheel("2.13.0+cpu") is None
+    assert paired_wheel("2.8.0+cpu")["torch_npu"] == "2.8.0.post4"
+    assert paired_wheel("2.13.0+cpu") is None

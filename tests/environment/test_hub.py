@@ -4,8 +4,8 @@ import socket
 import threading
 
 import pytest
-from goemo_utils.environment import hub
 
+from goemo_utils.environment import hub
 from tests.environment.fake_machine import FakeMachine, faults
 
 MODEL = "SamLowe/roberta-base-go_emotions"
@@ -24,13 +24,16 @@ def cache(fake, folder="/home/user/.cache/huggingface/hub"):
 
 def test_a_model_on_the_hub_is_fine_while_the_hub_answers(fake):
     result = fake.check("npu", MODEL)
-    assert faults(result) == [] and result["facts"]["hub"]["state"] == "reachable" and result["facts"]["model"]["source"] == "hub"
+    assert faults(result) == []
+    assert result["facts"]["hub"]["state"] == "reachable"
+    assert result["facts"]["model"]["source"] == "hub"
 
 
 def test_a_model_on_the_hub_is_an_error_when_the_hub_does_not_answer(fake):
     fake.hub = "no answer within 3 s"
     result = fake.check("npu", MODEL)
-    assert faults(result) == ["model-missing"] and not result["verdicts"]["npu"]["ok"]
+    assert faults(result) == ["model-missing"]
+    assert not result["verdicts"]["npu"]["ok"]
     assert "hf download SamLowe/roberta-base-go_emotions" in result["findings"][0]["remedy"]
 
 
@@ -38,21 +41,34 @@ def test_a_model_on_the_hub_is_an_error_when_the_hub_does_not_answer(fake):
 def test_offline_is_honoured_and_nothing_is_asked(fake, name):
     fake.environ[name] = "1"
     result = hub.read_hub(fake.machine(), ask=lambda url, timeout: pytest.fail("the hub was asked"))
-    assert result["state"] == "offline" and result["why"] == f"{name}=1"
+    assert result["state"] == "offline"
+    assert result["why"] == f"{name}=1"
     assert faults(fake.check("npu", MODEL)) == ["model-missing"]
 
 
 @pytest.mark.parametrize(
     "name, folder",
-    [(None, "/home/user/.cache/huggingface/hub"), ("HF_HOME", "/data/hf"), ("HF_HUB_CACHE", "/data/cache"), ("XDG_CACHE_HOME", "/data/xdg")],
+    [
+        (None, "/home/user/.cache/huggingface/hub"),
+        ("HF_HOME", "/data/hf"),
+        ("HF_HUB_CACHE", "/data/cache"),
+        ("XDG_CACHE_HOME", "/data/xdg"),
+    ],
 )
 def test_an_offline_cache_serves_the_model(fake, name, folder):
     fake.environ["HF_HUB_OFFLINE"] = "1"
     if name:
         fake.environ[name] = folder
-    cache(fake, {"HF_HOME": "/data/hf/hub", "XDG_CACHE_HOME": "/data/xdg/huggingface/hub"}.get(name, folder))
+    cache(
+        fake,
+        {"HF_HOME": "/data/hf/hub", "XDG_CACHE_HOME": "/data/xdg/huggingface/hub"}.get(
+            name, folder
+        ),
+    )
     result = fake.check("npu", MODEL)
-    assert faults(result) == [] and result["facts"]["model"]["source"] == "cache" and result["facts"]["model"]["weights"] == 7
+    assert faults(result) == []
+    assert result["facts"]["model"]["source"] == "cache"
+    assert result["facts"]["model"]["weights"] == 7
 
 
 def test_a_local_folder_serves_the_model_without_the_hub(fake):
@@ -60,7 +76,8 @@ def test_a_local_folder_serves_the_model_without_the_hub(fake):
     (fake.cwd / "model").mkdir()
     (fake.cwd / "model" / "model.safetensors").write_text("weights")
     result = fake.check("npu", "model")
-    assert faults(result) == [] and result["facts"]["model"]["source"] == "local"
+    assert faults(result) == []
+    assert result["facts"]["model"]["source"] == "local"
 
 
 def test_a_local_folder_without_weights_is_an_error(fake):
@@ -99,7 +116,9 @@ def test_any_answer_of_a_server_counts_as_reachable(status):
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                connection.sendall(
+                    b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass
 class Pack:
-    """Stands for goemo_utils.pack.Pack where no file is needed."""
+    """Stands for goemo_utils.forward.pack.Pack where no file is needed."""
 
     tensors: dict[str, np.ndarray]
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -23,11 +23,22 @@ def manifest(n_texts: int, n_labels: int, **changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
-def three(n_texts: int = 40, n_labels: int = 28, error: float = 1e-6, layers: int = 3, seed: int = 0, **changes: Any) -> tuple[Pack, Pack, Pack]:
+def three(
+    n_texts: int = 40,
+    n_labels: int = 28,
+    error: float = 1e-6,
+    layers: int = 3,
+    seed: int = 0,
+    **changes: Any,
+) -> tuple[Pack, Pack, Pack]:
     """Gold, reference and candidate whose errors are independent and of the same size."""
     rng = np.random.default_rng(seed)
-    shapes = {"logits": (n_texts, n_labels)} | {f"hidden.{i}": (5 * n_texts, 16) for i in range(layers)}
+    shapes = {"logits": (n_texts, n_labels)} | {
+        f"hidden.{i}": (5 * n_texts, 16) for i in range(layers)
+    }
     gold = {k: rng.normal(-1, 2, s) for k, s in shapes.items()}
-    noisy = lambda: {k: (v + error * rng.standard_normal(v.shape)).astype(np.float32) for k, v in gold.items()}
+    noisy = lambda: {
+        k: (v + error * rng.standard_normal(v.shape)).astype(np.float32) for k, v in gold.items()
+    }
     facts = manifest(n_texts, n_labels, **changes)
     return Pack(gold, dict(facts)), Pack(noisy(), dict(facts)), Pack(noisy(), dict(facts))

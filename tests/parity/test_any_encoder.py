@@ -1,9 +1,11 @@
-"""Every kind of encoder, from a folder through all of step 03: the cause is named and nothing is called faulty."""
+"""Every kind of encoder, from a folder through all of step 03: the cause is named and nothing is
+called faulty.
+"""
 
 import pytest
 
 from goemo_utils.errors import ModelError
-from goemo_utils.model import load_model
+from goemo_utils.forward.model import load_model
 from tests.study import TEXTS, gate, study
 from tests.tiny_model import save
 
@@ -18,15 +20,23 @@ from tests.tiny_model import save
     ("xlm-roberta", {"labels": 300}, {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32_trunc"]),
     ("roberta", {"hidden_act": "gelu_new"}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, []),
     ("roberta", {}, {"rehearsal_numerics": "reorder+ulp", "dtype": "bfloat16", "attn_implementation": "sdpa"}, [])])  # fmt: skip
-def test_the_cause_is_named_and_no_call_is_at_fault(architecture, settings, run, named, tmp_path) -> None:
-    payload = study(save(tmp_path / "model", architecture, **settings), tmp_path, texts=TEXTS[:4], **run)
-    assert payload["causes"] == named and payload["verdict"] == ("pass-with-cause" if named else "pass")
-    assert payload["faults"] == [] and payload["explanation"]["place"]["not_covered"] == []
+def test_the_cause_is_named_and_no_call_is_at_fault(
+    architecture, settings, run, named, tmp_path
+) -> None:
+    payload = study(
+        save(tmp_path / "model", architecture, **settings), tmp_path, texts=TEXTS[:4], **run
+    )
+    assert payload["causes"] == named
+    assert payload["verdict"] == ("pass-with-cause" if named else "pass")
+    assert payload["faults"] == []
+    assert payload["explanation"]["place"]["not_covered"] == []
     assert (payload["quantity"] == "hidden states") is (settings.get("head") is False)
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf"])
-def test_weights_that_are_not_finite_fail_as_such_and_not_as_the_device_s_fault(broken, tmp_path) -> None:
+def test_weights_that_are_not_finite_fail_as_such_and_not_as_the_device_s_fault(
+    broken, tmp_path
+) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = save(tmp_path / "model", "roberta")
@@ -34,8 +44,12 @@ def test_weights_that_are_not_finite_fail_as_such_and_not_as_the_device_s_fault(
     weights["classifier.out_proj.weight"][0, 0] = float(broken)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     payload = study(folder, tmp_path, texts=TEXTS[:3], rehearsal_numerics="hf32+reorder+ulp")
-    assert payload["verdict"] == "fail" and "in the gold" in gate(payload, "finite")["meaning"]
-    assert payload["faults"] == [] and gate(payload, "flips")["result"] == gate(payload, "invariance")["result"] == "cannot tell"
+    assert payload["verdict"] == "fail"
+    assert "in the gold" in gate(payload, "finite")["meaning"]
+    assert payload["faults"] == []
+    assert (
+        gate(payload, "flips")["result"] == gate(payload, "invariance")["result"] == "cannot tell"
+    )
 
 
 def test_one_sigmoid_is_a_classifier_and_one_softmax_is_none(tmp_path) -> None:

@@ -7,13 +7,14 @@ import torch
 
 from goemo_utils.parity.cause import ACCEPT, MORE, Rung
 from goemo_utils.parity.emulate import PLAIN, Claim
-from tests.rehearsal.children import in_child
-
 from tests.parity.twin_models import batch, twins
+from tests.rehearsal.children import in_child
 
 
 def named(numerics: str) -> list[tuple[str, dict[str, float]]]:
-    """The claim, and the median ratio of every claim about products, for two single texts on a small model with fused attention."""
+    """The claim, and the median ratio of every claim about products, for two single texts on a
+    small model with fused attention.
+    """
     from goemo_utils.parity import imitate
     from goemo_utils.parity.cause import local_attribution
     from goemo_utils.parity.probe import probe
@@ -23,15 +24,30 @@ def named(numerics: str) -> list[tuple[str, dict[str, float]]]:
         of = imitate.twins(imitate.network("roberta", attention="sdpa"))
         with imitate.arithmetic(numerics):
             answers = probe(of.device.torch_device)
-            found = [local_attribution(of, imitate.random_batches(of, random.Random(seed), 1), answers) for seed in range(2)]
+            found = [
+                local_attribution(of, imitate.random_batches(of, random.Random(seed), 1), answers)
+                for seed in range(2)
+            ]
     return [(claim.name, families["matmul"]["ratios"]) for claim, families in found]
 
 
-@pytest.mark.parametrize(("numerics", "other"), [("hf32", "hf32_away"), ("hf32_away", "hf32"), ("tf32", "fp16_matmul"), ("fp16_matmul", "tf32")])
-def test_the_probe_decides_between_arithmetics_that_a_few_operands_do_not_tell_apart(numerics: str, other: str) -> None:
+@pytest.mark.parametrize(
+    ("numerics", "other"),
+    [
+        ("hf32", "hf32_away"),
+        ("hf32_away", "hf32"),
+        ("tf32", "fp16_matmul"),
+        ("fp16_matmul", "tf32"),
+    ],
+)
+def test_the_probe_decides_between_arithmetics_that_a_few_operands_do_not_tell_apart(
+    numerics: str, other: str
+) -> None:
     runs, _ = in_child(lambda: named(numerics))
     assert [name for name, _ in runs] == [numerics] * 2
-    assert all(ratios[other] == pytest.approx(ratios[numerics], abs=0.01) for _, ratios in runs), "the calls alone would have told them apart"
+    assert all(ratios[other] == pytest.approx(ratios[numerics], abs=0.01) for _, ratios in runs), (
+        "the calls alone would have told them apart"
+    )
 
 
 @torch.no_grad()
@@ -42,10 +58,14 @@ def test_a_rung_is_perturbed_more_often_before_a_run_is_refused():
     far = {n: t + 5 * rung.noise[n] for n, t in rung.states.items()}
     assert rung.residual(far)[0] == pytest.approx(5, rel=0.01)
     before, rung.perturb = len(rung.others), lambda detail: far
-    assert rung.judged(far)[0] <= ACCEPT and len(rung.others) == before + 1, "one of the rung's own runs lies as far away"
+    assert rung.judged(far)[0] <= ACCEPT and len(rung.others) == before + 1, (
+        "one of the rung's own runs lies as far away"
+    )
     plain = Rung(of, [batch()], PLAIN, gold, reference)
     before = len(plain.others)
-    assert plain.judged(far)[0] > ACCEPT and len(plain.others) == before, "what rounds no operand has no rounding boundary"
+    assert plain.judged(far)[0] > ACCEPT and len(plain.others) == before, (
+        "what rounds no operand has no rounding boundary"
+    )
 
 
 @torch.no_grad()
@@ -54,4 +74,5 @@ def test_more_runs_of_a_rung_do_not_make_another_arithmetic_right():
     gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
     rung = Rung(of, [batch()], Claim("hf32"), gold, reference)
     before = len(rung.others)
-    assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc")))[0] > ACCEPT and len(rung.others) == before + MORE
+    assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc")))[0] > ACCEPT
+    assert len(rung.others) == before + MORE

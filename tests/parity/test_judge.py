@@ -12,10 +12,14 @@ from goemo_utils.errors import PackError, ParamsError
 from goemo_utils.parity import judge
 from goemo_utils.parity.every_state import MEASURES
 from goemo_utils.parity.gates import ORDER, Limits
-
 from tests.parity.packs import Pack, three
 
-CAUSE = {"causes": ["hf32"], "residual": 1.1, "n": 1000, "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0}}
+CAUSE = {
+    "causes": ["hf32"],
+    "residual": 1.1,
+    "n": 1000,
+    "envelope": {"rung": "hf32", "bound": 1e-2, "flips": 0},
+}
 CLEAN = {"covered": 30, "faults": [], "not_covered": [], "heat": {"columns": [], "rows": []}}
 
 
@@ -38,7 +42,8 @@ def test_rounding_alone_passes_and_every_gate_is_listed_in_order():
 def test_every_gate_and_metric_says_its_n_and_its_formula():
     payload = judge(*three())
     for row in payload["metrics"] + payload["gates"]:
-        assert {"id", "value", "n", "formula"} <= row.keys() and row["formula"]
+        assert {"id", "value", "n", "formula"} <= row.keys()
+        assert row["formula"]
     assert all({"limit", "meaning", "result"} <= g.keys() for g in payload["gates"])
 
 
@@ -46,7 +51,9 @@ def test_an_error_larger_than_rounding_fails_without_a_cause():
     gold, reference, candidate = three()
     candidate.tensors["logits"] = candidate.tensors["logits"] + np.float32(1e-3)
     payload = judge(gold, reference, candidate)
-    assert payload["verdict"] == "fail" and result(payload, "rounding") == "fail" and result(payload, "flips") == "fail"
+    assert payload["verdict"] == "fail"
+    assert result(payload, "rounding") == "fail"
+    assert result(payload, "flips") == "fail"
 
 
 def test_an_error_in_a_hidden_state_alone_fails():
@@ -54,7 +61,8 @@ def test_an_error_in_a_hidden_state_alone_fails():
     candidate.tensors["hidden.1"] = candidate.tensors["hidden.1"] * np.float32(1.0001)
     payload = judge(gold, reference, candidate)
     gate = next(g for g in payload["gates"] if g["id"] == "rounding")
-    assert gate["result"] == "fail" and gate["where"] == "hidden.1"
+    assert gate["result"] == "fail"
+    assert gate["where"] == "hidden.1"
     assert payload["layers"][1]["R"] > 3 > payload["layers"][0]["R"]
 
 
@@ -64,9 +72,14 @@ def test_every_state_is_measured_against_gold_with_its_grade():
     payload = judge(gold, reference, candidate, texts=[])
     rows = {row["state"]: row for row in payload["states"]}
     assert list(rows) == ["logits", "probabilities", "hidden.0", "hidden.1", "hidden.2"]
-    assert {rows[n]["grade"] for n in ("logits", "hidden.0")} <= {"L2", "L1"} and rows["hidden.2"]["grade"] == "none"
-    assert rows["hidden.2"]["mae"] == pytest.approx(1e-3, rel=1e-3) and not rows["hidden.2"]["same"] and rows["hidden.2"]["required_tolerance"] == pytest.approx(1e-2, rel=1e-2)
-    assert rows["logits"]["R"] == value(payload, "R") and rows["probabilities"]["n"] == 40 * 28 and rows["hidden.0"]["n"] == 200 * 16
+    assert {rows[n]["grade"] for n in ("logits", "hidden.0")} <= {"L2", "L1"}
+    assert rows["hidden.2"]["grade"] == "none"
+    assert rows["hidden.2"]["mae"] == pytest.approx(1e-3, rel=1e-3)
+    assert not rows["hidden.2"]["same"]
+    assert rows["hidden.2"]["required_tolerance"] == pytest.approx(1e-2, rel=1e-2)
+    assert rows["logits"]["R"] == value(payload, "R")
+    assert rows["probabilities"]["n"] == 40 * 28
+    assert rows["hidden.0"]["n"] == 200 * 16
     assert all(set(MEASURES) <= set(row) for row in rows.values())
 
 
@@ -74,23 +87,39 @@ def test_states_that_are_not_finite_are_written_in_words():
     gold, reference, candidate = three()
     candidate.tensors["hidden.1"][0, 0], candidate.tensors["logits"][0, 0] = math.nan, math.inf
     rows = {row["state"]: row for row in judge(gold, reference, candidate)["states"]}
-    assert rows["hidden.1"]["rmse"] == "NaN" and rows["hidden.1"]["grade"] == "none" and rows["logits"]["max"] == "infinite"
+    assert rows["hidden.1"]["rmse"] == "NaN"
+    assert rows["hidden.1"]["grade"] == "none"
+    assert rows["logits"]["max"] == "infinite"
 
 
 def test_an_accepted_cause_makes_it_pass_with_cause():
     gold, reference, candidate = three()
     rng = np.random.default_rng(5)
-    candidate.tensors = {k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in candidate.tensors.items()}
+    candidate.tensors = {
+        k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32)
+        for k, v in candidate.tensors.items()
+    }
     payload = judge(gold, reference, candidate, cause=CAUSE, place=CLEAN)
     assert payload["verdict"] == "pass-with-cause"
-    assert (result(payload, "rounding"), result(payload, "cause"), result(payload, "place")) == ("explained", "pass", "pass")
-    assert payload["causes"] == ["hf32"] and payload["remedies"][0]["cause"] == "hf32"
+    assert (result(payload, "rounding"), result(payload, "cause"), result(payload, "place")) == (
+        "explained",
+        "pass",
+        "pass",
+    )
+    assert payload["causes"] == ["hf32"]
+    assert payload["remedies"][0]["cause"] == "hf32"
 
 
 def test_a_cause_never_excuses_a_call_at_fault():
-    fault = {"module": "encoder.layer.1", "operator": "softmax", "ratio_rms": 40.0, "ratio_max": 60.0}
+    fault = {
+        "module": "encoder.layer.1",
+        "operator": "softmax",
+        "ratio_rms": 40.0,
+        "ratio_max": 60.0,
+    }
     payload = judge(*three(), cause=CAUSE, place={**CLEAN, "faults": [fault]})
-    assert payload["verdict"] == "fail" and result(payload, "place") == "fail"
+    assert payload["verdict"] == "fail"
+    assert result(payload, "place") == "fail"
 
 
 def test_a_cause_that_leaves_too_much_over_is_no_cause():
@@ -98,16 +127,24 @@ def test_a_cause_that_leaves_too_much_over_is_no_cause():
     candidate.tensors["logits"] = candidate.tensors["logits"] + np.float32(1e-3)
     payload = judge(gold, reference, candidate, cause={**CAUSE, "residual": 7.0}, place=CLEAN)
     gate = next(g for g in payload["gates"] if g["id"] == "cause")
-    assert payload["verdict"] == "fail" and gate["result"] == "fail" and "not covered" in gate["meaning"]
+    assert payload["verdict"] == "fail"
+    assert gate["result"] == "fail"
+    assert "not covered" in gate["meaning"]
 
 
 def test_a_wider_limit_accepts_what_the_run_did_not():
     gold, reference, candidate = three()
     rng = np.random.default_rng(5)
-    candidate.tensors = {k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in candidate.tensors.items()}
+    candidate.tensors = {
+        k: (v + 1e-3 * rng.standard_normal(v.shape)).astype(np.float32)
+        for k, v in candidate.tensors.items()
+    }
     cause = {**CAUSE, "residual": 3.5}
     assert judge(gold, reference, candidate, cause=cause)["causes"] == ["unexplained"]
-    assert judge(gold, reference, candidate, cause=cause, limits={"residual": 4})["verdict"] == "pass-with-cause"
+    assert (
+        judge(gold, reference, candidate, cause=cause, limits={"residual": 4})["verdict"]
+        == "pass-with-cause"
+    )
 
 
 @pytest.mark.parametrize("role", [0, 1, 2])
@@ -116,7 +153,8 @@ def test_nan_and_infinity_on_any_side_fail(role, bad):
     packs = three()
     packs[role].tensors["logits"][3, 4] = bad
     payload = judge(*packs)
-    assert payload["verdict"] == "fail" and result(payload, "finite") == "fail"
+    assert payload["verdict"] == "fail"
+    assert result(payload, "finite") == "fail"
     json.dumps(payload, allow_nan=False)
 
 
@@ -124,50 +162,119 @@ def test_where_a_value_is_not_finite_nothing_is_said_of_decisions():
     packs = three()
     for pack in packs:
         pack.tensors["logits"][0, 0] = math.nan
-    spread = {"side": "candidate", "id": "alone", "name": "alone", "equal": 0.9, "rms": None, "max": None, "rms_noise": None, "max_noise": None}
+    spread = {
+        "side": "candidate",
+        "id": "alone",
+        "name": "alone",
+        "equal": 0.9,
+        "rms": None,
+        "max": None,
+        "rms_noise": None,
+        "max_noise": None,
+    }
     payload = judge(*packs, labels=[[0]] * 40, invariance={"n": 16, "rows": [spread]})
-    assert {result(payload, id) for id in ("flips", "flip_bound", "invariance", "task_quality")} == {"cannot tell"} and payload["verdict"] == "fail"
+    assert {
+        result(payload, id) for id in ("flips", "flip_bound", "invariance", "task_quality")
+    } == {"cannot tell"}
+    assert payload["verdict"] == "fail"
 
 
 def reordered(candidate: float, reference: float, noise: float) -> dict:
-    row = {"id": "reordered", "name": "in reverse order", "rms": 1e-7, "max": 1e-6, "rms_noise": noise, "max_noise": noise}
+    row = {
+        "id": "reordered",
+        "name": "in reverse order",
+        "rms": 1e-7,
+        "max": 1e-6,
+        "rms_noise": noise,
+        "max_noise": noise,
+    }
     again = {**row, "id": "again", "equal": 1.0}
-    return {"n": 16, "rows": [{**row, "side": "candidate", "equal": candidate}, {**row, "side": "reference", "equal": reference}, {**again, "side": "candidate"}]}
+    return {
+        "n": 16,
+        "rows": [
+            {**row, "side": "candidate", "equal": candidate},
+            {**row, "side": "reference", "equal": reference},
+            {**again, "side": "candidate"},
+        ],
+    }
 
 
 def test_another_order_must_give_the_same_bits_unless_the_cpu_rounds_by_order_too():
     assert result(judge(*three(), invariance=reordered(1.0, 1.0, 0.5)), "repeatable") == "pass"
-    assert result(judge(*three(), invariance=reordered(0.9, 1.0, 0.5)), "repeatable") == "fail", "the CPU does not, so the device must not"
-    gate = next(g for g in judge(*three(), invariance=reordered(0.9, 0.9, 0.5))["gates"] if g["id"] == "repeatable")
-    assert gate["result"] == "pass" and "on the CPU too" in gate["meaning"] and gate["value"] == "spread 1e-06"
-    assert result(judge(*three(), invariance=reordered(0.9, 0.9, 50.0)), "repeatable") == "fail", "more than rounding"
+    assert result(judge(*three(), invariance=reordered(0.9, 1.0, 0.5)), "repeatable") == "fail", (
+        "the CPU does not, so the device must not"
+    )
+    gate = next(
+        g
+        for g in judge(*three(), invariance=reordered(0.9, 0.9, 0.5))["gates"]
+        if g["id"] == "repeatable"
+    )
+    assert gate["result"] == "pass"
+    assert "on the CPU too" in gate["meaning"]
+    assert gate["value"] == "spread 1e-06"
+    assert result(judge(*three(), invariance=reordered(0.9, 0.9, 50.0)), "repeatable") == "fail", (
+        "more than rounding"
+    )
     told = judge(*three(), invariance={**reordered(0.9, 1.0, 0.5), "rung_reordered": 0.95})
-    assert result(told, "repeatable") == "pass", "the CPU computing as the device does is not equal in another order either"
-    assert result(judge(*three(), invariance={**reordered(0.9, 1.0, 50.0), "rung_reordered": 0.95}), "repeatable") == "fail", "more than rounding"
+    assert result(told, "repeatable") == "pass", (
+        "the CPU computing as the device does is not equal in another order either"
+    )
+    assert (
+        result(
+            judge(*three(), invariance={**reordered(0.9, 1.0, 50.0), "rung_reordered": 0.95}),
+            "repeatable",
+        )
+        == "fail"
+    ), "more than rounding"
 
 
-@pytest.mark.parametrize(("device", "cpu", "told"), [(400.0, 380.0, "explained"), (500.0, 380.0, "fail"), (400.0, 1.1, "fail"), (2.0, 380.0, "pass")])
-def test_a_model_whose_answers_depend_on_their_batch_on_the_cpu_too_is_no_fault_of_the_device(device, cpu, told):
+@pytest.mark.parametrize(
+    ("device", "cpu", "told"),
+    [
+        (400.0, 380.0, "explained"),
+        (500.0, 380.0, "fail"),
+        (400.0, 1.1, "fail"),
+        (2.0, 380.0, "pass"),
+    ],
+)
+def test_a_model_whose_answers_depend_on_their_batch_on_the_cpu_too_is_no_fault_of_the_device(
+    device, cpu, told
+):
     row = {"id": "alone", "name": "alone", "equal": 0.1, "rms": 1e-3, "max": 1e-2}
-    rows = [{**row, "side": side, "rms_noise": noise, "max_noise": noise} for side, noise in (("candidate", device), ("reference", cpu))]
-    gate = next(g for g in judge(*three(), invariance={"n": 16, "rows": rows})["gates"] if g["id"] == "invariance")
-    assert gate["result"] == told and ("the model does so" in gate["meaning"]) is (told == "explained")
+    rows = [
+        {**row, "side": side, "rms_noise": noise, "max_noise": noise}
+        for side, noise in (("candidate", device), ("reference", cpu))
+    ]
+    gate = next(
+        g
+        for g in judge(*three(), invariance={"n": 16, "rows": rows})["gates"]
+        if g["id"] == "invariance"
+    )
+    assert gate["result"] == told
+    assert ("the model does so" in gate["meaning"]) is (told == "explained")
 
 
 def test_nothing_compared_fails():
     payload = judge(*three(n_texts=0, layers=0))
-    assert payload["verdict"] == "fail" and result(payload, "finite") == "fail"
+    assert payload["verdict"] == "fail"
+    assert result(payload, "finite") == "fail"
     with pytest.raises(PackError, match="nothing to compare"):
         judge(Pack({}, {}), Pack({}, {}), Pack({}, {}))
 
 
-@pytest.mark.parametrize("key, name", [("texts_digest", "texts"), ("input_ids_digest", "token ids"), ("labels", "labels")])
+@pytest.mark.parametrize(
+    "key, name",
+    [("texts_digest", "texts"), ("input_ids_digest", "token ids"), ("labels", "labels")],
+)
 def test_other_inputs_are_not_compared_and_the_difference_is_named(key, name):
     gold, reference, candidate = three()
     candidate.manifest[key] = "other"
     payload = judge(gold, reference, candidate)
     gate = next(g for g in payload["gates"] if g["id"] == "same_inputs")
-    assert payload["verdict"] == "fail" and gate["result"] == "fail" and name in gate["meaning"] and payload["metrics"] == []
+    assert payload["verdict"] == "fail"
+    assert gate["result"] == "fail"
+    assert name in gate["meaning"]
+    assert payload["metrics"] == []
     json.dumps(payload, allow_nan=False)
 
 
@@ -175,20 +282,29 @@ def test_a_gold_that_is_not_float64_is_none():
     gold, reference, candidate = three()
     gold.tensors = {k: v.astype(np.float32) for k, v in gold.tensors.items()}
     payload = judge(gold, reference, candidate)
-    assert payload["verdict"] == "fail" and "gold holds float32" in next(g for g in payload["gates"] if g["id"] == "same_inputs")["meaning"]
+    assert payload["verdict"] == "fail"
+    assert (
+        "gold holds float32"
+        in next(g for g in payload["gates"] if g["id"] == "same_inputs")["meaning"]
+    )
 
 
-@pytest.mark.parametrize("key, name", [("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")])
+@pytest.mark.parametrize(
+    "key, name", [("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")]
+)
 def test_packs_of_another_model_are_not_compared(key, name):
     gold, reference, candidate = three()
     reference.manifest["model"] = {**reference.manifest["model"], key: "other"}
     payload = judge(gold, reference, candidate)
-    assert payload["verdict"] == "fail" and name in next(g for g in payload["gates"] if g["id"] == "same_inputs")["meaning"]
+    assert payload["verdict"] == "fail"
+    assert name in next(g for g in payload["gates"] if g["id"] == "same_inputs")["meaning"]
 
 
 def test_few_texts_cannot_tell_and_say_how_many_are_needed():
     gate = next(g for g in judge(*three(n_texts=23))["gates"] if g["id"] == "flip_bound")
-    assert gate["result"] == "cannot tell" and gate["needed"] == 2995 and "2,995" in gate["meaning"]
+    assert gate["result"] == "cannot tell"
+    assert gate["needed"] == 2995
+    assert "2,995" in gate["meaning"]
     assert gate["value"] == pytest.approx(0.122, abs=1e-3)
 
 
@@ -199,17 +315,28 @@ def test_enough_texts_without_a_flip_pass_the_bound():
 def test_a_rehearsal_is_never_on_the_device_and_does_not_fail_for_it():
     payload = judge(*three(simulated=True))
     gate = next(g for g in payload["gates"] if g["id"] == "on_device")
-    assert (gate["result"], gate["value"], payload["verdict"]) == ("cannot tell", "simulated", "pass")
+    assert (gate["result"], gate["value"], payload["verdict"]) == (
+        "cannot tell",
+        "simulated",
+        "pass",
+    )
 
 
-@pytest.mark.parametrize("facts", [{"placement": {"on_device": False, "expected": "npu:0", "parameters_device": ["cpu"]}}, {"fallbacks": ["aten::erf"]}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"placement": {"on_device": False, "expected": "npu:0", "parameters_device": ["cpu"]}},
+        {"fallbacks": ["aten::erf"]},
+    ],
+)
 def test_running_elsewhere_fails(facts):
     assert judge(*three(**facts))["verdict"] == "fail"
 
 
 def test_two_runs_that_differ_fail():
     payload = judge(*three(repeat_equal=False))
-    assert payload["verdict"] == "fail" and result(payload, "repeatable") == "fail"
+    assert payload["verdict"] == "fail"
+    assert result(payload, "repeatable") == "fail"
     assert payload["remedies"][-1]["cause"] == "not repeatable"
 
 
@@ -218,15 +345,19 @@ def test_an_encoder_is_judged_on_hidden_states_and_says_why_decisions_are_not():
     for pack in packs:
         del pack.tensors["logits"]
     payload = judge(*packs)
-    assert payload["quantity"] == "hidden states" and payload["verdict"] == "pass" and payload["near"] == []
+    assert payload["quantity"] == "hidden states"
+    assert payload["verdict"] == "pass"
+    assert payload["near"] == []
     assert {result(payload, g) for g in ("flips", "flip_bound", "task_quality")} == {"not run"}
-    assert value(payload, "cosine_similarity") == pytest.approx(1.0) and value(payload, "top1_match") is None
+    assert value(payload, "cosine_similarity") == pytest.approx(1.0)
+    assert value(payload, "top1_match") is None
     json.dumps(payload, allow_nan=False)
 
 
 def test_single_label_decides_by_the_largest_logit():
     payload = judge(*three(task="single_label"))
-    assert payload["n_decisions"] == 40 and payload["verdict"] == "pass"
+    assert payload["n_decisions"] == 40
+    assert payload["verdict"] == "pass"
 
 
 def test_limits_are_parameters_and_unknown_ones_are_refused():
@@ -241,7 +372,9 @@ def test_limits_are_parameters_and_unknown_ones_are_refused():
 @pytest.mark.parametrize("name", ["unexplained_flips", "outside_envelope", "fallbacks"])
 @pytest.mark.parametrize("value", [0.5, 1e-9, 2.5])
 def test_a_limit_that_counts_is_a_whole_number(name, value):
-    with pytest.raises(ParamsError, match=f"The limit {name} is {value}; it counts, so a whole number"):
+    with pytest.raises(
+        ParamsError, match=f"The limit {name} is {value}; it counts, so a whole number"
+    ):
         Limits.of({name: value})
     assert getattr(Limits.of({name: 2.0}), name) == 2
 
@@ -249,7 +382,10 @@ def test_a_limit_that_counts_is_a_whole_number(name, value):
 @pytest.mark.parametrize("name", list(vars(Limits())))
 @pytest.mark.parametrize("value", [-1, -0.1, math.nan, math.inf, -math.inf, "2", None, True])
 def test_no_limit_is_negative_infinite_or_no_number(name, value):
-    with pytest.raises(ParamsError, match=f"The limit {name} is {value!r}; a finite number that is not negative was expected"):
+    with pytest.raises(
+        ParamsError,
+        match=f"The limit {name} is {value!r}; a finite number that is not negative was expected",
+    ):
         Limits.of({name: value})
 
 
@@ -263,18 +399,28 @@ def test_a_share_lies_between_0_and_1(name, value):
 def test_labels_give_task_quality():
     gold, reference, candidate = three(n_texts=60)
     labels = [[int(i % 28)] for i in range(60)]
-    gate = next(g for g in judge(gold, reference, candidate, labels=labels)["gates"] if g["id"] == "task_quality")
-    assert gate["result"] == "pass" and gate["interval"] == [0.0, 0.0]
+    gate = next(
+        g
+        for g in judge(gold, reference, candidate, labels=labels)["gates"]
+        if g["id"] == "task_quality"
+    )
+    assert gate["result"] == "pass"
+    assert gate["interval"] == [0.0, 0.0]
 
 
 def test_changed_decisions_head_the_worst_texts():
     gold, reference, candidate = three()
     candidate.tensors["logits"][7, 3] = -gold.tensors["logits"][7, 3] * 10
     payload = judge(gold, reference, candidate, 0.3, [f"text {i}" for i in range(40)])
-    assert payload["worst"][0]["text"] == "text 7" and payload["worst"][0]["label"] == "label3" and not payload["worst"][0]["same"]
+    assert payload["worst"][0]["text"] == "text 7"
+    assert payload["worst"][0]["label"] == "label3"
+    assert not payload["worst"][0]["same"]
     assert payload["flips"]["unexplained"] == 1
 
 
 def test_judging_needs_no_torch():
-    code = "import sys; sys.modules['torch'] = None\nfrom goemo_utils.parity import judge\nimport goemo_utils.parity.judgement"
+    code = (
+        "import sys; sys.modules['torch'] = None\nfrom goemo_utils.parity import judge\nimport"
+        " goemo_utils.parity.judgement"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from goemo_utils.parity import metrics as m
-from goemo_utils.parity.decisions import divergence, log_softmax, logit, probabilities, sigmoid, top_overlap
+from goemo_utils.parity.decisions import (
+    divergence,
+    log_softmax,
+    logit,
+    probabilities,
+    sigmoid,
+    top_overlap,
+)
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
@@ -35,20 +42,25 @@ def test_distance_over_many_rows_equals_distance_at_once():
 
 def test_a_nan_makes_every_distance_nan():
     d = m.distance(np.array([[1.0], [math.nan]]), np.zeros((2, 1)))
-    assert math.isnan(d.rms) and math.isnan(d.mean) and math.isnan(d.max)
+    assert math.isnan(d.rms)
+    assert math.isnan(d.mean)
+    assert math.isnan(d.max)
 
 
 def test_nothing_compared_has_no_distance():
     assert math.isnan(m.distance(np.zeros((0, 3)), np.zeros((0, 3))).rms)
 
 
-@pytest.mark.parametrize("c, r, floor, expected", [(4, 2, 0, 2), (4, 0, 2, 2), (0, 0, 0, 0), (1, 0, 0, math.inf)])
+@pytest.mark.parametrize(
+    "c, r, floor, expected", [(4, 2, 0, 2), (4, 0, 2, 2), (0, 0, 0, 0), (1, 0, 0, math.inf)]
+)
 def test_ratio_uses_the_floor_where_the_reference_is_exact(c, r, floor, expected):
     assert m.ratio(c, r, floor) == expected
 
 
 def test_ratio_of_nan_is_nan():
-    assert math.isnan(m.ratio(math.nan, 1.0, 0.0)) and math.isnan(m.ratio(1.0, math.nan, 0.0))
+    assert math.isnan(m.ratio(math.nan, 1.0, 0.0))
+    assert math.isnan(m.ratio(1.0, math.nan, 0.0))
 
 
 def test_cosine_is_a_mean_over_texts_not_over_all_values():
@@ -59,15 +71,28 @@ def test_cosine_is_a_mean_over_texts_not_over_all_values():
 
 def test_relative_error_leaves_small_references_out_and_says_how_many_it_used():
     mean, largest, n = m.relative(np.array([[1.1, 5.0]]), np.array([[1.0, 1e-9]]), 2.0**-14)
-    assert n == 1 and mean == largest == pytest.approx(0.1)
+    assert n == 1
+    assert mean == largest == pytest.approx(0.1)
     assert m.relative(np.ones((1, 1)), np.zeros((1, 1)), 1e-3)[2] == 0
 
 
 def test_within_one_percent_counts_each_value():
-    assert m.within_one_percent(np.array([[1.0099, 1.02, 0.0]]), np.array([[1.0, 1.0, 0.0]])) == pytest.approx(2 / 3)
+    assert m.within_one_percent(
+        np.array([[1.0099, 1.02, 0.0]]), np.array([[1.0, 1.0, 0.0]])
+    ) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("dtype, n, expected", [("float32", 1000, 2), ("float32", 999, 3), ("float16", 1000, 3), ("bfloat16", 501, 3), ("float32", 500, 8), ("float32", 10, 10)])
+@pytest.mark.parametrize(
+    "dtype, n, expected",
+    [
+        ("float32", 1000, 2),
+        ("float32", 999, 3),
+        ("float16", 1000, 3),
+        ("bfloat16", 501, 3),
+        ("float32", 500, 8),
+        ("float32", 10, 10),
+    ],
+)
 def test_multiplier_is_that_of_dynamo_same(dtype, n, expected):
     assert m.same_multiplier(dtype, n) == expected
 
@@ -88,14 +113,18 @@ def test_a_grade_looks_at_every_row_and_none_stands_for_nan():
     candidate[-1, 0] = gold[-1, 0] + 1e-3
     grade, ratios = m.ascend_grade(candidate, reference, gold)
     own = np.abs(reference - gold) / (np.abs(gold) + 1e-7)
-    assert grade == "none" and ratios["MARE"] == pytest.approx((1e-3 / (gold[-1, 0] + 1e-7)) / own.max(), rel=1e-6) and ratios["MARE"] > whole.max() / own.max()
+    assert grade == "none"
+    assert ratios["MARE"] == pytest.approx((1e-3 / (gold[-1, 0] + 1e-7)) / own.max(), rel=1e-6)
+    assert ratios["MARE"] > whole.max() / own.max()
     candidate[-1, 0] = math.nan
     assert m.ascend_grade(candidate, reference, gold)[0] == "none"
 
 
 @pytest.mark.parametrize("off", [0.0, 1e-4, 1e-3, 1e-2, 5e-2])
 def test_the_required_tolerance_is_the_one_with_which_torch_itself_says_same(off):
-    """Known answer: torch's own function, just above and just below it. One element is off, so that torch's first test, allclose, does not decide."""
+    """Known answer: torch's own function, just above and just below it. One element is off, so that
+    torch's first test, allclose, does not decide.
+    """
     import torch
     from torch._dynamo.utils import same
 
@@ -106,15 +135,22 @@ def test_the_required_tolerance_is_the_one_with_which_torch_itself_says_same(off
     candidate[7, 7] = gold[7, 7] + off
     d, own = m.distance(candidate, gold), m.distance(reference, gold)
     tolerance = m.required_tolerance(d, own, "float32")
-    judged = lambda tol: same(*(torch.from_numpy(a).float() for a in (reference, candidate)), torch.from_numpy(gold), tol=tol, log_error=lambda *_: None)
-    assert judged(max(tolerance * 1.02, 1e-7)) and m.dynamo_same(d, own, "float32") == judged(1e-4) == (off < 1e-3)
+    judged = lambda tol: same(
+        *(torch.from_numpy(a).float() for a in (reference, candidate)),
+        torch.from_numpy(gold),
+        tol=tol,
+        log_error=lambda *_: None,
+    )
+    assert judged(max(tolerance * 1.02, 1e-7))
+    assert m.dynamo_same(d, own, "float32") == judged(1e-4) == (off < 1e-3)
     if tolerance:
         assert not judged(tolerance * 0.98)
 
 
 def test_a_value_that_is_no_number_is_recorded_as_null_with_a_reason():
     row = m.metric("R", math.inf, "ratio", 3, "f")
-    assert row["value"] is None and "inf" in row["reason"]
+    assert row["value"] is None
+    assert "inf" in row["reason"]
 
 
 @settings(deadline=None)
@@ -132,7 +168,11 @@ def test_logit_is_the_inverse_of_sigmoid(p):
 
 
 @settings(deadline=None)
-@given(arrays(np.float64, (3, 4), elements=st.floats(-30, 30)), arrays(np.float64, (3, 4), elements=st.floats(-30, 30)), st.sampled_from(["multi_label", "single_label"]))
+@given(
+    arrays(np.float64, (3, 4), elements=st.floats(-30, 30)),
+    arrays(np.float64, (3, 4), elements=st.floats(-30, 30)),
+    st.sampled_from(["multi_label", "single_label"]),
+)
 def test_divergence_is_never_negative_and_zero_against_itself(a, b, task):
     assert (divergence(a, b, task) >= 0).all()
     assert divergence(a, a, task).max() < 1e-12
@@ -146,7 +186,9 @@ def test_bernoulli_divergence_of_known_probabilities():
 
 def test_softmax_divergence_of_known_probabilities():
     p, q = np.array([[0.2, 0.8]]), np.array([[0.5, 0.5]])
-    assert divergence(np.log(p), np.log(q), "single_label")[0] == pytest.approx(float((p * np.log(p / q)).sum()))
+    assert divergence(np.log(p), np.log(q), "single_label")[0] == pytest.approx(
+        float((p * np.log(p / q)).sum())
+    )
     assert np.allclose(log_softmax(np.log(p)), np.log(p))
 
 

@@ -9,13 +9,19 @@ from goemo_utils.parity.probe import accumulator, name_rounding, operands, probe
 from goemo_utils.rehearsal.numerics import ROUNDING, round_mantissa
 
 
-@pytest.mark.parametrize("name", [None, *ROUNDING, "matmul_9bit_away", "matmul_7bit_trunc", "matmul_13bit_rne"])
+@pytest.mark.parametrize(
+    "name", [None, *ROUNDING, "matmul_9bit_away", "matmul_7bit_trunc", "matmul_13bit_rne"]
+)
 @pytest.mark.parametrize("tanh", [False, True])
 @torch.no_grad()
 def test_every_arithmetic_is_named(name, tanh):
     with Emulate(Claim(name, tanh)):
         answers = probe("cpu")
-    assert (answers["left"], answers["right"], answers["gelu"]) == (name, name, "tanh" if tanh else "erf")
+    assert (answers["left"], answers["right"], answers["gelu"]) == (
+        name,
+        name,
+        "tanh" if tanh else "erf",
+    )
     assert answers["accumulate_error"] == 0
 
 
@@ -31,7 +37,8 @@ def test_accumulation_order_is_no_rounding_of_operands():
 def test_half_precision_still_tells_the_two_forms_of_gelu(dtype, tanh):
     with Emulate(Claim(tanh_gelu=tanh)):
         answers = probe("cpu", dtype)
-    assert answers["gelu"] == ("tanh" if tanh else "erf") and "left" not in answers
+    assert answers["gelu"] == ("tanh" if tanh else "erf")
+    assert "left" not in answers
 
 
 @pytest.mark.parametrize("name", [None, *ROUNDING])

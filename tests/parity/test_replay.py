@@ -12,10 +12,8 @@ from goemo_utils.parity.cause import Rung, different, local_attribution
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, details
 from goemo_utils.parity.place import add_accumulated, faults, heat, is_hot, layer_of, locate
 from goemo_utils.parity.replay import Row, compare, replay
-
-from tests.rehearsal.children import in_child
-
 from tests.parity.twin_models import Odd, batch, twins
+from tests.rehearsal.children import in_child
 
 LOWEST = torch.finfo(torch.float32).min
 
@@ -29,18 +27,22 @@ def test_a_kernel_as_good_as_the_cpus_has_ratio_one():
 def test_an_exact_cpu_kernel_is_given_the_floor_of_its_dtype():
     gold = torch.ones(100, dtype=torch.float64)
     rms, top, gain = compare((gold * (1 + 1e-5)).float(), gold.float(), gold, None)
-    assert rms == pytest.approx(1e-5 / (2**-23 / 4), rel=0.01) and top == pytest.approx(rms, rel=0.01)
+    assert rms == pytest.approx(1e-5 / (2**-23 / 4), rel=0.01)
+    assert top == pytest.approx(rms, rel=0.01)
     assert gain == pytest.approx(1e-5, rel=0.01)
 
 
 def test_of_few_elements_the_largest_may_be_exact_on_the_cpu_and_four_units_off_on_the_device():
-    """Met in a clean run of one text: a GELU of 32 values of which one is large came out at 24 times the CPU's largest error, and 20 are a fault."""
+    """Met in a clean run of one text: a GELU of 32 values of which one is large came out at 24
+    times the CPU's largest error, and 20 are a fault.
+    """
     gold = torch.full((32,), 1e-2, dtype=torch.float64)
     gold[3] = 8.0
     device = gold.clone()
     device[3] *= 1 + 4 * 2.0**-24
     rms, top, _ = compare(device, gold.float(), gold, None)
-    assert rms < 10 and top == pytest.approx(8.0)
+    assert rms < 10
+    assert top == pytest.approx(8.0)
     device[3] += 1e-3
     assert compare(device, gold.float(), gold, None)[1] > 1000
 
@@ -65,17 +67,30 @@ def test_a_masked_score_is_left_out_but_must_stay_masked():
 def test_a_value_that_is_not_finite_is_infinitely_wrong(bad):
     gold = torch.ones(4, dtype=torch.float64)
     ratio = compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None)[0]
-    assert is_hot(row("a", "f", ratio)) and not math.isfinite(ratio)
+    assert is_hot(row("a", "f", ratio))
+    assert not math.isfinite(ratio)
 
 
 @pytest.mark.parametrize("architecture", imitate.ARCHITECTURES)
 def test_the_cpu_beside_itself_has_no_fault_and_every_call_is_covered(architecture):
     found = locate(twins(architecture=architecture), [batch()], PLAIN)
-    assert found["faults"] == [] and found["not_covered"] == [] and found["worst"]["ratio_rms"] <= 1.0
-    assert found["covered"] >= 40 and {"linear", "layer_norm", "softmax", "gelu", "embedding"} <= {o["operator"] for o in found["operators"]}
+    assert found["faults"] == []
+    assert found["not_covered"] == []
+    assert found["worst"]["ratio_rms"] <= 1.0
+    assert found["covered"] >= 40
+    assert {"linear", "layer_norm", "softmax", "gelu", "embedding"} <= {
+        o["operator"] for o in found["operators"]
+    }
 
 
-@pytest.mark.parametrize("module", ["roberta.encoder.layer.1.output.LayerNorm", "roberta.encoder.layer.0.attention.self.query", "classifier.out_proj"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "roberta.encoder.layer.1.output.LayerNorm",
+        "roberta.encoder.layer.0.attention.self.query",
+        "classifier.out_proj",
+    ],
+)
 def test_a_weight_that_differs_on_the_device_is_found_at_its_address_alone(module):
     of = twins()
     with torch.no_grad():
@@ -116,16 +131,21 @@ class Shares(torch.nn.Module):
 
 def test_a_call_that_makes_floats_of_whole_numbers_is_judged_too():
     rows, skipped = replay(twins(Shares()), [batch()], [PLAIN])
-    assert [r.operator for r in rows] in (["__truediv__", "linear"], ["div", "linear"]) and not skipped and not any(is_hot(r) for r in rows)
+    assert [r.operator for r in rows] in (["__truediv__", "linear"], ["div", "linear"])
+    assert not skipped
+    assert not any(is_hot(r) for r in rows)
 
 
 def test_a_replay_leaves_no_hook_and_no_change_behind():
     of = twins()
-    hooks = lambda: sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in of.reference.modules())
+    hooks = lambda: sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) for m in of.reference.modules()
+    )
     before, hooked = of.run(of.reference, [batch()]), hooks()
     replay(of, [batch()], [Claim("hf32", True)])
     after = of.run(of.reference, [batch()])
-    assert all(torch.equal(before[n], after[n]) for n in before) and hooks() == hooked
+    assert all(torch.equal(before[n], after[n]) for n in before)
+    assert hooks() == hooked
 
 
 def row(module, operator, rms=1.0, top=1.0):
@@ -134,27 +154,58 @@ def row(module, operator, rms=1.0, top=1.0):
 
 def test_both_limits_count_and_nan_is_above_them():
     assert not is_hot(row("a", "f", 10.0, 20.0))
-    assert is_hot(row("a", "f", 10.1)) and is_hot(row("a", "f", 1, 20.1)) and is_hot(row("a", "f", math.nan))
+    assert is_hot(row("a", "f", 10.1))
+    assert is_hot(row("a", "f", 1, 20.1))
+    assert is_hot(row("a", "f", math.nan))
 
 
 def test_an_operator_hot_in_all_its_places_is_one_fault():
-    rows = [row("a", "layer_norm", 50), row("b", "layer_norm", 70), row("c", "linear", 60), row("d", "linear")]
+    rows = [
+        row("a", "layer_norm", 50),
+        row("b", "layer_norm", 70),
+        row("c", "linear", 60),
+        row("d", "linear"),
+    ]
     found = faults(rows)
-    assert [(f["module"], f["operator"]) for f in found] == [("all 2 modules that call it", "layer_norm"), ("c", "linear")]
-    assert found[0]["modules"] == ["a", "b"] and found[0]["ratio_rms"] == 70
+    assert [(f["module"], f["operator"]) for f in found] == [
+        ("all 2 modules that call it", "layer_norm"),
+        ("c", "linear"),
+    ]
+    assert found[0]["modules"] == ["a", "b"]
+    assert found[0]["ratio_rms"] == 70
 
 
 def test_a_fault_that_is_not_finite_comes_first_and_is_written_in_words():
-    found = faults([row("a", "f", 60), row("b", "g", math.inf), row("c", "f"), row("c", "g"), row("d", "h", math.nan), row("d", "h", 50), row("e", "h")])
-    assert [(f["module"], f["ratio_rms"]) for f in found] == [("b", "infinite"), ("d", "NaN"), ("a", 60)]
-    assert found[1]["reading"] == "output is NaN" and "masked score" in found[0]["reading"]
+    found = faults(
+        [
+            row("a", "f", 60),
+            row("b", "g", math.inf),
+            row("c", "f"),
+            row("c", "g"),
+            row("d", "h", math.nan),
+            row("d", "h", 50),
+            row("e", "h"),
+        ]
+    )
+    assert [(f["module"], f["ratio_rms"]) for f in found] == [
+        ("b", "infinite"),
+        ("d", "NaN"),
+        ("a", 60),
+    ]
+    assert found[1]["reading"] == "output is NaN"
+    assert "masked score" in found[0]["reading"]
 
 
 def test_nan_infinity_and_an_ignored_mask_are_told_apart():
     gold = torch.ones(2, 3)
     ratio = lambda change: compare(change(gold.clone()), gold, gold.double(), None)[0]
-    assert math.isnan(ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.nan))))
-    assert ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.inf))) == math.inf
+    assert math.isnan(
+        ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.nan)))
+    )
+    assert (
+        ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.inf)))
+        == math.inf
+    )
     masked = gold * torch.finfo(torch.float32).min
     assert compare(gold, masked, masked.double(), None)[0] == math.inf
 
@@ -172,21 +223,40 @@ FUSED = "roberta.encoder.layer.1.attention.self"
 
 @torch.no_grad()
 def fused(numerics: str, scale: float | None = None) -> dict:
-    """What is located in a model with fused attention whose softmax in the layer FUSED is off by ``scale``; for a child, as the rehearsal device stays on."""
+    """What is located in a model with fused attention whose softmax in the layer FUSED is off by
+    ``scale``; for a child, as the rehearsal device stays on.
+    """
     of = imitate.twins(imitate.network("roberta", attention="sdpa"))
-    fault = imitate.fault(imitate.Path(of), "_softmax", FUSED, lambda output: output.mul_(1 + scale)) if scale else nullcontext()
+    fault = (
+        imitate.fault(imitate.Path(of), "_softmax", FUSED, lambda output: output.mul_(1 + scale))
+        if scale
+        else nullcontext()
+    )
     with imitate.arithmetic(numerics, 3) as claim, fault:
         found = locate(of, imitate.random_batches(of, random.Random(2), 8), claim)
-    return {"faults": [(f["module"], f["operator"]) for f in found["faults"]], "split": [f["operator"] for f in (found.get("split") or {}).get("faults", [])]}
+    return {
+        "faults": [(f["module"], f["operator"]) for f in found["faults"]],
+        "split": [f["operator"] for f in (found.get("split") or {}).get("faults", [])],
+    }
 
 
-@pytest.mark.parametrize("numerics", ["hf32+reorder+ulp", "tf32+reorder+ulp", "bf16_matmul+reorder+ulp"])
+@pytest.mark.parametrize(
+    "numerics", ["hf32+reorder+ulp", "tf32+reorder+ulp", "bf16_matmul+reorder+ulp"]
+)
 def test_a_fused_attention_whose_operands_are_rounded_is_no_fault(numerics):
     assert in_child(lambda: fused(numerics))[0]["faults"] == []
 
 
-@pytest.mark.parametrize(("numerics", "scale", "named"), [("hf32+reorder+ulp", 1e-3, "scaled_dot_product_attention"), ("bf16_matmul+reorder+ulp", 1e-4, "softmax")])
-def test_a_fault_inside_a_fused_attention_is_found_in_the_call_or_in_its_steps(numerics, scale, named):
+@pytest.mark.parametrize(
+    ("numerics", "scale", "named"),
+    [
+        ("hf32+reorder+ulp", 1e-3, "scaled_dot_product_attention"),
+        ("bf16_matmul+reorder+ulp", 1e-4, "softmax"),
+    ],
+)
+def test_a_fault_inside_a_fused_attention_is_found_in_the_call_or_in_its_steps(
+    numerics, scale, named
+):
     found, _ = in_child(lambda: fused(numerics, scale))
     assert found == {"faults": [(FUSED, named)], "split": ["softmax"]}
 
@@ -194,9 +264,21 @@ def test_a_fault_inside_a_fused_attention_is_found_in_the_call_or_in_its_steps(n
 def test_the_map_tells_a_call_that_was_not_covered_from_nan_and_from_none_at_all():
     of = twins()
     layer = "roberta.encoder.layer"
-    rows = [row(f"{layer}.0.output", "add", math.nan), row(f"{layer}.1.output", "add", 1.5), row(f"{layer}.1.extra", "mul", math.inf)]
-    found = heat(rows, of.reference, [(f"{layer}.0.attention", "odd"), (f"{layer}.1.output", "add"), ("head", "odd")])
-    assert {r["module"]: r["values"] for r in found["rows"]} == {"output add": ["NaN", 1.5], "extra mul": [None, "infinite"], "attention odd": ["not covered", None]}
+    rows = [
+        row(f"{layer}.0.output", "add", math.nan),
+        row(f"{layer}.1.output", "add", 1.5),
+        row(f"{layer}.1.extra", "mul", math.inf),
+    ]
+    found = heat(
+        rows,
+        of.reference,
+        [(f"{layer}.0.attention", "odd"), (f"{layer}.1.output", "add"), ("head", "odd")],
+    )
+    assert {r["module"]: r["values"] for r in found["rows"]} == {
+        "output add": ["NaN", 1.5],
+        "extra mul": [None, "infinite"],
+        "attention odd": ["not covered", None],
+    }
     assert found["outside"] == [{"module": "head odd", "value": "not covered"}]
     add_accumulated(found, {1: 2.0})
     assert found["rows"][-1]["values"] == [2.0, "not covered"]
@@ -204,9 +286,14 @@ def test_the_map_tells_a_call_that_was_not_covered_from_nan_and_from_none_at_all
 
 def test_the_map_has_a_column_per_layer_and_keeps_what_is_outside():
     of = twins()
-    rows = [row("roberta.encoder.layer.0.output.dense", "linear", 2.0), row("roberta.encoder.layer.1.output.dense", "linear", 3.0), row("classifier.dense", "linear", 4.0)]
+    rows = [
+        row("roberta.encoder.layer.0.output.dense", "linear", 2.0),
+        row("roberta.encoder.layer.1.output.dense", "linear", 3.0),
+        row("classifier.dense", "linear", 4.0),
+    ]
     found = heat(rows, of.reference)
-    assert found["columns"] == ["0", "1"] and found["rows"] == [{"module": "output.dense linear", "values": [2.0, 3.0]}]
+    assert found["columns"] == ["0", "1"]
+    assert found["rows"] == [{"module": "output.dense linear", "values": [2.0, 3.0]}]
     assert found["outside"] == [{"module": "classifier.dense linear", "value": 4.0}]
     assert layer_of("roberta.encoder.layer.10.output", ["roberta.encoder.layer"]) == (10, "output")
 
@@ -217,9 +304,14 @@ def test_a_device_that_differs_from_every_claim_is_unknown_and_not_accepted():
     for name, parameter in of.candidate.named_parameters():
         if parameter.dim() == 2 and "embeddings" not in name:
             parameter.mul_(1 + 3e-3)
-    claim, families = local_attribution(of, [batch()], {"dtype": "float32", "left": None, "right": None})
-    assert claim == PLAIN and families["gelu"]["named"] == "plain"
-    gold, reference, candidate = (of.run(m, [batch()]) for m in (of.gold, of.reference, of.candidate))
+    claim, families = local_attribution(
+        of, [batch()], {"dtype": "float32", "left": None, "right": None}
+    )
+    assert claim == PLAIN
+    assert families["gelu"]["named"] == "plain"
+    gold, reference, candidate = (
+        of.run(m, [batch()]) for m in (of.gold, of.reference, of.candidate)
+    )
     assert Rung(of, [batch()], claim, gold, reference).residual(candidate)[0] > 3
 
 
@@ -230,15 +322,29 @@ def test_a_nan_is_never_accepted():
     candidate = {n: t.clone() for n, t in reference.items()}
     candidate["hidden.1"][0, 0] = math.nan
     left, at = Rung(of, [batch()], PLAIN, gold, reference).residual(candidate)
-    assert left == math.inf and at == "hidden.1"
+    assert left == math.inf
+    assert at == "hidden.1"
 
 
 def test_the_same_text_again_is_no_other_text():
-    ids, mask = torch.tensor([[5, 6, 1], [5, 6, 9], [5, 6, 7]]), torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 1]])
-    assert different([{"input_ids": ids, "attention_mask": mask}, {"input_ids": ids[2:], "attention_mask": mask[2:]}]) == 2
+    ids, mask = (
+        torch.tensor([[5, 6, 1], [5, 6, 9], [5, 6, 7]]),
+        torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 1]]),
+    )
+    assert (
+        different(
+            [
+                {"input_ids": ids, "attention_mask": mask},
+                {"input_ids": ids[2:], "attention_mask": mask[2:]},
+            ]
+        )
+        == 2
+    )
 
 
 def test_with_few_texts_a_rung_is_perturbed_more_often_and_each_time_otherwise():
     assert details(24) == details(5000) == list(DETAILS[1:])
     assert [len(details(n)) for n in (1, 6, 16)] == [10, 4, 2]
-    assert all(len(set(details(n))) == len(details(n)) and Detail() not in details(n) for n in range(1, 30))
+    assert all(
+        len(set(details(n))) == len(details(n)) and Detail() not in details(n) for n in range(1, 30)
+    )

@@ -1,11 +1,13 @@
-"""A model on the CPU beside itself: the candidate is plain CPU too, so that a test can break it in one place."""
+"""A model on the CPU beside itself: the candidate is plain CPU too, so that a test can break it in
+one place.
+"""
 
 import torch
 from torch import nn
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from goemo_utils.device import Device
-from goemo_utils.model import Loaded
+from goemo_utils.forward.device import Device
+from goemo_utils.forward.model import Loaded
 from goemo_utils.parity import imitate
 from goemo_utils.parity.twins import Twins
 
@@ -14,7 +16,18 @@ CPU = Device("cpu", "cpu", "cpu", "CPU")
 
 def twins(model: nn.Module | None = None, architecture: str = "roberta", **sizes) -> Twins:
     model = model or imitate.network(architecture, **sizes)
-    return Twins.of(Loaded(model, None, "multi_label", [str(i) for i in range(imitate.LABELS)], 128, {"id": "test", "source": "random"}), CPU, "float32")
+    return Twins.of(
+        Loaded(
+            model,
+            None,
+            "multi_label",
+            [str(i) for i in range(imitate.LABELS)],
+            128,
+            {"id": "test", "source": "random"},
+        ),
+        CPU,
+        "float32",
+    )
 
 
 def batch(seed: int = 0):
@@ -30,7 +43,9 @@ def only_float32(x: torch.Tensor) -> torch.Tensor:
 
 
 class Odd(nn.Module):
-    """Calls that a replay must take care with: in place, into a given output, a view, and one that float64 cannot do."""
+    """Calls that a replay must take care with: in place, into a given output, a view, and one that
+    float64 cannot do.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -55,10 +55,13 @@ def _with(folder: Path, text: str, name: str = "README.md") -> list[Problem]:
         ("精度误差率 0.5 以内", "unsaid", "error rate"),
     ],
 )
-def test_a_defect_is_found_and_named_with_its_line(folder: Path, text: str, kind: str, what: str) -> None:
+def test_a_defect_is_found_and_named_with_its_line(
+    folder: Path, text: str, kind: str, what: str
+) -> None:
     assert check(folder) == []
     found = [problem for problem in _with(folder, text) if problem.kind == kind]
-    assert found and what in found[0].what
+    assert found
+    assert what in found[0].what
     assert found[0].file == "README.md"
 
 
@@ -86,15 +89,19 @@ def test_two_files_that_disagree_are_found_without_a_summary(tmp_path: Path) -> 
     (tmp_path / "README.md").write_text("mean_abs_diff: 0.00182\n")
     (tmp_path / "README.en.md").write_text("mean_abs_diff: 0.00257\n")
     found = [p for p in check(tmp_path) if p.kind == "contradiction"]
-    assert len(found) == 1 and "0.00182" in found[0].what and "0.00257" in found[0].what
+    assert len(found) == 1
+    assert "0.00182" in found[0].what
+    assert "0.00257" in found[0].what
 
 
 def test_a_card_with_every_known_defect_is_caught_in_all_of_them(tmp_path: Path) -> None:
     """Our own small card with the defects that published ports have had."""
     (tmp_path / "README.md").write_text(
-        "# A port\n\n- latency: see below\n- NPU 延迟: ~20.5 ms\n- max_abs_diff: 0.03\n- within_1_percent: True\n\n"
-        "权重路径$weights\nmax_abs_diff0.0071\ncosine_similarity\ntop1_match\nNPU latency_ms9.25\n\n"
-        "- 精度：cosine_similarity=。\n- 判定依据：。\n- 日志：logs/run.log\n\n精度误差率0.0001%\nCPU 吞吐量11.5 texts/s\n"
+        "# A port\n\n- latency: see below\n- NPU 延迟: ~20.5 ms\n- max_abs_diff: 0.03\n-"
+        " within_1_percent:"
+        " True\n\n权重路径$weights\nmax_abs_diff0.0071\ncosine_similarity\ntop1_match\nNPU"
+        " latency_ms9.25\n\n- 精度：cosine_similarity=。\n- 判定依据：。\n-"
+        " 日志：logs/run.log\n\n精度误差率0.0001%\nCPU 吞吐量11.5 texts/s\n"
     )
     kinds = [(p.kind, p.what) for p in check(tmp_path)]
     for kind, part in [
@@ -112,30 +119,52 @@ def test_a_null_without_a_reason_in_the_summary_is_a_blank(folder: Path) -> None
         .replace('"top1_match": 1.0', '"top1_match": null')
         .replace('"weight_path": "SamLowe/roberta-base-go_emotions@58b6c5b4"', '"weight_path": ""')
     )
-    assert {"top1_match", "weight_path"} <= {p.what.split()[0] for p in check(folder) if p.kind == "blank"}
+    assert {"top1_match", "weight_path"} <= {
+        p.what.split()[0] for p in check(folder) if p.kind == "blank"
+    }
 
 
 def test_an_unmarked_draft_is_found(folder: Path) -> None:
     path = folder / "summary.json"
     path.write_text(path.read_text().replace('"simulated": false', '"simulated": true', 1))
     files = {p.file for p in check(folder) if p.kind == "unmarked draft"}
-    assert {"README.md", "inference.py", "requirements.txt", "logs/run_npu.log", "report.html", "summary.json"} <= files
+    assert {
+        "README.md",
+        "inference.py",
+        "requirements.txt",
+        "logs/run_npu.log",
+        "report.html",
+        "summary.json",
+    } <= files
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("5,427", 5427), ("4.1 × 10⁻⁶", 4.1e-6), ("9.2e-08", 9.2e-8), ("0.0001%", 1e-6), ("12 %", 0.12), ("−0.25", -0.25), ("1e99999999", 1e300)],
+    [
+        ("5,427", 5427),
+        ("4.1 × 10⁻⁶", 4.1e-6),
+        ("9.2e-08", 9.2e-8),
+        ("0.0001%", 1e-6),
+        ("12 %", 0.12),
+        ("−0.25", -0.25),
+        ("1e99999999", 1e300),
+    ],
 )
 def test_numbers_are_read_as_cards_write_them(text: str, value: float) -> None:
     assert parse(text).value == pytest.approx(value)
 
 
 def test_a_rounded_number_is_backed_and_a_different_one_is_not() -> None:
-    assert backed(parse("4.1 × 10⁻⁶"), [4.13e-6]) and not backed(parse("4.2 × 10⁻⁶"), [4.13e-6])
-    assert same(parse("0.0080"), parse("0.00801658")) and not same(parse("0.0247"), parse("0.0080"))
+    assert backed(parse("4.1 × 10⁻⁶"), [4.13e-6])
+    assert not backed(parse("4.2 × 10⁻⁶"), [4.13e-6])
+    assert same(parse("0.0080"), parse("0.00801658"))
+    assert not same(parse("0.0247"), parse("0.0080"))
 
 
-@pytest.mark.parametrize("value", [4.575311100050732e-05, 2.0706674158573151e-04, 9.9e-200, 1 / 3, 1e22])
+@pytest.mark.parametrize(
+    "value", [4.575311100050732e-05, 2.0706674158573151e-04, 9.9e-200, 1 / 3, 1e22]
+)
 def test_a_number_written_with_all_its_digits_is_the_recorded_one(value: float) -> None:
     """The first is a mean_abs_diff of a run: its mantissa times its power of ten is another float."""
-    assert backed(parse(repr(value)), [value]) and not backed(parse(repr(value * 1.0000001)), [value])
+    assert backed(parse(repr(value)), [value])
+    assert not backed(parse(repr(value * 1.0000001)), [value])

@@ -1,4 +1,6 @@
-"""Run a test in a forked child with the rehearsal device on, because a process can switch it on only once."""
+"""Run a test in a forked child with the rehearsal device on, because a process can switch it on
+only once.
+"""
 
 import functools
 import multiprocessing
@@ -15,7 +17,9 @@ from goemo_utils import rehearsal
 
 
 def simulated(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a test so that its body runs with ``rehearsal.enable(**settings)`` in a process of its own."""
+    """Decorate a test so that its body runs with ``rehearsal.enable(**settings)`` in a process of
+    its own.
+    """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
@@ -32,7 +36,9 @@ def simulated(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def in_child(body: Callable[[], Any]) -> tuple[Any, str]:
-    """What ``body`` returned and what its process wrote to file descriptor 2; its exception fails the calling test."""
+    """What ``body`` returned and what its process wrote to file descriptor 2; its exception fails
+    the calling test.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryFile() as stderr:
@@ -47,7 +53,9 @@ def in_child(body: Callable[[], Any]) -> tuple[Any, str]:
         stderr.seek(0)
         written = stderr.read().decode()
     if failure:
-        raise AssertionError(f"in the child process (exit code {process.exitcode}):\n{failure}\n{written}")
+        raise AssertionError(
+            f"in the child process (exit code {process.exitcode}):\n{failure}\n{written}"
+        )
     assert process.exitcode == 0, f"the child ended with exit code {process.exitcode}: {written}"
     return result, written
 

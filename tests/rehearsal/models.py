@@ -21,22 +21,31 @@ _SIZE: dict[str, Any] = {
 }  # fmt: skip
 
 ARCHITECTURES: dict[str, tuple[Any, Any]] = {
-    "roberta": (RobertaForSequenceClassification, RobertaConfig(**_SIZE, max_position_embeddings=40)),
+    "roberta": (
+        RobertaForSequenceClassification,
+        RobertaConfig(**_SIZE, max_position_embeddings=40),
+    ),
     "bert": (BertForSequenceClassification, BertConfig(**_SIZE)),
     "distilbert": (
         DistilBertForSequenceClassification,
-        DistilBertConfig(dim=64, n_layers=2, n_heads=4, hidden_dim=128, vocab_size=200, num_labels=28),
+        DistilBertConfig(
+            dim=64, n_layers=2, n_heads=4, hidden_dim=128, vocab_size=200, num_labels=28
+        ),
     ),
     "electra": (ElectraForSequenceClassification, ElectraConfig(**_SIZE, embedding_size=32)),
     "deberta-v2": (
         DebertaV2ForSequenceClassification,
-        DebertaV2Config(**_SIZE, relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"]),
+        DebertaV2Config(
+            **_SIZE, relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"]
+        ),
     ),
 }
 
 
 def classifier(architecture: str = "roberta", attention: str = "eager", spread: float = 3.0) -> Any:
-    """A classifier in eval mode on the CPU, its matrices scaled by ``spread`` so that its logits are not all alike."""
+    """A classifier in eval mode on the CPU, its matrices scaled by ``spread`` so that its logits
+    are not all alike.
+    """
     torch.manual_seed(0)
     kind, config = ARCHITECTURES[architecture]
     model = kind._from_config(config, attn_implementation=attention).eval()
@@ -51,7 +60,10 @@ def batch() -> dict[str, torch.Tensor]:
     """Three texts of 12, 7 and 4 tokens, padded to 12."""
     torch.manual_seed(1)
     mask = (torch.arange(12) < torch.tensor([[12], [7], [4]])).long()
-    return {"input_ids": torch.where(mask == 1, torch.randint(5, 200, (3, 12)), 1), "attention_mask": mask}
+    return {
+        "input_ids": torch.where(mask == 1, torch.randint(5, 200, (3, 12)), 1),
+        "attention_mask": mask,
+    }
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ import torch
 
 from goemo_utils import rehearsal
 from goemo_utils.errors import DeviceError
-
 from tests.rehearsal.children import in_child, simulated
 
 
@@ -48,7 +47,9 @@ def test_enabling_again_with_other_settings_is_refused() -> None:
         ({"fault": "gelo:nan"}, "near names: gelu"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_a_sentence_and_leaves_the_device_off(settings: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_setting_is_refused_in_a_sentence_and_leaves_the_device_off(
+    settings: dict[str, Any], sentence: str
+) -> None:
     def body() -> tuple[str, bool]:
         return _fails(**settings), rehearsal.is_simulated()
 
@@ -65,11 +66,23 @@ def test_an_old_torch_is_refused_with_its_version() -> None:
     assert "needs torch 2.10 or later, but this is torch 2.9.1+cpu" in in_child(body)[0]
 
 
-@pytest.mark.parametrize("contents", ["npu = object()", "raise ImportError('libhccl.so: cannot open shared object file')"])
+@pytest.mark.parametrize(
+    "contents",
+    ["npu = object()", "raise ImportError('libhccl.so: cannot open shared object file')"],
+)
 def test_an_installed_torch_npu_is_refused_only_if_it_works(contents: str, tmp_path: Path) -> None:
     (tmp_path / "torch_npu.py").write_text(contents)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from goemo_utils import rehearsal; rehearsal.enable()"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=_environment(tmp_path), check=False)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from goemo_utils import rehearsal;"
+        " rehearsal.enable()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=_environment(tmp_path),
+        check=False,
+    )
     assert (done.returncode != 0) == contents.startswith("npu")
     if done.returncode:
         assert "cannot share a process with torch_npu, which works here" in done.stderr
@@ -99,7 +112,9 @@ def test_the_device_says_that_it_is_simulated() -> None:
 def test_an_npu_kernel_of_torch_npu_is_refused_rather_than_absent() -> None:
     import torch_npu
 
-    with pytest.raises(NotImplementedError, match=r"torch_npu.npu_fusion_attention is an NPU kernel.*SIMULATED"):
+    with pytest.raises(
+        NotImplementedError, match=r"torch_npu.npu_fusion_attention is an NPU kernel.*SIMULATED"
+    ):
         torch_npu.npu_fusion_attention(torch.ones(1))
 
 
@@ -148,7 +163,9 @@ def test_seeds_and_generator_states_repeat_the_same_numbers() -> None:
 def test_memory_beyond_the_limit_is_refused_and_comes_back() -> None:
     kept = torch.zeros(1000, device="npu")
     before = torch.npu.memory_allocated()
-    with pytest.raises(torch.OutOfMemoryError, match=r"NPU out of memory\. Tried to allocate 2\.00 MiB .*SIMULATED"):
+    with pytest.raises(
+        torch.OutOfMemoryError, match=r"NPU out of memory\. Tried to allocate 2\.00 MiB .*SIMULATED"
+    ):
         torch.zeros(2**19, device="npu")
     assert torch.npu.memory_allocated() == before >= kept.nbytes
     assert torch.npu.mem_get_info()[1] == 2**20
@@ -198,8 +215,15 @@ def test_an_untouched_910b_has_hf32_on_for_convolutions_alone() -> None:
 
 @simulated()
 def test_an_absent_ordinal_is_an_error() -> None:
-    for use in (lambda: torch.zeros(1, device="npu:1"), lambda: torch.zeros(1).to("npu:1"), lambda: torch.npu.set_device(1)):
-        with pytest.raises(RuntimeError, match=r"Invalid npu device ordinal 1: the rehearsal device has 1 device, .*SIMULATED"):
+    for use in (
+        lambda: torch.zeros(1, device="npu:1"),
+        lambda: torch.zeros(1).to("npu:1"),
+        lambda: torch.npu.set_device(1),
+    ):
+        with pytest.raises(
+            RuntimeError,
+            match=r"Invalid npu device ordinal 1: the rehearsal device has 1 device, .*SIMULATED",
+        ):
             use()
 
 

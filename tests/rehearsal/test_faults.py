@@ -8,7 +8,6 @@ from torch.nn.functional import gelu
 
 from goemo_utils import rehearsal
 from goemo_utils.errors import DeviceError
-
 from tests.rehearsal.children import in_child, simulated
 from tests.rehearsal.models import batch, classifier, logits
 
@@ -17,7 +16,9 @@ PLACE = "roberta.encoder.layer.1.output.LayerNorm"
 
 def _output_of(model: torch.nn.Module, path: str) -> torch.Tensor:
     seen = []
-    handle = model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    handle = model.get_submodule(path).register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output)
+    )
     with torch.no_grad():
         model(**{key: value.to(model.device) for key, value in batch().items()})
     handle.remove()
@@ -43,8 +44,13 @@ def test_a_fault_disturbs_the_named_module_alone(kind: str, disturbed: object) -
         clean = _output_of(model, PLACE)
         model.to("npu:0")
         rehearsal.attach(model)
-        torch.testing.assert_close(_output_of(model, PLACE), disturbed(clean), equal_nan=True, rtol=0, atol=0)
-        assert torch.equal(_output_of(model, "roberta.encoder.layer.0.output.LayerNorm"), _output_of(model.cpu(), "roberta.encoder.layer.0.output.LayerNorm"))
+        torch.testing.assert_close(
+            _output_of(model, PLACE), disturbed(clean), equal_nan=True, rtol=0, atol=0
+        )
+        assert torch.equal(
+            _output_of(model, "roberta.encoder.layer.0.output.LayerNorm"),
+            _output_of(model.cpu(), "roberta.encoder.layer.0.output.LayerNorm"),
+        )
         assert rehearsal.fault_hits()[fault] == 2
 
     body()
@@ -107,7 +113,10 @@ def test_an_exception_in_a_forward_does_not_shift_later_places() -> None:
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("encoder.layer.7.output.LayerNorm", "which the model does not have; near names: roberta.encoder.layer.1.output.LayerNorm"),
+        (
+            "encoder.layer.7.output.LayerNorm",
+            "which the model does not have; near names: roberta.encoder.layer.1.output.LayerNorm",
+        ),
         ("output.LayerNorm", "which fits 4 modules"),
         ("qqq", "expected one of"),
     ],
@@ -150,8 +159,9 @@ def test_a_fallback_warns_once_an_operator_on_the_file_descriptor_and_changes_no
     assert unchanged
     for operator in ("tanh", "gelu"):
         text = (
-            f"CAUTION: The operator 'aten::{operator}' is not currently supported on the NPU backend and will fall back to run on the CPU. "
-            "This may have performance implications. (function npu_cpu_fallback)"
+            f"CAUTION: The operator 'aten::{operator}' is not currently supported on the NPU"
+            " backend and will fall back to run on the CPU. This may have performance"
+            " implications. (function npu_cpu_fallback)"
         )
         assert written.count(text) == 1
 

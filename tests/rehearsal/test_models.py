@@ -31,7 +31,11 @@ def test_sdpa_attention_is_close_to_the_cpu(architecture: str) -> None:
 def test_inference_mode_and_hooks_see_device_tensors() -> None:
     model = classifier().to("npu:0")
     seen = []
-    model.roberta.encoder.layer[1].register_forward_hook(lambda _module, _inputs, output: seen.append(output[0] if isinstance(output, tuple) else output))
+    model.roberta.encoder.layer[1].register_forward_hook(
+        lambda _module, _inputs, output: seen.append(
+            output[0] if isinstance(output, tuple) else output
+        )
+    )
     with torch.inference_mode():
         output = model(**{key: value.npu() for key, value in batch().items()}).logits
     assert output.is_inference()

@@ -1,4 +1,6 @@
-"""The emulated arithmetic: roundings against known answers and an independent definition, and what the device computes with them."""
+"""The emulated arithmetic: roundings against known answers and an independent definition, and what
+the device computes with them.
+"""
 
 import warnings
 from fractions import Fraction
@@ -10,9 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d, gelu, layer_norm
 
-from goemo_utils.rehearsal.numerics import ROUNDING, blocked_matmul, round_mantissa, round_operand, ulp_noise
+from goemo_utils.rehearsal.numerics import (
+    ROUNDING,
+    blocked_matmul,
+    round_mantissa,
+    round_operand,
+    ulp_noise,
+)
 from goemo_utils.rehearsal.settings import NUMERICS
-
 from tests.rehearsal.children import simulated
 from tests.rehearsal.models import classifier, logits
 
@@ -28,20 +35,29 @@ def _by_definition(value: float, bits: int, mode: str) -> float:
     steps = Fraction(abs(value)) / unit
     whole, rest = steps.__floor__(), steps - steps.__floor__()
     half = Fraction(1, 2)
-    up = {"trunc": False, "away": rest >= half, "rne": rest > half or (rest == half and whole % 2 == 1)}[mode]
+    up = {
+        "trunc": False,
+        "away": rest >= half,
+        "rne": rest > half or (rest == half and whole % 2 == 1),
+    }[mode]
     return float(np.copysign(float((whole + up) * unit), value))
 
 
 @pytest.mark.parametrize("mode", ["rne", "away", "trunc"])
 @given(value=FLOAT32, bits=st.sampled_from([7, 10, 11]))
 @settings(max_examples=200, deadline=None)
-def test_rounding_equals_its_definition_in_exact_arithmetic(mode: str, value: float, bits: int) -> None:
+def test_rounding_equals_its_definition_in_exact_arithmetic(
+    mode: str, value: float, bits: int
+) -> None:
     for dtype in (torch.float32, torch.float64):
         rounded = round_mantissa(torch.tensor([value], dtype=dtype), bits, mode)
         assert rounded.item() == torch.tensor(_by_definition(value, bits, mode), dtype=dtype).item()
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("rne", [1.0, 1 + 2**-10]), ("away", [1 + 2**-11, 1 + 2**-10]), ("trunc", [1.0, 1 + 2**-11])])
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("rne", [1.0, 1 + 2**-10]), ("away", [1 + 2**-11, 1 + 2**-10]), ("trunc", [1.0, 1 + 2**-11])],
+)
 def test_the_three_rules_differ_on_ties(mode: str, expected: list[float]) -> None:
     ties = torch.tensor([1 + 2**-12, 1 + 2**-11 + 2**-12])
     assert round_mantissa(ties, 11, mode).tolist() == expected
@@ -73,8 +89,18 @@ def test_rounding_keeps_shape_and_strides() -> None:
     assert torch.equal(rounded, round_mantissa(matrix.contiguous(), 11))
 
 
-@pytest.mark.parametrize(("dtype", "bits", "mode"), [(torch.float16, 8, "rne"), (torch.float32, 23, "rne"), (torch.float32, 0, "rne"), (torch.float32, 11, "up")])
-def test_a_rounding_that_does_not_exist_is_refused(dtype: torch.dtype, bits: int, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "bits", "mode"),
+    [
+        (torch.float16, 8, "rne"),
+        (torch.float32, 23, "rne"),
+        (torch.float32, 0, "rne"),
+        (torch.float32, 11, "up"),
+    ],
+)
+def test_a_rounding_that_does_not_exist_is_refused(
+    dtype: torch.dtype, bits: int, mode: str
+) -> None:
     with pytest.raises(ValueError, match="Cannot round"):
         round_mantissa(torch.ones(1, dtype=dtype), bits, mode)
 
@@ -97,8 +123,13 @@ def test_half_precision_operands_are_not_rounded_again() -> None:
     assert round_operand(operand, "hf32") is operand
 
 
-@pytest.mark.parametrize("shape", [((4, 200), (200, 3)), ((2, 4, 100), (2, 100, 3)), ((4, 48), (48, 2)), ((3, 0), (0, 2))])
-def test_blocked_accumulation_changes_only_the_last_bits(shape: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+@pytest.mark.parametrize(
+    "shape",
+    [((4, 200), (200, 3)), ((2, 4, 100), (2, 100, 3)), ((4, 48), (48, 2)), ((3, 0), (0, 2))],
+)
+def test_blocked_accumulation_changes_only_the_last_bits(
+    shape: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
     torch.manual_seed(0)
     left, right = torch.randn(shape[0]), torch.randn(shape[1])
     torch.testing.assert_close(blocked_matmul(left, right), left @ right, rtol=1e-5, atol=1e-5)
@@ -129,8 +160,12 @@ def test_the_device_multiplies_rounded_operands_and_accumulates_in_float32(name:
         left, right, added = torch.randn(5, 64), torch.randn(64, 3), torch.randn(3)
         a, b = ROUNDING[name](left), ROUNDING[name](right)
         assert torch.equal((left.npu() @ right.npu()).cpu(), a @ b)
-        assert torch.equal(torch.addmm(added.npu(), left.npu(), right.npu()).cpu(), torch.addmm(added, a, b))
-        assert torch.equal(torch.bmm(left.npu()[None], right.npu()[None]).cpu(), torch.bmm(a[None], b[None]))
+        assert torch.equal(
+            torch.addmm(added.npu(), left.npu(), right.npu()).cpu(), torch.addmm(added, a, b)
+        )
+        assert torch.equal(
+            torch.bmm(left.npu()[None], right.npu()[None]).cpu(), torch.bmm(a[None], b[None])
+        )
         image, kernel = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 3, 3)
         expected = conv2d(ROUNDING[name](image), ROUNDING[name](kernel))
         torch.testing.assert_close(conv2d(image.npu(), kernel.npu()).cpu(), expected)
@@ -181,18 +216,27 @@ def test_an_untouched_910b_keeps_float32_matmul_operands() -> None:
     assert not torch.equal((wide.npu() @ tall.npu()).cpu(), wide @ tall)
     torch.testing.assert_close((wide.npu() @ tall.npu()).cpu(), wide @ tall, rtol=1e-5, atol=1e-4)
     image, kernel = torch.randn(1, 2, 6, 6), torch.randn(3, 2, 3, 3)
-    torch.testing.assert_close(conv2d(image.npu(), kernel.npu()).cpu(), conv2d(ROUNDING["hf32"](image), ROUNDING["hf32"](kernel)))
+    torch.testing.assert_close(
+        conv2d(image.npu(), kernel.npu()).cpu(),
+        conv2d(ROUNDING["hf32"](image), ROUNDING["hf32"](kernel)),
+    )
 
 
 @simulated(numerics="ulp", seed=4)
 def test_vector_kernels_carry_the_noise_and_nothing_else_does() -> None:
     rows = torch.randn(4, 16)
-    assert torch.equal(layer_norm(rows.npu(), (16,)).cpu(), ulp_noise(layer_norm(rows, (16,)), seed=4))
+    assert torch.equal(
+        layer_norm(rows.npu(), (16,)).cpu(), ulp_noise(layer_norm(rows, (16,)), seed=4)
+    )
     assert torch.equal(rows.npu().softmax(-1).cpu(), ulp_noise(rows.softmax(-1), seed=4))
     assert torch.equal((rows.npu() @ rows.t().npu()).cpu(), rows @ rows.t())
 
 
-@pytest.mark.parametrize("name", [name for name in NUMERICS if name not in ("exact", "hf32_conv")] + ["hf32+tanh_gelu+reorder+ulp"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in NUMERICS if name not in ("exact", "hf32_conv")]
+    + ["hf32+tanh_gelu+reorder+ulp"],
+)
 def test_every_mode_changes_a_model_a_little_and_repeatably(name: str) -> None:
     @simulated(numerics=name)
     def body() -> None:
@@ -209,6 +253,8 @@ def test_every_mode_changes_a_model_a_little_and_repeatably(name: str) -> None:
 def test_convolutions_alone_can_round_their_operands() -> None:
     image, kernel, rows = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3), torch.randn(4, 16)
     rounded = ROUNDING["hf32"]
-    torch.testing.assert_close(conv2d(image.npu(), kernel.npu()).cpu(), conv2d(rounded(image), rounded(kernel)))
+    torch.testing.assert_close(
+        conv2d(image.npu(), kernel.npu()).cpu(), conv2d(rounded(image), rounded(kernel))
+    )
     assert not torch.equal(conv2d(image.npu(), kernel.npu()).cpu(), conv2d(image, kernel))
     assert torch.equal((rows.npu() @ rows.t().npu()).cpu(), rows @ rows.t())

@@ -8,16 +8,69 @@ import pytest
 from goemo_utils.rehearsal import operators
 from goemo_utils.rehearsal.table import agreement, markdown
 from goemo_utils.rehearsal.trial import Trial
-
 from tests.rehearsal.children import in_child
 
-SAMPLE = """
-    add addmm amax arange argmax baddbmm bernoulli bmm cat clamp copysign cumsum div.no_rounding_mode einsum empty_like eq erf exp expand
-    fft.rfft fill flip gather index_put index_select linalg.solve logsumexp masked_fill masked_select matmul mean mm mul native_layer_norm
-    new_zeros nn.functional.conv2d nn.functional.cross_entropy nn.functional.dropout nn.functional.gelu nn.functional.layer_norm
-    nn.functional.linear nn.functional.pad.constant nn.functional.scaled_dot_product_attention nonzero pow repeat scatter sgn softmax sort
-    split squeeze sum tanh topk tril unique where zeros_like
-""".split()
+SAMPLE = [
+    "add",
+    "addmm",
+    "amax",
+    "arange",
+    "argmax",
+    "baddbmm",
+    "bernoulli",
+    "bmm",
+    "cat",
+    "clamp",
+    "copysign",
+    "cumsum",
+    "div.no_rounding_mode",
+    "einsum",
+    "empty_like",
+    "eq",
+    "erf",
+    "exp",
+    "expand",
+    "fft.rfft",
+    "fill",
+    "flip",
+    "gather",
+    "index_put",
+    "index_select",
+    "linalg.solve",
+    "logsumexp",
+    "masked_fill",
+    "masked_select",
+    "matmul",
+    "mean",
+    "mm",
+    "mul",
+    "native_layer_norm",
+    "new_zeros",
+    "nn.functional.conv2d",
+    "nn.functional.cross_entropy",
+    "nn.functional.dropout",
+    "nn.functional.gelu",
+    "nn.functional.layer_norm",
+    "nn.functional.linear",
+    "nn.functional.pad.constant",
+    "nn.functional.scaled_dot_product_attention",
+    "nonzero",
+    "pow",
+    "repeat",
+    "scatter",
+    "sgn",
+    "softmax",
+    "sort",
+    "split",
+    "squeeze",
+    "sum",
+    "tanh",
+    "topk",
+    "tril",
+    "unique",
+    "where",
+    "zeros_like",
+]
 REFUSED = ["to_sparse", "sparse.sampled_addmm", "sparse.mm.reduce"]
 
 
@@ -49,7 +102,10 @@ def test_a_child_that_dies_or_hangs_is_a_verdict(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(operators, "database", dict)
 
     def body() -> dict[str, Trial]:
-        return {trial.name: trial for trial in operators.run_all(["dies", "hangs", "lives"], jobs=3, samples=1, timeout=2)}
+        return {
+            trial.name: trial
+            for trial in operators.run_all(["dies", "hangs", "lives"], jobs=3, samples=1, timeout=2)
+        }
 
     trials = in_child(body)[0]
     assert trials["dies"].verdict == "died"
@@ -58,7 +114,9 @@ def test_a_child_that_dies_or_hangs_is_a_verdict(monkeypatch: pytest.MonkeyPatch
     assert trials["lives"].verdict == "agrees"
 
 
-def test_results_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_kept_and_an_interrupted_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = []
 
     def run_all(names: list[str], *_settings: object) -> list[Trial]:
@@ -71,14 +129,21 @@ def test_results_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path, monkeyp
     assert operators.main(["--only", "one", "--results", str(results)]) == 0
     assert operators.main(["--results", str(results), "--markdown", str(page)]) == 0
     assert tried == ["one", "two", "three"]
-    assert operators.main(["--only", "one", "--samples", "3", "--results", str(tmp_path / "other.jsonl")]) == 0
+    assert (
+        operators.main(
+            ["--only", "one", "--samples", "3", "--results", str(tmp_path / "other.jsonl")]
+        )
+        == 0
+    )
     assert operators.main(["--only", "one", "--results", str(tmp_path / "other.jsonl")]) == 0
     assert tried[3:] == ["one", "one"], "results of other settings do not count"
     assert [json.loads(line)["name"] for line in results.read_text().splitlines()] == tried[:3]
     assert "3 of 3 operators" in page.read_text()
 
 
-def test_an_unknown_operator_could_not_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_operator_could_not_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(operators, "database", lambda: {"matmul": None})
     assert operators.main(["--only", "matmull"]) == 2
     assert "'matmull' is not in PyTorch's operator database" in capsys.readouterr().err
@@ -98,7 +163,13 @@ def test_what_the_cpu_cannot_do_is_not_counted() -> None:
 
 
 def test_the_page_shows_every_reason_and_says_simulated() -> None:
-    page = markdown([Trial("a", "agrees", samples=3), Trial("b|c", "refused", samples=2, refused=1, message="no | kernel")], samples=3)
+    page = markdown(
+        [
+            Trial("a", "agrees", samples=3),
+            Trial("b|c", "refused", samples=2, refused=1, message="no | kernel"),
+        ],
+        samples=3,
+    )
     assert "| `b|c` | 2 | 1 | no \\| kernel |" in page
     assert "**simulated**" in page
     assert "no list of what an Ascend NPU supports" in page

@@ -13,7 +13,10 @@ from goemo_utils.rehearsal.settings import FAULTS, parse_size
 
 
 def test_the_parsers_need_no_torch() -> None:
-    code = "import sys; from goemo_utils import rehearsal as r; r.parse_numerics('hf32+ulp'); r.parse_fault('gelu:nan'); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from goemo_utils import rehearsal as r; r.parse_numerics('hf32+ulp');"
+        " r.parse_fault('gelu:nan'); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -26,7 +29,13 @@ def test_every_documented_mode_parses_and_names_its_source(name: str) -> None:
 
 def test_exact_deviates_in_nothing() -> None:
     numerics = parse_numerics("exact")
-    assert (numerics.matmul, numerics.convolution, numerics.tanh_gelu, numerics.reorder, numerics.ulp) == (None, None, False, False, False)
+    assert (
+        numerics.matmul,
+        numerics.convolution,
+        numerics.tanh_gelu,
+        numerics.reorder,
+        numerics.ulp,
+    ) == (None, None, False, False, False)
 
 
 def test_modes_compose_in_any_order() -> None:
@@ -53,12 +62,21 @@ def test_arithmetic_that_makes_no_sense_is_refused_in_a_sentence(text: str) -> N
 
 def test_a_fault_names_operator_module_kind_and_value() -> None:
     (fault,) = parse_fault("aten::native_layer_norm@encoder.layer.1.output.LayerNorm:scale=1.01")
-    assert (fault.operator, fault.module) == ("native_layer_norm", "encoder.layer.1.output.LayerNorm")
+    assert (fault.operator, fault.module) == (
+        "native_layer_norm",
+        "encoder.layer.1.output.LayerNorm",
+    )
     assert (fault.kind, fault.value) == ("scale", 1.01)
 
 
 def test_several_faults_are_joined_by_semicolons() -> None:
-    kinds = [fault.kind for fault in parse_fault("gelu:nan; tanh:fallback ;oom=1.5MiB;slow_first=2;_softmax:zero=row;gelu:clamp=1;gelu:add=-1e-3")]
+    kinds = [
+        fault.kind
+        for fault in parse_fault(
+            "gelu:nan; tanh:fallback"
+            " ;oom=1.5MiB;slow_first=2;_softmax:zero=row;gelu:clamp=1;gelu:add=-1e-3"
+        )
+    ]
     assert kinds == ["nan", "fallback", "oom", "slow_first", "zero", "clamp", "add"]
 
 
@@ -99,7 +117,9 @@ def test_every_kind_of_fault_is_documented_with_an_example_that_parses() -> None
         assert parse_fault(example)[0].kind == kind
 
 
-@pytest.mark.parametrize(("text", "size"), [("1024", 1024), ("200MiB", 200 * 2**20), ("1.5 GB", 1_500_000_000)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("1024", 1024), ("200MiB", 200 * 2**20), ("1.5 GB", 1_500_000_000)]
+)
 def test_sizes_have_units(text: str, size: int) -> None:
     assert parse_size(text) == size
 

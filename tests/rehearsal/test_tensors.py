@@ -1,4 +1,6 @@
-"""Tensors on the device behave as on an accelerator: views alias, devices do not mix, and copies are explicit."""
+"""Tensors on the device behave as on an accelerator: views alias, devices do not mix, and copies
+are explicit.
+"""
 
 import copy
 import io
@@ -12,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from goemo_utils import rehearsal
-
 from tests.rehearsal.children import in_child, simulated
 from tests.rehearsal.models import batch, classifier
 
@@ -50,8 +51,14 @@ def test_views_write_through() -> None:
 @simulated()
 def test_mixing_the_device_with_the_cpu_raises_but_for_plain_numbers() -> None:
     tensor = torch.ones(3, device="npu")
-    for mixed in (lambda: tensor + torch.ones(3), lambda: torch.ones(3) * tensor, lambda: torch.cat([tensor, torch.ones(3)])):
-        with pytest.raises(RuntimeError, match=r"Expected all tensors to be on the same device.*SIMULATED"):
+    for mixed in (
+        lambda: tensor + torch.ones(3),
+        lambda: torch.ones(3) * tensor,
+        lambda: torch.cat([tensor, torch.ones(3)]),
+    ):
+        with pytest.raises(
+            RuntimeError, match=r"Expected all tensors to be on the same device.*SIMULATED"
+        ):
             mixed()
     with pytest.raises(RuntimeError, match=r"same device.*SIMULATED"):
         torch.tensor(1.0).add_(tensor[0])
@@ -71,11 +78,18 @@ def test_double_is_float32_with_the_devices_own_warning_once() -> None:
     def body() -> list[torch.dtype]:
         rehearsal.enable()
         tensor = torch.ones(3).npu()
-        return [tensor.double().dtype, tensor.to(torch.float64).dtype, tensor.type(torch.float64).dtype, tensor.cpu().double().dtype]
+        return [
+            tensor.double().dtype,
+            tensor.to(torch.float64).dtype,
+            tensor.type(torch.float64).dtype,
+            tensor.cpu().double().dtype,
+        ]
 
     dtypes, written = in_child(body)
     assert dtypes == [torch.float32] * 3 + [torch.float64]
-    assert written.count("Device do not support double dtype now, dtype cast replace with float.") == 1
+    assert (
+        written.count("Device do not support double dtype now, dtype cast replace with float.") == 1
+    )
 
 
 @simulated()
@@ -125,7 +139,9 @@ def test_other_kinds_of_tensor_are_refused_by_a_python_error(kind: str) -> None:
 
 @simulated()
 def test_an_operator_without_a_cpu_kernel_is_refused_by_name() -> None:
-    with pytest.raises(NotImplementedError, match=r"cannot run aten::_thnn_fused_lstm_cell.*SIMULATED"):
+    with pytest.raises(
+        NotImplementedError, match=r"cannot run aten::_thnn_fused_lstm_cell.*SIMULATED"
+    ):
         torch.nn.LSTM(4, 5).npu()(torch.ones(1, 2, 4, device="npu"))
 
 
@@ -163,7 +179,11 @@ def test_safetensors_round_trips_through_the_device(tmp_path: Path) -> None:
 def test_from_pretrained_places_a_model_on_the_device(tmp_path: Path) -> None:
     model = classifier()
     model.save_pretrained(tmp_path)
-    loaded = type(model).from_pretrained(tmp_path, device_map="npu:0", attn_implementation="eager").eval()
+    loaded = (
+        type(model)
+        .from_pretrained(tmp_path, device_map="npu:0", attn_implementation="eager")
+        .eval()
+    )
     with torch.no_grad():
         received = loaded(**{key: value.npu() for key, value in batch().items()}).logits
         assert torch.equal(received.cpu(), model(**batch()).logits)
@@ -174,12 +194,20 @@ def test_pipeline_runs_on_the_device() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, pipeline
 
-    words = Tokenizer(models.WordLevel({"<unk>": 0, "<pad>": 1, "good": 5, "bad": 6, "day": 7}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({"<unk>": 0, "<pad>": 1, "good": 5, "bad": 6, "day": 7}, unk_token="<unk>")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>"
+    )
     texts = ["good day", "bad", "good bad day"]
-    on_cpu = pipeline("text-classification", model=classifier(), tokenizer=tokenizer, device="cpu", top_k=3)(texts, batch_size=2)
-    simulated_pipeline = pipeline("text-classification", model=classifier(), tokenizer=tokenizer, device="npu:0", top_k=3)
+    on_cpu = pipeline(
+        "text-classification", model=classifier(), tokenizer=tokenizer, device="cpu", top_k=3
+    )(texts, batch_size=2)
+    simulated_pipeline = pipeline(
+        "text-classification", model=classifier(), tokenizer=tokenizer, device="npu:0", top_k=3
+    )
     assert simulated_pipeline.device.type == "npu"
     assert simulated_pipeline(texts, batch_size=2) == on_cpu
 
@@ -190,7 +218,14 @@ def test_a_data_loader_pins_and_the_batches_reach_the_device(workers: int) -> No
     loader = DataLoader(torch.arange(6.0), batch_size=2, num_workers=workers, pin_memory=True)
     batches = list(loader)
     assert all(batch.is_pinned() for batch in batches)
-    assert torch.cat([batch.to("npu", non_blocking=True) for batch in batches]).cpu().tolist() == [0, 1, 2, 3, 4, 5]
+    assert torch.cat([batch.to("npu", non_blocking=True) for batch in batches]).cpu().tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 @simulated()

@@ -1,4 +1,6 @@
-"""Training on the simulated device: autograd, optimizers, autocast, and the Trainer of transformers."""
+"""Training on the simulated device: autograd, optimizers, autocast, and the Trainer of
+transformers.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,6 @@ import torch
 from torch.nn.functional import softmax
 
 from goemo_utils import rehearsal
-
 from tests.rehearsal.children import in_child, simulated
 from tests.rehearsal.models import batch, classifier
 
@@ -44,7 +45,11 @@ def _losses(folder: Path, rehearse: bool) -> tuple[list[float], str, list[float]
     trainer = _trainer(folder, use_cpu=not rehearse)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return losses, str(trainer.model.device), trainer.predict(Examples()).predictions.ravel().tolist()
+    return (
+        losses,
+        str(trainer.model.device),
+        trainer.predict(Examples()).predictions.ravel().tolist(),
+    )
 
 
 def test_a_trainer_run_has_the_losses_of_the_cpu(tmp_path: Path) -> None:
@@ -57,16 +62,28 @@ def test_a_trainer_run_has_the_losses_of_the_cpu(tmp_path: Path) -> None:
 
 
 @simulated()
-def test_a_trainer_resumes_from_a_checkpoint_with_the_random_numbers_it_left_off_with(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"use_cpu": False, "lr_scheduler_type": "constant", "save_strategy": "steps", "save_steps": 3}
+def test_a_trainer_resumes_from_a_checkpoint_with_the_random_numbers_it_left_off_with(
+    tmp_path: Path,
+) -> None:
+    settings: dict[str, Any] = {
+        "use_cpu": False,
+        "lr_scheduler_type": "constant",
+        "save_strategy": "steps",
+        "save_steps": 3,
+    }
     whole = _trainer(tmp_path / "whole", **settings)
     whole.train()
     for steps, resume in ((3, None), (6, True)):
         parts = _trainer(tmp_path / "parts", max_steps=steps, **settings)
         parts.train(resume_from_checkpoint=resume)
-    losses = [[entry["loss"] for entry in trainer.state.log_history if "loss" in entry] for trainer in (whole, parts)]
+    losses = [
+        [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        for trainer in (whole, parts)
+    ]
     assert len(losses[0]) == len(losses[1]) == 6
-    torch.testing.assert_close(torch.tensor(losses[1]), torch.tensor(losses[0]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        torch.tensor(losses[1]), torch.tensor(losses[0]), rtol=1e-6, atol=1e-6
+    )
 
 
 @simulated()
@@ -92,7 +109,9 @@ def test_adamw_steps_equal_the_cpus_to_the_bit() -> None:
             optimizer.zero_grad()
         return [parameter.detach().cpu() for parameter in model.parameters()]
 
-    assert all(torch.equal(one, other) for one, other in zip(train("npu:0"), train("cpu"), strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(train("npu:0"), train("cpu"), strict=True)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -109,20 +128,28 @@ def test_autocast_lowers_products_and_keeps_softmax_in_float32(dtype: torch.dtyp
 def test_grad_scaler_scales_steps_and_updates() -> None:
     layer = torch.nn.Linear(4, 2).npu()
     before = layer.weight.detach().clone()
-    optimizer, scaler = torch.optim.SGD(layer.parameters(), lr=0.1), torch.amp.GradScaler("npu", init_scale=2.0**10)
+    optimizer, scaler = (
+        torch.optim.SGD(layer.parameters(), lr=0.1),
+        torch.amp.GradScaler("npu", init_scale=2.0**10),
+    )
     with torch.autocast("npu", dtype=torch.float16):
         loss = layer(torch.ones(3, 4, device="npu")).sum()
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
-    torch.testing.assert_close((before - layer.weight).cpu(), torch.full((2, 4), 0.3), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        (before - layer.weight).cpu(), torch.full((2, 4), 0.3), rtol=1e-3, atol=1e-3
+    )
 
 
 @simulated()
 def test_grad_scaler_skips_a_step_with_an_infinite_gradient() -> None:
     layer = torch.nn.Linear(2, 1).npu()
     before = layer.weight.detach().clone()
-    optimizer, scaler = torch.optim.SGD(layer.parameters(), lr=0.1), torch.amp.GradScaler("npu", init_scale=2.0**16)
+    optimizer, scaler = (
+        torch.optim.SGD(layer.parameters(), lr=0.1),
+        torch.amp.GradScaler("npu", init_scale=2.0**16),
+    )
     scaler.scale(layer(torch.full((1, 2), 1e38, device="npu")).sum()).backward()
     scaler.step(optimizer)
     scaler.update()

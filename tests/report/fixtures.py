@@ -7,10 +7,36 @@ from typing import Any
 
 import nbformat
 
-LABELS = (
-    "admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval disgust embarrassment excitement fear gratitude grief joy love "
-    "nervousness optimism pride realization relief remorse sadness surprise neutral"
-).split()
+LABELS = [
+    "admiration",
+    "amusement",
+    "anger",
+    "annoyance",
+    "approval",
+    "caring",
+    "confusion",
+    "curiosity",
+    "desire",
+    "disappointment",
+    "disapproval",
+    "disgust",
+    "embarrassment",
+    "excitement",
+    "fear",
+    "gratitude",
+    "grief",
+    "joy",
+    "love",
+    "nervousness",
+    "optimism",
+    "pride",
+    "realization",
+    "relief",
+    "remorse",
+    "sadness",
+    "surprise",
+    "neutral",
+]
 DIGEST = "sha256:" + "5" * 64
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput")
 HOSTILE = [
@@ -25,8 +51,19 @@ HOSTILE = [
 ]
 
 
-def _gate(id: str, result: str, value: Any, limit: Any, n: int, meaning: str, **extra: Any) -> dict[str, Any]:
-    return {"id": id, "result": result, "value": value, "limit": limit, "n": n, "formula": f"formula of {id}", "meaning": meaning, **extra}
+def _gate(
+    id: str, result: str, value: Any, limit: Any, n: int, meaning: str, **extra: Any
+) -> dict[str, Any]:
+    return {
+        "id": id,
+        "result": result,
+        "value": value,
+        "limit": limit,
+        "n": n,
+        "formula": f"formula of {id}",
+        "meaning": meaning,
+        **extra,
+    }
 
 
 def _metric(id: str, value: Any, unit: str, n: int, formula: str, **more: Any) -> dict[str, Any]:
@@ -82,32 +119,83 @@ def _parity() -> dict[str, Any]:
         _metric("ascend_grade", "L2", "grade", n, "ratios of MARE, MERE, RMSE to gold"),
         _metric("max_abs_diff", 4.13e-6, "probability", n, "max|p_c - p_r|"),
         _metric("mean_abs_diff", 9.2e-8, "probability", n, "mean|p_c - p_r|"),
-        _metric("cosine_similarity", 0.99999999713, "cosine", 5427, "mean over texts of cos(p_c, p_r)"),
+        _metric(
+            "cosine_similarity", 0.99999999713, "cosine", 5427, "mean over texts of cos(p_c, p_r)"
+        ),
         _metric(
             "match_within_1_percent",
             0.99987,
             "share",
             n,
             "mean[|p_c - p_r| <= 0.01 |p_r|]",
-            match_basis="share of compared values whose relative difference |c - r| / |r| is at most 0.01",
+            match_basis=(
+                "share of compared values whose relative difference |c - r| / |r| is at most 0.01"
+            ),
         ),
         _metric("top1_match", 1.0, "share", 5427, "mean over texts of [top1_c = top1_r]"),
         _metric("top3_overlap", 0.99982, "share", 5427, "mean over texts of |top3_c & top3_r| / 3"),
         _metric("top5_match", 0.99945, "share", 5427, "mean over texts of [top5_c = top5_r]"),
-        _metric("kl_divergence", 3.1e-12, "nat", n, "mean KL(p_r || p_c), Bernoulli, per text and label"),
+        _metric(
+            "kl_divergence", 3.1e-12, "nat", n, "mean KL(p_r || p_c), Bernoulli, per text and label"
+        ),
     ]
     gates = [
         _gate("finite", "pass", 0, 0, 3 * n, "No output is NaN or infinite."),
-        _gate("same_inputs", "pass", "5427 / 5427", "all", 5427, "All sides read identical token ids."),
+        _gate(
+            "same_inputs", "pass", "5427 / 5427", "all", 5427, "All sides read identical token ids."
+        ),
         _gate("on_device", "pass", "0 fallbacks", 0, 5427, "Parameters and output lie on npu:0."),
         _gate("repeatable", "pass", "bit-equal", "bit-equal", 5427, "Two runs give the same bits."),
-        _gate("rounding", "pass", 1.37, 2.0, n, "Error is 1.4 x the reference's own: rounding.", where="logits"),
-        _gate("cause", "not run", None, 3.0, 0, "The error is rounding: there is no cause to find."),
+        _gate(
+            "rounding",
+            "pass",
+            1.37,
+            2.0,
+            n,
+            "Error is 1.4 x the reference's own: rounding.",
+            where="logits",
+        ),
+        _gate(
+            "cause", "not run", None, 3.0, 0, "The error is rounding: there is no cause to find."
+        ),
         _gate("place", "pass", 0, 0, 412, "Every call is right on the reference's inputs."),
-        _gate("flips", "pass", 0, 0, n, "No decision changed; no logit is outside the envelope.", unexplained=0, outside=0, bound=1.9e-5),
-        _gate("flip_bound", "pass", 0.000552, 0.001, 5427, "0 of 5,427 texts changed: the rate is below the limit.", texts_changed=0, needed=2995),
-        _gate("invariance", "pass", 1.03, 3.0, 23, "Alone, in other batches and padded: the same up to rounding."),
-        _gate("task_quality", "cannot tell", 0.0021, 0.5, 5427, "Too few texts: 95 % interval [-0.6, +0.6]."),
+        _gate(
+            "flips",
+            "pass",
+            0,
+            0,
+            n,
+            "No decision changed; no logit is outside the envelope.",
+            unexplained=0,
+            outside=0,
+            bound=1.9e-5,
+        ),
+        _gate(
+            "flip_bound",
+            "pass",
+            0.000552,
+            0.001,
+            5427,
+            "0 of 5,427 texts changed: the rate is below the limit.",
+            texts_changed=0,
+            needed=2995,
+        ),
+        _gate(
+            "invariance",
+            "pass",
+            1.03,
+            3.0,
+            23,
+            "Alone, in other batches and padded: the same up to rounding.",
+        ),
+        _gate(
+            "task_quality",
+            "cannot tell",
+            0.0021,
+            0.5,
+            5427,
+            "Too few texts: 95 % interval [-0.6, +0.6].",
+        ),
     ]
     near = [[10 ** (-3.1 + 0.017 * i), 10 ** (-5.9 + 0.3 * ((i * 7) % 5) / 5)] for i in range(230)]
     worst = [
@@ -210,7 +298,9 @@ def passing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return manifest, records
 
 
-def _record(step: str, status: str, results: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+def _record(
+    step: str, status: str, results: dict[str, Any], reason: str | None = None
+) -> dict[str, Any]:
     return {
         "schema": "goemo.step/1", "step": step, "status": status, "started": "2026-11-21T09:15:00.000Z", "ended": "2026-11-21T09:15:20.000Z", "seconds": 20.0, "params_digest": DIGEST, "inputs": {},
         "findings": [], "verdict": "pass" if status == "ok" else None, "results": results, "artefacts": [], "simulated": False, "reason": reason,
@@ -223,9 +313,28 @@ def with_cause() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     parity = records["03_parity"]["results"]
     parity.update(verdict="pass-with-cause", causes=["tanh_gelu"])
     set_metric(parity, "R", 760.0)
-    set_gate(parity, "rounding", result="explained", value=760.0, meaning="Error is 760 x the reference's own: not rounding.")
-    set_gate(parity, "cause", result="pass", value=1.2, limit=3.0, n=parity["n_decisions"], meaning="tanh_gelu accounts for the error.")
-    set_gate(parity, "flip_bound", value=0.000874, meaning="1 of 5,427 texts changed: the rate is below the limit.")
+    set_gate(
+        parity,
+        "rounding",
+        result="explained",
+        value=760.0,
+        meaning="Error is 760 x the reference's own: not rounding.",
+    )
+    set_gate(
+        parity,
+        "cause",
+        result="pass",
+        value=1.2,
+        limit=3.0,
+        n=parity["n_decisions"],
+        meaning="tanh_gelu accounts for the error.",
+    )
+    set_gate(
+        parity,
+        "flip_bound",
+        value=0.000874,
+        meaning="1 of 5,427 texts changed: the rate is below the limit.",
+    )
     parity["ladder"] = [
         {"rung": "tanh_gelu", "rmse": 1.9e-6, "share": 0.99999},
         {"rung": "fp32", "rmse": 8.4e-4, "share": 0.0},
@@ -256,16 +365,56 @@ def failing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     parity.update(
         verdict="fail",
         causes=[],
-        faults=[{"module": "encoder.layer.5.output.LayerNorm", "operator": "layer_norm", "ratio_rms": 96_000.0, "ratio_max": 210_000.0}],
+        faults=[
+            {
+                "module": "encoder.layer.5.output.LayerNorm",
+                "operator": "layer_norm",
+                "ratio_rms": 96_000.0,
+                "ratio_max": 210_000.0,
+            }
+        ],
     )
     set_metric(parity, "R", 41_000.0)
-    set_gate(parity, "rounding", result="fail", value=41_000.0, meaning="Error is 4.1e+04 x the reference's own: not rounding.")
-    set_gate(parity, "cause", result="fail", value=880.0, limit=3.0, meaning="No known arithmetic accounts for the error.")
-    set_gate(parity, "place", result="fail", value=1, meaning="layer_norm in encoder.layer.5.output.LayerNorm: wrong on right inputs.")
-    set_gate(parity, "flips", result="fail", value=431, meaning="431 unexplained flips, 0 logits outside the envelope.")
-    set_gate(parity, "flip_bound", result="fail", value=0.082, meaning="412 of 5,427 texts changed: more than the limit.")
+    set_gate(
+        parity,
+        "rounding",
+        result="fail",
+        value=41_000.0,
+        meaning="Error is 4.1e+04 x the reference's own: not rounding.",
+    )
+    set_gate(
+        parity,
+        "cause",
+        result="fail",
+        value=880.0,
+        limit=3.0,
+        meaning="No known arithmetic accounts for the error.",
+    )
+    set_gate(
+        parity,
+        "place",
+        result="fail",
+        value=1,
+        meaning="layer_norm in encoder.layer.5.output.LayerNorm: wrong on right inputs.",
+    )
+    set_gate(
+        parity,
+        "flips",
+        result="fail",
+        value=431,
+        meaning="431 unexplained flips, 0 logits outside the envelope.",
+    )
+    set_gate(
+        parity,
+        "flip_bound",
+        result="fail",
+        value=0.082,
+        meaning="412 of 5,427 texts changed: more than the limit.",
+    )
     parity["flips"].update(count=431, unexplained=431, texts=412)
-    parity["worst"][0].update(p_reference=0.713, p_candidate=0.441, margin=0.911, dz=-1.15, same=False)
+    parity["worst"][0].update(
+        p_reference=0.713, p_candidate=0.441, margin=0.911, dz=-1.15, same=False
+    )
     parity["heat"]["rows"][2]["values"][5] = 96_000.0
     parity["layers"][6]["R"] = None
     records["04_throughput"] = _record("04_throughput", "skipped", {}, "03_parity did not pass")
@@ -277,18 +426,48 @@ def rehearsal() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The default run: the embedded model on the simulated device."""
     manifest, records = copy.deepcopy(passing())
     device = _device("npu", simulated=True)
-    manifest.update(run_id="20261121-080311-rehearsal-02be", simulated=True, params_file="params/rehearsal.yaml")
-    manifest["params"].update(device="rehearsal", model="embedded", rehearsal_numerics="exact", run_id=manifest["run_id"])
+    manifest.update(
+        run_id="20261121-080311-rehearsal-02be", simulated=True, params_file="params/rehearsal.yaml"
+    )
+    manifest["params"].update(
+        device="rehearsal", model="embedded", rehearsal_numerics="exact", run_id=manifest["run_id"]
+    )
     for record in records.values():
         record["simulated"] = True
     load, parity, speed = (records[s]["results"] for s in ("01_load", "03_parity", "04_throughput"))
     load["device"] = device
-    load["model"].update(id="embedded", source="embedded", revision=None, weight_path="goemo_utils/embedded", local_weight_used=True)
+    load["model"].update(
+        id="embedded",
+        source="embedded",
+        revision=None,
+        weight_path="goemo_utils/embedded",
+        local_weight_used=True,
+    )
     parity["packs"]["candidate"] = _pack("candidate", device)
-    set_gate(parity, "on_device", result="cannot tell", value="simulated", meaning="A rehearsal: no such device took part.")
-    set_gate(parity, "flip_bound", result="cannot tell", value=0.122, n=23, meaning="23 texts cannot show 0.001: at least 2,995 are needed.")
+    set_gate(
+        parity,
+        "on_device",
+        result="cannot tell",
+        value="simulated",
+        meaning="A rehearsal: no such device took part.",
+    )
+    set_gate(
+        parity,
+        "flip_bound",
+        result="cannot tell",
+        value=0.122,
+        n=23,
+        meaning="23 texts cannot show 0.001: at least 2,995 are needed.",
+    )
     for row in (speed["rows"][0], speed["latency"][0]):
-        row.update({key: None for key in ("median", "q1", "q3", "ci95", "p50", "p90", "p95", "p99") if key in row}, reason="simulated")
+        row.update(
+            {
+                key: None
+                for key in ("median", "q1", "q3", "ci95", "p50", "p90", "p95", "p99")
+                if key in row
+            },
+            reason="simulated",
+        )
     speed["speedup"] = {"value": None, "reason": "simulated"}
     return manifest, records
 
@@ -296,7 +475,9 @@ def rehearsal() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def died() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The kernel of the parity step was killed."""
     manifest, records = copy.deepcopy(passing())
-    records["03_parity"] = _record("03_parity", "died", {}, "the kernel was killed (out of memory?)")
+    records["03_parity"] = _record(
+        "03_parity", "died", {}, "the kernel was killed (out of memory?)"
+    )
     del records["04_throughput"]
     manifest["steps"][3].update(status="died", reason="the kernel was killed (out of memory?)")
     manifest["steps"][4].update(status="not-run", reason="03_parity did not finish")
@@ -308,22 +489,41 @@ def hostile() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     manifest, records = copy.deepcopy(with_cause())
     parity, load = records["03_parity"]["results"], records["01_load"]["results"]
     parity["worst"] = [{**parity["worst"][0], "text": text, "label": text} for text in HOSTILE]
-    records["02_smoke"]["results"]["rows"] = [{"text": t, "labels": [[t, 0.5]], "top": t, "top_probability": 0.5} for t in HOSTILE]
+    records["02_smoke"]["results"]["rows"] = [
+        {"text": t, "labels": [[t, 0.5]], "top": t, "top_probability": 0.5} for t in HOSTILE
+    ]
     load["model"].update(
         id='evil/<script>alert("m")</script>',
         weight_path="/very/long/" + "directory/" * 40 + "<b>weights</b>.safetensors",
         untrained=["<img src=x onerror=alert(2)>"],
     )
     records["00_environment"]["results"]["findings"][0].update(
-        title="<script>alert(3)</script>", evidence="Traceback </pre><script>alert(4)</script>", remedy="<a href=javascript:alert(5)>x</a>"
+        title="<script>alert(3)</script>",
+        evidence="Traceback </pre><script>alert(4)</script>",
+        remedy="<a href=javascript:alert(5)>x</a>",
     )
-    parity["remedies"] = [{"text": "<iframe src=//evil.example>", "code": "</pre><script>alert(6)</script>"}]
-    parity["not_checked"] = [{"what": "<svg onload=alert(7)>", "why": "<style>*{}</style>", "how": "goemo run </code><script>"}]
+    parity["remedies"] = [
+        {"text": "<iframe src=//evil.example>", "code": "</pre><script>alert(6)</script>"}
+    ]
+    parity["not_checked"] = [
+        {
+            "what": "<svg onload=alert(7)>",
+            "why": "<style>*{}</style>",
+            "how": "goemo run </code><script>",
+        }
+    ]
     manifest["command"] = ["goemo", "run", "-p", "model", "</pre><script>alert(8)</script>"]
     return manifest, records
 
 
-KINDS = {"passing": passing, "with_cause": with_cause, "failing": failing, "rehearsal": rehearsal, "died": died, "hostile": hostile}
+KINDS = {
+    "passing": passing,
+    "with_cause": with_cause,
+    "failing": failing,
+    "rehearsal": rehearsal,
+    "died": died,
+    "hostile": hostile,
+}
 
 
 def set_metric(parity: dict[str, Any], name: str, value: Any) -> None:
@@ -357,15 +557,44 @@ def hostile_notebook() -> nbformat.NotebookNode:
         v4.new_output("stream", text="<script>alert(1)</script>\n\x1b[31mred\x1b[0m"),
         v4.new_output(
             "display_data",
-            data={"text/html": "<script>alert(2)</script><table onclick=alert(3)><tr><th scope=col>x</th></tr></table><img src=x onerror=alert(4)>"},
+            data={
+                "text/html": (
+                    "<script>alert(2)</script><table onclick=alert(3)><tr><th"
+                    " scope=col>x</th></tr></table><img src=x onerror=alert(4)>"
+                )
+            },
         ),
-        v4.new_output("display_data", data={"application/javascript": "alert(5)", "text/plain": "js"}),
-        v4.new_output("display_data", data={"text/vnd.mermaid": "graph TD; A-->B", "text/plain": "mermaid"}),
-        v4.new_output("display_data", data={"image/svg+xml": "<svg onload=alert(6)></svg>", "text/plain": "svg"}),
         v4.new_output(
-            "display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480>"}, metadata={"image/png": {"alt": 'A "red" dot'}}
+            "display_data", data={"application/javascript": "alert(5)", "text/plain": "js"}
         ),
-        v4.new_output("error", ename="E", evalue="</pre><script>", traceback=["</pre><script>alert(7)</script>"]),
+        v4.new_output(
+            "display_data", data={"text/vnd.mermaid": "graph TD; A-->B", "text/plain": "mermaid"}
+        ),
+        v4.new_output(
+            "display_data",
+            data={"image/svg+xml": "<svg onload=alert(6)></svg>", "text/plain": "svg"},
+        ),
+        v4.new_output(
+            "display_data",
+            data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480>"},
+            metadata={"image/png": {"alt": 'A "red" dot'}},
+        ),
+        v4.new_output(
+            "error",
+            ename="E",
+            evalue="</pre><script>",
+            traceback=["</pre><script>alert(7)</script>"],
+        ),
     ]
-    markdown = "# Title\n\n<script>alert(8)</script>\n\n[x](javascript:alert(9)) ![p](https://evil.example/p.png) <img src=x onerror=alert(10)>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```mermaid\ngraph TD\n```\n\n<a href='data:text/html,<script>alert(11)</script>'>d</a>"
-    return v4.new_notebook(cells=[v4.new_markdown_cell(markdown), v4.new_code_cell("print('</pre><script>')", outputs=outputs)])
+    markdown = (
+        "# Title\n\n<script>alert(8)</script>\n\n[x](javascript:alert(9))"
+        " ![p](https://evil.example/p.png) <img src=x onerror=alert(10)>\n\n| a | b |\n|---|---|\n|"
+        " 1 | 2 |\n\n```mermaid\ngraph TD\n```\n\n<a"
+        " href='data:text/html,<script>alert(11)</script>'>d</a>"
+    )
+    return v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell(markdown),
+            v4.new_code_cell("print('</pre><script>')", outputs=outputs),
+        ]
+    )

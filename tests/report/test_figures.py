@@ -12,18 +12,31 @@ from tests.report import fixtures
 
 
 def _svg(folder: Path, title: str) -> str:
-    return next(svg for svg in re.findall(r"<svg class=\"fig\".*?</svg>", (folder / "report.html").read_text(), re.S) if title in svg)
+    return next(
+        svg
+        for svg in re.findall(
+            r"<svg class=\"fig\".*?</svg>", (folder / "report.html").read_text(), re.S
+        )
+        if title in svg
+    )
 
 
 def _heat(tmp_path: Path, rows: list, faults: list) -> str:
     manifest, records = fixtures.failing()
-    records["03_parity"]["results"].update(heat={"columns": ["0", "1"], "rows": rows}, faults=faults)
+    records["03_parity"]["results"].update(
+        heat={"columns": ["0", "1"], "rows": rows}, faults=faults
+    )
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
     return _svg(folder, "Where the error enters")
 
 
-FAULT = {"module": "roberta.encoder.layer.1.output.LayerNorm", "operator": "layer_norm", "ratio_rms": 9e5, "ratio_max": 1e6}
+FAULT = {
+    "module": "roberta.encoder.layer.1.output.LayerNorm",
+    "operator": "layer_norm",
+    "ratio_rms": 9e5,
+    "ratio_max": 1e6,
+}
 
 
 def test_the_frame_marks_where_the_error_enters_and_not_where_it_has_spread(tmp_path: Path) -> None:
@@ -32,30 +45,54 @@ def test_the_frame_marks_where_the_error_enters_and_not_where_it_has_spread(tmp_
         {"module": "output.LayerNorm layer_norm", "values": [1.0, 9e5]},
         {"module": "layer output, accumulated", "values": [1.0, 9e7]},
     ]
-    frames = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"[^>]*class="ink" stroke-width="2.5"', _heat(tmp_path, rows, [FAULT]))
+    frames = re.findall(
+        r'<rect x="([\d.]+)" y="([\d.]+)"[^>]*class="ink" stroke-width="2.5"',
+        _heat(tmp_path, rows, [FAULT]),
+    )
     assert len(frames) == 2, "one in the map and one in its key"
-    assert (float(frames[0][1]) - 24) / 27 == 1 and float(frames[0][0]) > 214 + 44
+    assert (float(frames[0][1]) - 24) / 27 == 1
+    assert float(frames[0][0]) > 214 + 44
 
 
-def test_a_fault_that_left_no_number_prints_nan_and_a_missing_call_prints_a_dash(tmp_path: Path) -> None:
-    rows = [{"module": "output.LayerNorm layer_norm", "values": [1.0, "NaN"]}, {"module": "crossattention add", "values": [None, "infinite"]}]
+def test_a_fault_that_left_no_number_prints_nan_and_a_missing_call_prints_a_dash(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"module": "output.LayerNorm layer_norm", "values": [1.0, "NaN"]},
+        {"module": "crossattention add", "values": [None, "infinite"]},
+    ]
     svg = _heat(tmp_path, rows, [{**FAULT, "ratio_rms": "NaN"}])
-    assert re.search(r'class="k5[^"]*"[^>]*>NaN<', svg) and re.search(r'class="k5[^"]*"[^>]*>Inf<', svg)
-    assert len(re.findall(r'class="mu"[^>]*>–<', svg)) == 1 and "n/c" not in svg
+    assert re.search(r'class="k5[^"]*"[^>]*>NaN<', svg)
+    assert re.search(r'class="k5[^"]*"[^>]*>Inf<', svg)
+    assert len(re.findall(r'class="mu"[^>]*>–<', svg)) == 1
+    assert "n/c" not in svg
 
 
 def test_a_call_that_was_not_covered_is_told_from_one_that_gave_nan(tmp_path: Path) -> None:
-    svg = _heat(tmp_path, [{"module": "output.LayerNorm layer_norm", "values": ["not covered", "NaN"]}], [{**FAULT, "ratio_rms": "NaN"}])
-    assert len(re.findall(r'class="mu"[^>]*>n/c<', svg)) == 1 and len(re.findall(r">NaN<", svg)) == 1
+    svg = _heat(
+        tmp_path,
+        [{"module": "output.LayerNorm layer_norm", "values": ["not covered", "NaN"]}],
+        [{**FAULT, "ratio_rms": "NaN"}],
+    )
+    assert len(re.findall(r'class="mu"[^>]*>n/c<', svg)) == 1
+    assert len(re.findall(r">NaN<", svg)) == 1
     page = next(tmp_path.rglob("report.html")).read_text()
-    assert "n/c: the call could not be repeated" in page and len(re.findall(r"<td[^>]*>n/c</td>", page)) == 1
+    assert "n/c: the call could not be repeated" in page
+    assert len(re.findall(r"<td[^>]*>n/c</td>", page)) == 1
 
 
 def test_an_operator_that_is_wrong_everywhere_is_marked_everywhere(tmp_path: Path) -> None:
     modules = ["encoder.layer.0.output.LayerNorm", "encoder.layer.1.output.LayerNorm"]
-    rows = [{"module": "output.LayerNorm layer_norm", "values": [9e5, 9e5]}, {"module": "output.dense linear", "values": [1.0, 1.0]}]
-    svg = _heat(tmp_path, rows, [{**FAULT, "module": "all 2 modules that call it", "modules": modules}])
-    assert len(re.findall(r'class="ink" stroke-width="2.5"', svg)) == 3, "two in the map and one in its key"
+    rows = [
+        {"module": "output.LayerNorm layer_norm", "values": [9e5, 9e5]},
+        {"module": "output.dense linear", "values": [1.0, 1.0]},
+    ]
+    svg = _heat(
+        tmp_path, rows, [{**FAULT, "module": "all 2 modules that call it", "modules": modules}]
+    )
+    assert len(re.findall(r'class="ink" stroke-width="2.5"', svg)) == 3, (
+        "two in the map and one in its key"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,23 +111,31 @@ def test_an_operator_that_is_wrong_everywhere_is_marked_everywhere(tmp_path: Pat
     ],
 )
 def test_heat_cells_are_short_and_monotone(value: float, text: str, step: int) -> None:
-    assert heat_value(value) == text and heat_step(value) == step
+    assert heat_value(value) == text
+    assert heat_step(value) == step
 
 
 @pytest.mark.parametrize("kind", ["passing", "with_cause", "failing", "rehearsal"])
 def test_colours_come_from_classes_only_and_text_is_never_small(rendered, kind: str) -> None:
-    for svg in re.findall(r"<svg class=\"fig\".*?</svg>", (rendered(kind) / "report.html").read_text(), re.S):
+    for svg in re.findall(
+        r"<svg class=\"fig\".*?</svg>", (rendered(kind) / "report.html").read_text(), re.S
+    ):
         assert not re.search(r'(?:fill|stroke|style|color)="', svg)
-        assert "font-size" not in svg and "nan" not in re.sub(r">[^<]*<", "><", svg)
+        assert "font-size" not in svg
+        assert "nan" not in re.sub(r">[^<]*<", "><", svg)
 
 
 def test_the_envelope_is_shaded_and_flips_have_their_own_marks(rendered) -> None:
     explained = _svg(rendered("with_cause"), "Decisions near the threshold")
-    assert 'class="danger"' in explained and explained.count('class="flip"') == 1 and 'class="flipx"' not in explained
+    assert 'class="danger"' in explained
+    assert explained.count('class="flip"') == 1
+    assert 'class="flipx"' not in explained
     assert 'class="flipx"' in _svg(rendered("failing"), "Decisions near the threshold")
 
 
-def test_the_throughput_figure_starts_at_zero_and_prints_every_value_with_its_interval(rendered) -> None:
+def test_the_throughput_figure_starts_at_zero_and_prints_every_value_with_its_interval(
+    rendered,
+) -> None:
     svg = _svg(rendered("passing"), "Throughput")
     assert ">0<" in svg
     for text in ("1,318 [1,311, 1,325]", "426 [424, 429]", "194 [193, 195]"):

@@ -20,7 +20,8 @@ def test_a_hostile_notebook_leaves_nothing_that_acts(tmp_path: Path) -> None:
     assert not page.all("script", "iframe", "svg", "object", "form", "link")
     for element in page.elements:
         for name, value in element.attributes.items():
-            assert not name.startswith("on") and name != "style"
+            assert not name.startswith("on")
+            assert name != "style"
             if name == "src":
                 assert value.startswith("data:image/")
             if name == "href":
@@ -38,13 +39,16 @@ def test_structure_survives_and_code_shows_as_text(tmp_path: Path) -> None:
 
 def test_figures_keep_their_alternative_text_and_every_picture_has_one(tmp_path: Path) -> None:
     pictures = _page(tmp_path).all("img")
-    assert [p.attributes["alt"] for p in pictures if p.attributes["src"].startswith("data:")] == ['A "red" dot']
+    assert [p.attributes["alt"] for p in pictures if p.attributes["src"].startswith("data:")] == [
+        'A "red" dot'
+    ]
     assert all("alt" in p.attributes for p in pictures)
 
 
 def test_the_policy_forbids_everything_but_its_style(tmp_path: Path) -> None:
     source = _page(tmp_path, "zh").source
-    assert "default-src 'none'; style-src 'sha256-" in source and "unsafe" not in source
+    assert "default-src 'none'; style-src 'sha256-" in source
+    assert "unsafe" not in source
     assert 'lang="zh-Hans"' in source
 
 
@@ -54,11 +58,16 @@ def test_an_unreadable_notebook_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_remote_picture_is_replaced_by_its_description() -> None:
-    assert clean('<p>x <img src="https://evil.example/a.png" alt="a chart"></p>') == "<p>x [a chart]</p>"
+    assert (
+        clean('<p>x <img src="https://evil.example/a.png" alt="a chart"></p>')
+        == "<p>x [a chart]</p>"
+    )
 
 
 def test_header_cells_of_a_frame_get_their_scope_and_an_empty_one_is_no_header() -> None:
     frame = "<table><thead><tr><th></th><th>R</th></tr></thead><tbody><tr><th>logits</th><td>1.4</td></tr></tbody></table>"
     assert (
-        clean(frame) == '<table><thead><tr><td></td><th scope="col">R</th></tr></thead><tbody><tr><th scope="row">logits</th><td>1.4</td></tr></tbody></table>'
+        clean(frame)
+        == '<table><thead><tr><td></td><th scope="col">R</th></tr></thead><tbody><tr><th'
+        ' scope="row">logits</th><td>1.4</td></tr></tbody></table>'
     )

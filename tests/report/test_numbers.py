@@ -47,7 +47,10 @@ def test_a_share_short_of_all_is_never_written_as_100_percent(value: float) -> N
         assert text != "0 %"
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.99999, "99.999 %"), (0.000874, "0.087 %"), (1.0, "100 %"), (0.122, "12 %"), (0.5, "50 %")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.99999, "99.999 %"), (0.000874, "0.087 %"), (1.0, "100 %"), (0.122, "12 %"), (0.5, "50 %")],
+)
 def test_percentages(value: float, text: str) -> None:
     assert n.percent(value) == text
     assert n.percent(value, "zh") == text.replace(" ", "")
@@ -78,6 +81,8 @@ def test_sentences_of_a_record_are_set_like_the_page(before: str, after: str) ->
     assert n.prose(before) == after
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.42, "0.4 s"), (54.2, "54 s"), (472, "7 min 52 s"), (3840, "1 h 4 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "0.4 s"), (54.2, "54 s"), (472, "7 min 52 s"), (3840, "1 h 4 min")]
+)
 def test_durations(seconds: float, text: str) -> None:
     assert n.duration(seconds) == text

@@ -56,31 +56,63 @@ def test_every_number_on_the_page_is_in_a_record_or_in_the_fixed_words(rendered,
     manifest, records = fixtures.KINDS[kind]()
     known = {form for leaf in _leaves([manifest, records]) for form in _written(leaf)}
     known |= {form for pair in TABLE.values() for form in NUMBER.findall(pair[0])}
-    known |= set(NUMBER.findall(" ".join(v for v in json.loads((folder / "summary.json").read_text())["provenance"]["records"].values() if v)))
+    known |= set(
+        NUMBER.findall(
+            " ".join(
+                v
+                for v in json.loads((folder / "summary.json").read_text())["provenance"][
+                    "records"
+                ].values()
+                if v
+            )
+        )
+    )
     from goemo_utils import __version__
 
     known |= set(NUMBER.findall(__version__)) | set(NUMBER.findall("goemo.summary/1 SHA-256"))
     known |= {str(i) for i in range(29)}  # counts of rows, steps, gates and labels
     total = sum(record["seconds"] for record in records.values())
-    known |= set(NUMBER.findall(n.duration(total))) | {n.number(5427 - 1), "09", "14", "31", "52", "07"}
+    known |= set(NUMBER.findall(n.duration(total))) | {
+        n.number(5427 - 1),
+        "09",
+        "14",
+        "31",
+        "52",
+        "07",
+    }
     body = Page(folder / "report.html")
     for figure in (e.text for e in body.all("svg")):
         body_text = body.text.replace(figure, " ")
-    unknown = [found for found in NUMBER.findall(body_text) if found.strip(",") not in known and found not in known]
+    unknown = [
+        found
+        for found in NUMBER.findall(body_text)
+        if found.strip(",") not in known and found not in known
+    ]
     assert not unknown
 
 
 @pytest.mark.parametrize(
     ("metric", "value", "shown"),
-    [("max_abs_diff", 2.83e-3, "2.8 × 10⁻³"), ("R", 759.6, "760"), ("top3_overlap", 0.99971, "99.971 %"), ("kl_divergence", 0.0, "0")],
+    [
+        ("max_abs_diff", 2.83e-3, "2.8 × 10⁻³"),
+        ("R", 759.6, "760"),
+        ("top3_overlap", 0.99971, "99.971 %"),
+        ("kl_divergence", 0.0, "0"),
+    ],
 )
-def test_a_metric_on_the_page_follows_its_record(tmp_path: Path, metric: str, value: float, shown: str) -> None:
+def test_a_metric_on_the_page_follows_its_record(
+    tmp_path: Path, metric: str, value: float, shown: str
+) -> None:
     manifest, records = fixtures.passing()
     fixtures.set_metric(records["03_parity"]["results"], metric, value)
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
-    rows = re.findall(r'<th scope="row">' + re.escape(metric) + r"</th>.*?</tr>", (folder / "report.html").read_text())
-    assert len(rows) == 1 and f">{shown}</td>" in rows[0]
+    rows = re.findall(
+        r'<th scope="row">' + re.escape(metric) + r"</th>.*?</tr>",
+        (folder / "report.html").read_text(),
+    )
+    assert len(rows) == 1
+    assert f">{shown}</td>" in rows[0]
 
 
 def _gate_value_missing(m: dict, r: dict) -> None:
@@ -154,8 +186,10 @@ def test_a_defect_refuses_to_render_and_names_the_field(tmp_path: Path, spoil, n
     folder = fixtures.write_run(tmp_path, manifest, records)
     with pytest.raises(ReportError) as refused:
         render(folder)
-    assert names in str(refused.value) and "\n" not in str(refused.value)
-    assert not (folder / "report.html").exists() and not (folder / "summary.json").exists()
+    assert names in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (folder / "report.html").exists()
+    assert not (folder / "summary.json").exists()
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "03_parity.json"])
@@ -191,20 +225,38 @@ def test_a_word_for_no_grade_is_a_value_and_no_blank(tmp_path: Path) -> None:
     fixtures.set_metric(records["03_parity"]["results"], "ascend_grade", "none")
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
-    assert re.search(r'ascend_grade</th>.*?<td class="num">none</td>', (folder / "report.html").read_text())
+    assert re.search(
+        r'ascend_grade</th>.*?<td class="num">none</td>', (folder / "report.html").read_text()
+    )
 
 
 def test_an_encoder_without_decisions_renders_with_the_reasons(tmp_path: Path) -> None:
     manifest, records = fixtures.passing()
     parity = records["03_parity"]["results"]
     why = "the task is encoder: there are no decisions, hidden states are compared"
-    parity.update(quantity="hidden states", n_labels=0, n_decisions=0, flips={"reason": why}, worst=[], near=[], ladder=[], heat={"columns": [], "rows": []})
+    parity.update(
+        quantity="hidden states",
+        n_labels=0,
+        n_decisions=0,
+        flips={"reason": why},
+        worst=[],
+        near=[],
+        ladder=[],
+        heat={"columns": [], "rows": []},
+    )
     for name in ("top1_match", "top3_overlap", "top5_match"):
-        next(m for m in parity["metrics"] if m["id"] == name).update(value=None, formula="", reason=why)
+        next(m for m in parity["metrics"] if m["id"] == name).update(
+            value=None, formula="", reason=why
+        )
     for name in ("flips", "flip_bound", "task_quality", "place"):
-        fixtures.set_gate(parity, name, result="not run", value=None, limit=None, formula="", meaning=why)
+        fixtures.set_gate(
+            parity, name, result="not run", value=None, limit=None, formula="", meaning=why
+        )
     records["01_load"]["results"]["model"].update(labels=[], n_labels=0, task="encoder")
-    records["02_smoke"]["results"] = {"rows": [{"text": "x", "labels": [], "top": None, "rms": 0.9}], "checks": []}
+    records["02_smoke"]["results"] = {
+        "rows": [{"text": "x", "labels": [], "top": None, "rms": 0.9}],
+        "checks": [],
+    }
     folder = fixtures.write_run(tmp_path, manifest, records)
     for language in ("en", "zh"):
         render(folder, language)
@@ -218,13 +270,41 @@ def test_packs_of_other_inputs_render_as_a_failure(tmp_path: Path) -> None:
     manifest, records = fixtures.passing()
     parity = records["03_parity"]["results"]
     parity.update(
-        verdict="fail", n_labels=0, n_decisions=0, quantity=None, metrics=[], flips={"reason": "other inputs"}, worst=[], near=[], layers=[], ladder=[]
+        verdict="fail",
+        n_labels=0,
+        n_decisions=0,
+        quantity=None,
+        metrics=[],
+        flips={"reason": "other inputs"},
+        worst=[],
+        near=[],
+        layers=[],
+        ladder=[],
     )
     for gate in parity["gates"]:
-        gate.update(result="not run", value=None, limit=None, formula="", meaning="The inputs differ, so nothing was compared.")
-    fixtures.set_gate(parity, "finite", result="fail", value=None, limit=0, meaning="Nothing was compared.")
-    fixtures.set_gate(parity, "same_inputs", result="fail", value="1 differences", limit=0, meaning="The sides were asked different questions: texts.")
+        gate.update(
+            result="not run",
+            value=None,
+            limit=None,
+            formula="",
+            meaning="The inputs differ, so nothing was compared.",
+        )
+    fixtures.set_gate(
+        parity, "finite", result="fail", value=None, limit=0, meaning="Nothing was compared."
+    )
+    fixtures.set_gate(
+        parity,
+        "same_inputs",
+        result="fail",
+        value="1 differences",
+        limit=0,
+        meaning="The sides were asked different questions: texts.",
+    )
     records["04_throughput"]["results"]["parity_verdict"] = "fail"
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
-    assert Page(folder / "report.html").all("h1")[0].text.startswith("Not ported: Finite outputs, Same inputs not met")
+    assert (
+        Page(folder / "report.html")
+        .all("h1")[0]
+        .text.startswith("Not ported: Finite outputs, Same inputs not met")
+    )

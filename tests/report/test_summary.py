@@ -9,10 +9,29 @@ import pytest
 from goemo_utils.report.summary import SCHEMA_FILE
 from tests.report import fixtures
 
-FIELDS = (
-    "max_abs_diff mean_abs_diff cosine_similarity top1_match top3_overlap top5_match match_within_1_percent match_basis npu_latency_ms cpu_texts_per_second npu_texts_per_second "
-    "speedup pretrained_used local_weight_used weight_path fallback_used simulated verdict gates causes faults"
-).split()
+FIELDS = [
+    "max_abs_diff",
+    "mean_abs_diff",
+    "cosine_similarity",
+    "top1_match",
+    "top3_overlap",
+    "top5_match",
+    "match_within_1_percent",
+    "match_basis",
+    "npu_latency_ms",
+    "cpu_texts_per_second",
+    "npu_texts_per_second",
+    "speedup",
+    "pretrained_used",
+    "local_weight_used",
+    "weight_path",
+    "fallback_used",
+    "simulated",
+    "verdict",
+    "gates",
+    "causes",
+    "faults",
+]
 
 
 def read(folder: Path) -> dict:
@@ -46,7 +65,14 @@ def test_the_schema_refuses_a_null_without_reason_and_a_speed_of_a_rehearsal(ren
 
 
 @pytest.mark.parametrize(
-    ("kind", "verdict"), [("passing", "pass"), ("with_cause", "pass-with-cause"), ("failing", "fail"), ("died", "incomplete"), ("rehearsal", "pass")]
+    ("kind", "verdict"),
+    [
+        ("passing", "pass"),
+        ("with_cause", "pass-with-cause"),
+        ("failing", "fail"),
+        ("died", "incomplete"),
+        ("rehearsal", "pass"),
+    ],
 )
 def test_the_verdict_follows_gates_and_steps(rendered, kind: str, verdict: str) -> None:
     assert read(rendered(kind))["verdict"] == verdict
@@ -54,17 +80,22 @@ def test_the_verdict_follows_gates_and_steps(rendered, kind: str, verdict: str) 
 
 def test_the_values_are_those_of_the_records(rendered) -> None:
     summary = read(rendered("with_cause"))
-    assert summary["max_abs_diff"] == 4.13e-6 and summary["top3_overlap"] == 0.99982
-    assert summary["npu_texts_per_second"] == 1318.0 and summary["cpu_texts_per_second"] == 426.5
-    assert summary["npu_latency_ms"] == 7.61 and summary["speedup"] == 3.09
-    assert summary["causes"] == ["tanh_gelu"] and summary["fallback_used"] is False
+    assert summary["max_abs_diff"] == 4.13e-6
+    assert summary["top3_overlap"] == 0.99982
+    assert summary["npu_texts_per_second"] == 1318.0
+    assert summary["cpu_texts_per_second"] == 426.5
+    assert summary["npu_latency_ms"] == 7.61
+    assert summary["speedup"] == 3.09
+    assert summary["causes"] == ["tanh_gelu"]
+    assert summary["fallback_used"] is False
     assert summary["match_basis"].startswith("share of compared values")
 
 
 def test_a_rehearsal_has_no_speed_and_says_why(rendered) -> None:
     summary = read(rendered("rehearsal"))
     for name in ("npu_latency_ms", "npu_texts_per_second", "speedup", "fallback_used"):
-        assert summary[name] is None and summary["reasons"][name] == "simulated"
+        assert summary[name] is None
+        assert summary["reasons"][name] == "simulated"
     assert summary["cpu_texts_per_second"] == 426.5
 
 

@@ -18,7 +18,8 @@ def test_stolen_time_is_a_share_of_the_time_between_two_snapshots() -> None:
     before = {"total": 1000, "idle": 800, "steal": 0, "own": 1.0, "load": [0, 0, 0]}
     after = {"total": 2000, "idle": 1000, "steal": 100, "own": 1.0, "load": [2, 1, 0]}
     told = conditions.between(before, after)
-    assert told["steal_share"] == 0.1 and told["busy"]
+    assert told["steal_share"] == 0.1
+    assert told["busy"]
     assert told["other_processes_share"] == 0.7
 
 
@@ -30,7 +31,9 @@ def test_a_process_alone_on_a_quiet_machine_is_not_busy() -> None:
 
 def test_a_system_without_counters_gives_no_shares() -> None:
     told = conditions.between({"own": 0.0, "load": None}, {"own": 1.0, "load": None})
-    assert told["steal_share"] is None and told["other_processes_share"] is None and told["busy"] is False
+    assert told["steal_share"] is None
+    assert told["other_processes_share"] is None
+    assert told["busy"] is False
 
 
 def test_the_name_of_the_processor_is_found_or_absent() -> None:
@@ -41,8 +44,11 @@ def test_the_name_of_the_processor_is_found_or_absent() -> None:
 def test_settings_carry_the_variables_of_an_ascend_worker(monkeypatch) -> None:
     monkeypatch.setenv("TASK_QUEUE_ENABLE", "2")
     told = conditions.settings()
-    assert told["TASK_QUEUE_ENABLE"] == "2" and "ASCEND_LAUNCH_BLOCKING" in told
-    assert told["threads"] >= 1 and told["cores"] >= 1 and told["cpu_capability"]
+    assert told["TASK_QUEUE_ENABLE"] == "2"
+    assert "ASCEND_LAUNCH_BLOCKING" in told
+    assert told["threads"] >= 1
+    assert told["cores"] >= 1
+    assert told["cpu_capability"]
 
 
 def test_peak_memory_is_in_bytes() -> None:

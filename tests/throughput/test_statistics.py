@@ -33,14 +33,17 @@ def test_the_interval_narrows_with_more_samples() -> None:
 def test_the_median_lies_in_its_interval_and_between_its_quartiles(samples: list[float]) -> None:
     row = statistics.summary(samples)
     assert row["ci95"][0] <= row["median"] <= row["ci95"][1]
-    assert row["q1"] <= row["median"] <= row["q3"] and row["n"] == len(samples)
+    assert row["q1"] <= row["median"] <= row["q3"]
+    assert row["n"] == len(samples)
 
 
 def test_rounds_that_share_their_noise_give_a_sharp_ratio() -> None:
     """A neighbour slows both arms of a round alike: paired rounds cancel it, pooled ones do not."""
     mood = np.random.default_rng(3).uniform(1, 3, size=41)
     value, (low, high) = statistics.ratio(2 * mood, mood)
-    assert value == pytest.approx(2) and low == pytest.approx(2) and high == pytest.approx(2)
+    assert value == pytest.approx(2)
+    assert low == pytest.approx(2)
+    assert high == pytest.approx(2)
 
 
 def test_the_ratio_of_unequal_numbers_of_samples_has_an_interval() -> None:
@@ -61,7 +64,8 @@ def test_percentiles_of_nothing_are_absent() -> None:
 
 def test_a_descent_is_not_steady_and_a_rest_is() -> None:
     descent = [10 - i for i in range(6)]
-    assert not statistics.is_steady(descent) and statistics.is_steady(descent + [4.0, 4.01, 3.99, 4.0, 4.0, 4.02])
+    assert not statistics.is_steady(descent)
+    assert statistics.is_steady(descent + [4.0, 4.01, 3.99, 4.0, 4.0, 4.02])
 
 
 def test_a_slow_descent_that_no_neighbour_shows_is_not_steady() -> None:
@@ -73,20 +77,31 @@ def test_one_outlier_does_not_hide_a_rest() -> None:
 
 
 def test_too_few_samples_are_never_steady() -> None:
-    assert not statistics.is_steady([4.0] * 5) and not statistics.is_steady([])
+    assert not statistics.is_steady([4.0] * 5)
+    assert not statistics.is_steady([])
 
 
 def test_a_wide_interval_is_not_conclusive() -> None:
-    assert statistics.doubt(10.0, (9.5, 10.5), 9) is None and "40 % of the median" in statistics.doubt(10.0, (8.0, 12.0), 9)
+    assert statistics.doubt(10.0, (9.5, 10.5), 9) is None
+    assert "40 % of the median" in statistics.doubt(10.0, (8.0, 12.0), 9)
 
 
 def test_too_few_samples_are_not_conclusive_however_narrow_their_interval() -> None:
-    assert not statistics.summary([3.0])["conclusive"] and not statistics.summary([3.0] * 4)["conclusive"] and statistics.summary([3.0] * 5)["conclusive"]
+    assert not statistics.summary([3.0])["conclusive"]
+    assert not statistics.summary([3.0] * 4)["conclusive"]
+    assert statistics.summary([3.0] * 5)["conclusive"]
     assert "too few rounds to conclude: 1" in statistics.doubt(3.0, (3.0, 3.0), 1)
 
 
 def test_no_samples_give_a_row_without_values() -> None:
-    assert statistics.summary([]) == {"n": 0, "median": None, "q1": None, "q3": None, "ci95": None, "conclusive": None}
+    assert statistics.summary([]) == {
+        "n": 0,
+        "median": None,
+        "q1": None,
+        "q3": None,
+        "ci95": None,
+        "conclusive": None,
+    }
 
 
 @pytest.mark.parametrize("samples", [[], [1.0, float("nan")], [float("inf")]])

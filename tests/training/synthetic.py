@@ -9,9 +9,28 @@ import numpy as np
 
 from goemo_utils.training.data import LABELS, Split
 
-CUES = {"joy": ("happy", "delighted", "cheerful"), "anger": ("furious", "angry", "mad"), "gratitude": ("thanks", "grateful", "thankful"),
-        "neutral": ("table", "street", "paper")}
-FILLERS = ("the", "a", "this", "was", "very", "today", "we", "they", "really", "then", "about", "some", "it", "that")
+CUES = {
+    "joy": ("happy", "delighted", "cheerful"),
+    "anger": ("furious", "angry", "mad"),
+    "gratitude": ("thanks", "grateful", "thankful"),
+    "neutral": ("table", "street", "paper"),
+}
+FILLERS = (
+    "the",
+    "a",
+    "this",
+    "was",
+    "very",
+    "today",
+    "we",
+    "they",
+    "really",
+    "then",
+    "about",
+    "some",
+    "it",
+    "that",
+)
 
 
 def make(n_texts: int, seed: int) -> Split:

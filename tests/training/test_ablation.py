@@ -1,4 +1,6 @@
-"""The ablation pairs its arms by seed, trains nothing twice, and states no spread and no cost that was not measured."""
+"""The ablation pairs its arms by seed, trains nothing twice, and states no spread and no cost that
+was not measured.
+"""
 
 import json
 from pathlib import Path
@@ -24,23 +26,53 @@ def split(task: str, n_texts: int, seed: int) -> SimpleNamespace:
         def __len__(self) -> int:
             return n_texts
 
-    return Sized(texts=[f"text {i}" for i in range(n_texts)], targets=marked, labels=LABELS, task=task)
+    return Sized(
+        texts=[f"text {i}" for i in range(n_texts)], targets=marked, labels=LABELS, task=task
+    )
 
 
 def setting(task: str = "multi_label") -> tuple[SimpleNamespace, SimpleNamespace]:
-    params = SimpleNamespace(seed=7, model="embedded", ablation_seeds=3, r_drop=None, label_smoothing=None, learning_rate=1e-3)
-    return params, SimpleNamespace(train=split(task, 50, 0), held=split(task, 40, 1), dev=split(task, 60, 2))
+    params = SimpleNamespace(
+        seed=7,
+        model="embedded",
+        ablation_seeds=3,
+        r_drop=None,
+        label_smoothing=None,
+        learning_rate=1e-3,
+    )
+    return params, SimpleNamespace(
+        train=split(task, 50, 0), held=split(task, 40, 1), dev=split(task, 60, 2)
+    )
 
 
 def make(params, splits, out: Path, **changes) -> dict:
-    return {"out": str(out), "model": params.model, "texts": splits.train.texts, "learning_rate": params.learning_rate, **changes}
+    return {
+        "out": str(out),
+        "model": params.model,
+        "texts": splits.train.texts,
+        "learning_rate": params.learning_rate,
+        **changes,
+    }
 
 
 class Trainer:
-    """Stands in for the trainer: better with R-Drop, which costs twice the time; remembers what it was asked."""
+    """Stands in for the trainer: better with R-Drop, which costs twice the time; remembers what it
+    was asked.
+    """
 
-    def __init__(self, splits: SimpleNamespace, stop_at: int | None = None, simulated: bool = False, resumed: int | None = None) -> None:
-        self.splits, self.stop_at, self.simulated, self.resumed = splits, stop_at, simulated, resumed
+    def __init__(
+        self,
+        splits: SimpleNamespace,
+        stop_at: int | None = None,
+        simulated: bool = False,
+        resumed: int | None = None,
+    ) -> None:
+        self.splits, self.stop_at, self.simulated, self.resumed = (
+            splits,
+            stop_at,
+            simulated,
+            resumed,
+        )
         self.jobs: list[dict] = []
 
     def __call__(self, job: dict) -> dict:
@@ -56,8 +88,18 @@ class Trainer:
             paths[f"{name}_probabilities"] = str(out / f"{name}.npy")
             np.save(paths[f"{name}_probabilities"], ((truth * 0.5 + noise) / 2).astype(np.float32))
         seconds = (10 + job["seed"]) * (2 if job["r_drop"] else 1)
-        return {**paths, "device": {**CPU, "simulated": self.simulated}, "seconds": seconds, "seconds_per_step": seconds / 100, "peak_memory": None, "peak_host_memory": 2**20 * seconds,
-                "steps": 100, "best": {"step": 90, "held_macro_f1": 0.5}, "stopped_early": False, "resumed_from": self.resumed}
+        return {
+            **paths,
+            "device": {**CPU, "simulated": self.simulated},
+            "seconds": seconds,
+            "seconds_per_step": seconds / 100,
+            "peak_memory": None,
+            "peak_host_memory": 2**20 * seconds,
+            "steps": 100,
+            "best": {"step": 90, "held_macro_f1": 0.5},
+            "stopped_early": False,
+            "resumed_from": self.resumed,
+        }
 
 
 def arms(result: dict) -> dict:
@@ -69,9 +111,20 @@ def test_the_four_arms_share_their_seeds_and_differ_in_what_they_are_named_for(t
     train = Trainer(splits)
     result = ablation.run(params, splits, tmp_path, train, make=make)
     seen = {(j["seed"], j["r_drop"], j["label_smoothing"]) for j in train.jobs}
-    assert seen == {(seed, alpha, smoothing) for seed in (7, 8, 9) for alpha in (0, 1.0) for smoothing in (0, 0.1)}
-    assert not any(j["keep_model"] for j in train.jobs) and result["seeds"] == [7, 8, 9]
-    assert {arm: (a["r_drop"], a["label_smoothing"]) for arm, a in arms(result).items()} == {"plain": (0, 0), "+ smoothing": (0, 0.1), "+ R-Drop": (1, 0), "both": (1, 0.1)}
+    assert seen == {
+        (seed, alpha, smoothing)
+        for seed in (7, 8, 9)
+        for alpha in (0, 1.0)
+        for smoothing in (0, 0.1)
+    }
+    assert not any(j["keep_model"] for j in train.jobs)
+    assert result["seeds"] == [7, 8, 9]
+    assert {arm: (a["r_drop"], a["label_smoothing"]) for arm, a in arms(result).items()} == {
+        "plain": (0, 0),
+        "+ smoothing": (0, 0.1),
+        "+ R-Drop": (1, 0),
+        "both": (1, 0.1),
+    }
 
 
 def test_strengths_come_from_the_params_where_they_name_any(tmp_path) -> None:
@@ -80,18 +133,25 @@ def test_strengths_come_from_the_params_where_they_name_any(tmp_path) -> None:
     ablation.run(params, splits, tmp_path / "a", train, seeds=1, make=make)
     params.r_drop, params.label_smoothing = 2.5, 0.2
     ablation.run(params, splits, tmp_path / "b", train, seeds=1, make=make)
-    assert [max(j["r_drop"] for j in part) for part in (train.jobs[:4], train.jobs[4:])] == [5.0, 2.5]
-    assert [max(j["label_smoothing"] for j in part) for part in (train.jobs[:4], train.jobs[4:])] == [0.1, 0.2]
+    assert [max(j["r_drop"] for j in part) for part in (train.jobs[:4], train.jobs[4:])] == [
+        5.0,
+        2.5,
+    ]
+    assert [
+        max(j["label_smoothing"] for j in part) for part in (train.jobs[:4], train.jobs[4:])
+    ] == [0.1, 0.2]
 
 
 def test_all_arms_of_a_seed_run_before_the_next_seed_and_none_is_always_first() -> None:
     plan = ablation.order(5, 2)
     assert [seed for seed, _ in plan] == [seed for seed in range(2, 7) for _ in range(4)]
-    assert all({arm for _, arm in plan[i:i + 4]} == set(ablation.ARMS) for i in range(0, 20, 4))
+    assert all({arm for _, arm in plan[i : i + 4]} == set(ablation.ARMS) for i in range(0, 20, 4))
     assert {plan[i][1] for i in range(0, 16, 4)} == set(ablation.ARMS)
 
 
-def test_after_a_kill_only_the_missing_trainings_run_and_the_result_is_the_uninterrupted_one(tmp_path) -> None:
+def test_after_a_kill_only_the_missing_trainings_run_and_the_result_is_the_uninterrupted_one(
+    tmp_path,
+) -> None:
     params, splits = setting()
     whole = ablation.run(params, splits, tmp_path / "whole", Trainer(splits), make=make)
     with pytest.raises(WorkerError):
@@ -133,17 +193,35 @@ def test_more_seeds_add_to_those_that_are_there(tmp_path) -> None:
     params, splits = setting()
     ablation.run(params, splits, tmp_path, Trainer(splits), seeds=1, make=make)
     more = Trainer(splits)
-    assert ablation.run(params, splits, tmp_path, more, seeds=2, make=make)["seeds"] == [7, 8] and len(more.jobs) == 4
+    assert ablation.run(params, splits, tmp_path, more, seeds=2, make=make)["seeds"] == [7, 8]
+    assert len(more.jobs) == 4
 
 
 def record(arm: str, seed: int, score: float, seconds: float, **changes) -> dict:
-    return {"arm": arm, "seed": seed, "r_drop": 0, "label_smoothing": 0, "scores": {"macro_f1": score, "accuracy": score + 0.1}, "seconds": seconds,
-            "seconds_per_step": seconds / 10, "peak_memory": 100, "steps": 10, "simulated": False, "device": CPU, "resumed_from": None, **changes}
+    return {
+        "arm": arm,
+        "seed": seed,
+        "r_drop": 0,
+        "label_smoothing": 0,
+        "scores": {"macro_f1": score, "accuracy": score + 0.1},
+        "seconds": seconds,
+        "seconds_per_step": seconds / 10,
+        "peak_memory": 100,
+        "steps": 10,
+        "simulated": False,
+        "device": CPU,
+        "resumed_from": None,
+        **changes,
+    }
 
 
 def worked(**changes) -> list[dict]:
     plain = [record("plain", s, v, t) for s, v, t in ((0, 0.40, 10), (1, 0.42, 12), (2, 0.47, 20))]
-    return plain + [record(arm, s, v, t, **changes) for arm in list(ablation.ARMS)[1:] for s, v, t in ((0, 0.42, 18), (1, 0.45, 24), (2, 0.48, 50))]
+    return plain + [
+        record(arm, s, v, t, **changes)
+        for arm in list(ablation.ARMS)[1:]
+        for s, v, t in ((0, 0.42, 18), (1, 0.45, 24), (2, 0.48, 50))
+    ]
 
 
 def test_means_differences_interval_and_cost_of_a_worked_example() -> None:
@@ -153,10 +231,17 @@ def test_means_differences_interval_and_cost_of_a_worked_example() -> None:
     assert plain["sd"] == pytest.approx(((0.03**2 + 0.01**2 + 0.04**2) / 2) ** 0.5)
     # Differences 0.02, 0.03, 0.01: mean 0.02, sd 0.01, t(0.975, 2) = 4.3027, so 0.02 ± 0.02484.
     difference = both["differences"]["macro_f1"]
-    assert difference["values"] == pytest.approx([0.02, 0.03, 0.01]) and difference["sd"] == pytest.approx(0.01)
+    assert difference["values"] == pytest.approx([0.02, 0.03, 0.01])
+    assert difference["sd"] == pytest.approx(0.01)
     assert difference["ci95"] == pytest.approx([0.02 - 0.024841, 0.02 + 0.024841], abs=1e-6)
-    assert both["cost"] == {"seconds": 2.0, "seconds_per_step": 2.0, "steps": 10.0, "peak_memory": 100.0}  # ratios 1.8, 2.0 and 2.5
-    assert found["plain"]["differences"] is None and found["plain"]["cost"]["seconds"] == 1
+    assert both["cost"] == {
+        "seconds": 2.0,
+        "seconds_per_step": 2.0,
+        "steps": 10.0,
+        "peak_memory": 100.0,
+    }  # ratios 1.8, 2.0 and 2.5
+    assert found["plain"]["differences"] is None
+    assert found["plain"]["cost"]["seconds"] == 1
 
 
 def test_a_resumed_training_has_no_time_to_compare() -> None:
@@ -164,10 +249,18 @@ def test_a_resumed_training_has_no_time_to_compare() -> None:
     runs[-1] = {**runs[-1], "resumed_from": 4}
     both = arms(ablation.summary(runs, "single_label", {}))["both"]
     assert both["cost"]["seconds"] == pytest.approx(1.9)  # median of 1.8 and 2.0
-    assert arms(ablation.summary(worked(resumed_from=4), "single_label", {}))["both"]["cost"]["seconds"] is None
+    assert (
+        arms(ablation.summary(worked(resumed_from=4), "single_label", {}))["both"]["cost"][
+            "seconds"
+        ]
+        is None
+    )
 
 
-@pytest.mark.parametrize(("freedom", "known"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)])
+@pytest.mark.parametrize(
+    ("freedom", "known"),
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)],
+)
 def test_t_quantiles_are_those_of_the_tables(freedom: int, known: float) -> None:
     assert ablation.t_quantile(freedom) == pytest.approx(known, abs=5e-5)
 
@@ -176,34 +269,55 @@ def test_two_seeds_state_no_spread_and_the_table_says_so(tmp_path) -> None:
     params, splits = setting()
     result = ablation.run(params, splits, tmp_path, Trainer(splits), seeds=2, make=make)
     plain = arms(result)["plain"]["metrics"]["macro_f1_tuned"]
-    assert plain["sd"] is None and plain["ci95"] is None
-    assert "±" not in ablation.markdown(result) and "2 of the 3 seeds that a spread needs" in ablation.markdown(result)
+    assert plain["sd"] is None
+    assert plain["ci95"] is None
+    assert "±" not in ablation.markdown(result)
+    assert "2 of the 3 seeds that a spread needs" in ablation.markdown(result)
 
 
 def test_a_simulated_device_states_no_cost_and_keeps_no_times(tmp_path) -> None:
     params, splits = setting()
     result = ablation.run(params, splits, tmp_path, Trainer(splits, simulated=True), make=make)
-    assert arms(result)["both"]["cost"] == {"seconds": None, "seconds_per_step": None, "steps": 100.0, "peak_memory": None}
+    assert arms(result)["both"]["cost"] == {
+        "seconds": None,
+        "seconds_per_step": None,
+        "steps": 100.0,
+        "peak_memory": None,
+    }
     kept = [json.loads(path.read_text()) for path in (tmp_path / "ablation").glob("*.json")]
-    assert len(kept) == 12 and not any(k["seconds"] or k["seconds_per_step"] or k["peak_memory"] for k in kept)
-    assert ablation.caption(result).startswith("SIMULATED. ") and "no training cost" in ablation.caption(result)
+    assert len(kept) == 12
+    assert not any(k["seconds"] or k["seconds_per_step"] or k["peak_memory"] for k in kept)
+    assert ablation.caption(result).startswith("SIMULATED. ")
+    assert "no training cost" in ablation.caption(result)
 
 
 def test_multi_label_scores_are_at_three_tenths_and_at_thresholds_tuned_on_held_out_texts() -> None:
     truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]] * 10, np.float32)
     texts = SimpleNamespace(targets=truth, labels=LABELS, task="multi_label")
-    # Every true label lies at 0.2 and every other at 0.1: nothing is marked at 0.3, and all is right at a tuned threshold.
+    # Every true label lies at 0.2 and every other at 0.1: nothing is marked at 0.3, and all is
+    # right at a tuned threshold.
     found = ablation.judge(texts, 0.1 + 0.1 * truth, texts, 0.1 + 0.1 * truth)
-    assert found == {"macro_f1_at_0.3": 0.0, "macro_f1_tuned": 1.0, "micro_f1_at_0.3": 0.0, "micro_f1_tuned": 1.0}
+    assert found == {
+        "macro_f1_at_0.3": 0.0,
+        "macro_f1_tuned": 1.0,
+        "micro_f1_at_0.3": 0.0,
+        "micro_f1_tuned": 1.0,
+    }
     blind = ablation.judge(texts, 0.9 - 0.1 * truth, texts, 0.1 + 0.1 * truth)
     assert blind["macro_f1_tuned"] < 1, "thresholds must come from the held-out texts, not from dev"
 
 
 def test_single_label_scores_go_by_the_most_probable_label() -> None:
-    texts = SimpleNamespace(targets=np.eye(3, dtype=np.float32)[[0, 0, 1, 2]], labels=LABELS, task="single_label")
-    answers = np.array([[.4, .3, .3], [.2, .5, .3], [.1, .6, .3], [.1, .1, .8]], np.float32)
+    texts = SimpleNamespace(
+        targets=np.eye(3, dtype=np.float32)[[0, 0, 1, 2]], labels=LABELS, task="single_label"
+    )
+    answers = np.array(
+        [[0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]], np.float32
+    )
     # Label 0: tp 1, fn 1. Label 1: tp 1, fp 1. Label 2: tp 1.
-    assert ablation.judge(texts, answers, texts, answers) == pytest.approx({"macro_f1": (2 / 3 + 2 / 3 + 1) / 3, "accuracy": 0.75})
+    assert ablation.judge(texts, answers, texts, answers) == pytest.approx(
+        {"macro_f1": (2 / 3 + 2 / 3 + 1) / 3, "accuracy": 0.75}
+    )
 
 
 def test_the_table_shows_every_arm_and_the_markdown_every_cell(tmp_path) -> None:
@@ -214,11 +328,14 @@ def test_the_table_shows_every_arm_and_the_markdown_every_cell(tmp_path) -> None
     assert frame.loc["macro-F1: against plain", "both"] == "+0.020 ± 0.010, 95 % -0.005 to +0.045"
     assert frame.loc["time per step ÷ plain", "both"] == "2.00"
     text = ablation.markdown(result)
-    assert all(cell in text for cell in frame.to_numpy().ravel()) and "Dev scores (500 texts) after training on 1,000, 100 held out" in text
+    assert all(cell in text for cell in frame.to_numpy().ravel())
+    assert "Dev scores (500 texts) after training on 1,000, 100 held out" in text
 
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_an_ablation_without_a_seed_is_refused(tmp_path, count: int) -> None:
     params, splits = setting()
-    with pytest.raises(ParamsError, match=rf"ablation_seeds is {count}: .*at least 1 seed.*Set ablation_seeds: 3"):
+    with pytest.raises(
+        ParamsError, match=rf"ablation_seeds is {count}: .*at least 1 seed.*Set ablation_seeds: 3"
+    ):
         ablation.run(params, splits, tmp_path, Trainer(splits), seeds=count, make=make)

@@ -1,4 +1,6 @@
-"""Watching a training: lines in, a bar and a curve out; a line that is no progress is told as it is."""
+"""Watching a training: lines in, a bar and a curve out; a line that is no progress is told as it
+is.
+"""
 
 import json
 
@@ -15,8 +17,31 @@ def on_a_terminal() -> Bar:
 
 def lines() -> list[str]:
     """What a worker tells in a short training."""
-    steps = [{"step": n, "steps": 4, "epoch": n / 2, "loss": 1.0 / n, "learning_rate": 1e-3, "grad_norm": 1.0, "held_loss": None, "held_macro_f1": None} for n in (1, 2, 3, 4)]
-    evaluations = [{"step": n, "steps": 4, "epoch": n / 2, "loss": None, "held_loss": 0.5, "held_macro_f1": f1, "held_micro_f1": 0.5} for n, f1 in ((2, 0.7), (4, 0.6))]
+    steps = [
+        {
+            "step": n,
+            "steps": 4,
+            "epoch": n / 2,
+            "loss": 1.0 / n,
+            "learning_rate": 1e-3,
+            "grad_norm": 1.0,
+            "held_loss": None,
+            "held_macro_f1": None,
+        }
+        for n in (1, 2, 3, 4)
+    ]
+    evaluations = [
+        {
+            "step": n,
+            "steps": 4,
+            "epoch": n / 2,
+            "loss": None,
+            "held_loss": 0.5,
+            "held_macro_f1": f1,
+            "held_micro_f1": 0.5,
+        }
+        for n, f1 in ((2, 0.7), (4, 0.6))
+    ]
     return [json.dumps(told) for told in (*steps[:2], evaluations[0], *steps[2:], evaluations[1])]
 
 
@@ -45,7 +70,9 @@ def test_a_line_without_steps_is_told_and_counts_as_no_point(capsys) -> None:
         bar(line)
     bar.close()
     told = capsys.readouterr().err
-    assert "plain words" in told and "epoch 1 of 2" in told and bar.points == []
+    assert "plain words" in told
+    assert "epoch 1 of 2" in told
+    assert bar.points == []
 
 
 def test_where_nobody_looks_nothing_is_printed(capsys) -> None:
@@ -64,19 +91,32 @@ def test_a_file_gets_a_line_now_and_then_in_place_of_a_bar(capsys, monkeypatch) 
             bar(line)
         bar.close()
         said = capsys.readouterr().err
-        assert len(said.splitlines()) == expected and "\r" not in said
-        assert not expected or "ablation 3 of 12: both, seed 0: step 4 of 4, loss 0.2500, held-out macro F1 0.700" in said.splitlines()[-1]
+        assert len(said.splitlines()) == expected
+        assert "\r" not in said
+        assert (
+            not expected
+            or "ablation 3 of 12: both, seed 0: step 4 of 4, loss 0.2500, held-out macro F1 0.700"
+            in said.splitlines()[-1]
+        )
 
 
 def test_each_training_of_a_study_is_watched_from_its_own_first_step() -> None:
     bar = Bar("ablation", quiet=True)
-    for line in (*lines(), json.dumps({"text": "ablation 2 of 4: both, seed 0", "run": 2, "runs": 4}), lines()[0]):
+    for line in (
+        *lines(),
+        json.dumps({"text": "ablation 2 of 4: both, seed 0", "run": 2, "runs": 4}),
+        lines()[0],
+    ):
         bar(line)
     bar.close()
-    assert [point["step"] for point in bar.points] == [1] and bar.evaluations == [] and bar._words() == "loss 1.0000"
+    assert [point["step"] for point in bar.points] == [1]
+    assert bar.evaluations == []
+    assert bar._words() == "loss 1.0000"
 
 
-def test_a_notebook_has_one_line_that_is_gone_at_the_end_and_none_where_nothing_was_said(monkeypatch) -> None:
+def test_a_notebook_has_one_line_that_is_gone_at_the_end_and_none_where_nothing_was_said(
+    monkeypatch,
+) -> None:
     shown = []
 
     class Place:
@@ -92,7 +132,12 @@ def test_a_notebook_has_one_line_that_is_gone_at_the_end_and_none_where_nothing_
     Line("ablation").close()
     assert shown == []
     line = Line("ablation")
-    for told in (json.dumps({"text": "ablation 1 of 4: <plain>, seed 0", "run": 1, "runs": 4}), lines()[0]):
+    for told in (
+        json.dumps({"text": "ablation 1 of 4: <plain>, seed 0", "run": 1, "runs": 4}),
+        lines()[0],
+    ):
         line(told)
     line.close()
-    assert shown[0] == "ablation 1 of 4: &lt;plain&gt;, seed 0" and "step 1 of 4, loss 1.0000" in shown[1] and shown[-1] == ""
+    assert shown[0] == "ablation 1 of 4: &lt;plain&gt;, seed 0"
+    assert "step 1 of 4, loss 1.0000" in shown[1]
+    assert shown[-1] == ""

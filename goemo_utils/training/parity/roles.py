@@ -1,4 +1,6 @@
-"""The jobs of a training parity, each in a worker of its own, so that no CPU role ever sees the device: start, the trainings, the calls."""
+"""The jobs of a training parity, each in a worker of its own, so that no CPU role ever sees the
+device: start, the trainings, the calls.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goemo_utils.device import Device, open_device
 from goemo_utils.errors import PackError
-from goemo_utils.forward import fallbacks_of, fired
-from goemo_utils.model import load_model
+from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.model import load_model
+from goemo_utils.forward.run import fallbacks_of, fired
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, Emulate
 from goemo_utils.parity.twins import largest, rms
-from goemo_utils.record import sha256_json
-from goemo_utils.training.parity.replica import Batch, Trace, digest, train
+from goemo_utils.training.parity.batches import begin, read_batches
+from goemo_utils.training.parity.calls import examine
+from goemo_utils.training.parity.replica import Batch, Trace, train
 
 Say = Callable[[str], None]
 Distances = dict[str, dict[str, list[float]]]
@@ -32,139 +35,190 @@ def run(job: dict[str, Any], progress: Say = lambda line: None) -> dict[str, Any
     if job["role"] == "start":
         return begin(job, progress)
     if job["role"] == "calls":
-        from goemo_utils.training.parity.calls import examine
         return examine(job, progress)
     return follow(job, progress)
 
 
-def begin(job: dict[str, Any], progress: Say) -> dict[str, Any]:
-    """Make what all roles share, once and on the CPU: ``start/``, a model folder, and ``batches.safetensors``.
-
-    The batches are the first ones of the run's own training: the same seed, order and padding. A split that is used up begins its next epoch.
-    """
-    from safetensors.torch import save_file
-
-    from goemo_utils.training.data import Split
-    from goemo_utils.training.start import start
-    from goemo_utils.training.batches import ByLength
-
-    progress("training parity: the start and its batches")
-    folder = Path(job["folder"])
-    begun = start(job)
-    begun.model.save_pretrained(folder / "start")
-    begun.tokenizer.save_pretrained(folder / "start")
-    ids, size = begun.encode(job["train"]["texts"], job["max_length"]), job["batch_size"]
-    marks = Split.of_ids(**job["train"], labels=job["labels"], task=job["task"]).targets
-    sampler, chosen = ByLength([len(row) for row in ids], size, job["seed"]), []
-    for epoch in range(job["steps"]):
-        sampler.set_epoch(epoch)
-        order = list(sampler)
-        chosen += [order[at : at + size] for at in range(0, len(order), size)]
-        if len(chosen) >= job["steps"]:
-            break
-    chosen, tensors = chosen[: job["steps"]], {}
-    for step, rows in enumerate(chosen):
-        padded = begun.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, padding=True, return_tensors="pt")
-        tensors |= {f"{step}.{name}": values for name, values in padded.items()} | {f"{step}.targets": torch.from_numpy(marks[rows])}
-    save_file(tensors, folder / "batches.safetensors")
-    return {"start_sha256": digest(p for p in begun.model.parameters() if p.requires_grad), "rows": chosen, "rows_sha256": sha256_json(chosen),
-            "head": begun.head, "n_parameters": sum(p.numel() for p in begun.model.parameters()), "n_texts": sum(map(len, chosen)),
-            "n_tokens": int(sum(len(ids[row]) for rows in chosen for row in rows)), "shortest": min(map(len, chosen)), "longest": max(map(len, chosen))}
-
-
-def read_batches(folder: Path) -> list[Batch]:
-    """The batches that ``begin`` wrote, in their order."""
-    from safetensors.torch import load_file
-    tensors, batches = load_file(folder / "batches.safetensors"), []
-    for step in range(len({name.partition(".")[0] for name in tensors})):
-        features = {name.partition(".")[2]: values for name, values in tensors.items() if name.startswith(f"{step}.")}
-        batches.append((features, features.pop("targets")))
-    return batches
-
-
 def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
-    """One role's trainings from the shared start, as ``trainings`` makes them, and what they ran on. ``job["keep"]`` leaves their tensors in the folder."""
+    """One role's trainings from the shared start, as ``trainings`` makes them, and what they ran
+    on. ``job["keep"]`` leaves their tensors in the folder.
+    """
     started, folder = time.perf_counter(), Path(job["folder"])
-    device, batches = open_device(job["device"], job["numerics"], job["fault"]), read_batches(folder)
-    loaded = load_model(str(folder / "start"), None, job["task"], "float32", job["attn_implementation"], job["seed"])
-    against = {other: tuple(Kept(folder / f"{other}.safetensors", part) for part in ("first", "final")) for other in job["against"]}
+    device, batches = (
+        open_device(job["device"], job["numerics"], job["fault"]),
+        read_batches(folder),
+    )
+    loaded = load_model(
+        str(folder / "start"), None, job["task"], "float32", job["attn_implementation"], job["seed"]
+    )
+    against = {
+        other: tuple(Kept(folder / f"{other}.safetensors", part) for part in ("first", "final"))
+        for other in job["against"]
+    }
     sides = None if job["role"] == "gold" else read_sides(folder, len(batches))
-    records, trace = trainings(loaded.model, batches, job, device, Claim(*job["claim"]), job["orders"], against, progress, sides)
+    records, trace = trainings(
+        loaded.model,
+        batches,
+        job,
+        device,
+        Claim(*job["claim"]),
+        job["orders"],
+        against,
+        progress,
+        sides,
+    )
     if job["keep"]:
         keep(trace, folder / f"{job['role']}.safetensors")
     hits = fired(device, "training")
-    return {"role": job["role"], "traces": records, "device": device.describe(), "simulated": device.simulated, "fault_hits": hits,
-            "fallbacks": fallbacks_of(job.get("log")), "memory": device.memory()["peak"], "seconds": round(time.perf_counter() - started, 3)}
+    return {
+        "role": job["role"],
+        "traces": records,
+        "device": device.describe(),
+        "simulated": device.simulated,
+        "fault_hits": hits,
+        "fallbacks": fallbacks_of(job.get("log")),
+        "memory": device.memory()["peak"],
+        "seconds": round(time.perf_counter() - started, 3),
+    }
 
 
-def trainings(model: torch.nn.Module, batches: Sequence[Batch], job: Mapping[str, Any], device: Device, claim: Claim = PLAIN, orders: int = 1,
-              against: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] | None = None,
-              say: Say = lambda line: None, sides: Sequence[list[Tensor]] | None = None) -> tuple[list[dict[str, Any]], Trace | None]:
-    """Train copies of ``model`` on ``device`` under ``claim``, in so many of the orders that DETAILS names: their records, and the first one's trace
-    (None for the reference).
+def trainings(
+    model: torch.nn.Module,
+    batches: Sequence[Batch],
+    job: Mapping[str, Any],
+    device: Device,
+    claim: Claim = PLAIN,
+    orders: int = 1,
+    against: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] | None = None,
+    say: Say = lambda line: None,
+    sides: Sequence[list[Tensor]] | None = None,
+) -> tuple[list[dict[str, Any]], Trace | None]:
+    """Train copies of ``model`` on ``device`` under ``claim``, in so many of the orders that
+    DETAILS names: their records, and the first one's trace (None for the reference).
 
-    A record has ``to``: the distances from the tensors of other roles, and for a rung from its own first run. Gold has ``zero`` there, the sizes of its
-    own tensors, and beside it how far its weights ``moved`` and how many ``elements`` they have. ``sides`` are gold's, None for gold itself.
+    A record has ``to``: the distances from the tensors of other roles, and for a rung from its own
+    first run. Gold has ``zero`` there, the sizes of its own tensors, and beside it how far its
+    weights ``moved`` and how many ``elements`` they have. ``sides`` are gold's, None for gold
+    itself.
     """
     records, first, role = [], None, job["role"]
     for detail in DETAILS[:orders]:
-        one = copy.deepcopy(model).to(torch.float64 if role == "gold" else torch.float32).to(device.torch_device)
+        one = (
+            copy.deepcopy(model)
+            .to(torch.float64 if role == "gold" else torch.float32)
+            .to(device.torch_device)
+        )
         if device.simulated:
             from goemo_utils import rehearsal
+
             rehearsal.attach(one)
         name = f"{role}{f' {claim.name}' if claim != PLAIN else ''}{'' if detail == Detail() else ', in another order'}"
         with Emulate(claim, detail) if (claim, detail) != (PLAIN, Detail()) else nullcontext():
-            trace = train(one, batches, job, device, lambda step: say(f"training parity: {name}, step {step} of {len(batches)}"), sides)
-        found = trace.record() | {"to": {other: distances(trace, *tensors) for other, tensors in (against or {}).items()}}
+            trace = train(
+                one,
+                batches,
+                job,
+                device,
+                lambda step: say(f"training parity: {name}, step {step} of {len(batches)}"),
+                sides,
+            )
+        found = trace.record() | {
+            "to": {other: distances(trace, *tensors) for other, tensors in (against or {}).items()}
+        }
         if role == "rung" and first is not None:
             found["to"]["rung"] = distances(trace, first.first, first.final)
         if role == "gold":
             zero = {name: torch.zeros(()) for name in trace.names}
             found["to"]["zero"] = distances(trace, zero, zero)
-            found["moved"] = {n: rms(p.detach(), trace.final[n]) for n, p in model.named_parameters() if n in trace.final}
+            found["moved"] = {
+                n: rms(p.detach(), trace.final[n])
+                for n, p in model.named_parameters()
+                if n in trace.final
+            }
             found["elements"] = {n: t.numel() for n, t in trace.final.items()}
-        if first is None and role != "reference":  # whose tensors nobody asks for, and they are large
+        if (
+            first is None and role != "reference"
+        ):  # whose tensors nobody asks for, and they are large
             first = trace
         records.append(found)
     return records, first
 
 
 def distances(trace: Trace, first: Mapping[str, Tensor], final: Mapping[str, Tensor]) -> Distances:
-    """Of ``first`` gradients and ``final`` weights, per parameter: [root mean square, largest element] of the difference."""
-    return {part: {name: [rms(tensor, other[name]), largest(tensor, other[name])] for name, tensor in mine.items()}
-            for part, mine, other in (("first", trace.first, first), ("final", trace.final, final))}
+    """Of ``first`` gradients and ``final`` weights, per parameter: [root mean square, largest
+    element] of the difference.
+    """
+    return {
+        part: {
+            name: [rms(tensor, other[name]), largest(tensor, other[name])]
+            for name, tensor in mine.items()
+        }
+        for part, mine, other in (("first", trace.first, first), ("final", trace.final, final))
+    }
 
 
 class Kept(Mapping[str, Tensor]):
-    """Tensors of another role, read one at a time: in float64 the weights of a model of base size fill a gigabyte."""
+    """Tensors of another role, read one at a time: in float64 the weights of a model of base size
+    fill a gigabyte.
+    """
 
     def __init__(self, path: Path, part: str) -> None:
         from safetensors import SafetensorError, safe_open
+
         try:
             self.file, self.part = safe_open(path, "pt"), part + "."
         except (OSError, SafetensorError) as error:
-            raise PackError(f"The tensors {path} of another role cannot be read ({error}). Run the training parity again.") from None
+            raise PackError(
+                f"The tensors {path} of another role cannot be read ({error}). Run the training"
+                " parity again."
+            ) from None
 
     def __getitem__(self, name: str) -> Tensor:
         return self.file.get_tensor(self.part + name)
 
     def __iter__(self) -> Iterator[str]:
-        return (name.removeprefix(self.part) for name in self.file.keys() if name.startswith(self.part))
+        return (
+            name.removeprefix(self.part) for name in self.file.keys() if name.startswith(self.part)
+        )
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 def keep(trace: Trace, path: Path) -> None:
-    """Write the tensors of a trace, for other roles to be compared with, and of gold also on which side of 0 its ReLUs' inputs were."""
+    """Write the tensors of a trace, for other roles to be compared with, and of gold also on which
+    side of 0 its ReLUs' inputs were.
+    """
     from safetensors.torch import save_file
-    save_file({f"{part}.{name}": t.contiguous() for part in ("first", "final") for name, t in getattr(trace, part).items()}, path)
+
+    save_file(
+        {
+            f"{part}.{name}": t.contiguous()
+            for part in ("first", "final")
+            for name, t in getattr(trace, part).items()
+        },
+        path,
+    )
     if path.stem == "gold":
-        save_file({f"{step}.{call}": t for step, found in enumerate(trace.sides) for call, t in enumerate(found)}, path.with_name("sides.safetensors"))
+        save_file(
+            {
+                f"{step}.{call}": t
+                for step, found in enumerate(trace.sides)
+                for call, t in enumerate(found)
+            },
+            path.with_name("sides.safetensors"),
+        )
 
 
 def read_sides(folder: Path, steps: int) -> list[list[Tensor]]:
     """Per step, the masks of gold's ReLUs in the order of their calls."""
     from safetensors.torch import load_file
+
     found = load_file(folder / "sides.safetensors")
-    return [[found[f"{step}.{call}"] for call in range(sum(name.startswith(f"{step}.") for name in found))] for step in range(steps)]
+    return [
+        [
+            found[f"{step}.{call}"]
+            for call in range(sum(name.startswith(f"{step}.") for name in found))
+        ]
+        for step in range(steps)
+    ]

@@ -1,6 +1,8 @@
-"""Prove the training parity: no false alarm over right arithmetic, every cause explained, every fault above the floor caught and placed.
+"""Prove the training parity: no false alarm over right arithmetic, every cause explained, every
+fault above the floor caught and placed.
 
-Prints tables and returns 0 only if every demand of the last line is met. ``python -m goemo_utils.training.parity.selftest [--only TABLE] [--short]``.
+Prints tables and returns 0 only if every demand of the last line is met. ``python -m
+goemo_utils.training.parity.selftest [--only TABLE] [--short]``.
 """
 
 from __future__ import annotations
@@ -15,17 +17,45 @@ from typing import Any
 import torch
 from torch import nn
 
-from goemo_utils.device import open_device
-from goemo_utils.model import load_model
+from goemo_utils.forward.device import open_device
+from goemo_utils.forward.model import load_model
 from goemo_utils.parity.imitate import FAULTS, network
 from goemo_utils.parity.place import faults as faults_of
 from goemo_utils.training.parity.calls import backward_faults
 from goemo_utils.training.parity.gates import LIMITS
-from goemo_utils.training.parity.imitate import Bench, Where, arithmetic, examined, fault, located, random_batches, right_ones
+from goemo_utils.training.parity.imitate import (
+    Bench,
+    Where,
+    arithmetic,
+    examined,
+    fault,
+    located,
+    random_batches,
+    right_ones,
+)
 
-SHOWN = ("gradient rms", "gradient max", "optimizer", "loss", "norms", "weights", "median", "one weight")
+SHOWN = (
+    "gradient rms",
+    "gradient max",
+    "optimizer",
+    "loss",
+    "norms",
+    "weights",
+    "median",
+    "one weight",
+)
 RATES = (3e-5, 3e-4, 3e-3)
-CAUSES = ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul", "tanh_gelu", "hf32+tanh_gelu", "fp16_matmul+tanh_gelu")
+CAUSES = (
+    "hf32",
+    "hf32_away",
+    "hf32_trunc",
+    "tf32",
+    "fp16_matmul",
+    "bf16_matmul",
+    "tanh_gelu",
+    "hf32+tanh_gelu",
+    "fp16_matmul+tanh_gelu",
+)
 Say = Callable[[str], None]
 
 
@@ -34,11 +64,21 @@ def models(short: bool) -> dict[str, Callable[[int], nn.Module]]:
     small = {"roberta, 2 layers": lambda seed: network("roberta", seed=seed)}
     if short:
         return small
-    more = {f"{kind}, 2 layers": lambda seed, kind=kind: network(kind, seed=seed) for kind in ("bert", "electra", "distilbert", "deberta-v2")}
-    return {"embedded": lambda seed: load_model("embedded").model, **small, **more, "roberta, 12 layers": lambda seed: network("roberta", 12, 96, 5.0, seed=seed)}
+    more = {
+        f"{kind}, 2 layers": lambda seed, kind=kind: network(kind, seed=seed)
+        for kind in ("bert", "electra", "distilbert", "deberta-v2")
+    }
+    return {
+        "embedded": lambda seed: load_model("embedded").model,
+        **small,
+        **more,
+        "roberta, 12 layers": lambda seed: network("roberta", 12, 96, 5.0, seed=seed),
+    }
 
 
-def benches(short: bool, seeds: Sequence[int], rates: Sequence[float], steps: int) -> Iterator[tuple[str, float, Bench]]:
+def benches(
+    short: bool, seeds: Sequence[int], rates: Sequence[float], steps: int
+) -> Iterator[tuple[str, float, Bench]]:
     for name, make in models(short).items():
         for seed in seeds:
             for rate in rates:
@@ -58,67 +98,121 @@ def worst(rows: Sequence[dict[str, float]], names: Sequence[str] = SHOWN) -> str
 def right(short: bool, say: Say) -> dict[str, int]:
     """Trainings in right arithmetic: every measure stays below its limit."""
     by_model, by_variant = defaultdict(list), defaultdict(list)
-    for name, rate, bench in benches(short, (0,) if short else (0, 1, 2), RATES[1:2] if short else RATES, 4 if short else 20):
+    for name, rate, bench in benches(
+        short, (0,) if short else (0, 1, 2), RATES[1:2] if short else RATES, 4 if short else 20
+    ):
         for variant, record in right_ones(bench):
             found = bench.judge(record)
             by_model[f"{name}, rate {rate:g}"].append(found)
             by_variant[variant].append(found)
             if alarm(found):
                 say(f"false alarm: {name}, rate {rate:g}, {variant}: {found}")
-    limits = {"gradient rms": LIMITS.gradient_rms, "gradient max": LIMITS.gradient_max, "optimizer": LIMITS.optimizer, "loss": LIMITS.curve, "norms": LIMITS.curve,
-              "weights": LIMITS.weights, "median": LIMITS.weights}
-    say(f"\nRight arithmetic: the worst of each measure, error / noise\n{'':40s} {'runs':>4s} " + " ".join(f"{n:>12s}" for n in SHOWN))
+    limits = {
+        "gradient rms": LIMITS.gradient_rms,
+        "gradient max": LIMITS.gradient_max,
+        "optimizer": LIMITS.optimizer,
+        "loss": LIMITS.curve,
+        "norms": LIMITS.curve,
+        "weights": LIMITS.weights,
+        "median": LIMITS.weights,
+    }
+    say(
+        f"\nRight arithmetic: the worst of each measure, error / noise\n{'':40s} {'runs':>4s} "
+        + " ".join(f"{n:>12s}" for n in SHOWN)
+    )
     for table in (by_model, by_variant):
         for name, rows in table.items():
             say(f"{name:40s} {len(rows):4d} {worst(rows)}")
-    say(f"{'limit':40s} {'':4s} " + " ".join(f"{limits[n]:12.0f}" if n in limits else f"{'shown':>12s}" for n in SHOWN))
+    say(
+        f"{'limit':40s} {'':4s} "
+        + " ".join(f"{limits[n]:12.0f}" if n in limits else f"{'shown':>12s}" for n in SHOWN)
+    )
     every = [r for rows in by_model.values() for r in rows]
     return {"right trainings": len(every), "false alarms": sum(map(alarm, every))}
 
 
 def causes(short: bool, say: Say) -> dict[str, int]:
-    """Devices of another arithmetic: more than rounding, and explained by the CPU under that arithmetic, whose calls are all right."""
+    """Devices of another arithmetic: more than rounding, and explained by the CPU under that
+    arithmetic, whose calls are all right.
+    """
     n = refused = unseen = misplaced = 0
     shown = tuple(name for name in SHOWN if name != "optimizer")
     for name, rate, bench in benches(short, (0,), (3e-4,), 4 if short else 20):
-        say(f"\n{name}, rate {rate:g}: devices of another arithmetic, against the CPU under it\n{'device':24s} {'from float64':>12s} {'lost':>6s} " + " ".join(f"{s:>12s}" for s in shown))
+        say(
+            f"\n{name}, rate {rate:g}: devices of another arithmetic, against the CPU under"
+            f" it\n{'device':24s} {'from float64':>12s} {'lost':>6s} "
+            + " ".join(f"{s:>12s}" for s in shown)
+        )
         for numerics in CAUSES[-3:] if short else CAUSES:
             with arithmetic(f"{numerics}+reorder", 11) as claim:
                 found = bench.candidate(open_device("rehearsal"))
                 faults = located(bench, claim)
             seen = bench.judge(found[0])
             explained, _ = bench.explain(found, claim)
-            n, refused, unseen, misplaced = n + 1, refused + (not explained["share"] <= 1.0), unseen + (seen["share"] <= 1.0), misplaced + len(faults)
-            say(f"{numerics:24s} {seen['share']:12.1f} {seen['lost']:6.3f} {worst([explained], shown)}" + (f" at fault: {faults[0]['module']} {faults[0]['operator']}" if faults else ""))
+            n, refused, unseen, misplaced = (
+                n + 1,
+                refused + (not explained["share"] <= 1.0),
+                unseen + (seen["share"] <= 1.0),
+                misplaced + len(faults),
+            )
+            say(
+                f"{numerics:24s} {seen['share']:12.1f} {seen['lost']:6.3f}"
+                f" {worst([explained], shown)}"
+                + (f" at fault: {faults[0]['module']} {faults[0]['operator']}" if faults else "")
+            )
     return {"causes": n, "refused": refused, "unseen": unseen, "calls wrongly at fault": misplaced}
 
 
 def calls(short: bool, say: Say) -> dict[str, int]:
     """Calls of right devices, forward and backward: none is at fault."""
     n = wrong = 0
-    say(f"\nCalls of right devices: the worst error / the CPU's own\n{'':24s} {'noise':>8s} {'calls':>6s} {'forward rms':>12s} {'max':>8s} {'backward rms':>12s} {'max':>8s} worst backward")
+    say(
+        f"\nCalls of right devices: the worst error / the CPU's own\n{'':24s} {'noise':>8s}"
+        f" {'calls':>6s} {'forward rms':>12s} {'max':>8s} {'backward rms':>12s} {'max':>8s} worst"
+        " backward"
+    )
     for name, _, bench in benches(short, (0,) if short else (0, 1, 2), (3e-4,), 1):
         for units in (0.0, 4.0, 8.0):
             with arithmetic("reorder", 3 + int(units), units):
                 sides = examined(bench)
             hot = max(sides[1], key=lambda r: max(r.rms / LIMITS.call_rms, r.max / LIMITS.call_max))
             n, wrong = n + 1, wrong + len(faults_of(sides[0])) + len(backward_faults(sides[1]))
-            worst_of = [f"{max(r.rms for r in rows):12.2f} {max(r.max for r in rows):8.2f}" for rows in sides]
-            say(f"{name:24s} {units:4.0f} ulp {sum(map(len, sides)):6d} {worst_of[0]} {worst_of[1]} {hot.module} {hot.operator}")
+            worst_of = [
+                f"{max(r.rms for r in rows):12.2f} {max(r.max for r in rows):8.2f}"
+                for rows in sides
+            ]
+            say(
+                f"{name:24s} {units:4.0f} ulp {sum(map(len, sides)):6d} {worst_of[0]} {worst_of[1]}"
+                f" {hot.module} {hot.operator}"
+            )
     return {"right devices": n, "right calls at fault": wrong}
 
 
-SITES = (("Linear", "addmm", "mm"), ("LayerNorm", "native_layer_norm", "native_layer_norm_backward"), ("GELUActivation", "gelu", "gelu_backward"),
-         ("SelfAttention", "_softmax", "_softmax_backward_data"))
-CHANGES = {name: change for name, change in FAULTS.items() if name.startswith("scale") or name in ("one row zeroed", "one NaN", "clamp to half")}
+SITES = (
+    ("Linear", "addmm", "mm"),
+    ("LayerNorm", "native_layer_norm", "native_layer_norm_backward"),
+    ("GELUActivation", "gelu", "gelu_backward"),
+    ("SelfAttention", "_softmax", "_softmax_backward_data"),
+)
+CHANGES = {
+    name: change
+    for name, change in FAULTS.items()
+    if name.startswith("scale") or name in ("one row zeroed", "one NaN", "clamp to half")
+}
 BELOW = {False: ("scale 1e-6",), True: ("scale 1e-6", "scale 1e-5")}
-"""Below the floor of a forward call (relative 1e-5, as in goemo_utils.parity) and of a backward (1e-4): shown, not demanded."""
+"""Below the floor of a forward call (relative 1e-5, as in goemo_utils.parity) and of a backward
+(1e-4): shown, not demanded.
+"""
 
 
 def sites(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
     """(module, operator, whether in its backward): the first and the last module of each kind."""
     for kind, forward, backward in SITES:
-        fitting = [name for name, module in model.named_modules() if type(module).__name__.endswith(kind) and name]
+        fitting = [
+            name
+            for name, module in model.named_modules()
+            if type(module).__name__.endswith(kind) and name
+        ]
         for name in dict.fromkeys((fitting[0], fitting[-1]) if fitting else ()):
             yield name, forward, False
             yield name, backward, True
@@ -133,7 +227,13 @@ def faults(short: bool, say: Say) -> dict[str, int]:
             continue
         where = Where()
         where.watch(bench.model)
-        some = ("scale 1e-4", "one NaN") if short else ("scale 1e-3", "scale 1e-4", "scale 1e-5", "one NaN") if "12" in name else CHANGES
+        some = (
+            ("scale 1e-4", "one NaN")
+            if short
+            else ("scale 1e-3", "scale 1e-4", "scale 1e-5", "one NaN")
+            if "12" in name
+            else CHANGES
+        )
         chosen = {change: CHANGES[change] for change in some}
         for module, aten, backward in list(sites(bench.model))[: 4 if short else None]:
             for change_name, change in chosen.items():
@@ -144,28 +244,55 @@ def faults(short: bool, say: Say) -> dict[str, int]:
                 if not trained[1]:
                     continue  # it changed no bit, so there is nothing to see
                 found = bench.judge(record)
-                seen = [not found["gradient rms"] <= LIMITS.gradient_rms or not found["gradient max"] <= LIMITS.gradient_max,
-                        not (found["loss"] <= LIMITS.curve and found["norms"] <= LIMITS.curve), not (found["weights"] <= LIMITS.weights and found["median"] <= LIMITS.weights),
-                        bool(places)]
-                right_place = all(p["module"] == module or module.startswith(p["module"]) for p in places)
-                table[change_name, "backward" if backward else "forward"].append([*seen, bool(places) and right_place])
+                seen = [
+                    not found["gradient rms"] <= LIMITS.gradient_rms
+                    or not found["gradient max"] <= LIMITS.gradient_max,
+                    not (found["loss"] <= LIMITS.curve and found["norms"] <= LIMITS.curve),
+                    not (found["weights"] <= LIMITS.weights and found["median"] <= LIMITS.weights),
+                    bool(places),
+                ]
+                right_place = all(
+                    p["module"] == module or module.startswith(p["module"]) for p in places
+                )
+                table[change_name, "backward" if backward else "forward"].append(
+                    [*seen, bool(places) and right_place]
+                )
                 if change_name not in BELOW[backward]:
-                    n, missed, misplaced = n + 1, missed + (not any(seen)), misplaced + (not right_place)
+                    n, missed, misplaced = (
+                        n + 1,
+                        missed + (not any(seen)),
+                        misplaced + (not right_place),
+                    )
                     if not any(seen) or not right_place:
-                        say(f"{name}: {change_name} in the {'backward' if backward else 'forward'} of {module} ({aten}): {seen} {[(p['module'], p['operator']) for p in places][:3]}")
-    say(f"\nFaults in one call: seen by\n{'fault':28s} {'faults':>6s} {'gradients':>9s} {'curves':>7s} {'weights':>7s} {'place':>6s} {'placed':>6s}")
+                        say(
+                            f"{name}: {change_name} in the {'backward' if backward else 'forward'}"
+                            f" of {module} ({aten}): {seen}"
+                            f" {[(p['module'], p['operator']) for p in places][:3]}"
+                        )
+    say(
+        f"\nFaults in one call: seen by\n{'fault':28s} {'faults':>6s} {'gradients':>9s}"
+        f" {'curves':>7s} {'weights':>7s} {'place':>6s} {'placed':>6s}"
+    )
     for (change_name, side), rows in table.items():
         counts = [sum(column) for column in zip(*rows)]
-        say(f"{change_name + ', ' + side:28s} {len(rows):6d} {counts[0]:9d} {counts[1]:7d} {counts[2]:7d} {counts[3]:6d} {counts[4]:6d}")
+        say(
+            f"{change_name + ', ' + side:28s} {len(rows):6d} {counts[0]:9d} {counts[1]:7d}"
+            f" {counts[2]:7d} {counts[3]:6d} {counts[4]:6d}"
+        )
     return {"faults above the floor": n, "missed": missed, "wrongly placed": misplaced}
 
 
 def steps_of_the_optimizer(short: bool, say: Say) -> dict[str, int]:
-    """An optimizer that is wrong by a factor on what it adds to the weights: gradients are right, and its own step tells."""
+    """An optimizer that is wrong by a factor on what it adds to the weights: gradients are right,
+    and its own step tells.
+    """
     from goemo_utils.rehearsal.state import STATE, plain
 
     n = missed = 0
-    say(f"\nA wrong optimizer: the root of its second moment times 1 + x\n{'x':>8s} {'optimizer':>12s} {'loss':>8s} {'median':>8s}")
+    say(
+        f"\nA wrong optimizer: the root of its second moment times 1 + x\n{'x':>8s}"
+        f" {'optimizer':>12s} {'loss':>8s} {'median':>8s}"
+    )
     model = models(True)["roberta, 2 layers"](0)
     bench = Bench(model, random_batches(model, 3 if short else 20, 16, 0), 3e-4)
     for by in (1e-2,) if short else (1e-1, 1e-2, 1e-3, 1e-4):
@@ -186,8 +313,23 @@ def steps_of_the_optimizer(short: bool, say: Say) -> dict[str, int]:
     return {"wrong optimizers": n, "not seen": missed}
 
 
-TABLES = {"right": right, "calls": calls, "causes": causes, "faults": faults, "optimizer": steps_of_the_optimizer}
-DEMANDED_ZERO = ("false alarms", "right calls at fault", "refused", "unseen", "calls wrongly at fault", "missed", "wrongly placed", "not seen")
+TABLES = {
+    "right": right,
+    "calls": calls,
+    "causes": causes,
+    "faults": faults,
+    "optimizer": steps_of_the_optimizer,
+}
+DEMANDED_ZERO = (
+    "false alarms",
+    "right calls at fault",
+    "refused",
+    "unseen",
+    "calls wrongly at fault",
+    "missed",
+    "wrongly placed",
+    "not seen",
+)
 
 
 def main(arguments: Sequence[str] | None = None, say: Say = print) -> int:
@@ -201,7 +343,10 @@ def main(arguments: Sequence[str] | None = None, say: Say = print) -> int:
     for name in [given.only] if given.only else TABLES:
         found |= TABLES[name](given.short, say)
     bad = [name for name in DEMANDED_ZERO if found.get(name)]
-    say(f"\nSIMULATED: {', '.join(f'{count} {name}' for name, count in found.items())}; {time.perf_counter() - started:.0f} s")
+    say(
+        f"\nSIMULATED: {', '.join(f'{count} {name}' for name, count in found.items())};"
+        f" {time.perf_counter() - started:.0f} s"
+    )
     return 1 if bad else 0
 
 

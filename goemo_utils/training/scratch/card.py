@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-ROWS = (("model", "**this model, as shipped**"), ("unfolded", "this model before its thresholds went into the bias"),
-        ("pooled", "the first stage alone (attention pooling, no word order)"), ("teacher", "linear teacher (words + characters)"),
-        ("baseline", "linear TF-IDF baseline (words)"))
+ROWS = (
+    ("model", "**this model, as shipped**"),
+    ("unfolded", "this model before its thresholds went into the bias"),
+    ("pooled", "the first stage alone (attention pooling, no word order)"),
+    ("teacher", "linear teacher (words + characters)"),
+    ("baseline", "linear TF-IDF baseline (words)"),
+)
 
 
 def render(facts: dict[str, Any]) -> str:
-    """The card (Markdown with the hub's metadata in front) of the model whose scores.json is ``facts``."""
+    """The card (Markdown with the hub's metadata in front) of the model whose scores.json is
+    ``facts``.
+    """
     recipe, data, scores = facts["recipe"], facts["data"], facts["scores"]
     return f"""---
 license: apache-2.0
@@ -81,31 +87,51 @@ writes this folder (`outputs/finetune/model`); `scores.json` in it holds every f
 
 
 def _took(seconds: float | None) -> str:
-    return "not timed (its answers were kept from an earlier run)" if seconds is None else f"{seconds:,} s"
+    return (
+        "not timed (its answers were kept from an earlier run)"
+        if seconds is None
+        else f"{seconds:,} s"
+    )
 
 
 def _row(words: str, judged: dict[str, Any]) -> str:
-    cells = [f"{judged[at][metric]:.3f} ({judged[at]['ci95'][metric][0]:.3f}–{judged[at]['ci95'][metric][1]:.3f})"
-             for at in ("at_0.3", "tuned") for metric in ("macro_f1", "micro_f1")]
+    cells = [
+        f"{judged[at][metric]:.3f}"
+        f" ({judged[at]['ci95'][metric][0]:.3f}–{judged[at]['ci95'][metric][1]:.3f})"
+        for at in ("at_0.3", "tuned")
+        for metric in ("macro_f1", "micro_f1")
+    ]
     area = "—" if judged["macro_roc_auc"] is None else f"{judged['macro_roc_auc']:.3f}"
     return f"| {words} | {' | '.join(cells)} | {area} | {judged['calibration_error']:.3f} |"
 
 
 def _label_row(row: dict[str, Any]) -> str:
     area = "—" if row["roc_auc"] is None else f"{row['roc_auc']:.3f}"
-    return f"| {row['label']} | {row['support']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {area} |"
+    return (
+        f"| {row['label']} | {row['support']} | {row['precision']:.3f} | {row['recall']:.3f} |"
+        f" {row['f1']:.3f} | {area} |"
+    )
 
 
 def _verdict(facts: dict[str, Any]) -> str:
     gained = facts["gain_over_baseline"]
     if gained is None:
         return "No baseline was scored beside it."
-    parts = [f"{name} F1 by {gained[key]['value']:+.3f} ({gained[key]['ci95'][0]:+.3f} to {gained[key]['ci95'][1]:+.3f})"
-             for key, name in (("macro_f1", "macro"), ("micro_f1", "micro"))]
-    return (f"With tuned thresholds on both sides it differs from the linear baseline in {' and in '.join(parts)}; 95 % intervals of the "
-            "difference, over\ndraws of the texts that both are scored on. At 0.3 the second row, not the first, is the like-for-like "
-            "comparison: the first has its\ntuned thresholds inside.")
+    parts = [
+        f"{name} F1 by {gained[key]['value']:+.3f} ({gained[key]['ci95'][0]:+.3f} to"
+        f" {gained[key]['ci95'][1]:+.3f})"
+        for key, name in (("macro_f1", "macro"), ("micro_f1", "micro"))
+    ]
+    return (
+        "With tuned thresholds on both sides it differs from the linear baseline in"
+        f" {' and in '.join(parts)}; 95 % intervals of the difference, over\ndraws of the texts"
+        " that both are scored on. At 0.3 the second row, not the first, is the like-for-like"
+        " comparison: the first has its\ntuned thresholds inside."
+    )
 
 
 def _stage(stage: dict[str, Any]) -> str:
-    return f"{stage['epochs']} passes (peak rate {stage['rate']:g}, {stage['word_dropout']:.0%} of words hidden)"
+    return (
+        f"{stage['epochs']} passes (peak rate {stage['rate']:g}, {stage['word_dropout']:.0%} of"
+        " words hidden)"
+    )

@@ -1,8 +1,10 @@
-"""The first stage: learn word vectors, and how one attention query pools them, before there is a whole encoder to pay for.
+"""The first stage: learn word vectors, and how one attention query pools them, before there is a
+whole encoder to pay for.
 
-A small encoder trained from scratch spends its first dozen passes finding out which words matter. A pooler that holds only what the
-last layer does to <s> finds that out about ten times faster; its weights then become an encoder that computes the same function, with
-every other block at zero, and the second stage adds word order.
+A small encoder trained from scratch spends its first dozen passes finding out which words matter. A
+pooler that holds only what the last layer does to <s> finds that out about ten times faster; its
+weights then become an encoder that computes the same function, with every other block at zero, and
+the second stage adds word order.
 """
 
 from __future__ import annotations
@@ -15,13 +17,26 @@ from goemo_utils.training.scratch.tokenizer import PAD_ID
 
 
 class AttentionPooler(nn.Module):
-    """Word vectors, normalised; one learned query a head pools them; then RoBERTa's classification head."""
+    """Word vectors, normalised; one learned query a head pools them; then RoBERTa's classification
+    head.
+    """
 
-    def __init__(self, vocab_size: int, width: int, n_heads: int, n_labels: int, dropout: float, head_dropout: float) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int,
+        n_heads: int,
+        n_labels: int,
+        dropout: float,
+        head_dropout: float,
+    ) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.words = nn.Embedding(vocab_size, width, padding_idx=PAD_ID)
-        self.word_norm, self.text_norm = nn.LayerNorm(width, eps=1e-5), nn.LayerNorm(width, eps=1e-5)
+        self.word_norm, self.text_norm = (
+            nn.LayerNorm(width, eps=1e-5),
+            nn.LayerNorm(width, eps=1e-5),
+        )
         self.query, self.mix = nn.Linear(width, n_heads, bias=False), nn.Linear(width, width)
         self.dense, self.out = nn.Linear(width, width), nn.Linear(width, n_labels)
         self.word_dropout, self.head_dropout = nn.Dropout(dropout), nn.Dropout(head_dropout)
@@ -42,13 +57,19 @@ class AttentionPooler(nn.Module):
 
 @torch.no_grad()
 def transplant(pooler: AttentionPooler, model: RobertaForSequenceClassification) -> None:
-    """Set the weights of ``model`` so that, in evaluation mode, it gives the pooler's logits (up to the epsilons of layer norms).
+    """Set the weights of ``model`` so that, in evaluation mode, it gives the pooler's logits (up to
+    the epsilons of layer norms).
 
-    Layers before the last become the identity: their two output projections are zero and a layer norm of a normalised vector changes
-    nothing. In the last layer the query's bias alone asks, the keys' first row of a head answers, the values pass unchanged. The other
-    rows keep their random values, so that no gradient is zero for good.
+    Layers before the last become the identity: their two output projections are zero and a layer
+    norm of a normalised vector changes nothing. In the last layer the query's bias alone asks, the
+    keys' first row of a head answers, the values pass unchanged. The other rows keep their random
+    values, so that no gradient is zero for good.
     """
-    embeddings, layers, head = model.roberta.embeddings, model.roberta.encoder.layer, model.classifier
+    embeddings, layers, head = (
+        model.roberta.embeddings,
+        model.roberta.encoder.layer,
+        model.classifier,
+    )
     embeddings.word_embeddings.weight.copy_(pooler.words.weight)
     embeddings.token_type_embeddings.weight.zero_()
     embeddings.position_embeddings.weight.zero_()
@@ -62,10 +83,14 @@ def transplant(pooler: AttentionPooler, model: RobertaForSequenceClassification)
     size = pooler.query.in_features // pooler.n_heads
     first_rows = torch.arange(pooler.n_heads) * size
     attention.self.query.weight.zero_()
-    attention.self.query.bias[first_rows] = size ** 0.5
+    attention.self.query.bias[first_rows] = size**0.5
     attention.self.key.weight[first_rows] = pooler.query.weight
     nn.init.eye_(attention.self.value.weight)
-    for source, target in ((pooler.mix, attention.output.dense), (pooler.dense, head.dense), (pooler.out, head.out_proj)):
+    for source, target in (
+        (pooler.mix, attention.output.dense),
+        (pooler.dense, head.dense),
+        (pooler.out, head.out_proj),
+    ):
         target.weight.copy_(source.weight)
         target.bias.copy_(source.bias)
 

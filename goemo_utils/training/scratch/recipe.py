@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from goemo_utils.errors import ParamsError
 
 if TYPE_CHECKING:
-    from goemo_utils.training.params import TrainingParams
+    from collections.abc import Mapping
 
 
 class Stage(BaseModel):
-    """One stage of training: passes over the texts, the peak learning rate, and what is dropped at random."""
+    """One stage of training: passes over the texts, the peak learning rate, and what is dropped at
+    random.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -28,7 +30,8 @@ class Stage(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Every choice that decides what the trained model is. Unknown keys and values of another type are refused.
+    """Every choice that decides what the trained model is. Unknown keys and values of another type
+    are refused.
 
     ``params/embedded.yaml`` explains each key.
     """
@@ -66,16 +69,30 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def of(cls, params: TrainingParams, output: Path | str = "model") -> Recipe:
-        """The recipe that a training's parameters describe: ``params.recipe`` and what every training has. Raises ParamsError naming key and value."""
-        shared = {key: getattr(params, key) for key in ("train", "dev", "held_out", "seed", "max_length", "batch_size", "warm_up")}
-        given = params.recipe or {}
+    def of(cls, params: Mapping[str, Any], output: Path | str = "model") -> Recipe:
+        """The recipe that a training's parameters describe: ``recipe`` and what every training has.
+        Raises ParamsError naming key and value.
+        """
+        shared = {
+            key: params[key]
+            for key in ("train", "dev", "held_out", "seed", "max_length", "batch_size", "warm_up")
+        }
+        given = params["recipe"] or {}
         if twice := sorted(set(given) & {*shared, "threads", "output"}):
-            raise ParamsError(f"recipe: `{twice[0]}` belongs beside recipe, not inside it. Move the line out.")
+            raise ParamsError(
+                f"recipe: `{twice[0]}` belongs beside recipe, not inside it. Move the line out."
+            )
         try:
-            return cls(**shared, threads=params.threads or 2, output=str(output), **given)
+            return cls(**shared, threads=params["threads"] or 2, output=str(output), **given)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "recipe"
-            known = f" Known keys: {', '.join(k for k in cls.model_fields if k not in shared)}." if first["type"] == "extra_forbidden" else ""
-            raise ParamsError(f"recipe: `{key}` = {first['input']!r:.80}: {first['msg']}.{known} params/embedded.yaml has every key.") from None
+            known = (
+                f" Known keys: {', '.join(k for k in cls.model_fields if k not in shared)}."
+                if first["type"] == "extra_forbidden"
+                else ""
+            )
+            raise ParamsError(
+                f"recipe: `{key}` = {first['input']!r:.80}: {first['msg']}.{known}"
+                " params/embedded.yaml has every key."
+            ) from None

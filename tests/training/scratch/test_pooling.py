@@ -39,11 +39,16 @@ def test_batches_hold_every_text_once_and_their_number_is_foretold() -> None:
     rows = [[0] + [7] * (i % 9) + [2] for i in range(1003)]
     for found in (list(in_order(rows, 8)), list(shuffled(rows, 8, np.random.default_rng(0)))):
         assert sorted(i for chosen, _ in found for i in chosen) == list(range(1003))
-        assert all((ids != 1).sum(1).tolist() == [len(rows[i]) for i in chosen] for chosen, ids in found)
+        assert all(
+            (ids != 1).sum(1).tolist() == [len(rows[i]) for i in chosen] for chosen, ids in found
+        )
         assert len(found) == count(1003, 8)
 
 
 def test_the_rate_warms_up_to_its_peak_and_then_only_falls() -> None:
     rates = [rate_at(step, 100, 0.1) for step in range(100)]
-    assert rates[:10] == sorted(rates[:10]) and rates[9] == 1 and max(rates) == 1
-    assert rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[-1] < 0.03
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9] == 1
+    assert max(rates) == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.03

@@ -1,0 +1,196 @@
+"""The one interface to a device: open it, synchronise it, read its memory, and prove where a
+forward run took place.
+
+A requested device that is absent is an error. It is never replaced by another one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.errors import DeviceError
+from goemo_utils.forward.remedy import apply, remedied
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """An open device. ``torch_device`` is the name PyTorch knows it by: the rehearsal device is
+    "npu:0", as the real one would be.
+    """
+
+    requested: str
+    kind: str
+    torch_device: str
+    name: str
+    simulated: bool = False
+    numerics: str = "exact"
+    fault: str | None = None
+    remedy: str = "none"
+
+    @property
+    def _module(self) -> Any:
+        import torch
+
+        return None if self.kind == "cpu" else getattr(torch, self.torch_device.partition(":")[0])
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished: without it a clock measures how fast work is queued,
+        not done.
+        """
+        if self._module is not None:
+            self._module.synchronize()
+
+    def memory(self) -> dict[str, int | None]:
+        """Bytes of device memory: allocated now, allocated at most so far, and in total. None on
+        the CPU, which has no allocator to ask.
+        """
+        if self._module is None:
+            return {"allocated": None, "peak": None, "total": None}
+        total = getattr(self._module.get_device_properties(self.torch_device), "total_memory", None)
+        return {
+            "allocated": self._module.memory_allocated(self.torch_device),
+            "peak": self._module.max_memory_allocated(self.torch_device),
+            "total": total,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says about the device."""
+        import torch
+
+        return {
+            "requested": self.requested,
+            "kind": self.kind,
+            "torch_device": self.torch_device,
+            "name": self.name,
+            "simulated": self.simulated,
+            "numerics": self.numerics,
+            "fault": self.fault,
+            "remedy": self.remedy,
+            "total_memory": self.memory()["total"],
+            "threads": torch.get_num_threads(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "task_queue_enable": os.environ.get("TASK_QUEUE_ENABLE"),
+            "launch_blocking": os.environ.get("ASCEND_LAUNCH_BLOCKING"),
+        }
+
+    def proof(self, model: torch.nn.Module, output: torch.Tensor) -> dict[str, Any]:
+        """Evidence of where a forward run took place: where the parameters are, where the output
+        was, how much memory is in use.
+        """
+        places = sorted({str(p.device) for p in model.parameters()})
+        return {
+            "parameters_device": places,
+            "output_device": str(output.device),
+            "expected": self.torch_device,
+            "on_device": places == [self.torch_device] and str(output.device) == self.torch_device,
+            "memory_allocated": self.memory()["allocated"],
+            "memory_peak": self.memory()["peak"],
+            "simulated": self.simulated,
+        }
+
+
+def open_device(
+    spec: str, numerics: str = "exact", fault: str | None = None, remedy: str = "none"
+) -> Device:
+    """Open ``cpu``, ``cuda:N``, ``npu:N`` or ``rehearsal``.
+
+    ``numerics`` and ``fault`` belong to the rehearsal device alone; ``remedy`` throws the device's
+    switches, and takes the arithmetic they remove away from a rehearsal. Raises DeviceError when
+    the device is absent or cannot be used.
+    """
+    kind, _, index = spec.partition(":")
+    if kind not in ("cpu", "cuda", "npu", "rehearsal"):
+        raise DeviceError(f"Unknown device '{spec}': expected cpu, cuda:N, npu:N or rehearsal.")
+    if kind != "rehearsal" and (numerics != "exact" or fault):
+        raise DeviceError(
+            f"Numerics '{numerics}' and fault '{fault}' were asked of '{spec}': only the rehearsal"
+            " device can imitate them."
+        )
+    if kind == "rehearsal":
+        return _open_rehearsal(spec, remedied(numerics, remedy), fault, remedy)
+    device = {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu}[kind](spec, int(index or 0))
+    apply(remedy, kind)
+    return replace(device, remedy=remedy)
+
+
+def run_job(
+    job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """In a worker: open a device and describe it, before anything costly is begun for it. Raises
+    DeviceError as ``open_device`` does.
+    """
+    return open_device(job["device"]).describe()
+
+
+def _open_cpu(spec: str, index: int) -> Device:
+    return Device(spec, "cpu", "cpu", "CPU")
+
+
+def _open_cuda(spec: str, index: int) -> Device:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"Device '{spec}' was requested and PyTorch {torch.__version__} sees no CUDA device."
+            " Use device: cpu, or install a CUDA build of torch and its driver; `goemo doctor`"
+            " says which part is missing."
+        )
+    if index >= torch.cuda.device_count():
+        raise DeviceError(
+            f"Device '{spec}' was requested and this machine has {torch.cuda.device_count()} CUDA"
+            " device(s), numbered from 0."
+        )
+    torch.cuda.set_device(index)
+    return Device(spec, "cuda", f"cuda:{index}", torch.cuda.get_device_name(index))
+
+
+def _open_npu(spec: str, index: int) -> Device:
+    import torch
+
+    if "goemo_utils.rehearsal.device" in sys.modules:
+        from goemo_utils import rehearsal
+
+        if rehearsal.is_simulated():
+            raise DeviceError(
+                f"Device '{spec}' was requested and this process already runs the SIMULATED one."
+                " Use device: rehearsal, or start a new process."
+            )
+    try:
+        import torch_npu  # noqa: F401  registers torch.npu; autoload may be off
+    except Exception as error:  # a broken CANN raises ImportError, OSError or RuntimeError here
+        raise DeviceError(
+            f"Device '{spec}' was requested and torch_npu cannot be imported"
+            f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Run"
+            " `goemo doctor` to see why; use device: rehearsal to practise without a card."
+        ) from None
+    if not torch.npu.is_available():
+        raise DeviceError(
+            f"Device '{spec}' was requested and torch.npu.is_available() is False. Run `goemo"
+            " doctor`: the usual causes are ASCEND_RT_VISIBLE_DEVICES not ascending, missing"
+            " /dev/davinci* nodes, or a user outside the driver's group."
+        )
+    if index >= torch.npu.device_count():
+        raise DeviceError(
+            f"Device '{spec}' was requested and this process sees {torch.npu.device_count()}"
+            " NPU(s), numbered from 0."
+        )
+    torch.npu.set_device(index)
+    return Device(spec, "npu", f"npu:{index}", torch.npu.get_device_name(index))
+
+
+def _open_rehearsal(spec: str, numerics: str, fault: str | None, remedy: str) -> Device:
+    from goemo_utils import rehearsal
+
+    rehearsal.enable(numerics=numerics, fault=fault)
+    import torch
+
+    return Device(
+        spec, "rehearsal", "npu:0", torch.npu.get_device_name(0), True, numerics, fault, remedy
+    )

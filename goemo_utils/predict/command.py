@@ -1,0 +1,274 @@
+"""Classify texts from the command line or from a file of any size, in constant memory and in input
+order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goemo_utils.errors import ParamsError, TextsError
+
+if TYPE_CHECKING:
+    from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
+
+EPILOG = """\
+Output. Without --output, one line a text on the screen: its labels above the threshold with their probabilities, a tab, the text.
+--output FILE ending in
+  .jsonl    {"index", "text", "labels": [{"label", "probability"}, …], "truncated", "empty"}, one object a line
+  .csv      index, text, labels (joined by ;), probabilities (joined by ;), top_label, top_probability, truncated, empty
+  .parquet  the same columns, labels and probabilities as lists
+top_label is the most probable label, above the threshold or not. --probabilities adds every label's probability: an object
+"probabilities" in .jsonl, one column p_<label> each in .csv and .parquet. The file appears under its name only when it is complete.
+
+An empty line keeps its place and is answered with "empty": true and no labels. A text longer than the model's limit is cut there
+and marked "truncated". Both are counted at the end, on standard error. What the rehearsal device computed is marked "simulated".
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``goemo predict``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(filter(None, (EPILOG, parser.epilog)))
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--text",
+        action="append",
+        metavar="TEXT",
+        help="a text to classify; may be given more than once",
+    )
+    source.add_argument(
+        "--batch_file",
+        metavar="FILE",
+        help="one text a line, or .csv, .tsv, .jsonl or .parquet with a column of texts",
+    )
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="the column of texts in a .csv, .tsv, .jsonl or .parquet file",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help=(
+            "labels with a higher probability are given (default: the model's own thresholds, else"
+            " 0.3)"
+        ),
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), npu:N, cuda:N or rehearsal; an absent device is an error",
+    )
+    parser.add_argument(
+        "--model_path", default="embedded", help="embedded (default), a local folder or a hub id"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write to a .jsonl, .csv or .parquet file instead of the screen",
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="also write the probability of every label"
+    )
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=("auto", "eager", "packed", "onnxruntime"),
+        help="how a CPU computes (default auto)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16", "int8"),
+        help="float32 (default), or reduced precision; int8 is for the CPU",
+    )
+    parser.add_argument(
+        "--batch_tokens",
+        type=int,
+        metavar="N",
+        help="tokens a batch (default on a CPU: 2048 without padding, 512 with it)",
+    )
+    parser.add_argument(
+        "--max_length",
+        type=int,
+        default=512,
+        metavar="N",
+        help="tokens a text at most (default 512, or the model's own limit)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classify as asked and return the exit code 0; raises GoemoError (exit code 2) with one
+    sentence for bad input.
+    """
+    from goemo_utils.forward import thresholds
+    from goemo_utils.predict.output import open_output
+    from goemo_utils.texts import builtin as texts
+
+    if args.text and args.column is not None:
+        raise ParamsError(
+            f"--column '{args.column}' belongs to a file, and --text was given: expected"
+            " --batch_file with it."
+        )
+    _check_output(args)
+    source: Iterable[str] = (
+        args.text if args.text else texts.read_texts(Path(args.batch_file), args.column)
+    )
+    # The first text is asked for before the model loads, so that a wrong file fails at once.
+    first, source = _peek(source, args.batch_file)
+    from goemo_utils.classifier.classifier import GoEmotionsClassifier
+
+    classifier = GoEmotionsClassifier(
+        args.model_path,
+        device=args.device,
+        threshold=args.threshold,
+        dtype=args.dtype,
+        backend=args.backend,
+        batch_tokens=args.batch_tokens,
+        max_length=args.max_length,
+    )
+    if classifier.device.simulated:
+        print(
+            "SIMULATED: the rehearsal device computed these answers; this is not a port.",
+            file=sys.stderr,
+        )
+    print(thresholds.origin(args.threshold, classifier.info), file=sys.stderr)
+    predictions = classifier.predict_stream(_chain(first, source), skip_empty=True)
+    if args.output:
+        with open_output(
+            Path(args.output), classifier.labels, args.probabilities, classifier.device.simulated
+        ) as output:
+            counts = _write(predictions, output.write, bar=True)
+    else:
+        counts = _show(
+            predictions, classifier, bar=bool(args.batch_file) and not sys.stdout.isatty()
+        )
+    if args.batch_file and counts:
+        print(_summary(counts, classifier, args.output), file=sys.stderr)
+    return 0
+
+
+class Counts:
+    """What happened to the texts of a run."""
+
+    def __init__(self) -> None:
+        self.texts = self.empty = self.truncated = 0
+        self.first_empty: list[int] = []
+
+    def add(self, prediction: Prediction) -> None:
+        self.texts += 1
+        self.truncated += prediction.truncated
+        if prediction.empty:
+            self.empty += 1
+            if len(self.first_empty) < 5:
+                self.first_empty.append(prediction.index + 1)
+
+
+def _write(predictions: Iterable[Prediction], write, bar: bool) -> Counts:
+    from tqdm import tqdm
+
+    counts = Counts()
+    # disable=None: no bar where standard error is not a terminal, as in a log file.
+    for prediction in tqdm(
+        predictions, unit=" texts", disable=None if bar else True, mininterval=0.5, file=sys.stderr
+    ):
+        counts.add(prediction)
+        write(prediction)
+    return counts
+
+
+def _show(
+    predictions: Iterable[Prediction], classifier: GoEmotionsClassifier, bar: bool
+) -> Counts | None:
+    """Print the answers; None where the reader of a pipe, such as head, had seen enough before the
+    end.
+    """
+    try:
+        counts = _write(predictions, lambda prediction: print(_line(prediction, classifier)), bar)
+        sys.stdout.flush()
+        return counts
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What is still buffered goes nowhere, or Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            raise ParamsError(
+                f"Standard output cannot be written: {error.strerror}. Free some space, or write"
+                " elsewhere."
+            ) from None
+        return None
+
+
+def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
+    if prediction.empty:
+        labels = "(empty)"
+    elif prediction.labels:
+        labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.labels)
+    else:
+        labels = (
+            "(none above"
+            f" {'its own threshold' if isinstance(classifier.threshold, list) else f'{classifier.threshold:g}'})"
+        )
+    # Half a surrogate pair, as wrong decoding leaves them, cannot be printed.
+    text = " ".join(prediction.text.split()).encode("utf-8", "replace").decode()
+    marks = "  [truncated]" * prediction.truncated + "  [SIMULATED]" * classifier.device.simulated
+    return f"{labels}\t{text}{marks}"
+
+
+def _summary(counts: Counts, classifier: GoEmotionsClassifier, output: str | None) -> str:
+    parts = [f"{counts.texts} texts" + (f" to {output}" if output else "")]
+    if counts.empty:
+        more = ", …" if counts.empty > len(counts.first_empty) else ""
+        parts.append(
+            f"{counts.empty} empty (text {', '.join(map(str, counts.first_empty))}{more}), left"
+            " without labels"
+        )
+    if counts.truncated:
+        parts.append(f"{counts.truncated} cut at {classifier.max_length} tokens")
+    return "; ".join(parts) + "."
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    from goemo_utils.predict.output import SUFFIXES
+
+    if not args.output:
+        return
+    path = Path(args.output)
+    if path.suffix not in SUFFIXES:
+        raise ParamsError(
+            f"--output '{path}' ends in '{path.suffix}': expected {', '.join(SUFFIXES)}."
+        )
+    if not path.absolute().parent.is_dir():
+        raise ParamsError(
+            f"The folder of --output '{path}' does not exist: make it first, or give another path."
+        )
+    if path.is_dir():
+        raise ParamsError(f"--output '{path}' is a folder: give the name of a file.")
+    if (
+        args.batch_file
+        and Path(args.batch_file).exists()
+        and path.exists()
+        and path.samefile(args.batch_file)
+    ):
+        raise ParamsError(
+            f"--output and --batch_file are the same file, '{path}': the texts would be lost."
+        )
+
+
+def _peek(source: Iterable[str], name: str | None) -> tuple[str, Iterable[str]]:
+    rest = iter(source)
+    try:
+        return next(rest), rest
+    except StopIteration:
+        raise TextsError(f"There are no texts in {name}: expected at least one.") from None
+
+
+def _chain(first: str, rest: Iterable[str]) -> Iterable[str]:
+    yield first
+    yield from rest

@@ -1,0 +1,210 @@
+"""Writers of predictions: .jsonl, .csv and .parquet, row by row, complete under their name or not
+there at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from goemo_utils.errors import ParamsError
+
+if TYPE_CHECKING:
+    from goemo_utils.classifier.classifier import Prediction
+
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+ROW_GROUP = 8192  # rows of a .parquet file held in memory before they are written
+
+
+class Output(Protocol):
+    """Something that takes predictions one by one."""
+
+    def write(self, prediction: Prediction) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def open_output(
+    path: Path, labels: list[str], probabilities: bool = False, simulated: bool = False
+) -> Iterator[Output]:
+    """Open a writer for the suffix of ``path``; the file takes its name when the block ends well.
+
+    Until then rows go to a temporary file beside it, which is removed on an error. After a kill it
+    may stay; the name itself then still holds what it held before. With ``simulated`` every row
+    says so. Raises ParamsError when the file cannot be written.
+    """
+    target = path.resolve()  # behind a link, so that the link stays one
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    kind = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}[path.suffix]
+    try:
+        output = kind(temporary, labels, probabilities, simulated)
+    except OSError as error:
+        raise ParamsError(
+            f"--output '{path}' cannot be written: {error.strerror or error}."
+        ) from None
+    try:
+        yield output
+        output.close()
+        os.replace(temporary, target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ParamsError(
+                f"--output '{path}' was not written: {error.strerror}. Free some space and run"
+                " again."
+            ) from None
+        raise
+
+
+def columns(
+    prediction: Prediction, labels: list[str], probabilities: bool, simulated: bool
+) -> dict[str, Any]:
+    """The values of one row under the column names of .csv and .parquet."""
+    row, above = prediction.probabilities, prediction.labels
+    top = None if row is None else int(np.argmax(row))
+    values = {
+        "index": prediction.index,
+        "text": prediction.text,
+        "labels": [label for label, _ in above],
+        "probabilities": [probability for _, probability in above],
+        "top_label": None if top is None else labels[top],
+        "top_probability": None if row is None else float(row[top]),
+        "truncated": prediction.truncated,
+        "empty": prediction.empty,
+    }
+    if simulated:
+        values["simulated"] = True
+    if probabilities:
+        values |= {
+            f"p_{label}": None if row is None else float(row[i]) for i, label in enumerate(labels)
+        }
+    return values
+
+
+class JsonLines:
+    """One JSON object a line, UTF-8."""
+
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
+        # Half a surrogate pair, as wrong decoding leaves them, cannot be written in UTF-8; a
+        # question mark can.
+        self._file = path.open("w", encoding="utf-8", errors="replace", newline="\n")
+
+    def write(self, prediction: Prediction) -> None:
+        row: dict[str, Any] = {
+            "index": prediction.index,
+            "text": prediction.text,
+            "labels": [
+                {"label": label, "probability": round(probability, 6)}
+                for label, probability in prediction.labels
+            ],
+            "truncated": prediction.truncated,
+            "empty": prediction.empty,
+        }
+        if self._simulated:
+            row["simulated"] = True
+        if self._probabilities:
+            values = prediction.probabilities
+            row["probabilities"] = (
+                None
+                if values is None
+                else {
+                    label: round(float(p), 6) for label, p in zip(self._labels, values, strict=True)
+                }
+            )
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        _close_safely(self._file)
+
+
+class Csv:
+    """Comma-separated values with a header, UTF-8; lists are joined by semicolons, true and false
+    written so.
+    """
+
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
+        self._file = path.open("w", encoding="utf-8", errors="replace", newline="")
+        self._writer: csv.DictWriter[str] | None = None
+
+    def write(self, prediction: Prediction) -> None:
+        row = columns(prediction, self._labels, self._probabilities, self._simulated)
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._file, list(row))
+            self._writer.writeheader()
+        row["labels"] = ";".join(row["labels"])
+        row["probabilities"] = ";".join(f"{p:.6f}" for p in row["probabilities"])
+        self._writer.writerow({name: _cell(value) for name, value in row.items()})
+
+    def close(self) -> None:
+        _close_safely(self._file)
+
+
+class Parquet:
+    """Typed columns, written in groups of rows."""
+
+    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        fields = [
+            ("index", pa.int64()),
+            ("text", pa.string()),
+            ("labels", pa.list_(pa.string())),
+            ("probabilities", pa.list_(pa.float32())),
+            ("top_label", pa.string()),
+            ("top_probability", pa.float32()),
+            ("truncated", pa.bool_()),
+            ("empty", pa.bool_()),
+        ]
+        if simulated:
+            fields.append(("simulated", pa.bool_()))
+        if probabilities:
+            fields += [(f"p_{label}", pa.float32()) for label in labels]
+        self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
+        self._schema = pa.schema(fields)
+        self._rows: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(path, self._schema)
+
+    def write(self, prediction: Prediction) -> None:
+        row = columns(prediction, self._labels, self._probabilities, self._simulated)
+        row["text"] = row["text"].encode("utf-8", "replace").decode("utf-8")
+        self._rows.append(row)
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6f}" if isinstance(value, float) else value
+
+
+def _close_safely(file: Any) -> None:
+    """Reach the disk before the name does, so that a power cut cannot leave a complete name on an
+    incomplete file.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()

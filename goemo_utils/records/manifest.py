@@ -1,0 +1,157 @@
+"""A run's manifest: parameters as resolved, code, versions, and the state of every step. Also the
+run's folder, lock and name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import goemo_utils
+from goemo_utils.errors import RecordError
+from goemo_utils.records.record import ROOT, STEPS, now, read_json, versions, write_json
+
+if TYPE_CHECKING:
+    from goemo_utils.params import Params
+
+SCHEMA = "goemo.manifest/1"
+
+
+def new_run_id(params: Params, file: Path | None) -> str:
+    """A name that sorts by time and never meets another: ``20261121-080311-rehearsal-02be``."""
+    stem = file.stem if file else params.device.replace(":", "")
+    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{stem}-{secrets.token_hex(2)}"
+
+
+def code_state() -> dict[str, Any]:
+    """Version, git revision, and whether the working tree differs from it; None where the project
+    is not a git checkout.
+    """
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "version": goemo_utils.__version__,
+        "revision": git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+    }
+
+
+def new_manifest(params: Params, params_file: Path | None, command: list[str]) -> dict[str, Any]:
+    """The manifest of a run that is about to start: every step still ``not-run``."""
+    file = (
+        None
+        if params_file is None
+        else (
+            str(params_file.resolve().relative_to(ROOT))
+            if params_file.resolve().is_relative_to(ROOT)
+            else params_file.name
+        )
+    )
+    return {
+        "schema": SCHEMA,
+        "run_id": params.run_id,
+        "started": now(),
+        "updated": now(),
+        "params": params.resolved(),
+        "params_digest": params.digest,
+        "params_file": file,
+        "command": command,
+        "code": code_state(),
+        "versions": versions(),
+        "platform": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "simulated": params.device == "rehearsal",
+        "steps": [{"step": s, "status": "not-run", "reason": None, "seconds": None} for s in STEPS],
+    }
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write ``manifest.json`` atomically, stamped with the time."""
+    write_json(folder / "manifest.json", {**manifest, "updated": now()})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run folder; RecordError when it is missing or of another schema."""
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise RecordError(
+            f"{folder / 'manifest.json'} is not a run's manifest: expected schema {SCHEMA}."
+        )
+    return manifest
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the lock goes with the process, however it ends.
+    RecordError when another run holds it.
+    """
+    with _lock(folder):
+        yield
+
+
+_held: dict[Path, IO[str]] = {}
+
+
+def hold(folder: Path) -> None:
+    """Hold a folder like ``locked``, but from one cell of a notebook to a later one, until
+    ``release``; held twice is held once.
+    """
+    if folder.resolve() not in _held:
+        _held[folder.resolve()] = _lock(folder)
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder that ``hold`` holds; nothing happens when it holds none."""
+    if handle := _held.pop(folder.resolve(), None):
+        handle.close()
+
+
+def _lock(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = open(folder / ".lock", "a", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise RecordError(
+            f"The run '{folder.name}' is being written by another process ({folder}), a command or"
+            " a notebook whose kernel is open. Wait for it, end it, or choose another run_id."
+        ) from None
+    return handle
+
+
+def point_latest(folder: Path) -> None:
+    """Make ``latest`` beside the run folder point to it, in one move."""
+    link, temporary = folder.parent / "latest", folder.parent / f".latest.{os.getpid()}"
+    if link.exists() and not link.is_symlink():
+        return
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.name)
+    os.replace(temporary, link)
+
+
+def latest_run_id(output_root: Path) -> str | None:
+    """The name of the run that ``latest`` points to, if there is one."""
+    link = output_root / "latest"
+    return link.resolve().name if link.is_symlink() and link.exists() else None

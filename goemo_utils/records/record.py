@@ -1,0 +1,242 @@
+"""Step records and run folders: written last, written whole, and the only proof that a step
+finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from goemo_utils.errors import RecordError
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput", "05_report")
+# What a notebook cannot do without. 05_report needs nothing in particular: it renders what there
+# is.
+REQUIRES: dict[str, tuple[str, ...]] = {
+    "00_environment": (),
+    "01_load": ("00_environment",),
+    "02_smoke": ("01_load",),
+    "03_parity": ("01_load",),
+    "04_throughput": ("01_load", "03_parity"),
+    "05_report": (),
+}
+READS: dict[str, tuple[str, ...]] = {**REQUIRES, "05_report": STEPS[:-1]}
+PACKAGES = (
+    "torch",
+    "torch-npu",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "papermill",
+    "nbclient",
+    "nbconvert",
+    "ipykernel",
+    "matplotlib",
+    "seaborn",
+    "pydantic",
+)
+VARIABLES = (
+    "ASCEND_HOME_PATH",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "ASCEND_LAUNCH_BLOCKING",
+    "TASK_QUEUE_ENABLE",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+
+Status = Literal["ok", "failed", "timeout", "died", "skipped", "not-run"]
+
+
+class StepRecord(BaseModel):
+    """What one step leaves behind (``<run>/<step>.json``). ``results`` is the step's own payload."""
+
+    model_config = ConfigDict(extra="forbid")
+    schema_: Literal["goemo.step/1"] = Field("goemo.step/1", alias="schema")
+    step: str
+    status: Status
+    started: str | None
+    ended: str | None
+    seconds: float | None
+    params_digest: str
+    inputs: dict[str, str]
+    findings: list[dict[str, Any]] = []
+    verdict: str | None
+    results: dict[str, Any] = {}
+    artefacts: list[dict[str, str]] = []
+    simulated: bool
+    reason: str | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return self.model_dump(by_alias=True)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one ``now()`` to another."""
+    a, b = (datetime.fromisoformat(t.replace("Z", "+00:00")) for t in (start, end))
+    return round((b - a).total_seconds(), 3)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as strict JSON: numpy scalars unboxed, tuples as lists, NaN and infinities as the
+    words "NaN", "Infinity", "-Infinity".
+    """
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)) and not isinstance(value, str):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` in one move: a kill at any moment leaves the old file or the new one, never
+    a part.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as strict JSON, atomically."""
+    write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in ``path``; RecordError when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{path} is not readable JSON ({error}). Delete it and run the step again."
+        ) from None
+
+
+def read_record(path: Path) -> StepRecord:
+    """A validated step record."""
+    try:
+        return StepRecord.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(
+            f"{path} is not a step record: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
+            "Delete it and run the step again."
+        ) from None
+
+
+def sha256_bytes(data: bytes) -> str:
+    """``sha256:<hex>`` of some bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """``sha256:<hex>`` of the canonical JSON (sorted keys, no spaces) of a value."""
+    return sha256_bytes(
+        json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    )
+
+
+def sha256_file(path: Path) -> str:
+    """``sha256:<hex>`` of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for piece in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(piece)
+    return "sha256:" + digest.hexdigest()
+
+
+def sha256_paths(paths: Sequence[Path], base: Path) -> str:
+    """One digest over the names and contents of several files."""
+    return sha256_json([[str(p.relative_to(base)), sha256_file(p)] for p in sorted(paths)])
+
+
+@cache
+def package_digest() -> str:
+    """Digest of the helper package: its code and data files, without the embedded weights (they are
+    the model's digest).
+    """
+    package = ROOT / "goemo_utils"
+    kinds = {".py", ".json", ".j2", ".css", ".md"}
+    return sha256_paths(
+        [p for p in package.rglob("*") if p.suffix in kinds and "embedded" not in p.parts], package
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Installed versions of the packages a result depends on, from their metadata (nothing is
+    imported).
+    """
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def environment_digest() -> str:
+    """Digest of what a result depends on outside the project: versions, platform, the device
+    variables.
+    """
+    seen = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    return sha256_json([versions(), platform.machine(), sys.platform, seen])
+
+
+def notebooks() -> Path:
+    """The folder of the notebooks; GOEMO_NOTEBOOKS names another one, which reaches the kernels
+    too.
+    """
+    return Path(os.environ.get("GOEMO_NOTEBOOKS") or ROOT / "notebooks")
+
+
+def notebook_digest(step: str) -> str:
+    """Digest of a notebook's cells, without its outputs."""
+    try:
+        cells = json.loads((notebooks() / f"{step}.ipynb").read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordError(
+            f"{notebooks() / step}.ipynb is not a readable notebook ({error}). Restore it: git"
+            " checkout notebooks"
+        ) from None
+    return sha256_json([[c["cell_type"], "".join(c["source"])] for c in cells])

@@ -1,0 +1,237 @@
+"""One step of a run, seen from its notebook: begin (read what came before), finish (leave the
+record).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.errors import RecordError
+from goemo_utils.records.manifest import new_manifest, write_manifest
+from goemo_utils.records.record import (
+    READS,
+    REQUIRES,
+    STEPS,
+    StepRecord,
+    environment_digest,
+    notebook_digest,
+    now,
+    package_digest,
+    plain,
+    read_json,
+    read_record,
+    seconds_between,
+    sha256_file,
+    sha256_json,
+    sha256_paths,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from goemo_utils.params import Params
+
+EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
+MODEL_FILES = {".json", ".safetensors", ".txt", ".model"}
+
+
+def run_dir(params: Params) -> Path:
+    """The run's folder: ``<output_root>/<run_id>``; a notebook opened by hand writes to the run
+    called ``lab``.
+    """
+    return Path(params.output_root) / (params.run_id or "lab")
+
+
+def file_digests(params: Params) -> dict[str, str]:
+    """Digests of the files a run reads: the checkpoint's folder, the file of texts, the reference
+    pack; hub models go by name and revision.
+    """
+    name = params.model.removeprefix("random:")
+    folder = EMBEDDED if name == "embedded" else Path(name)
+    found = {"model": sha256_json([params.model, params.revision])}
+    if folder.is_dir():
+        found["model"] = sha256_paths(
+            [p for p in folder.iterdir() if p.suffix in MODEL_FILES], folder
+        )
+    for key in ("texts", "reference"):
+        path = Path(getattr(params, key))
+        for candidate in (path, path.with_name(path.name + ".json")):
+            if candidate.is_file():
+                found[key] = sha256_file(candidate)
+    return found
+
+
+def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
+    """Digests of everything a step's result depends on. Resume compares them one by one and names
+    the one that differs.
+    """
+    found = {
+        "notebook": notebook_digest(step),
+        "package": package_digest(),
+        "params": params.digest,
+        "environment": environment_digest(),
+        **file_digests(params),
+    }
+    for earlier in READS.get(step, ()):
+        path = folder / f"{earlier}.json"
+        if path.is_file():
+            # The time a step took is not part of what it said.
+            record = read_record(path).dump()
+            found[earlier] = sha256_json(
+                {k: v for k, v in record.items() if k not in ("started", "ended", "seconds")}
+            )
+    return found
+
+
+@dataclass
+class Step:
+    """A step in progress. ``upstream`` holds the records of earlier steps by name."""
+
+    name: str
+    params: Params
+    dir: Path
+    inputs: dict[str, str]
+    upstream: dict[str, dict[str, Any]]
+    started: str = field(default_factory=now)
+    artefacts: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, name: str, params: Params) -> Step:
+        """Open the run folder and read the earlier records.
+
+        Raises RecordError naming the notebook to run first when a record this step needs is missing
+        or did not finish.
+        """
+        folder = run_dir(params)
+        for earlier in REQUIRES.get(name, ()):
+            path = folder / f"{earlier}.json"
+            if not path.is_file():
+                raise RecordError(
+                    f"{name} needs the record of {earlier}, and the run '{folder.name}' has none"
+                    f" ({path}). Run notebooks/{earlier}.ipynb first, with the same run_id."
+                )
+            if (status := read_record(path).status) != "ok":
+                raise RecordError(
+                    f"{name} needs {earlier} to have finished, and its record in the run"
+                    f" '{folder.name}' says '{status}'. Run notebooks/{earlier}.ipynb again first."
+                )
+        if name == STEPS[-1] and not any((folder / f"{s}.json").is_file() for s in STEPS):
+            raise RecordError(
+                f"{name} found no step record in the run '{folder.name}' ({folder}). Run"
+                f" notebooks/{STEPS[0]}.ipynb first, with the same run_id."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        _manifest(folder, params)
+        # Without widgets tqdm warns on import, in red, in the first cell that loads transformers.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        upstream = {
+            s: read_record(folder / f"{s}.json").dump()
+            for s in STEPS[: STEPS.index(name)]
+            if (folder / f"{s}.json").is_file()
+        }
+        for earlier, record in upstream.items():
+            if earlier in REQUIRES.get(name, ()) and record["params_digest"] != params.digest:
+                raise RecordError(
+                    f"{name} was given other parameters than {earlier} in the run '{folder.name}'."
+                    f" Run notebooks/{earlier}.ipynb again with these, or give this run its own"
+                    " run_id."
+                )
+        return cls(name, params, folder, inputs_of(name, params, folder), upstream)
+
+    def results(self, earlier: str) -> dict[str, Any]:
+        """The results an earlier step recorded."""
+        return self.upstream[earlier]["results"]
+
+    def path(self, *parts: str) -> Path:
+        """A path inside the run folder, its parent made."""
+        path = self.dir.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def save_figure(self, figure: Figure, name: str, alt: str) -> Path:
+        """Save a matplotlib figure as ``figures/<name>.png`` with its description, and count it
+        among the artefacts.
+        """
+        path = self.path("figures", f"{name}.png")
+        figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Description": alt})
+        self.artefacts.append(path)
+        return path
+
+    def keep(self, *paths: Path) -> None:
+        """Count files among the step's artefacts; their hashes go into the record."""
+        self.artefacts += [Path(p) for p in paths]
+
+    def finish(
+        self, verdict: str, results: dict[str, Any], findings: list[dict[str, Any]] | None = None
+    ) -> StepRecord:
+        """Write the record, last and atomically: from here on the step counts as done."""
+        ended = now()
+        record = StepRecord(
+            schema="goemo.step/1",
+            step=self.name,
+            status="ok",
+            started=self.started,
+            ended=ended,
+            seconds=seconds_between(self.started, ended),
+            params_digest=self.params.digest,
+            inputs=self.inputs,
+            findings=plain(findings or []),
+            verdict=verdict,
+            results=plain(results),
+            artefacts=[
+                {"path": str(p.relative_to(self.dir)), "sha256": sha256_file(p)}
+                for p in self.artefacts
+            ],
+            simulated=self.params.device == "rehearsal",
+        )
+        write_json(self.dir / f"{self.name}.json", record.dump())
+        return record
+
+
+def _manifest(folder: Path, params: Params) -> None:
+    """Give a run that was begun by opening a notebook its manifest; the chain has written its own
+    already.
+    """
+    path = folder / "manifest.json"
+    try:
+        if read_json(path)["params_digest"] == params.digest:
+            return
+    except (RecordError, KeyError, TypeError):
+        pass
+    write_manifest(
+        folder, new_manifest(params.model_copy(update={"run_id": folder.name}), None, ["notebook"])
+    )
+
+
+def unfinished(
+    name: str,
+    status: str,
+    params: Params,
+    folder: Path,
+    inputs: dict[str, str],
+    reason: str,
+    started: str | None = None,
+) -> StepRecord:
+    """Record a step that did not finish (failed, timeout, died) or never began (not-run), with the
+    reason in a sentence.
+    """
+    ended = now() if started else None
+    record = StepRecord(
+        schema="goemo.step/1",
+        step=name,
+        status=status,
+        started=started,
+        ended=ended,
+        seconds=seconds_between(started, ended) if started and ended else None,
+        params_digest=params.digest,
+        inputs=inputs,
+        verdict=None,
+        simulated=params.device == "rehearsal",
+        reason=reason,
+    )
+    write_json(folder / f"{name}.json", record.dump())
+    return record

@@ -1,0 +1,201 @@
+"""The chain: states, resume, containment of every failure, exit codes. Run on small stand-in
+notebooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.chain import chain, plan
+from goemo_utils.errors import RecordError
+from goemo_utils.params import Params
+from goemo_utils.records.manifest import locked
+from goemo_utils.records.record import STEPS, read_record
+from tests.chain_notebooks import write_notebooks
+
+
+class NoServer:
+    """Stands for the fork server, which these notebooks do not use."""
+
+    address = ""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    monkeypatch.setattr("goemo_utils.chain.chain.worker.Server", NoServer)
+    monkeypatch.setattr("goemo_utils.chain.chain._render", lambda *_: None)
+    monkeypatch.setenv("GOEMO_NOTEBOOKS", str(tmp_path / "notebooks"))
+    write_notebooks(tmp_path / "notebooks")
+    return Params.load(
+        None, {"run_id": "r1", "output_root": str(tmp_path / "out"), "step_timeout": "120"}
+    )
+
+
+def states(outcome: chain.Outcome) -> list[str]:
+    return [s["status"] for s in outcome.steps]
+
+
+def test_every_step_runs_once_and_then_is_skipped_with_the_reason(params) -> None:
+    first = chain.run(params)
+    assert states(first) == ["ok"] * 6
+    assert first.exit_code == 0
+    manifest = json.loads((first.folder / "manifest.json").read_text())
+    assert [s["status"] for s in manifest["steps"]] == ["ok"] * 6
+    assert (first.folder / "logs" / "03_parity.log").read_text().count("inside 03_parity") == 1
+    again = chain.run(params)
+    assert states(again) == ["skipped"] * 6
+    assert {s["reason"] for s in again.steps} == {"nothing it depends on changed"}
+    assert (first.folder.parent / "latest").resolve() == first.folder.resolve()
+
+
+def test_an_executed_notebook_tells_no_path_of_this_machine(params, tmp_path) -> None:
+    params = params.model_copy(update={"output_root": str(tmp_path / "für mich" / "out")})
+    folder = chain.run(params).folder
+    for step in STEPS:
+        text = (folder / f"{step}.ipynb").read_text(encoding="utf-8")
+        notebook = json.loads(text)
+        assert str(tmp_path) not in text
+        assert 'output_root = \\"out\\"' in text
+        assert (
+            notebook["metadata"]["papermill"]
+            .keys()
+            .isdisjoint({"input_path", "output_path", "parameters"})
+        )
+    assert states(chain.run(params)) == ["skipped"] * 6
+
+
+def test_a_changed_notebook_runs_again_and_what_reads_its_record_only_if_the_record_changed(
+    params, tmp_path
+) -> None:
+    chain.run(params)
+    path = tmp_path / "notebooks" / "02_smoke.ipynb"
+    path.write_text(path.read_text().replace("inside 02_smoke", "again inside 02_smoke"))
+    outcome = chain.run(params)
+    assert states(outcome) == ["skipped", "skipped", "ok", "skipped", "skipped", "ok"]
+    assert outcome.steps[2]["reason"] == "its notebook changed"
+    assert outcome.steps[5]["reason"] == "the record of 02_smoke changed"
+
+
+def test_changed_parameters_run_everything_again(params) -> None:
+    chain.run(params)
+    outcome = chain.run(params.model_copy(update={"seed": 7}))
+    assert states(outcome) == ["ok"] * 6
+    assert outcome.steps[0]["reason"] == "the parameters changed"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code", "words"),
+    [
+        ("exception", "failed", 3, "raised ValueError: the soup is cold"),
+        ("refusal", "failed", 2, "Device npu:7 is not here."),
+        ("timeout", "timeout", 3, "longer than step_timeout, 10 s"),
+        ("dead_kernel", "died", 3, "kernel died"),
+        ("sysexit0", "failed", 3, "left no record"),
+        ("sysexit3", "failed", 3, "SystemExit"),
+        ("line_magic_error", "failed", 3, "UsageError"),
+    ],
+)
+def test_a_failure_is_recorded_contained_and_resumed(
+    params, tmp_path, failure, status, code, words
+) -> None:
+    write_notebooks(tmp_path / "notebooks", "01_load", failure)
+    outcome = chain.run(
+        params.model_copy(update={"step_timeout": 10}) if failure == "timeout" else params
+    )
+    assert states(outcome) == ["ok", status] + ["not-run"] * 4
+    assert outcome.exit_code == code
+    record = read_record(outcome.folder / "01_load.json")
+    assert record.status == status
+    assert words in record.reason
+    assert (
+        read_record(outcome.folder / "05_report.json").reason
+        == f"01_load did not finish ({status})"
+    )
+    write_notebooks(tmp_path / "notebooks")
+    resumed = chain.run(params)
+    assert states(resumed) == ["skipped"] + ["ok"] * 5
+    assert resumed.exit_code == 0
+
+
+def test_only_runs_one_step_and_from_runs_the_rest(params) -> None:
+    chain.run(params)
+    assert states(chain.run(params, only="02_smoke")) == [
+        "skipped",
+        "skipped",
+        "ok",
+        "skipped",
+        "skipped",
+        "skipped",
+    ]
+    assert states(chain.run(params, start="04_throughput")) == ["skipped"] * 4 + ["ok", "ok"]
+    assert states(chain.run(params, force=True)) == ["ok"] * 6
+
+
+def test_from_a_step_whose_predecessor_never_finished_is_refused(params) -> None:
+    with pytest.raises(RecordError, match="--from 02_smoke needs 00_environment to have finished"):
+        chain.run(params, start="02_smoke")
+    assert not Path(params.output_root).exists()
+
+
+def test_an_altered_artefact_runs_its_step_again(params) -> None:
+    outcome = chain.run(params)
+    path = outcome.folder / "00_environment.json"
+    record = json.loads(path.read_text())
+    (outcome.folder / "a.txt").write_text("a")
+    record["artefacts"] = [{"path": "a.txt", "sha256": "sha256:0"}]
+    path.write_text(json.dumps(record))
+    assert plan.why_run("00_environment", params, outcome.folder) == "a.txt was altered"
+    (outcome.folder / "a.txt").unlink()
+    assert plan.why_run("00_environment", params, outcome.folder) == "a.txt is missing"
+
+
+def test_two_runs_never_share_a_folder(params, tmp_path) -> None:
+    folder = Path(params.output_root) / "r1"
+    with locked(folder), pytest.raises(RecordError, match="being written by another process"):
+        chain.run(params)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_killed_run_resumes_where_it_was(params, tmp_path) -> None:
+    write_notebooks(tmp_path / "notebooks", "01_load", "timeout")
+    code = (
+        "import sys; from goemo_utils.chain import chain; from goemo_utils.params import Params;"
+        " from tests.chain.test_chain import NoServer\nchain.worker.Server ="
+        " NoServer\nchain.run(Params.load(None, {'run_id': 'r1', 'output_root': sys.argv[1],"
+        " 'step_timeout': '120'}))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, params.output_root],
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "GOEMO_NOTEBOOKS": str(tmp_path / "notebooks")},
+    )
+    folder = Path(params.output_root) / "r1"
+    while not (folder / "01_load.ipynb").exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert [s["status"] for s in json.loads((folder / "manifest.json").read_text())["steps"]][
+        :2
+    ] == ["ok", "running"]
+    write_notebooks(tmp_path / "notebooks")
+    assert states(chain.run(params)) == ["skipped"] + ["ok"] * 5
+
+
+def test_a_dry_plan_says_what_would_run(params) -> None:
+    planned = plan.make_plan(params, Path(params.output_root) / "r1")
+    assert [p.runs for p in planned] == [True] * len(STEPS)
+    assert planned[0].reason == "it has no record yet"
+    assert planned[1].reason == "00_environment runs before it"

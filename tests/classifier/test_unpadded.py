@@ -1,0 +1,188 @@
+"""Texts laid end to end answer like the padded model, for every family that is computed so; the
+others are refused with the reason.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from goemo_utils.classifier import batching, packed
+from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, _filled
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+PAD, VOCABULARY, LIMIT = 1, 60, 64
+
+
+def classifier(family: str = "roberta", **changes: object) -> nn.Module:
+    sizes = (
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+        if family == "distilbert"
+        else {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 48,
+        }
+    )
+    settings_ = (
+        {
+            "vocab_size": VOCABULARY,
+            "max_position_embeddings": LIMIT,
+            "pad_token_id": PAD,
+            "num_labels": 5,
+            "initializer_range": 0.2,
+        }
+        | sizes
+        | changes
+    )
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model(family, **settings_), attn_implementation="eager"
+    ).eval()
+
+
+def texts_of(lengths: list[int], seed: int = 0) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(2, VOCABULARY, size=length).tolist() for length in lengths]
+
+
+def logits(model: nn.Module, ids: list[list[int]]) -> np.ndarray:
+    tokens, mask = map(torch.from_numpy, batching.pad(ids, PAD))
+    with torch.inference_mode():
+        return model(input_ids=tokens, attention_mask=mask).logits.numpy()
+
+
+def probabilities(model: nn.Module, ids: list[list[int]] | None = None) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits(model, ids or texts_of([20, 9, 9, 2]))))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("lengths", [[7], [3, 3, 3], [40, 12, 12, 5, 2], [2, 50, 9, 50]])
+def test_every_family_answers_as_padded(family: str, lengths: list[int]) -> None:
+    model, ids = classifier(family), texts_of(lengths)
+    expected = logits(model, ids)
+    assert (
+        np.ptp(expected) > 0.1
+    )  # answers that differ by text and label, so that agreement means something
+    np.testing.assert_allclose(logits(Unpadded(model), ids), expected, atol=5e-6)
+
+
+MODEL = classifier()
+TWIN = Unpadded(MODEL) if torch.backends.mkldnn.is_available() else None
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.integers(min_value=1, max_value=LIMIT - 2), min_size=1, max_size=5),
+    st.integers(0, 99),
+)
+def test_a_text_is_answered_alike_whatever_lies_beside_it(lengths: list[int], seed: int) -> None:
+    ids = texts_of(lengths, seed)
+    alone = np.concatenate([logits(TWIN, [text]) for text in ids])
+    np.testing.assert_allclose(logits(TWIN, ids), alone, atol=5e-6)
+
+
+def test_a_padding_token_inside_a_text_keeps_the_position_that_the_model_gives_it() -> None:
+    ids = [[5, 6, PAD, 7, 8], [9, 10]]
+    np.testing.assert_allclose(logits(TWIN, ids), logits(MODEL, ids), atol=5e-6)
+
+
+def test_a_text_without_any_token_does_not_get_its_neighbours_answer() -> None:
+    answers = logits(TWIN, [[5, 6, 7], [], [9, 8]])
+    np.testing.assert_allclose(answers[[0, 2]], logits(MODEL, [[5, 6, 7], [9, 8]]), atol=5e-6)
+    assert np.isfinite(answers[1]).all()
+    assert not np.allclose(answers[1], answers[2], atol=1e-3)
+
+
+def test_electra_with_smaller_embeddings_is_projected() -> None:
+    model, ids = classifier("electra", embedding_size=16), texts_of([6, 3])
+    np.testing.assert_allclose(logits(Unpadded(model), ids), logits(model, ids), atol=5e-6)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu_new", "gelu_pytorch_tanh"])
+def test_other_activations_are_not_replaced_by_gelu(activation: str) -> None:
+    model, ids = classifier("bert", hidden_act=activation), texts_of([6, 3])
+    np.testing.assert_allclose(logits(Unpadded(model), ids), logits(model, ids), atol=5e-6)
+
+
+def test_the_original_model_is_left_whole_and_what_is_not_packed_is_shared() -> None:
+    model = classifier()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    twin = Unpadded(model)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert (
+        twin.embeddings[0].word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
+    )
+
+
+def test_products_meet_few_numbers_of_rows() -> None:
+    rows = set()
+    twin = Unpadded(classifier())
+    for layer in twin.layers:
+        layer.query.register_forward_hook(lambda module, given, output: rows.add(len(output)))
+    for count in range(1, 40):
+        logits(twin, texts_of([3] * count))
+    assert all(n % ROWS == 0 for n in rows)
+    assert (
+        len({len(_filled(torch.zeros(n, 1))) for n in range(1024, 4097)}) <= 66
+    )  # 32 an octave, and both ends
+    assert all(n <= len(_filled(torch.zeros(n, 1))) <= 1.04 * n for n in range(512, 4097))
+
+
+def test_it_is_chosen_first_and_says_so() -> None:
+    choice = packed.choose(classifier(), probabilities, FORMS)
+    assert isinstance(choice.model, Unpadded)
+    assert "without padding" in choice.reason
+    assert choice.difference < 1e-5
+
+
+def test_a_family_that_is_not_known_is_packed_with_padding_and_the_reason_kept() -> None:
+    model = classifier("mpnet")
+    choice = packed.choose(model, probabilities, FORMS)
+    assert choice.backend == "packed"
+    assert not isinstance(choice.model, Unpadded)
+    assert "with padding" in choice.reason
+    assert "MPNetForSequenceClassification" in choice.reason
+
+
+def test_a_layer_with_an_adapter_is_not_computed_without_it() -> None:
+    class Adapted(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + 1
+
+    model = classifier()
+    model.roberta.encoder.layer[0].output.dense = Adapted(48, 32)
+    choice = packed.choose(model, probabilities, FORMS)
+    assert not isinstance(choice.model, Unpadded)
+    assert "plain nn.Linear" in choice.reason
+    np.testing.assert_allclose(probabilities(choice.model), probabilities(model), atol=1e-5)
+
+
+def test_a_wrong_answer_without_padding_falls_back_to_padding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = classifier()
+    choice = packed.choose(
+        model, lambda m: probabilities(m) + (1e-3 if isinstance(m, Unpadded) else 0), FORMS
+    )
+    assert choice.backend == "packed"
+    assert "Not packed without padding: the self-check differed by 0.001" in choice.reason
+
+
+def test_bfloat16_stays_bfloat16() -> None:
+    model, ids = classifier().bfloat16(), texts_of([9, 4])
+    tokens, mask = map(torch.from_numpy, batching.pad(ids, PAD))
+    with torch.inference_mode():
+        got, expected = (
+            m(input_ids=tokens, attention_mask=mask).logits for m in (Unpadded(model), model)
+        )
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        got.float().sigmoid(), expected.float().sigmoid(), atol=2**-5, rtol=0
+    )
