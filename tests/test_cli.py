@@ -10,7 +10,7 @@ import pytest
 
 from goemo_utils import cli
 from goemo_utils.records.record import STEPS
-from tests.chain_notebooks import write_notebooks
+from tests.chain.stand_ins import write_notebooks
 
 
 def goemo(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from goemo_utils.errors import RecordError
 from goemo_utils.params import Params
 from goemo_utils.records.manifest import locked
 from goemo_utils.records.record import STEPS, read_record
-from tests.chain_notebooks import write_notebooks
+from tests.chain.stand_ins import write_notebooks
 
 
 class NoServer:

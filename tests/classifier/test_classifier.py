@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from goemo_utils.classifier import onnx_runtime, spread
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
-from tests import tiny_model
+from tests.forward import tiny_model
 
 TEXTS = [
     "I am so happy today!",

@@ -16,7 +16,7 @@ import torch
 from goemo_utils.classifier import onnx_runtime
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ModelError
-from tests import tiny_model
+from tests.forward import tiny_model
 
 pytestmark = pytest.mark.skipif(bool(onnx_runtime.missing()), reason="needs the onnx extra")
 TEXTS = ["I am so happy today!", "", "happy " * 100, "No."]

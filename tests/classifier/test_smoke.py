@@ -6,7 +6,7 @@ import pytest
 from goemo_utils.classifier import smoke
 from goemo_utils.notebook import tables
 from goemo_utils.params import Params
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 
 LABELS = ["joy", "gratitude", "love", "neutral"]
 

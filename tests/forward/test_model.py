@@ -17,7 +17,7 @@ from transformers import (
 
 from goemo_utils.errors import ModelError
 from goemo_utils.forward.model import load_model
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 
 SMALL = {
     "vocab_size": 300,

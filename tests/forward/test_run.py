@@ -17,7 +17,7 @@ from goemo_utils.forward import worker
 from goemo_utils.forward.model import load_model
 from goemo_utils.forward.pack import read_pack
 from goemo_utils.params import Params
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 
 TEXTS = ["I am so happy today!", "no", "", "word " * 200]
 

@@ -12,7 +12,7 @@ from goemo_utils.forward import thresholds
 from goemo_utils.forward.model import load_model
 from goemo_utils.params import Params
 from goemo_utils.records.step import file_digests
-from tests.tiny_model import SENTENCES, save_roberta
+from tests.forward.tiny_model import SENTENCES, save_roberta
 
 LABELS = ["joy", "anger", "neutral"]
 GOOD = {

@@ -12,7 +12,7 @@ import pytest
 from goemo_utils.errors import DeviceError, TextsError, WorkerError
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import read_pack
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from goemo_utils.parity import judge
 from goemo_utils.parity.compare import main
 from goemo_utils.parity.gates import ORDER
 from goemo_utils.records.record import write_json
-from tests.tiny_model import SENTENCES, save_roberta
+from tests.forward.tiny_model import SENTENCES, save_roberta
 
 TEXTS = [
     *SENTENCES,

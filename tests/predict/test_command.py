@@ -21,7 +21,7 @@ from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
 from goemo_utils.errors import GoemoError, ParamsError, TextsError
 from goemo_utils.predict import command as predict
 from goemo_utils.predict.output import open_output
-from tests import tiny_model
+from tests.forward import tiny_model
 
 TEXTS = [
     "I am so happy today!",

@@ -24,7 +24,7 @@ from goemo_utils.publish.check import check
 from goemo_utils.records.record import sha256_file
 from goemo_utils.report import ReportError
 from tests.report import fixtures
-from tests.tiny_model import SENTENCES, save_roberta
+from tests.forward.tiny_model import SENTENCES, save_roberta
 
 FILES = {
     "README.md",

@@ -9,8 +9,8 @@ from goemo_utils.errors import RecordError
 from goemo_utils.params import Params
 from goemo_utils.records.record import read_record
 from goemo_utils.records.step import Step, inputs_of, unfinished
-from tests.chain_notebooks import write_notebooks
-from tests.tiny_model import save_roberta
+from tests.chain.stand_ins import write_notebooks
+from tests.forward.tiny_model import save_roberta
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from goemo_utils.errors import ParamsError, TextsError
 from goemo_utils.throughput import bench, conditions, grid, ladder
 from goemo_utils.throughput.ways import Bench, Unavailable
-from tests import tiny_model
+from tests.forward import tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.throughput import figures, grid
 from goemo_utils.throughput.ways import Bench, Way
-from tests import tiny_model
+from tests.forward import tiny_model
 
 BRIEFLY: dict[str, Any] = {"seconds": 0.001, "min_rounds": 2}
 

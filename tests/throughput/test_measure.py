@@ -12,7 +12,7 @@ from goemo_utils.classifier import onnx_runtime
 from goemo_utils.errors import DeviceError, ParamsError, TextsError
 from goemo_utils.forward import worker
 from goemo_utils.throughput import measure, run_job, ways
-from tests import tiny_model
+from tests.forward import tiny_model
 
 TEXTS = [
     *tiny_model.SENTENCES,

@@ -22,7 +22,7 @@ from transformers import (
 from goemo_utils.training import fit
 from goemo_utils.training.data import Split
 from goemo_utils.training.params import TrainingParams
-from tests.tiny_model import _tokenizer, save_roberta
+from tests.forward.tiny_model import _tokenizer, save_roberta
 
 CUES = {"joy": "happy", "anger": "awful", "neutral": "strange"}
 LABELS = tuple(CUES)

@@ -18,7 +18,7 @@ from goemo_utils.forward import worker
 from goemo_utils.forward.model import load_model
 from goemo_utils.training import fit
 from goemo_utils.training.params import TrainingParams
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 from tests.training.jobs import LABELS, job, run, save_other, save_tiny, splits
 
 

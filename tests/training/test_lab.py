@@ -18,7 +18,7 @@ from goemo_utils.records.manifest import locked
 from goemo_utils.records.record import read_record
 from goemo_utils.training import card, lab
 from goemo_utils.training.params import TrainingParams
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 from tests.training.synthetic import CUES, make, write
 
 TINY = {

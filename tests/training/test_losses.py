@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import RobertaForSequenceClassification
 
 from goemo_utils.training.losses import divergence, loss, r_drop
-from tests.tiny_model import save_roberta
+from tests.forward.tiny_model import save_roberta
 
 TASKS = ("single_label", "multi_label")
 

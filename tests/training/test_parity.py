@@ -20,7 +20,7 @@ from goemo_utils.training.data import Split, Splits
 from goemo_utils.training.params import TrainingParams
 from goemo_utils.training.parity import gates, measures, replica, roles
 from tests.rehearsal.children import in_child
-from tests.tiny_model import SENTENCES, save_roberta
+from tests.forward.tiny_model import SENTENCES, save_roberta
 
 LABELS = ("joy", "anger", "neutral")
 STEPS = 3

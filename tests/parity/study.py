@@ -8,7 +8,7 @@ from goemo_utils.forward.model import load_model
 from goemo_utils.notebook import comparison
 from goemo_utils.params import Params
 from goemo_utils.records.step import Step
-from tests.tiny_model import SENTENCES
+from tests.forward.tiny_model import SENTENCES
 
 TEXTS = [
     *SENTENCES,
