@@ -17,8 +17,8 @@ from goemo_utils.forward.pack import read_pack
 from goemo_utils.notebook import comparison
 from goemo_utils.parity import compare, known, runs
 from goemo_utils.records.record import write_json
-from tests.parity.study import TEXTS, step_of, study
 from tests.forward.tiny_model import save_roberta
+from tests.parity.study import TEXTS, step_of, study
 
 OWN = {"joy": 0.2, "anger": 0.5, "neutral": 0.7}
 TEXT = "What a strange idea, and I am angry!"

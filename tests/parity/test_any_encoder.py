@@ -6,8 +6,8 @@ import pytest
 
 from goemo_utils.errors import ModelError
 from goemo_utils.forward.model import load_model
-from tests.parity.study import TEXTS, gate, study
 from tests.forward.tiny_model import save
+from tests.parity.study import TEXTS, gate, study
 
 
 @pytest.mark.parametrize(("architecture", "settings", "run", "named"), [

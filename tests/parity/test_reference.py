@@ -13,8 +13,8 @@ from goemo_utils.forward.pack import read_pack
 from goemo_utils.notebook import comparison
 from goemo_utils.params import Params
 from goemo_utils.parity import reference
-from tests.parity.study import TEXTS, step_of
 from tests.forward.tiny_model import save_roberta
+from tests.parity.study import TEXTS, step_of
 
 
 @pytest.fixture(scope="module")

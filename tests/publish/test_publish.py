@@ -23,8 +23,8 @@ from goemo_utils.publish.card import SCORER
 from goemo_utils.publish.check import check
 from goemo_utils.records.record import sha256_file
 from goemo_utils.report import ReportError
-from tests.report import fixtures
 from tests.forward.tiny_model import SENTENCES, save_roberta
+from tests.report import fixtures
 
 FILES = {
     "README.md",

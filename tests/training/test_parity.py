@@ -19,8 +19,8 @@ from goemo_utils.training import parity
 from goemo_utils.training.data import Split, Splits
 from goemo_utils.training.params import TrainingParams
 from goemo_utils.training.parity import gates, measures, replica, roles
-from tests.rehearsal.children import in_child
 from tests.forward.tiny_model import SENTENCES, save_roberta
+from tests.rehearsal.children import in_child
 
 LABELS = ("joy", "anger", "neutral")
 STEPS = 3
