@@ -30,8 +30,8 @@ def read_cann(machine: Machine) -> dict[str, Any]:
     names that no directory of LD_LIBRARY_PATH holds}.
     """
     home = machine.environ.get("ASCEND_HOME_PATH") or machine.environ.get("ASCEND_TOOLKIT_HOME")
-    installations = [_read(machine, root, set_env) for root, set_env in _roots(machine)]
-    installations = [one for one in installations if one]
+    read = [_read(machine, root, set_env) for root, set_env in _roots(machine)]
+    installations = [one for one in read if one]
     active = _active(machine, home, installations)
     return {
         "installations": installations,
@@ -75,6 +75,7 @@ def _read(machine: Machine, root: str, set_env: str) -> dict[str, Any] | None:
     )
     if toolkit is None:
         return None
+
     # Since 8.5 the kernels are the "ops" package; before, they were the "kernels" package below
     # opp_kernel.
     ops = _version(

@@ -6,24 +6,27 @@ on its path, as a notebook does. A stage that crashes the interpreter leaves the
 before it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
 import traceback
+from typing import Any
 
 MARK = "goemo-probe "
 
 
-def say(stage, **facts):
+def say(stage: str, **facts: Any) -> None:
     sys.stdout.write(MARK + json.dumps(dict(facts, stage=stage)) + "\n")
     sys.stdout.flush()
 
 
-def torch_stage():
+def torch_stage() -> dict[str, Any]:
     import torch
 
-    facts = {
+    facts: dict[str, Any] = {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
         "hip": getattr(torch.version, "hip", None),
@@ -37,7 +40,7 @@ def torch_stage():
         facts["cuda_available"] = torch.cuda.is_available()
         for index in range(torch.cuda.device_count() if facts["cuda_available"] else 0):
             properties = torch.cuda.get_device_properties(index)
-            capability = "%d.%d" % (properties.major, properties.minor)
+            capability = f"{properties.major}.{properties.minor}"
             facts["cuda_devices"].append(
                 {
                     "name": properties.name,
@@ -49,36 +52,39 @@ def torch_stage():
     return facts
 
 
-def torch_npu_stage():
+def torch_npu_stage() -> dict[str, Any]:
     import torch
-    import torch_npu
+    import torch_npu  # type: ignore[import-not-found]  # has no stubs, and stands on a card's machine only
+
+    npu: Any = torch.npu  # type: ignore[attr-defined]  # torch_npu adds it to torch
 
     return {
         "version": torch_npu.__version__,
         "path": os.path.dirname(torch_npu.__file__ or ""),
-        "available": torch.npu.is_available(),
-        "devices": torch.npu.device_count(),
+        "available": npu.is_available(),
+        "devices": npu.device_count(),
         "cann": getattr(torch.version, "cann", None),
     }
 
 
-def operator_stage():
+def operator_stage() -> dict[str, Any]:
     import torch
 
+    npu: Any = torch.npu  # type: ignore[attr-defined]  # torch_npu adds it to torch
     left = torch.arange(12, dtype=torch.float32).reshape(3, 4)
     result = left.to("npu:0") + left.to("npu:0")
-    torch.npu.synchronize()
+    npu.synchronize()
     return {
         "device": str(result.device),
         "right": bool((result.cpu() == left + left).all()),
-        "name": torch.npu.get_device_name(0),
+        "name": npu.get_device_name(0),
     }
 
 
 STAGES = {"torch": torch_stage, "torch_npu": torch_npu_stage, "operator": operator_stage}
 
 
-def main(names):
+def main(names: list[str]) -> None:
     for name in names:
         started = time.perf_counter()
         try:

@@ -13,8 +13,8 @@ ABOUT = ("npu",)
 # CANN's numeric codes as torch_npu and CANN print them. "ret = 200000" is a common line of other
 # programs, so the looser forms need a 500000s code.
 NUMBER = re.compile(
-    r"(?:(?:error code(?: is|:|"
-    r" =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b"
+    r"(?:(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*"
+    r"|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b"
 )
 ERR = re.compile(r"\bERR(\d{2})(\d{3})\b")
 # E, a letter or digit for the module, four digits of which 9000 and above are internal errors (CANN

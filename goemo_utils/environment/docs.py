@@ -12,8 +12,9 @@ from goemo_utils.environment.findings import table
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
 INTRODUCTION = """# The doctor
 
-`goemo doctor` says what is wrong with a machine and what fixes it. It needs nothing installed: `python3 goemo_utils/environment/doctor.py` does the same on a
-bare Python. It imports torch in child processes only, because a broken CANN breaks `import torch` itself.
+`goemo doctor` says what is wrong with a machine and what fixes it. It needs nothing installed:
+`python3 goemo_utils/environment/doctor.py` does the same on a bare Python. It imports torch in
+child processes only, because a broken CANN breaks `import torch` itself.
 
 ```
 goemo doctor                     check for every purpose that this machine could serve
@@ -22,11 +23,13 @@ goemo doctor --json              facts, findings and verdicts for a program
 goemo doctor --explain run.log   match a log against the messages below; - reads standard input
 ```
 
-Exit codes: 0 the asked purposes are possible (without `--for`: rehearsal and cpu, or npu and cpu where an Ascend card is present), 1 they are not, 2 bad
-arguments. A finding says what was seen word for word, the cause, a remedy to paste and the source. What was not looked at is a finding too.
+Exit codes: 0 the asked purposes are possible (without `--for`: rehearsal and cpu, or npu and cpu
+where an Ascend card is present), 1 they are not, 2 bad arguments. A finding says what was seen word
+for word, the cause, a remedy to paste and the source. What was not looked at is a finding too.
 
-None of this was run on Ascend hardware: the tables come from published sources and from the torch_npu wheels 2.8.0.post4 and 2.13.0 without a card. This page is
-written from the tables by `python -m goemo_utils.environment.docs`.
+None of this was run on Ascend hardware: the tables come from published sources and from the
+torch_npu wheels 2.8.0.post4 and 2.13.0 without a card. This page is written from the tables by
+`python -m goemo_utils.environment.docs`.
 """
 
 

@@ -27,8 +27,9 @@ from goemo_utils.environment.checkup import has_card
 from goemo_utils.environment.findings import PURPOSES
 
 WIDTH = 110
-EPILOG = """exit codes: 0 every asked purpose is possible (rehearsal and cpu, or npu and cpu where an Ascend card is present, unless --for names one);
-1 it is not, or the explained text holds a known error; 2 bad arguments"""
+EPILOG = """exit codes: 0 every asked purpose is possible (rehearsal and cpu, or npu and cpu where
+an Ascend card is present, unless --for names one); 1 it is not, or the explained text holds a known
+error; 2 bad arguments"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,6 +150,8 @@ def _summary(facts: dict[str, Any]) -> list[str]:
         facts["cann"]["active"],
     )
     cards = facts["npu"]["devices"]
+    names = ", ".join(sorted({card["name"] for card in cards}))
+    seen = f"{names} ({len(cards)} chips)" if cards else "none seen"
     lines = [
         f"python     {facts['python']} at {facts['executable']}",
         f"platform   {facts['platform']}, {facts['machine']}",
@@ -164,10 +167,7 @@ def _summary(facts: dict[str, Any]) -> list[str]:
         + (f" ({torch['build']} build)" if torch["version"] else ""),
         f"torch_npu  {npu['version'] or 'not installed'}",
         f"CANN       {active['toolkit'] + ' at ' + active['root'] if active else 'not found'}",
-        (
-            "cards     "
-            f" {', '.join(sorted({card['name'] for card in cards})) + f' ({len(cards)} chips)' if cards else 'none seen'}"
-        ),
+        f"cards      {seen}",
         f"hub        {facts['hub']['state']}",
     ]
     return lines

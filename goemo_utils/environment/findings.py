@@ -37,7 +37,8 @@ class Finding:
 @cache
 def table(name: str) -> dict[str, Any]:
     """The data file ``name`` of this package."""
-    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return data
 
 
 @lru_cache(maxsize=1)

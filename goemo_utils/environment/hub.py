@@ -118,7 +118,7 @@ def _snapshots(machine: Machine, name: str) -> list[Path]:
 
 
 def _weights(folder: Path) -> int:
-    """Bytes of one set of weights: the safetensors files, or the .bin files where there are none."""
+    """Bytes of one set of weights: the safetensors files, or the .bin files without them."""
     for suffix in WEIGHTS:
         total = sum(path.stat().st_size for path in folder.glob(f"*{suffix}"))
         if total:

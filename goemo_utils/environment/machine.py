@@ -63,7 +63,7 @@ def run_command(argv: Sequence[str], timeout: float, environ: Mapping[str, str])
         return Output(None, _text(out), _text(err), timed_out=True)
 
 
-def _kill_session(process: subprocess.Popen) -> None:
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
     if hasattr(os, "killpg"):
         os.killpg(process.pid, signal.SIGKILL)
     else:

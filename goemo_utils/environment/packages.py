@@ -10,8 +10,10 @@ from typing import Any
 from goemo_utils.environment.machine import Machine
 
 NAMES = (
-    "torch", "torch-npu", "transformers", "tokenizers", "safetensors", "numpy", "pydantic", "huggingface-hub", "accelerate", "papermill", "nbclient",
-    "nbconvert", "ipykernel", "jupyterlab", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2", "tqdm", "protobuf", "decorator", "sympy", "cffi", "attrs",
+    "torch", "torch-npu", "transformers", "tokenizers", "safetensors", "numpy", "pydantic",
+    "huggingface-hub", "accelerate", "papermill", "nbclient",
+    "nbconvert", "ipykernel", "jupyterlab", "pandas", "pyarrow", "matplotlib", "seaborn", "jinja2",
+    "tqdm", "protobuf", "decorator", "sympy", "cffi", "attrs",
     "cython", "pyyaml", "pathlib2", "scipy", "requests", "psutil", "absl-py", "goemo",
 )  # fmt: skip
 
@@ -41,7 +43,11 @@ def read_torch(machine: Machine) -> dict[str, Any]:
     text = _text(distribution, "torch/version.py")
     version = _assigned(text, "__version__") or distribution.version
     cuda, hip = _assigned(text, "cuda"), _assigned(text, "hip")
-    build = "cuda" if cuda or "+cu" in version else "rocm" if hip or "+rocm" in version else "cpu"
+    build = "cpu"
+    if cuda or "+cu" in version:
+        build = "cuda"
+    elif hip or "+rocm" in version:
+        build = "rocm"
     return {"version": version, "build": build, "cuda": cuda}
 
 

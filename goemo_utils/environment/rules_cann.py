@@ -126,4 +126,7 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
 
 
 def _row(facts: dict[str, Any]) -> dict[str, Any] | None:
-    return compat.judge(None, facts["torch_npu"]["version"], None, facts["python"])["row"]
+    row: dict[str, Any] | None = compat.judge(
+        None, facts["torch_npu"]["version"], None, facts["python"]
+    )["row"]
+    return row

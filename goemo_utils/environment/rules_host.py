@@ -1,9 +1,10 @@
-"""Rules about variables, the hub and model at hand, memory, disk and CUDA: facts in, findings out."""
+"""Rules about variables, the hub, the model, memory, disk and CUDA: facts in, findings out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from goemo_utils.environment.findings import Finding, finding, table
@@ -45,7 +46,7 @@ def _visible_devices(value: str, facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("devices-empty", evidence)
     elif not re.fullmatch(r"\d+(,\d+)*", value):
         yield finding("devices-syntax", evidence, fixed=fixed)
-    elif any(left >= right for left, right in zip(numbers, numbers[1:])):
+    elif any(left >= right for left, right in pairwise(numbers)):
         yield finding("devices-order", evidence, fixed=fixed)
     elif count and numbers[-1] >= count:
         yield finding("devices-range", evidence, index=numbers[-1], count=count, fixed=fixed)

@@ -26,7 +26,7 @@ def local(version: str) -> str:
 
 
 def key(version: str) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """An order for versions: numbers first, then development, alpha, beta, candidate, final, post."""
+    """An order for versions: numbers, then development, alpha, beta, candidate, final, post."""
     numbers = release(version)
     while numbers and numbers[-1] == 0:
         numbers = numbers[:-1]

@@ -17,8 +17,10 @@ from goemo_utils.report.words import Words
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCORER = (
-    "pretrained_used", "local_weight_used", "weight_path", "fallback_used", "max_abs_diff", "mean_abs_diff", "cosine_similarity", "top1_match", "top3_overlap", "top5_match",
-    "match_within_1_percent", "match_basis", "npu_latency_ms", "cpu_texts_per_second", "npu_texts_per_second", "speedup", "simulated", "verdict",
+    "pretrained_used", "local_weight_used", "weight_path", "fallback_used", "max_abs_diff",
+    "mean_abs_diff", "cosine_similarity", "top1_match", "top3_overlap", "top5_match",
+    "match_within_1_percent", "match_basis", "npu_latency_ms", "cpu_texts_per_second",
+    "npu_texts_per_second", "speedup", "simulated", "verdict",
 )  # fmt: skip
 # Licenses of checkpoints that kits are made for, as their own cards state them; any other is
 # "other" until its owner says.
@@ -115,13 +117,10 @@ def context(
 
     def scored(name: str) -> str:
         found = summary[name]
-        return (
-            absent(name).replace("\\", "")
-            if found is None
-            else json.dumps(found)
-            if not isinstance(found, str)
-            else found
-        )
+        if found is None:
+            return absent(name).replace("\\", "")
+
+        return found if isinstance(found, str) else json.dumps(found)
 
     model = str(load.get("id") or run.params.get("model"))
     return {

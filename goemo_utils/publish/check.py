@@ -20,6 +20,10 @@ PROSE = (".md", ".txt")
 NO_CARDS = ("requirements.txt", "vocab.txt", "merges.txt")
 LARGEST = 4_000_000
 MARK = "DRAFT"
+LINK = re.compile(r"(?<!\\)\]\(\s*<?([^)\s>]+)")
+ADDRESS = re.compile(r"https?://[^\s)>\"'`，。；]+")
+NAMED_FILE = re.compile(r"(?<![\w/.-])((?:logs|figures|eval|results|assets)/[\w./-]*\w)")
+COMMAND_FILE = re.compile(r"(?:python3?|-r)\s+([\w./-]+\.(?:py|txt))\b")
 
 
 @dataclass(frozen=True)
@@ -170,32 +174,31 @@ def _dead_links(
     name: str, text: str, lines: list[tuple[int, str]], folder: Path
 ) -> Iterator[Problem]:
     base, seen = folder / Path(name).parent, set()
-    for number, line in enumerate(text.splitlines(), 1):
-        for target in re.findall(r"(?<!\\)\]\(\s*<?([^)\s>]+)", line):
-            found = _dead(target, base)
-            if found and target not in seen:
-                seen.add(target)
-                yield Problem("dead link", name, number, found)
-        for address in re.findall(r"https?://[^\s)>\"'`，。；]+", line):
-            found = _dead(address, base)
-            if found and address not in seen:
-                seen.add(address)
-                yield Problem("dead link", name, number, found)
-    for number, line in lines:
-        for target in re.findall(
-            r"(?<![\w/.-])((?:logs|figures|eval|results|assets)/[\w./-]*\w)", line
-        ):
-            if target not in seen and not (base / target).exists():
-                seen.add(target)
-                yield Problem(
-                    "dead link", name, number, f"{target} is named and is not in the folder"
-                )
-    for target in re.findall(r"(?:python3?|-r)\s+([\w./-]+\.(?:py|txt))\b", text):
-        if target not in seen and not (base / target).exists():
+    for number, target, fault in _targets(text, lines, base):
+        if fault and target not in seen:
             seen.add(target)
-            yield Problem(
-                "dead link", name, 0, f"{target} is used in a command and is not in the folder"
-            )
+            yield Problem("dead link", name, number, fault)
+
+
+def _targets(
+    text: str, lines: list[tuple[int, str]], base: Path
+) -> Iterator[tuple[int, str, str | None]]:
+    """(line, target, what is wrong with it or None) of links, addresses, named files and the files
+    of commands.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        for target in (*LINK.findall(line), *ADDRESS.findall(line)):
+            yield number, target, _dead(target, base)
+
+    for number, line in lines:
+        for target in NAMED_FILE.findall(line):
+            gone = not (base / target).exists()
+            yield number, target, f"{target} is named and is not in the folder" if gone else None
+
+    for target in COMMAND_FILE.findall(text):
+        gone = not (base / target).exists()
+        fault = f"{target} is used in a command and is not in the folder"
+        yield 0, target, fault if gone else None
 
 
 def _dead(target: str, base: Path) -> str | None:
@@ -220,7 +223,7 @@ def _dead(target: str, base: Path) -> str | None:
 
 def _unsaid(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
     whole = "\n".join(text for _, text in lines)
-    basis = re.search(r"match_basis[`*\s:：=|]*[^\s|`*:：=。]", whole)
+    basis = bool(re.search(r"match_basis[`*\s:：=|]*[^\s|`*:：=。]", whole))
     for line, text in lines:
         if re.search(r"(?<![A-Za-z_])(?:match_)?within_1_percent", text) and not basis:
             yield Problem("unsaid", name, line, "within 1 percent of what: match_basis is missing")
@@ -236,31 +239,25 @@ def _unsaid(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
 def _contradictions(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:
     """Two values for one field, in one file or in two, or beside summary.json."""
     first: dict[str, tuple[str, Claim]] = {}
+    recorded = summary or {}
     told = {}
-    for field, value in (summary or {}).items():
+    for field, value in recorded.items():
         if field in FIELDS and isinstance(value, (bool, int, float)):
             told[field] = value if isinstance(value, bool) else parse(_plain(value))
     for name, text in cards.items():
         for claim in claims(prose(text)):
             if claim.field in told:
                 if not same(claim.value, told[claim.field]):
-                    yield Problem(
-                        "contradiction",
-                        name,
-                        claim.line,
-                        f"{claim.field} is {claim.text} here and {summary[claim.field]} in"
-                        " summary.json",
-                    )
+                    value = recorded[claim.field]
+                    what = f"{claim.field} is {claim.text} here and {value} in summary.json"
+                    yield Problem("contradiction", name, claim.line, what)
                 continue
+
             where, earlier = first.setdefault(claim.field, (name, claim))
             if not same(claim.value, earlier.value):
-                yield Problem(
-                    "contradiction",
-                    name,
-                    claim.line,
-                    f"{claim.field} is {claim.text} here and {earlier.text} in"
-                    f" {where}:{earlier.line}",
-                )
+                there = f"{earlier.text} in {where}:{earlier.line}"
+                what = f"{claim.field} is {claim.text} here and {there}"
+                yield Problem("contradiction", name, claim.line, what)
 
 
 def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:

@@ -71,6 +71,8 @@ def parse(text: str) -> Number:
     found = re.fullmatch(
         r"([-+]?\d+(?:\.(\d+))?)(?:[eE]([-+]?\d+)| ?× ?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", plain
     )
+    if found is None:
+        raise ValueError(f"{text!r} is no number as cards write them")
     mantissa, decimals = float(found[1]), len(found[2] or "")
     power = int(found[3] or (found[4] or "0").translate(_POWERS))
     # Three hundred digits and more are a denial of service, not a measurement.
@@ -114,7 +116,7 @@ def claims(lines: list[tuple[int, str]]) -> Iterator[Claim]:
         for found in pattern.finditer(text):
             value = _VALUE.match(text, found.end())
             if value:
-                field = names[int(found.lastgroup[1:])][1]
+                field = names[int(str(found.lastgroup)[1:])][1]
                 written = value["value"]
                 yield Claim(
                     field,

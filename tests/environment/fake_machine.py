@@ -11,9 +11,12 @@ from goemo_utils.environment.machine import Machine, Output
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PACKAGES = {
-    "torch": "2.8.0+cpu", "torch-npu": "2.8.0.post4", "transformers": "5.8.1", "tokenizers": "0.22.1", "safetensors": "0.6.2", "numpy": "1.26.4", "pydantic": "2.12.4",
-    "papermill": "2.7.0", "nbclient": "0.10.2", "ipykernel": "7.1.0", "protobuf": "3.20.3", "decorator": "5.2.1", "sympy": "1.14.0", "cffi": "2.0.0",
-    "attrs": "25.4.0", "cython": "3.2.1", "pyyaml": "6.0.3", "pathlib2": "2.3.7", "scipy": "1.16.3", "requests": "2.32.5", "psutil": "7.1.3", "absl-py": "2.3.1",
+    "torch": "2.8.0+cpu", "torch-npu": "2.8.0.post4", "transformers": "5.8.1",
+    "tokenizers": "0.22.1", "safetensors": "0.6.2", "numpy": "1.26.4", "pydantic": "2.12.4",
+    "papermill": "2.7.0", "nbclient": "0.10.2", "ipykernel": "7.1.0", "protobuf": "3.20.3",
+    "decorator": "5.2.1", "sympy": "1.14.0", "cffi": "2.0.0",
+    "attrs": "25.4.0", "cython": "3.2.1", "pyyaml": "6.0.3", "pathlib2": "2.3.7",
+    "scipy": "1.16.3", "requests": "2.32.5", "psutil": "7.1.3", "absl-py": "2.3.1",
 }  # fmt: skip
 GROUP = os.getgid()
 
@@ -124,8 +127,10 @@ class FakeMachine:
 
     def machine(self) -> Machine:
         return Machine(
-            root=self.root, environ=self.environ, run=self._run, python="/usr/bin/python3", sys_path=(str(self.site),), cwd=self.cwd, system="Linux", architecture="x86_64",
-            description="Linux-5.10-x86_64", python_version=self.python_version, cores=192, uid=os.getuid() + 1, groups=self.groups,
+            root=self.root, environ=self.environ, run=self._run, python="/usr/bin/python3",
+            sys_path=(str(self.site),), cwd=self.cwd, system="Linux", architecture="x86_64",
+            description="Linux-5.10-x86_64", python_version=self.python_version, cores=192,
+            uid=os.getuid() + 1, groups=self.groups,
         )  # fmt: skip
 
     def check(self, purpose: str | None = None, model: str | None = None) -> dict:

@@ -39,15 +39,17 @@ def test_a_version_is_taken_apart(version, numbers, without, build):
 
 
 @pytest.mark.parametrize("version, clause, expected", [
-    ("2.13.0+cpu", ">=2.10", True), ("2.9.1", ">=2.10", False), ("5.8.1", ">=5.8,<6", True), ("6.0.0", ">=5.8,<6", False), ("3.20.3", "==3.20.*", True), ("4.25.1", "==3.20.*", False),
-    ("2.0", "==2.0.0", True), ("2.0.0", "!=2.0", False), ("2.1.2", ">2.1", True), ("1.26.4", "", True), ("3.14.0", "<3.14", False),
+    ("2.13.0+cpu", ">=2.10", True), ("2.9.1", ">=2.10", False), ("5.8.1", ">=5.8,<6", True),
+    ("6.0.0", ">=5.8,<6", False), ("3.20.3", "==3.20.*", True), ("4.25.1", "==3.20.*", False),
+    ("2.0", "==2.0.0", True), ("2.0.0", "!=2.0", False), ("2.1.2", ">2.1", True),
+    ("1.26.4", "", True), ("3.14.0", "<3.14", False),
 ])  # fmt: skip
 def test_clauses_are_met_or_not(version, clause, expected):
     assert satisfies(version, clause) is expected
 
 
 def test_a_clause_that_cannot_be_read_is_an_error():
-    with pytest.raises(ValueError, match="cannot read the version clause '~2.0'"):
+    with pytest.raises(ValueError, match=r"cannot read the version clause '~2\.0'"):
         satisfies("2.0", "~2.0")
 
 

@@ -101,7 +101,10 @@ def broken(tmp_path_factory):
         import os
         os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
         import torch
-        raise ImportError("{HCCL}. Please check that the cann package is installed. Please run 'source set_env.sh' in the CANN installation path.")
+        raise ImportError(
+            "{HCCL}. Please check that the cann package is installed. Please run"
+            " 'source set_env.sh' in the CANN installation path."
+        )
     """)
     )
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ASCEND_")}

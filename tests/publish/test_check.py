@@ -105,9 +105,13 @@ def test_a_card_with_every_known_defect_is_caught_in_all_of_them(tmp_path: Path)
     )
     kinds = [(p.kind, p.what) for p in check(tmp_path)]
     for kind, part in [
-        ("missing", "summary.json"), ("placeholder", "$weights"), ("blank", "cosine_similarity has no value"), ("blank", "top1_match"), ("blank", "cosine_similarity="), ("blank", "判定依据"),
-        ("contradiction", "max_abs_diff"), ("contradiction", "npu_latency_ms"), ("dead link", "logs/run.log"), ("unsaid", "match_basis"), ("unsaid", "error rate"),
-        ("number in no record", "0.0071"), ("number in no record", "11.5"), ("number in no record", "20.5"), ("number in no record", "0.0001%"),
+        ("missing", "summary.json"), ("placeholder", "$weights"),
+        ("blank", "cosine_similarity has no value"), ("blank", "top1_match"),
+        ("blank", "cosine_similarity="), ("blank", "判定依据"),
+        ("contradiction", "max_abs_diff"), ("contradiction", "npu_latency_ms"),
+        ("dead link", "logs/run.log"), ("unsaid", "match_basis"), ("unsaid", "error rate"),
+        ("number in no record", "0.0071"), ("number in no record", "11.5"),
+        ("number in no record", "20.5"), ("number in no record", "0.0001%"),
     ]:  # fmt: skip
         assert any(k == kind and part in what for k, what in kinds), (kind, part)
 
@@ -165,6 +169,6 @@ def test_a_rounded_number_is_backed_and_a_different_one_is_not() -> None:
     "value", [4.575311100050732e-05, 2.0706674158573151e-04, 9.9e-200, 1 / 3, 1e22]
 )
 def test_a_number_written_with_all_its_digits_is_the_recorded_one(value: float) -> None:
-    """The first is a mean_abs_diff of a run: its mantissa times its power of ten is another float."""
+    """The first is a mean_abs_diff of a run: mantissa times power of ten is another float."""
     assert backed(parse(repr(value)), [value])
     assert not backed(parse(repr(value * 1.0000001)), [value])

@@ -265,7 +265,7 @@ def test_weights_that_are_not_the_ones_of_the_run_are_refused(tmp_path: Path) ->
     run = fixtures.write_run(tmp_path / "run", manifest, records)
     assert (publish(run, tmp_path / "out", weights=True) / "config.json").read_text() == "{}"
     (checkpoint / "config.json").write_text('{"changed": true}')
-    with pytest.raises(PublishError, match="config.json"):
+    with pytest.raises(PublishError, match=r"config\.json"):
         publish(run, tmp_path / "out", weights=True)
     assert (tmp_path / "out" / "config.json").read_text() == "{}"
 
