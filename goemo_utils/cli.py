@@ -31,7 +31,7 @@ MODULES = {
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
-    "publish": ("goemo_utils.publish", "write the model repository of a run"),
+    "publish": ("goemo_utils.publish.command", "write the model repository of a run"),
 }
 # command -> (module with main(argv), one line of help): they parse their own arguments, the doctor
 # even without this package installed

@@ -30,7 +30,7 @@ DATA = {"embedded"}
 
 
 def room_of(file: Path, package: Path) -> str:
-    """The room that a module stands in: the first folder below the package, or the module itself."""
+    """The room of a module: the first folder below the package, or the module itself."""
     return file.relative_to(package).parts[0].removesuffix(".py")
 
 
