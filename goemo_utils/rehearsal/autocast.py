@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from goemo_utils.rehearsal.dispatcher import DispatchKey, DispatchKeySet, Library
+from torch._C import DispatchKey, DispatchKeySet
 
 LOWER = [
     "linear",
@@ -79,13 +78,13 @@ FLOAT32 = [
 _KEY = DispatchKeySet(DispatchKey.AutocastPrivateUse1)
 
 
-def register() -> list[Library]:
+def register() -> list[torch.library.Library]:
     """Register the lists; everything else passes through. The libraries must be kept alive by the
     caller.
     """
-    passing = Library("_", "IMPL")
+    passing = torch.library.Library("_", "IMPL")
     passing.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    library = Library("aten", "IMPL")
+    library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for names, dtype in ((LOWER, None), (FLOAT32, torch.float32)):

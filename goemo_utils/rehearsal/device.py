@@ -21,10 +21,9 @@ from goemo_utils.rehearsal import (
     standin,
     storage,
 )
-from goemo_utils.rehearsal.dispatcher import Library
 from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.settings import Fault, parse_fault, parse_numerics, parse_size
-from goemo_utils.rehearsal.state import STATE, Settings
+from goemo_utils.rehearsal.state import STATE
 
 OLDEST_TORCH = (2, 10)
 """The first release with torch.utils.backend_registration._setup_privateuseone_for_python_backend.
@@ -59,13 +58,13 @@ def enable(
     arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
     limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
     _check_settings(limit, devices, seed, disturbances)
-    settings = Settings(arithmetic, limit, devices, disturbances, seed)
+    settings = (arithmetic, limit, devices, disturbances, seed)
     if STATE.settings is not None:
         if STATE.settings == settings:
             return
         raise DeviceError(
             "The rehearsal device is already on in this process with numerics"
-            f" {STATE.numerics.text!r} and fault {STATE.fault!r}, and a process has one such"
+            f" {STATE.settings[0].text!r} and fault {STATE.fault!r}, and a process has one such"
             " device; restart it (in a notebook: restart the kernel) to use other settings."
         )
     faults.check(disturbances, _operators())
@@ -92,7 +91,7 @@ def attach(model: nn.Module) -> None:
             "The rehearsal device is not on in this process; call rehearsal.enable() before"
             " rehearsal.attach(model)."
         )
-    faults.attach(model, STATE.settings.faults)
+    faults.attach(model, STATE.settings[3])
 
 
 def fault_hits() -> dict[str, int]:
@@ -182,7 +181,7 @@ def _register() -> None:
     npu = module.make()
     _setup_privateuseone_for_python_backend(rename="npu", backend_module=npu)
     sys.modules["torch.npu"] = npu
-    library = Library("aten", "IMPL")
+    library = torch.library.Library("aten", "IMPL")
     for full, function in factories.RESERVED.items():
         library.impl(full.removeprefix("aten::"), function, "PrivateUse1")
     for postponed in ("Conjugate", "Negative", "ZeroTensor"):
@@ -190,7 +189,7 @@ def _register() -> None:
         # a copy, without end.
         library.impl("_copy_from", torch.library.fallthrough_kernel, postponed)
     kernels.register(library, tuple(factories.RESERVED))
-    others = Library("_", "IMPL")
+    others = torch.library.Library("_", "IMPL")
     others.fallback(kernels.run, "PrivateUse1")
     for kind in (
         "SparsePrivateUse1",

@@ -10,7 +10,8 @@ import sys
 import types
 from typing import Any
 
-from goemo_utils.rehearsal import dispatcher
+import torch
+
 from goemo_utils.rehearsal.state import MARK
 
 VERSION = "0+simulated"
@@ -21,7 +22,6 @@ class TorchNpuStandIn(types.ModuleType):
 
     IS_SIMULATED = True
     __version__ = VERSION
-    npu: Any
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("npu_"):
@@ -49,10 +49,9 @@ def install() -> None:
         "torch_npu", "A stand-in made by goemo's rehearsal device. Not torch_npu."
     )
     module.__spec__ = importlib.machinery.ModuleSpec("torch_npu", None)
-    npu = dispatcher.npu()
-    module.npu = npu
+    module.npu = torch.npu
     sys.modules["torch_npu"] = module
-    sys.modules["torch_npu.npu"] = npu
+    sys.modules["torch_npu.npu"] = torch.npu
     _forget_absence()
 
 
@@ -64,9 +63,9 @@ def _forget_absence() -> None:
         ("transformers.utils.import_utils", "is_torch_npu_available"),
         ("accelerate.utils.imports", "is_npu_available"),
     ):
-        cached: Any = getattr(sys.modules.get(module), function, None)
+        cached = getattr(sys.modules.get(module), function, None)
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
-    attention: Any = sys.modules.get("transformers.integrations.sdpa_attention")
+    attention = sys.modules.get("transformers.integrations.sdpa_attention")
     if hasattr(attention, "_is_torch_npu_available"):
         attention._is_torch_npu_available = True

@@ -21,10 +21,12 @@ from goemo_utils.throughput import conditions, figures, statistics
 from goemo_utils.throughput.ladder import rungs
 
 EPILOG = """\
-The model "base" has the size of RoBERTa-base (12 layers, width 768), random weights and the embedded model's tokenizer: its speed is that
-of the real one, its answers mean nothing, and its reduced-precision errors must not be quoted. Every row's answers are compared with
-those of padded eager float32 batches on the CPU in the same run. Ratios come from rounds run in turns, so a busy machine widens
-their intervals and shifts all rows alike; the rates themselves are those of the machine as it was.
+The model "base" has the size of RoBERTa-base (12 layers, width 768), random weights and the
+embedded model's tokenizer: its speed is that of the real one, its answers mean nothing, and its
+reduced-precision errors must not be quoted. Every row's answers are compared with those of padded
+eager float32 batches on the CPU in the same run. Ratios come from rounds run in turns, so a busy
+machine widens their intervals and shifts all rows alike; the rates themselves are those of the
+machine as it was.
 """
 WAYS: dict[str, dict[str, Any]] = {
     "padded": {"method": "padded"},
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="embedded",
         help="embedded (default), base, a local folder, a hub id, or random:<one of those>",
     )
+
     parser.add_argument(
         "--texts", metavar="FILE", help="a file of texts; without it the built-in 23"
     )
@@ -67,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, default=256, metavar="N", help="use the first N texts (default 256)"
     )
+
     parser.add_argument(
         "--ways",
         default=",".join(DEFAULT),
@@ -78,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="also measure on npu:N, cuda:N or rehearsal (which gets no figures)",
     )
+
     parser.add_argument(
         "--dtype",
         default="float32",
@@ -89,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the rungs: length sorting, dtype, attention, compile, int8",
     )
+
     parser.add_argument(
         "--grid",
         action="store_true",
@@ -97,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " classifier runs them"
         ),
     )
+
     parser.add_argument(
         "--mlperf",
         metavar="FOLDER",
@@ -105,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " mlcommons-loadgen)"
         ),
     )
+
     parser.add_argument(
         "--against",
         default=AGAINST,
@@ -115,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="seconds a row at least (default 1)"
     )
+
     parser.add_argument(
         "--max_seconds",
         type=float,
@@ -128,6 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=16,
         help="of the ways with a fixed batch size (default 16)",
     )
+
     parser.add_argument(
         "--attn_implementation",
         default="eager",
@@ -140,6 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=512,
         help="tokens a text at most (default 512, or the model's own limit)",
     )
+
     parser.add_argument(
         "--threshold",
         type=float,
@@ -151,6 +162,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="draw latency, and grid and ladder where asked for, as SVG with their tables as CSV",
     )
+
     parser.add_argument(
         "--json", metavar="FILE", help="write the whole result, raw samples included"
     )
@@ -163,6 +175,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     arms, baselines = _arms(args)
     texts = _texts(args)
+
     with _model(args.model) as model, tempfile.TemporaryDirectory(prefix="goemo-bench-") as folder:
         job = {
             "kind": "throughput",
@@ -184,15 +197,18 @@ def run(args: argparse.Namespace) -> int:
             "grid": {} if args.grid else None,
             "mlperf": args.mlperf and str(Path(args.mlperf).resolve()),
         }
+
         results = worker.run(
             job, Path(folder) / "log", lambda line: print(f"  {line}", file=sys.stderr)
         )
+
     print(table(results, args.model, args.against))
     if args.json:
         write_json(Path(args.json), results)
     if args.figures:
         for path in figures.write(results, Path(args.figures)):
             print(f"wrote {path}")
+
     return 0
 
 
@@ -214,6 +230,7 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
         "sets",
         "padding",
     )
+
     lines = [head, *(_line(row, base) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
@@ -226,6 +243,7 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
         if protocol["complete"]
         else " (INCOMPLETE: stopped by --max_seconds before every row had its rounds and seconds)"
     )
+
     text += [
         "",
         (
@@ -248,12 +266,14 @@ def table(results: dict[str, Any], model: str, against: str) -> str:
         f" {_percent(machine['steal_share'])} was stolen."
         + (" The machine was BUSY: trust the ratios, not the rates." if machine["busy"] else ""),
     ]
+
     for name in ("note", "reason"):
         said = dict.fromkeys(row[name] for row in rows if row.get(name))
         text += [
             f"{', '.join(row['id'] for row in rows if row.get(name) == words)}: {words}."
             for words in said
         ]
+
     text += _rest(results)
     return "\n".join(text)
 
@@ -287,6 +307,7 @@ def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
         rate = interval = "–"
     else:
         rate, interval = f"{row['median']:.1f}", f"{row['ci95'][0]:.1f} – {row['ci95'][1]:.1f}"
+
     cells = (
         row["id"],
         row["configuration"],
@@ -295,6 +316,7 @@ def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
         _ratio(ratio_to(row, base)),
         _ratio(cpu_ratio_to(row, base)),
     )
+
     parity = row.get("parity")
     if not parity:
         return *cells, "–", "–", "–", "–"
@@ -302,6 +324,7 @@ def _line(row: dict[str, Any], base: dict[str, Any] | None) -> tuple[str, ...]:
         "–" if parity[name] is None else f"{parity[name]} of {parity['n_texts']}"
         for name in ("top1_changed", "sets_changed")
     ]
+
     return (
         *cells,
         f"{float(parity['max_difference']):.1e}",
@@ -314,6 +337,7 @@ def _rest(results: dict[str, Any]) -> list[str]:
     """The headline of a device, its grid and its MLPerf summaries, where they were asked for."""
     text = _limit(results.get("products") or {}) + _fastest(results["rows"])
     up = results["speedup"]
+
     if up["value"] is not None:
         text += [
             "",
@@ -324,6 +348,7 @@ def _rest(results: dict[str, Any]) -> list[str]:
         ]
     elif any(not row["device"].startswith("cpu") for row in results["rows"]):
         text += ["", f"No speed-up is quoted: {up['reason']}."]
+
     for cell in results.get("grid") or []:
         rate = (
             f"{cell['median']:.0f} texts/s, {cell['tokens_per_second']:.0f} tokens/s"
@@ -334,6 +359,7 @@ def _rest(results: dict[str, Any]) -> list[str]:
             f"{cell['id']}: {'texts' if cell['own_batches'] else 'batch'} {cell['batch_size']} ×"
             f" {cell['length']} tokens: {rate}"
         )
+
     for scenario in results.get("mlperf") or []:
         values = "".join(
             f"; {name} {value:g}" for name, value in (scenario["values"] or {}).items()
@@ -342,6 +368,7 @@ def _rest(results: dict[str, Any]) -> list[str]:
             f"MLPerf {scenario['scenario']}, {scenario['id']}:"
             f" {scenario['result'] or scenario['reason']}{values}; {scenario['compliance']}."
         )
+
     return text
 
 
@@ -356,17 +383,21 @@ def _fastest(rows: Sequence[dict[str, Any]]) -> list[str]:
         and row["device"].startswith("cpu")
         and row["dtype"] == "float32"
     ]
+
     ranked = sorted(own, key=lambda row: statistics.quartiles(row["cpu_raw"])[1])
     # A rung of the ladder can be one of the ways once more.
     others = [row for row in ranked[1:] if row["configuration"] != ranked[0]["configuration"]]
     if not others:
         return []
     first, second = ranked[0], others[0]
-    told = cpu_ratio_to(first, second)
-    doubt = statistics.doubt(*told, min(len(first["cpu_raw"]), len(second["cpu_raw"])))
+    value, interval = statistics.ratio(second["cpu_raw"], first["cpu_raw"])
+    rounds = min(len(first["cpu_raw"]), len(second["cpu_raw"]))
+    doubt = statistics.doubt(value, interval, rounds)
+    ending = f" ({doubt})." if doubt else "."
+
     return [
-        f"Fastest in float32 by CPU time: {first['id']}, {_ratio(told)} times {second['id']}; by"
-        f" the clock {_ratio(ratio_to(first, second))} times" + (f" ({doubt})." if doubt else ".")
+        f"Fastest in float32 by CPU time: {first['id']}, {_ratio((value, interval))} times"
+        f" {second['id']}; by the clock {_ratio(ratio_to(first, second))} times{ending}"
     ]
 
 
@@ -415,16 +446,19 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("limit", "rounds", "batch_size", "max_length", "threads"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ParamsError(f"--{name} is {value}: it must be at least 1.")
+
     if (args.threads or 1) > conditions.cores():
         raise ParamsError(
             f"--threads is {args.threads} and this process may use {conditions.cores()} cores:"
             " expected no more threads than cores."
         )
+
     if not 0 <= args.seconds < math.inf or not args.max_seconds > 0:
         raise ParamsError(
             f"--seconds is {args.seconds:g} and --max_seconds {args.max_seconds:g}: expected"
             " seconds from 0 and max_seconds above 0."
         )
+
     if args.seed < 0:
         raise ParamsError(f"--seed is {args.seed}: it must be at least 0.")
     if args.column is not None and not args.texts:
@@ -432,19 +466,25 @@ def _check(args: argparse.Namespace) -> None:
             f"--column '{args.column}' belongs to a file, and no --texts was given: expected both,"
             " or neither."
         )
+
     thresholds.effective(args.threshold, {})
+    _check_places(args)
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Make the folders that results go to; ParamsError for one that cannot be written."""
     for name in ("figures", "mlperf", "json"):
         if not (place := getattr(args, name)):
             continue
+        folder = Path(place).parent if name == "json" else Path(place)
         try:
-            (Path(place).parent if name == "json" else Path(place)).mkdir(
-                parents=True, exist_ok=True
-            )
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ParamsError(
                 f"--{name} '{place}' cannot be written: {error.strerror or error}. Give another"
                 " place."
             ) from None
+
     if args.json and Path(args.json).is_dir():
         raise ParamsError(f"--json '{args.json}' is a folder: give the name of a file.")
 
@@ -458,8 +498,10 @@ def _arms(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str
         raise ParamsError(
             f"Unknown way '{unknown[0]}' in --ways: expected some of {', '.join(WAYS)}."
         )
+
     arms = [{"id": "padded", "device": "cpu", **WAYS["padded"]}]
     baselines = [{"id": name, "device": "cpu", **WAYS[name]} for name in names if name != "padded"]
+
     if args.device:
         arms += [
             {"id": "device", "device": args.device, "method": "padded"},
@@ -470,16 +512,19 @@ def _arms(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str
                 "dtype": args.dtype,
             },
         ]
+
     if args.ladder:
         baselines += [
             {**rung, "id": f"ladder-{rung['id']}"} for rung in rungs(args.device or "cpu")
         ]
+
     ids = [arm["id"] for arm in arms + baselines]
     if args.against not in (*ids, AGAINST):
         raise ParamsError(
             f"--against names '{args.against}', which is not measured: expected one of"
             f" {', '.join(ids)}."
         )
+
     return arms, baselines
 
 
@@ -491,6 +536,7 @@ def _model(name: str) -> Iterator[str]:
     if name != "base":
         yield name
         return
+
     from goemo_utils.forward.model import locate
 
     _, embedded, _ = locate("embedded")
@@ -502,6 +548,7 @@ def _model(name: str) -> Iterator[str]:
         "intermediate_size": 3072,
         "max_position_embeddings": 514,
     }
+
     with tempfile.TemporaryDirectory(prefix="goemo-base-") as folder:
         for file in embedded.glob("*"):
             if file.suffix in (".json", ".txt") and file.name != "config.json":

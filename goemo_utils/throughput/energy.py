@@ -95,12 +95,14 @@ def per_thousand_texts(
         "value": None,
         "above_idle": None,
     }
+
     if way.device.simulated:
         return row | {"reason": "simulated"}
     if way.device.kind != "npu":
         return row | {
             "reason": f"power is read from npu-smi, and this is a {way.device.kind} device"
         }
+
     card, chips = find_card(int(way.device.torch_device.partition(":")[2] or 0))
     if power(card) is None:
         return row | {"reason": "npu-smi did not give the power"}
@@ -108,6 +110,7 @@ def per_thousand_texts(
     watts, spent, rounds = _sample(
         card, seconds, power, wait, clock, lambda: way.run(texts), way.device.synchronize
     )
+
     if not watts or not idle:
         return row | {"reason": "npu-smi stopped giving the power"}
     count = rounds * len(texts)
@@ -116,6 +119,7 @@ def per_thousand_texts(
         if spent >= TRUSTED
         else [f"indicative: {spent:.0f} s of readings a second apart, {TRUSTED:.0f} s are needed"]
     )
+
     if chips > 1:
         notes.append(f"the power is that of the whole card {card}, which has {chips} chips")
     return row | {
@@ -157,6 +161,7 @@ def _sample(
     while clock() - started < seconds or rounds == 0:
         work()
         rounds += 1
+
     synchronize()
     spent = clock() - started
     done.set()

@@ -35,11 +35,13 @@ def by_batch_size(results: dict[str, Any], length: int | None = None) -> list[di
         for n in {cell["length"] for cell in cells}
         if {c["batch_size"] for c in cells if c["length"] == n} == sizes
     ]
+
     chosen = (
         length
         if length is not None
         else max(complete, default=max(cell["length"] for cell in cells))
     )
+
     # Padded ways run the texts of a cell as one batch whatever their usual batches are, so they are
     # named by their arithmetic and place only.
     return [
@@ -106,6 +108,7 @@ def draw_by_batch_size(rows: Rows) -> Figure:
             capsize=3,
             label=way,
         )
+
     best = max(rows, key=lambda row: row["median"])
     axes.set(
         xscale="log",
@@ -113,6 +116,7 @@ def draw_by_batch_size(rows: Rows) -> Figure:
         ylabel="texts/s",
         ylim=(0, None),
     )
+
     axes.set_xticks(
         sorted({row["batch_size"] for row in rows}),
         labels=[str(size) for size in sorted({row["batch_size"] for row in rows})],
@@ -122,6 +126,7 @@ def draw_by_batch_size(rows: Rows) -> Figure:
         f"Highest at {best['batch_size']} texts: {best['median']:.3g} texts/s, {best['way']}",
         loc="left",
     )
+
     axes.legend(frameon=False)
     return figure
 
@@ -133,6 +138,7 @@ def draw_latency(rows: Rows) -> Figure:
 
     figure, axes = _axes()
     medians = {}
+
     for way in dict.fromkeys(row["way"] for row in rows):
         values = np.sort([row["milliseconds"] for row in rows if row["way"] == way])
         medians[way] = float(np.median(values))
@@ -142,6 +148,7 @@ def draw_latency(rows: Rows) -> Figure:
             where="post",
             label=f"{way} (n = {len(values)})",
         )
+
     axes.set(xscale="log", xlabel="milliseconds for one text", ylabel="share of calls")
     axes.xaxis.set(
         major_locator=LogLocator(subs=(1, 2, 5)),
@@ -151,6 +158,7 @@ def draw_latency(rows: Rows) -> Figure:
     axes.set_title(
         f"Half of all calls end within {min(medians.values()):.3g} ms at best", loc="left"
     )
+
     # Names of ways are long, and the curves fill the axes from corner to corner.
     figure.legend(loc="outside lower left", frameon=False)
     return figure
@@ -167,6 +175,7 @@ def draw_ladder(rows: Rows) -> Figure:
         [row["median"] - row["low"] for row in rows],
         [row["high"] - row["median"] for row in rows],
     ]
+
     axes.barh(places, middle, xerr=spread, color="#0b5c8a", ecolor="#5b6675", capsize=3)
     for place, row in zip(places, rows, strict=True):
         changed = (
@@ -175,12 +184,14 @@ def draw_ladder(rows: Rows) -> Figure:
             else f", {row['sets_changed']} of {row['n_texts']} label sets changed"
         )
         axes.text(row["high"], place, f"  {row['times_first']:.2f}×{changed}", va="center")
+
     axes.set_yticks(places, labels=[textwrap.fill(row["rung"], 28) for row in rows])
     axes.set(xlabel="texts/s", xlim=(0, 1.9 * max(row["high"] for row in rows)))
     axes.set_title(
         f"From rung to rung: {max(row['times_first'] for row in rows):.2f} times the first at best",
         loc="left",
     )
+
     return figure
 
 
@@ -204,6 +215,7 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
             writer.writeheader()
             writer.writerows(rows)
         written += [figure, table]
+
     return written
 
 

@@ -74,6 +74,7 @@ def _cell(
         }
         for way in ways
     }
+
     arms = []
     for way in ways:
         if way.device.simulated:
@@ -83,6 +84,7 @@ def _cell(
             (_one_batch if "loaded" in way.notes else _own_batches)(way, ids),
             way.device.synchronize,
         )
+
         try:
             # The first calls of a shape compile kernels and fill caches.
             for _ in range(2):
@@ -91,7 +93,9 @@ def _cell(
         except (RuntimeError, MemoryError) as error:
             rows[way.id]["reason"] = first_line(error)
             continue
+
         arms.append(arm)
+
     if arms:
         samples = interleave(
             arms,
@@ -103,15 +107,13 @@ def _cell(
         for name, seconds in samples.seconds.items():
             rows[name] |= statistics.summary([size / s for s in seconds])
             rows[name]["tokens_per_second"] = rows[name]["median"] * length
+
     return list(rows.values())
 
 
 def _one_batch(way: Way, ids: np.ndarray) -> Callable[[int], torch.Tensor]:
-    model, tokens, mask = (
-        way.notes["loaded"].model,
-        torch.from_numpy(ids),
-        torch.ones(ids.shape, dtype=torch.int64),
-    )
+    model, tokens = way.notes["loaded"].model, torch.from_numpy(ids)
+    mask = torch.ones(ids.shape, dtype=torch.int64)
 
     def step(number: int) -> torch.Tensor:
         with torch.inference_mode():
@@ -119,9 +121,10 @@ def _one_batch(way: Way, ids: np.ndarray) -> Callable[[int], torch.Tensor]:
                 input_ids=tokens.to(way.device.torch_device),
                 attention_mask=mask.to(way.device.torch_device),
             )
-        return (
-            (output.logits if "logits" in output else output.last_hidden_state[:, 0]).float().cpu()
+        answer: torch.Tensor = (
+            output.logits if "logits" in output else output.last_hidden_state[:, 0]
         )
+        return answer.float().cpu()
 
     return step
 

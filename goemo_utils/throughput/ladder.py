@@ -47,6 +47,7 @@ def climb(rows: list[dict[str, Any]], prefix: str = "ladder-") -> list[dict[str,
         ),
         None,
     )
+
     told = []
     for rung in RUNGS:
         row = measured.get(rung["id"])
@@ -65,4 +66,5 @@ def climb(rows: list[dict[str, Any]], prefix: str = "ladder-") -> list[dict[str,
                 "reason": row["reason"],
             }
         )
+
     return told

@@ -8,6 +8,7 @@ where torch_npu switches its task queue off.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,9 +30,8 @@ from goemo_utils.throughput.protocol import Arm, Clock, Samples, WarmUp, interle
 from goemo_utils.throughput.speedup import headline, speedups
 from goemo_utils.throughput.ways import Bench, Way, agreement
 
-BLOCK = (
-    256  # texts a sample: large enough for length sorting to work, small enough for many samples
-)
+# texts a sample: large enough for length sorting to work, small enough for many samples
+BLOCK = 256
 BASELINES = (
     {"id": "classifier", "device": "cpu", "method": "classifier"},
     {"id": "pipeline-16", "device": "cpu", "method": "pipeline", "batch_size": 16},
@@ -41,10 +41,8 @@ BASELINES = (
     {"id": "classifier-int8", "device": "cpu", "method": "classifier", "dtype": "int8"},
     {"id": "onnx-int8", "device": "cpu", "method": "onnx", "dtype": "int8"},
 )
-CLASSIFIERS = (
-    "classifier",
-    "packed",
-)  # what users run, as 04_throughput and as goemo bench call it
+# what users run, as 04_throughput and as goemo bench call it
+CLASSIFIERS = ("classifier", "packed")
 MOST_REPEATS = 16
 LONG_ENOUGH = 0.25  # seconds of a sample
 MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
@@ -80,52 +78,25 @@ def run(
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
-    seconds, rounds, limit = (
-        _given(job, "seconds", 1),
-        int(_given(job, "min_rounds", 10)),
-        _given(job, "warm_up_seconds", 10),
-    )
-    if any(way.device.simulated for way in ways):
-        seconds, limit = min(seconds, REHEARSAL_SECONDS), min(limit, REHEARSAL_WARM_UP)
+    asked = _Asked.of(job, any(way.device.simulated for way in ways))
+
     timing = _Timing(ways, blocks, clock)
-    warm = {}
-    for way in list(ways):
-        progress(f"warming up: {way.configuration}")
-        try:
-            warm[way.id] = warm_up(
-                timing.warming(way, job.get("warm_up_texts")), limit, clock=clock
-            )
-        except (
-            RuntimeError,
-            ValueError,
-            IndexError,
-        ) as error:  # a compiler that is not there, a graph that fails at its first call
-            if way.id in _asked(job):
-                raise
-            ways.remove(way)
-            absent.append(
-                _absent(
-                    {
-                        "id": way.id,
-                        "device": way.device.requested,
-                        "dtype": way.dtype,
-                        "batch_size": way.batch_size,
-                    },
-                    way.configuration,
-                    error,
-                )
-            )
-    timing.balance(warm, seconds / rounds)
+    warm, failed = _warmed(ways, timing, job, asked, progress)
+    absent += failed
+    timing.balance(warm, asked.seconds / asked.rounds)
+
     progress("timing in turns")
-    samples = interleave(
-        [timing.arm(way) for way in ways], seconds, rounds, _given(job, "max_seconds", 600), clock
-    )
+    arms = [timing.arm(way) for way in ways]
+    samples = interleave(arms, asked.seconds, asked.rounds, asked.most_seconds, clock)
     progress("single texts")
-    latency = _latency(ways, job, _given(job, "latency_seconds", min(0.5, seconds or 0.5)), clock)
-    chosen = [way for way in ways if "loaded" in way.notes and way.id in _asked(job)]
+    latency = _latency(ways, job, asked.latency_seconds, clock)
+
+    chosen = [way for way in ways if "loaded" in way.notes and way.id in _ids(job)]
+    on_device = [way for way in chosen if way.device.kind != "cpu"]
     parts = [phases(bench, way, blocks[0], clock) for way in chosen]
     cells = grid(_of_users(ways, job), job["grid"], clock) if job.get("grid") is not None else []
     standard = scenarios(_fast(ways), blocks[0], Path(job["mlperf"])) if job.get("mlperf") else []
+
     reference = next((way for way in ways if way.device.kind == "cpu"), ways[0])
     lengths = [bench.lengths(block) for block in blocks]
     head = bench.loaded().task != "encoder"
@@ -135,11 +106,15 @@ def run(
         | {"parity": timing.agreement(way, reference, threshold, head)}
         for way in ways
     ]
-    multiplied = products(bench.loaded().model, sum(map(sum, lengths)) / sum(map(len, lengths)))
+
+    multiplied = products(bench.loaded().model, _mean_length(lengths))
     after = conditions.snapshot()
     ups = speedups(rows, samples.seconds, timing.repeats, torch.get_num_threads())
+    energy = [per_thousand_texts(way, blocks[0]) for way in on_device]
+    up = headline(ups, rows, [way.device for way in ways])
+
     return {
-        "protocol": _protocol(job, blocks, samples, seconds, rounds, reference),
+        "protocol": _protocol(job, blocks, samples, asked, reference),
         "rows": rows + absent,
         "latency": latency,
         "phases": parts,
@@ -147,24 +122,91 @@ def run(
         "ladder": climb(rows + absent),
         "mlperf": standard,
         "products": multiplied,
-        "energy": [
-            per_thousand_texts(way, blocks[0]) for way in chosen if way.device.kind != "cpu"
-        ],
+        "energy": energy,
         "fallbacks": _fallbacks(job),
-        "speedup": headline(ups, rows, [way.device for way in ways]),
+        "speedup": up,
         "speedups": ups,
         "worker": conditions.settings(),
         "conditions": conditions.between(before, after),
-        "memory": {
-            "process_peak_bytes": conditions.peak_memory(),
-            "devices": {
-                way.id: None if way.device.simulated else way.device.memory()
-                for way in ways
-                if way.device.kind != "cpu"
-            },
-        },
+        "memory": _memory(ways),
         "not_checked": _not_checked(ways),
     }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How long the job wants its rows timed: seconds and rounds at least, of rounds in all at most,
+    of a warm-up at most, and of single texts.
+    """
+
+    seconds: float
+    rounds: int
+    most_seconds: float
+    warm_up_seconds: float
+    latency_seconds: float
+
+    @classmethod
+    def of(cls, job: dict[str, Any], simulated: bool) -> _Asked:
+        seconds = _given(job, "seconds", 1)
+        warm_up_seconds = _given(job, "warm_up_seconds", 10)
+        if simulated:
+            seconds = min(seconds, REHEARSAL_SECONDS)
+            warm_up_seconds = min(warm_up_seconds, REHEARSAL_WARM_UP)
+
+        return cls(
+            seconds,
+            int(_given(job, "min_rounds", 10)),
+            _given(job, "max_seconds", 600),
+            warm_up_seconds,
+            _given(job, "latency_seconds", min(0.5, seconds or 0.5)),
+        )
+
+
+def _warmed(
+    ways: list[Way],
+    timing: _Timing,
+    job: dict[str, Any],
+    asked: _Asked,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, WarmUp], list[dict[str, Any]]]:
+    """The warm-up of each way. One that fails is taken out of ``ways`` and becomes a row with a
+    reason; an arm that was asked for is an error.
+    """
+    warm, failed = {}, []
+
+    for way in list(ways):
+        progress(f"warming up: {way.configuration}")
+        arm = timing.warming(way, job.get("warm_up_texts"))
+        try:
+            warm[way.id] = warm_up(arm, asked.warm_up_seconds, clock=timing.clock)
+        except (RuntimeError, ValueError, IndexError) as error:
+            # a compiler that is not there, a graph that fails at its first call
+            if way.id in _ids(job):
+                raise
+            ways.remove(way)
+            known = {
+                "id": way.id,
+                "device": way.device.requested,
+                "dtype": way.dtype,
+                "batch_size": way.batch_size,
+            }
+            failed.append(_absent(known, way.configuration, error))
+
+    return warm, failed
+
+
+def _mean_length(lengths: list[list[int]]) -> float:
+    """Real tokens a text."""
+    return sum(map(sum, lengths)) / sum(map(len, lengths))
+
+
+def _memory(ways: Sequence[Way]) -> dict[str, Any]:
+    devices = {
+        way.id: None if way.device.simulated else way.device.memory()
+        for way in ways
+        if way.device.kind != "cpu"
+    }
+    return {"process_peak_bytes": conditions.peak_memory(), "devices": devices}
 
 
 class _Timing:
@@ -173,7 +215,7 @@ class _Timing:
     """
 
     def __init__(self, ways: Sequence[Way], blocks: list[list[str]], clock: Clock) -> None:
-        self.blocks = blocks
+        self.blocks, self.clock = blocks, clock
         self.repeats = {way.id: 1 for way in ways}
         self.answers: dict[str, dict[int, np.ndarray]] = {way.id: {} for way in ways}
 
@@ -263,13 +305,14 @@ def _absent(arm: dict[str, Any], configuration: str, error: Exception) -> dict[s
     }
 
 
-def _asked(job: dict[str, Any]) -> set[str]:
+def _ids(job: dict[str, Any]) -> set[str]:
+    """The arms that were asked for."""
     return {arm["id"] for arm in job["arms"]}
 
 
 def _of_users(ways: Sequence[Way], job: dict[str, Any]) -> list[Way]:
     """What was asked for, and the classifier as people run it on the CPU."""
-    return [way for way in ways if way.id in _asked(job).union(CLASSIFIERS)]
+    return [way for way in ways if way.id in _ids(job).union(CLASSIFIERS)]
 
 
 def _given(job: dict[str, Any], name: str, default: float) -> float:
@@ -309,48 +352,46 @@ def _row(
         "backend": way.notes.get("backend"),
         "backend_reason": way.notes.get("backend_reason"),
     }
+
     if way.device.simulated:
         # Times of a simulated device describe this machine's CPU: they are not kept, not even raw.
-        return (
-            row
-            | statistics.summary([])
-            | {
-                "n": len(seconds),
-                "raw": [],
-                "cpu_raw": [],
-                "tokens_per_second": None,
-                "cold_seconds": None,
-                "warm_up": None,
-                "reason": "simulated",
-                "note": None,
-            }
-        )
+        untold = {
+            "n": len(seconds),
+            "raw": [],
+            "cpu_raw": [],
+            "tokens_per_second": None,
+            "cold_seconds": None,
+            "warm_up": None,
+            "reason": "simulated",
+            "note": None,
+        }
+        return row | statistics.summary([]) | untold
+
     work = [len(lengths[r % len(lengths)]) * timing.repeats[way.id] for r in range(len(seconds))]
     rates = [texts / s for texts, s in zip(work, seconds, strict=True)]
-    per_text = sum(map(sum, lengths)) / sum(map(len, lengths))
-    told = statistics.summary(rates)
+    summary = statistics.summary(rates)
+    tokens_per_second = summary["median"] * _mean_length(lengths)
+
     # Processor seconds a text: a busy neighbour lengthens the clock's time far more than this, so
     # on a shared machine its ratios are the steadier ones.
     processor = [s / texts for texts, s in zip(work, samples.cpu_seconds[way.id], strict=True)]
-    return (
-        row
-        | told
-        | {
-            "raw": rates,
-            "cpu_raw": processor,
-            "tokens_per_second": told["median"] * per_text,
-            "cold_seconds": warm.cold,
-            "warm_up": {"n": len(warm.samples), "steady": warm.steady},
-            "reason": None,
-            "note": _note(told, warm),
-        }
-    )
+    told = {
+        "raw": rates,
+        "cpu_raw": processor,
+        "tokens_per_second": tokens_per_second,
+        "cold_seconds": warm.cold,
+        "warm_up": {"n": len(warm.samples), "steady": warm.steady},
+        "reason": None,
+        "note": _note(summary, warm),
+    }
+    return row | summary | told
 
 
-def _note(told: dict[str, Any], warm: WarmUp) -> str | None:
-    return statistics.doubt(told["median"], told["ci95"], told["n"]) or (
-        None if warm.steady else "its warm-up did not come to rest"
-    )
+def _note(summary: dict[str, Any], warm: WarmUp) -> str | None:
+    doubt = statistics.doubt(summary["median"], summary["ci95"], summary["n"])
+    if doubt or warm.steady:
+        return doubt
+    return "its warm-up did not come to rest"
 
 
 def _padding(way: Way, lengths: list[list[int]]) -> float:
@@ -365,58 +406,55 @@ def _padding(way: Way, lengths: list[list[int]]) -> float:
 def _latency(
     ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock
 ) -> list[dict[str, Any]]:
-    """Milliseconds for one text at a time, in turns; percentiles only where there are enough calls."""
+    """Milliseconds for one text at a time, in turns; percentiles only where calls are enough."""
     texts = job["texts"]
     timed = _of_users(ways, job)
-    arms = [
-        Arm(
-            way.id,
-            lambda number, way=way: way.run([texts[number % len(texts)]]),
-            way.device.synchronize,
-        )
-        for way in timed
-        if not way.device.simulated
-    ]
+
+    def one_text(way: Way) -> Arm:
+        def step(number: int) -> None:
+            way.run([texts[number % len(texts)]])
+
+        return Arm(way.id, step, way.device.synchronize)
+
+    arms = [one_text(way) for way in timed if not way.device.simulated]
+
     samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
-    told = []
+    rows = []
+
     for way in timed:
+        values = [1000 * s for s in samples.get(way.id, [])[NEW_SHAPES:]]
         row = {
             "id": way.id,
             "configuration": way.configuration,
             "device": way.device.requested,
             "dtype": way.dtype,
             "unit": "ms",
+            "n": len(values),
+            **statistics.percentiles(values),
+            "raw": values,
+            "reason": _why_no_percentile(way, len(values)),
         }
-        values = [1000 * s for s in samples.get(way.id, [])[NEW_SHAPES:]]
-        told.append(
-            row
-            | {
-                "n": len(values),
-                **statistics.percentiles(values),
-                "raw": values,
-                "reason": (
-                    "simulated"
-                    if way.device.simulated
-                    else None
-                    if len(values) >= 20
-                    else f"only {len(values)} calls, p50 needs 20"
-                ),
-            }
-        )
-    return told
+        rows.append(row)
+
+    return rows
+
+
+def _why_no_percentile(way: Way, n_calls: int) -> str | None:
+    if way.device.simulated:
+        return "simulated"
+    return None if n_calls >= 20 else f"only {n_calls} calls, p50 needs 20"
 
 
 def _protocol(
     job: dict[str, Any],
     blocks: list[list[str]],
     samples: Samples,
-    seconds: float,
-    rounds: int,
+    asked: _Asked,
     reference: Way,
 ) -> dict[str, Any]:
     return {
-        "seconds": seconds,
-        "min_rounds": rounds,
+        "seconds": asked.seconds,
+        "min_rounds": asked.rounds,
         "rounds": len(samples.order) // len(samples.seconds),
         "complete": samples.complete,
         "order": "in turns, A B A B",
@@ -443,11 +481,9 @@ def _fallbacks(job: dict[str, Any]) -> list[str] | None:
     from goemo_utils.environment import fallbacks
 
     log = Path(job["log"]) if job.get("log") else None
-    return (
-        fallbacks(log.read_text(encoding="utf-8", errors="replace"))
-        if log and log.exists()
-        else None
-    )
+    if log is None or not log.exists():
+        return None
+    return fallbacks(log.read_text(encoding="utf-8", errors="replace"))
 
 
 def _not_checked(ways: Sequence[Way]) -> list[dict[str, str]]:

@@ -65,10 +65,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="N",
         help="numbers of texts (default 10000 1000000)",
     )
+
     parser.add_argument("--model_path", default="embedded")
     parser.add_argument("--output", default="jsonl", choices=("jsonl", "csv", "parquet"))
     args = parser.parse_args(argv)
     peaks = []
+
     with tempfile.TemporaryDirectory(prefix="goemo-memory-") as folder:
         for count in args.texts:
             source, target = Path(folder) / f"{count}.txt", Path(folder) / f"{count}.{args.output}"
@@ -88,12 +90,14 @@ def main(argv: list[str] | None = None) -> int:
                     args.model_path,
                 ]
             )
+
             peaks.append(peak)
             print(
                 f"{count} texts: peak {peak / 2**20:.0f} MB, {seconds:.1f} s in all, output"
                 f" {target.stat().st_size / 2**20:.0f} MB",
                 flush=True,
             )
+
     difference = peaks[-1] - peaks[0]
     print(f"difference {difference / 2**20:.0f} MB, allowed {ALLOWED / 2**20:.0f} MB")
     return int(difference > ALLOWED)

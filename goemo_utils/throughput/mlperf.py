@@ -50,10 +50,12 @@ def scenarios(
         "summary": None,
         "attempts": 0,
     }
+
     if way.device.simulated:
         return [base | {"scenario": name, "reason": "simulated"} for name in SCENARIOS]
     if find_spec("mlperf_loadgen") is None:
         return [base | {"scenario": name, "reason": REASON} for name in SCENARIOS]
+
     return [
         base
         | _run(way, texts, name, folder / name.lower(), seconds)
@@ -114,6 +116,7 @@ def _once(
     settings.mode = loadgen.TestMode.PerformanceOnly
     settings.min_duration_ms = int(seconds * 1000)
     settings.min_query_count = 1 if scenario == "Offline" else 100
+
     # loadgen makes its samples beforehand, as many as the rate that it is told to expect needs for
     # the time.
     settings.offline_expected_qps = rate
@@ -127,11 +130,13 @@ def _once(
     library = loadgen.ConstructQSL(
         len(texts), len(texts), lambda samples: None, lambda samples: None
     )
+
     try:
         loadgen.StartTestWithLogSettings(system, library, settings, logs)
     finally:
         loadgen.DestroyQSL(library)
         loadgen.DestroySUT(system)
+
     summary = (folder / "mlperf_log_summary.txt").read_text(encoding="utf-8", errors="replace")
     return read_summary(summary) | {"summary": summary}
 

@@ -39,13 +39,18 @@ def phases(
         "texts": len(texts[:TEXTS]),
         "unit": "s",
     }
+
     if way.device.simulated:
         return row | {"n": 0, **dict.fromkeys((*NAMES, "device_compute")), "reason": "simulated"}
-    started, rounds = clock(), []
+    rounds: list[dict[str, float | None]] = []
+    started = clock()
+
     while len(rounds) < ROUNDS and (not rounds or clock() - started < SECONDS):
         rounds.append(_once(bench, way, texts[:TEXTS], clock))
+
     medians = {name: float(np.median([r[name] for r in rounds])) for name in NAMES}
     events = [r["device_compute"] for r in rounds if r["device_compute"] is not None]
+
     return (
         row
         | {"n": len(rounds)}
@@ -56,7 +61,8 @@ def phases(
 
 def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[str, float | None]:
     loaded, device = way.notes["loaded"], way.device
-    spent: dict[str, float | None] = dict.fromkeys(NAMES, 0.0) | {"device_compute": None}
+    spent = dict.fromkeys(NAMES, 0.0)
+    device_compute: float | None = None
 
     def since(name: str, start: float) -> float:
         device.synchronize()
@@ -68,6 +74,7 @@ def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[st
     ids = bench.encode(loaded, texts)
     batches = way.batches([len(i) for i in ids])
     now = since("tokenise", now)
+
     for batch in batches:
         arrays = batching.pad([ids[i] for i in batch], loaded.tokenizer.pad_token_id)
         tokens, mask = (torch.from_numpy(array).to(device.torch_device) for array in arrays)
@@ -78,13 +85,14 @@ def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[st
         if end is not None:
             end.record()
         now = since("compute", now)
+
         if end is not None:
-            spent["device_compute"] = (spent["device_compute"] or 0.0) + begin.elapsed_time(
-                end
-            ) / 1000
+            device_compute = (device_compute or 0.0) + begin.elapsed_time(end) / 1000
+
         (output.logits if "logits" in output else output.last_hidden_state[:, 0]).float().cpu()
         now = since("fetch", now)
-    return spent
+
+    return {**spent, "device_compute": device_compute}
 
 
 def _events(torch_device: str) -> tuple[Any, Any]:

@@ -33,15 +33,17 @@ def products(
     k × n counts as 2·m·k·n operations. ``gflop_per_text`` passes every real token through every
     linear layer; ``texts_per_second`` is a rate divided by it.
     """
+    encoder: Any = model.base_model
     layers = [
         layer
-        for name, layer in model.base_model.named_modules()
+        for name, layer in encoder.named_modules()
         if isinstance(layer, nn.Linear) and "pooler" not in name
     ]
     if not layers:
         return {"shape": None, "rates": {}, "gflop_per_text": None, "texts_per_second": {}}
     largest = max(layers, key=lambda layer: layer.in_features * layer.out_features)
     shape = (ROWS, largest.in_features, largest.out_features)
+
     work = 2e-9 * tokens_per_text * sum(layer.in_features * layer.out_features for layer in layers)
     rates = {
         name: _rate(build, shape, dtype, clock)
@@ -52,6 +54,7 @@ def products(
             ("packed_int8", Int8Linear, torch.float32),
         )
     }
+
     return {
         "shape": list(shape),
         "rates": rates,
@@ -69,17 +72,18 @@ def _rate(
     rows, width, out = shape
     try:
         with torch.inference_mode():
-            product, x = (
-                build(nn.Linear(width, out, dtype=dtype)),
-                torch.ones(rows, width, dtype=dtype),
-            )
-            x = x if isinstance(product, nn.Linear) else product.ready(x, rows)
+            product: Any = build(nn.Linear(width, out, dtype=dtype))
+            x = torch.ones(rows, width, dtype=dtype)
+            if not isinstance(product, nn.Linear):
+                x = product.ready(x, rows)
             product(x)
             seconds = []
+
             for _ in range(CALLS):
                 started = clock()
                 product(x)
                 seconds.append(clock() - started)
     except (RuntimeError, AttributeError, NotImplementedError):
         return None
+
     return torch.get_num_threads() * 2e-9 * rows * width * out / max(min(seconds), 1e-9)

@@ -91,11 +91,13 @@ def interleave(
     if not arms:
         raise ValueError("There is nothing to time: no arms were given.")
     result = Samples({arm.id: [] for arm in arms}, {arm.id: [] for arm in arms})
+
     if len(result.seconds) != len(arms):
         raise ValueError(
             "Every arm needs an id of its own, and these were given:"
             f" {', '.join(arm.id for arm in arms)}."
         )
+
     started, number = clock(), 0
     while (
         not (
@@ -109,5 +111,6 @@ def interleave(
             result.cpu_seconds[arm.id].append(cpu_clock() - used)
             result.order.append(arm.id)
         number += 1
+
     result.complete = done
     return result

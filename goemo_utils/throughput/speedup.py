@@ -1,4 +1,4 @@
-"""Speed-ups: every device row over every CPU row of the same run, and the one that may be quoted."""
+"""Speed-ups: every device row over every CPU row of the same run, and the one to be quoted."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def speedups(
     measured = [row for row in rows if row["median"] is not None]
     hosts = [row for row in measured if row["device"].startswith("cpu")]
     told = []
+
     for row in (r for r in measured if not r["device"].startswith("cpu")):
         for base in hosts:
             ours = [repeats[row["id"]] / s for s in seconds[row["id"]]]
@@ -46,6 +47,7 @@ def speedups(
                     "doubt": doubt,
                 }
             )
+
     return told
 
 
@@ -64,12 +66,14 @@ def headline(
         return {"value": None, "ci95": None, "reason": "simulated"}
     rates = {row["id"]: row["median"] for row in rows}
     fair = [up for up in ups if up["baseline_dtype"] == "float32"]
+
     if not fair:
         return {
             "value": None,
             "ci95": None,
             "reason": "no float32 row on the CPU was timed in the same run",
         }
+
     best = max(fair, key=lambda up: (rates[up["baseline_id"]], rates[up["id"]]))
     if wrong := _wrong(next(row for row in rows if row["id"] == best["id"]).get("parity")):
         return {**best, "value": None, "ci95": None, "reason": wrong}
@@ -80,6 +84,7 @@ def headline(
         f"{best['doubt']}; {best['value']:.3g} times {best['baseline']} ({low:.3g} to {high:.3g})."
         " Time it for longer, or on a quiet machine"
     )
+
     return {**best, "value": None, "ci95": None, "reason": reason}
 
 

@@ -74,7 +74,8 @@ class Bench:
             arm.get("remedy") or "none",
         )
         dtype = arm.get("dtype") or ("float32" if device.kind == "cpu" else self.dtype)
-        return getattr(self, f"_{arm.get('method') or 'padded'}")(arm, device, dtype)
+        make: Callable[..., Way] = getattr(self, f"_{arm.get('method') or 'padded'}")
+        return make(arm, device, dtype)
 
     def loaded(self) -> Loaded:
         """The float32 model on the CPU and its tokenizer."""
@@ -102,9 +103,11 @@ class Bench:
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded."""
-        return loaded.tokenizer(list(texts), truncation=True, max_length=self.limit(loaded))[
+        limit = self.limit(loaded)
+        ids: list[list[int]] = loaded.tokenizer(list(texts), truncation=True, max_length=limit)[
             "input_ids"
         ]
+        return ids
 
     def limit(self, loaded: Loaded) -> int:
         """Tokens a text at most."""
@@ -186,11 +189,13 @@ class Bench:
             revision=job.get("revision"),
             seed=int(job.get("seed") or 0),
         )
+
         kind = {
             "packed": "packed linear layers" + (", padded" if one.padded else ", no padding"),
             "eager": "eager",
             "onnxruntime": "ONNX Runtime",
         }[one.backend_used]
+
         if arm.get("attn_implementation") not in (None, self.attention):
             if not one.padded:
                 raise Unavailable(
@@ -198,11 +203,13 @@ class Bench:
                     " before"
                 )
             kind += f", {arm['attn_implementation']}"
+
         beside = (
             f", up to {spread.at_once()} side by side"
             if one.side_by_side and spread.at_once() > 1
             else ""
         )
+
         return Way(
             arm["id"],
             f"goemo classifier: {kind}, {one.batch_tokens}-token batches{beside},"
@@ -238,6 +245,7 @@ class Bench:
             if device.kind == "cpu"
             else self._load(dtype, self.attention)
         )
+
         # The pipeline pads with the tokenizer and leaves its padding set, so it gets a tokenizer of
         # its own.
         pipeline = TextClassificationPipeline(
@@ -251,7 +259,7 @@ class Bench:
 
         def run(texts: Sequence[str]) -> np.ndarray:
             out = np.full((len(texts), len(place)), np.nan, dtype=np.float32)
-            answers = pipeline(
+            answers: Any = pipeline(
                 list(texts),
                 batch_size=size,
                 top_k=None,
@@ -287,7 +295,8 @@ def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
         raise Unavailable("torch.compile has no code generator for the simulated device")
     if device.kind == "npu" and importlib.util.find_spec("torchair") is None:
         raise Unavailable("torch.compile on an NPU needs torchair, which is not installed")
-    return torch.compile(model, dynamic=True)
+    compiled: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment] # of a module it makes a module
+    return compiled
 
 
 def _place(device: Device) -> str:
@@ -306,17 +315,20 @@ def forward(
     )
     with torch.inference_mode():
         output = model(input_ids=tokens, attention_mask=mask)
-    return output.last_hidden_state[:, 0] if loaded.task == "encoder" else output.logits
+    first: torch.Tensor = (
+        output.last_hidden_state[:, 0] if loaded.task == "encoder" else output.logits
+    )
+    return first
 
 
 def activate(task: str, values: np.ndarray) -> np.ndarray:
     """Probabilities of logits, on the host in float32; hidden states stay as they are."""
     tensor = torch.from_numpy(values)
-    return {
-        "multi_label": tensor.sigmoid,
-        "single_label": lambda: tensor.softmax(-1),
-        "encoder": lambda: tensor,
-    }[task]().numpy()
+    if task == "multi_label":
+        return tensor.sigmoid().numpy()
+    if task == "single_label":
+        return tensor.softmax(-1).numpy()
+    return tensor.numpy()
 
 
 def agreement(
@@ -339,6 +351,7 @@ def agreement(
         "sets_changed": None,
         "flips": None,
     }
+
     if head:
         broken = ~np.isfinite(difference).all(axis=1)
         decided = (answer > threshold) != (reference > threshold)
@@ -348,4 +361,5 @@ def agreement(
             "sets_changed": int(decided.any(axis=1).sum()),
             "flips": int(decided.sum()),
         }
+
     return told

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from goemo_utils.errors import ParamsError
+from goemo_utils.forward.thresholds import COMMON as THRESHOLD
 from goemo_utils.records.record import read_json, sha256_file, sha256_json, write_json
 from goemo_utils.records.step import EMBEDDED, MODEL_FILES
 from goemo_utils.training.data import Split
-from goemo_utils.training.metrics import THRESHOLD, argmax_scores, scores
+from goemo_utils.training.metrics import argmax_scores, scores
 from goemo_utils.training.thresholds import tune
 
 # Arm: (with R-Drop, with label smoothing).
@@ -83,6 +84,7 @@ def run(
             f"ablation_seeds is {count}: an ablation needs at least 1 seed, and {ENOUGH} to state a"
             f" spread. Set ablation_seeds: {ENOUGH}."
         )
+
     train, make = (
         train or in_worker(Path(folder) / "ablation" / "logs", progress),
         make or _fit_job(),
@@ -90,6 +92,7 @@ def run(
     alpha = params.r_drop or ALPHA[splits.train.task]
     smoothing = params.label_smoothing or SMOOTHING
     done = []
+
     for place, (seed, arm) in enumerate(order(count, params.seed)):
         strengths = {"r_drop": alpha * ARMS[arm][0], "label_smoothing": smoothing * ARMS[arm][1]}
         name = f"{arm.strip('+ ').lower()}-seed{seed}"
@@ -101,6 +104,7 @@ def run(
             keep_model=False,
             **strengths,
         )
+
         path = Path(folder) / "ablation" / f"{name}-{key(job)[7:19]}.json"
         told = {
             "run": place + 1,
@@ -109,6 +113,7 @@ def run(
             "seed": seed,
             "known": path.exists(),
         }
+
         progress(
             json.dumps(
                 {
@@ -120,6 +125,7 @@ def run(
                 }
             )
         )
+
         if not path.exists():
             write_json(
                 path,
@@ -131,8 +137,11 @@ def run(
                     **_finished(train(job), splits),
                 },
             )
+
             shutil.rmtree(job["out"], ignore_errors=True)
+
         done.append(read_json(path))
+
     return summary(
         done,
         splits.train.task,
@@ -194,6 +203,7 @@ def _finished(result: Mapping[str, Any], splits: Any) -> dict[str, Any]:
         "seconds_per_step": result["seconds_per_step"],
         "peak_memory": result["peak_memory"] or result["peak_host_memory"],
     }
+
     return {
         "scores": judge(splits.held, held, splits.dev, dev),
         **(dict.fromkeys(cost) if simulated else cost),
@@ -212,9 +222,13 @@ def judge(
     the most probable label is the answer.
     """
     if dev.task == "single_label":
-        found = argmax_scores(dev.targets, dev_probabilities)
-        return {name: found[name] for name in METRICS[dev.task]}
-    cuts = {"at_0.3": THRESHOLD, "tuned": tune(held.targets, held_probabilities)}
+        of_the_most_probable = argmax_scores(dev.targets, dev_probabilities)
+        return {name: of_the_most_probable[name] for name in METRICS[dev.task]}
+
+    cuts: dict[str, float | np.ndarray] = {
+        "at_0.3": THRESHOLD,
+        "tuned": tune(held.targets, held_probabilities),
+    }
     found = {name: scores(dev.targets, dev_probabilities, cut) for name, cut in cuts.items()}
     return {f"{f1}_{name}": found[name][f1] for f1 in ("macro_f1", "micro_f1") for name in cuts}
 
@@ -232,14 +246,19 @@ def summary(
     seeds = sorted({r["seed"] for r in runs})
     by_arm = {arm: {r["seed"]: r for r in runs if r["arm"] == arm} for arm in ARMS}
     arms = []
+
     for arm, own in by_arm.items():
         values = {m: [own[seed]["scores"][m] for seed in seeds] for m in METRICS[task]}
         plain = {m: [by_arm["plain"][seed]["scores"][m] for seed in seeds] for m in METRICS[task]}
         differences = (
-            {m: spread([a - b for a, b in zip(values[m], plain[m])]) for m in METRICS[task]}
+            {
+                m: spread([a - b for a, b in zip(values[m], plain[m], strict=True)])
+                for m in METRICS[task]
+            }
             if arm != "plain"
             else None
         )
+
         arms.append(
             {
                 "arm": arm,
@@ -259,13 +278,16 @@ def summary(
                 ),
             }
         )
+
     simulated = any(r["simulated"] for r in runs)
     notes = []
+
     if len(seeds) < ENOUGH:
         notes.append(
             f"{len(seeds)} of the {ENOUGH} seeds that a spread needs: none can be stated. Set"
             f" ablation_seeds: {ENOUGH}."
         )
+
     if simulated:
         notes.append("A simulated device has no speed: no training cost is stated.")
     return {
@@ -287,16 +309,21 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     The interval is Student's: mean ± t(0.975, n - 1) · sd / √n. Of differences paired by seed it is
     the paired t interval.
     """
-    n, enough = len(values), len(values) >= ENOUGH
-    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1)) if enough else None
-    half = t_quantile(n - 1) * sd / math.sqrt(n) if enough else None
+    n, mean = len(values), float(np.mean(values))
+    sd = ci95 = None
+
+    if n >= ENOUGH:
+        sd = float(np.std(values, ddof=1))
+        half = t_quantile(n - 1) * sd / math.sqrt(n)
+        ci95 = [mean - half, mean + half]
+
     return {
         "values": [float(v) for v in values],
         "mean": mean,
         "sd": sd,
         "min": float(min(values)),
         "max": float(max(values)),
-        "ci95": [mean - half, mean + half] if enough else None,
+        "ci95": ci95,
     }
 
 
@@ -332,13 +359,13 @@ def _ratio(
         for seed in own
         if all(r[seed][name] and r[seed]["resumed_from"] is None for r in (own, plain))
     ]
-    return (
-        float(np.median([own[seed][name] / plain[seed][name] for seed in whole])) if whole else None
-    )
+    ratios = [own[seed][name] / plain[seed][name] for seed in whole]
+    return float(np.median(ratios)) if ratios else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    return float(np.median(values)) if all(v is not None for v in values) else None
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if len(known) == len(values) else None
 
 
 def table(result: Mapping[str, Any]) -> pd.DataFrame:
@@ -362,6 +389,7 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
 
     names = METRICS[result["task"]]
     columns = {}
+
     for a in result["arms"]:
         column = {"R-Drop α, smoothing ε": f"{a['r_drop']:g}, {a['label_smoothing']:g}"}
         for m, title in names.items():
@@ -369,6 +397,7 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
             column[f"{title}: against plain"] = (
                 difference(a["differences"][m]) if a["differences"] else "–"
             )
+
         cost = a["cost"]
         columns[a["arm"]] = column | {
             "time per step ÷ plain": plainly(cost["seconds_per_step"], ".2f"),
@@ -376,6 +405,7 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
             "steps (median)": plainly(cost["steps"], ",.0f"),
             "peak memory (MiB, median)": plainly(cost["peak_memory"], ",.0f", 2**20),
         }
+
     return pd.DataFrame(columns)
 
 
@@ -409,6 +439,6 @@ def markdown(result: Mapping[str, Any]) -> str:
     rows = [
         ["", *frame.columns],
         ["---"] * (1 + len(frame.columns)),
-        *([name, *row] for name, row in zip(frame.index, frame.values.tolist())),
+        *([name, *row] for name, row in zip(frame.index, frame.values.tolist(), strict=True)),
     ]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{caption(result)}\n"

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Sampler
 POOL = 30
 
 
-class Examples(Dataset):
+class Examples(Dataset[dict[str, Any]]):
     """Token ids and targets: item i is {"input_ids": list of ids, "labels": float32 [n_labels]}."""
 
     def __init__(self, rows: list[list[int]], targets: np.ndarray) -> None:

@@ -48,6 +48,7 @@ def study(name: str, found: dict[str, Any]) -> str:
         return (
             f"{'SIMULATED: ' if found['simulated'] else ''}{found['verdict']}: {found['summary']}"
         )
+
     if name == "ablation":
         metric = next(iter(found["arms"][0]["metrics"]))
         means = ", ".join(
@@ -57,6 +58,7 @@ def study(name: str, found: dict[str, Any]) -> str:
             f"mean dev {metric.replace('_', ' ').replace('macro f1', 'macro F1')}: {means}"
             f" ({len(found['seeds'])} seeds an arm)"
         )
+
     tried = f"{len(found['trials'])} trials"
     return (
         f"{tried}, best held-out macro F1 {found['best']['held_macro_f1']:.3f} with {found['line']}"
@@ -81,6 +83,7 @@ def rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
                     if metric in judged[point]
                     and not (metric == "micro_f1" and "accuracy" in judged[point])
                 }
+
                 area = judged["macro_roc_auc"]
                 table.append(
                     {
@@ -91,6 +94,7 @@ def rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
                         "calibration error": f"{judged['calibration_error']:.3f}",
                     }
                 )
+
     return table
 
 
@@ -104,6 +108,7 @@ def render(facts: dict[str, Any]) -> str:
         if not str(params["model"]).startswith("/")
         else str(params["model"]).rsplit("/", 1)[-1]
     )
+
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
@@ -137,7 +142,7 @@ gradients clipped to {params["max_grad_norm"]:g}, R-Drop {made["alpha"]:g}, labe
 Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 `scores.json` holds every figure above; this page is rendered from it.
-"""
+"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def _base(params: dict[str, Any]) -> str:

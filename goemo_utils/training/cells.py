@@ -34,6 +34,7 @@ def read_cells(
     separator = next((sign for sign in SEPARATORS if any(sign in cell for cell in plain)), None)
     seen: dict[str, list[str]] = {}
     found, is_list = [], table.listed
+
     for row, cell in enumerate(table.cells):
         if _bracketed(cell) and cell.strip() not in known:
             cell = _list(cell.strip())
@@ -43,11 +44,14 @@ def read_cells(
         if not isinstance(cell, str):
             found.append(_several(table, row, cell))
             continue
+
         if cell not in seen:
             seen[cell] = _text(cell.strip(), known, separator)
             if not seen[cell] and (cell.strip() or not empty_is_none):
                 raise _missing(table, row, cell)
+
         found.append(seen[cell])
+
     return found, is_list
 
 
@@ -93,13 +97,11 @@ def whole(text: str) -> str:
 def _several(table: Table, row: int, cell: Any) -> list[str]:
     if is_missing(cell):
         raise _missing(table, row, cell)
-    members = (
-        sorted(cell, key=str)
-        if isinstance(cell, (set, frozenset))
-        else cell.tolist()
-        if hasattr(cell, "tolist")
-        else cell
-    )
+    members = cell
+    if isinstance(cell, (set, frozenset)):
+        members = sorted(cell, key=str)
+    elif hasattr(cell, "tolist"):
+        members = cell.tolist()
     if not isinstance(members, (list, tuple)):
         members = [members]
     return [_one(table, row, member) for member in members]
@@ -120,7 +122,7 @@ def _one(table: Table, row: int, value: Any) -> str:
 
 def _hot(table: Table, row: int, cells: tuple[Any, ...]) -> list[str]:
     found = []
-    for name, cell in zip(table.hot or (), cells):
+    for name, cell in zip(table.hot or (), cells, strict=False):
         mark = _HOT.get(str(cell).strip().lower())
         if mark is None:
             raise TextsError(

@@ -9,7 +9,6 @@ that cannot run code, and marks a checkpoint as whole when all of it is there.
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import time
@@ -52,6 +51,7 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
+
     if isinstance(value, dict):
         return {
             "dict": [[_pack(key, tensors), _pack(item, tensors)] for key, item in value.items()]
@@ -62,6 +62,7 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return [_pack(item, tensors) for item in value]
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": str(value.dtype)}
+
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -102,7 +103,7 @@ def _step(checkpoint: Path) -> int:
 def _whole(checkpoint: Path, digest: str) -> bool:
     try:
         marker = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-        return marker["digest"] == digest and marker["files"] == _sizes(checkpoint)
+        return bool(marker["digest"] == digest and marker["files"] == _sizes(checkpoint))
     except (OSError, ValueError, KeyError):
         return False
 
@@ -132,6 +133,10 @@ class Resumable(Trainer):
 
     digest = ""
     aside = 0.0
+    # The Trainer declares them as possibly absent; a FineTuner always has them.
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
@@ -139,9 +144,12 @@ class Resumable(Trainer):
         """The weights and config.json; training_args.bin would be a pickle."""
         self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
 
+    def _folder(self) -> Path:
+        return Path(str(self.args.output_dir))
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Save everything, mark the checkpoint as whole, then discard all others but the best."""
-        started, folder = time.perf_counter(), Path(self.args.output_dir)
+        started, folder = time.perf_counter(), self._folder()
         checkpoint = folder / f"{PREFIX}{self.state.global_step}"
         _discard(checkpoint)
         super()._save_checkpoint(model, trial)
@@ -195,7 +203,6 @@ class Resumable(Trainer):
         """
         begun = super()._init_training_state(*args, **kwargs)
         if self.state.best_global_step:
-            self.state.best_model_checkpoint = os.path.join(
-                self.args.output_dir, f"{PREFIX}{self.state.best_global_step}"
-            )
+            best = f"{PREFIX}{self.state.best_global_step}"
+            self.state.best_model_checkpoint = str(self._folder() / best)
         return begun

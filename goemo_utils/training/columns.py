@@ -62,47 +62,62 @@ def choose(source: str, names: list[str], asked: Asked, numbers: bool = True) ->
     names = [str(name).strip() for name in names]
     text, text_named = _find(source, names, asked.text, "text_column", numbers)
     hot = asked.label is None and asked.labels is not None and set(asked.labels) <= set(names)
-    label, label_named = (
-        (None, True) if hot else _find(source, names, asked.label, "label_column", numbers)
-    )
-    if (
-        text is None
-        and (known := known_column([name for i, name in enumerate(names) if i != label]))
-        is not None
-    ):
+    label, label_named = None, True
+    if not hot:
+        label, label_named = _find(source, names, asked.label, "label_column", numbers)
+
+    others = [name for i, name in enumerate(names) if i != label]
+    if text is None and (known := known_column(others)) is not None:
         text, text_named = names.index(known), True
+
     if label is None and not hot and (known := _known_label(names, text)) is not None:
         label, label_named = names.index(known), True
-    if len(names) == 2 and not hot and (text is None) != (label is None):
-        text, label = (1 - label, label) if text is None else (text, 1 - text)
+    if len(names) == 2 and not hot:
+        text, label = _of_two(text, label)
     if text is None:
         raise _absent(source, names, "texts", "text_column")
     if label is None and not hot:
         raise _absent(source, names, "labels", "label_column", _half_hot(names, asked.labels))
+
     if text == label:
         raise TextsError(
             f"{source}: text_column and label_column are the same column, {names[text]!r}; expected"
             f" two. Its columns are {listed(names)}."
         )
+
+    hot_names = (asked.labels or ()) if hot else ()
     named = [
         names[i]
         for i, by_name in ((text, text_named), (label, label_named))
         if i is not None and (by_name or not numbers)
-    ] + list(asked.labels if hot else ())
+    ]
+    named += hot_names
+
+    _check_once(source, names, named)
+
+    if label is None:
+        return Columns(text, tuple(names.index(name) for name in hot_names), hot, header=True)
+
+    named_in_file = names[text].lower() in COLUMNS or names[label].lower() in LABEL_COLUMNS
+    header = text_named or label_named or named_in_file
+    return Columns(text, (label,), hot, header)
+
+
+def _of_two(text: int | None, label: int | None) -> tuple[int | None, int | None]:
+    """Of a table with two columns the one that is not found is the other one."""
+    if text is None and label is not None:
+        return 1 - label, label
+    if label is None and text is not None:
+        return text, 1 - text
+    return text, label
+
+
+def _check_once(source: str, names: list[str], named: list[str]) -> None:
     if twice := [name for name in named if names.count(name) > 1]:
         raise TextsError(
             f"{source} has {names.count(twice[0])} columns called {twice[0]!r}; expected one. Its"
             f" columns are {listed(names)}. Rename or remove one."
         )
-    header = (
-        text_named
-        or label_named
-        or names[text].lower() in COLUMNS
-        or names[label].lower() in LABEL_COLUMNS
-    )
-    return Columns(
-        text, tuple(names.index(name) for name in asked.labels) if hot else (label,), hot, header
-    )
 
 
 def _find(
@@ -149,16 +164,19 @@ def _absent(source: str, names: list[str], what: str, key: str, also: str = "") 
         if what == "texts"
         else "label, emotion, sentiment, target, class or category"
     )
+
     if len(names) == 1 and (sign := next((sign for sign in ";\t|," if sign in names[0]), None)):
         also += (
             f" It is one column that holds {sign!r}: a .csv is parted by commas, a .tsv by tabs."
             " Write it again so."
         )
+
     hot = (
         ""
         if what == "texts"
         else ", or name in `labels` the columns that hold 0 or 1 for a label each"
     )
+
     return TextsError(
         f"{source} has no column of {what} with a usual name ({usual}); its first row or its fields"
         f" are {listed(names)}.{also} Give its name as {key}{hot}, or its number from 0 if there is"

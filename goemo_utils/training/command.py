@@ -13,8 +13,9 @@ A training that was stopped goes on from its last checkpoint when the same comma
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goemo_utils.records.manifest import release
 from goemo_utils.records.portable import shown
@@ -33,8 +34,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         for key, field in TrainingParams.model_fields.items()
     )
     command.description = "\n".join(
-        (__doc__.rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
+        ((__doc__ or "").rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
     )
+
     command.add_argument(
         "-f",
         "--file",
@@ -46,6 +48,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
             " key)"
         ),
     )
+
     command.add_argument(
         "-p",
         "--param",
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     failed.
     """
     params = TrainingParams.load(args.file, dict(args.param))
-    from goemo_utils.training import lab
+    from goemo_utils.training import card, lab
     from goemo_utils.training.watch import Bar
 
     step = lab.begin(params)
@@ -75,65 +78,50 @@ def run(args: argparse.Namespace) -> int:
             f" {params.device}{simulated}",
             flush=True,
         )
+
         if warning := lab.replaced(step):
             _tell("replaces", warning)
         splits = lab.load(step)
         _tell("data", _counts(splits))
         for note in splits.notes:
             _tell("", note)
-        linear = {"scores": None} if params.model == "new" else lab.baseline(step, splits)
+
+        linear: dict[str, Any] = {"scores": None}
         if params.model != "new":
-            _tell(
-                "baseline",
-                lab.card.headline(linear["scores"]) if linear["scores"] else linear["reason"],
-            )
+            linear = lab.baseline(step, splits)
+            scores = linear["scores"]
+            _tell("baseline", card.headline(scores) if scores else linear["reason"])
+
         from goemo_utils.training import ablation, search
 
+        with closing(Bar("training")) as bar:
+            result = lab.fine_tune(step, splits, linear, bar)
+        gained = card.gained(result["gain_over_baseline"])
+        _tell("model", card.headline(result["scores"]["model"]) + gained)
+
         tables = {"ablation": ablation.table, "search": search.table}
-        result: dict = {}
-        studies: dict = {}
-        for name, work in (
-            ("training", lambda hear: lab.fine_tune(step, splits, linear, hear)),
-            ("parity", lambda hear: lab.compare_training(step, splits, hear)),
-            ("ablation", lambda hear: lab.ablate(step, splits, hear)),
-            ("search", lambda hear: lab.explore(step, splits, hear)),
-        ):
-            bar = Bar(name)
-            try:
-                found = work(bar)
-            finally:
-                bar.close()
-            if name == "training":
-                result = found
-                _tell(
-                    "model",
-                    lab.card.headline(result["scores"]["model"])
-                    + lab.card.gained(result["gain_over_baseline"]),
-                )
-            else:
-                studies[name] = found
-                if found:
-                    _tell(name, lab.card.study(name, found))
-                    print(
-                        (
-                            "".join(
-                                f"      {line}\n"
-                                for line in tables[name](found).to_string().splitlines()
-                            )
-                            if name in tables
-                            else ""
-                        ),
-                        end="",
-                        flush=True,
-                    )
+        works = {"parity": lab.compare_training, "ablation": lab.ablate, "search": lab.explore}
+        studies: dict[str, dict[str, Any] | None] = {}
+
+        for name, work in works.items():
+            with closing(Bar(name)) as bar:
+                study = studies[name] = work(step, splits, bar)
+            if study:
+                _tell(name, card.study(name, study))
+            if study and name in tables:
+                lines = tables[name](study).to_string().splitlines()
+                print("".join(f"      {line}\n" for line in lines), end="", flush=True)
+
         record = lab.finish(step, splits, result, **studies)
     finally:
         release(step.dir)
+
     print(
         f"\n{record.verdict}\nmodel:   {shown(step.dir / 'model')}\nport it: goemo run -p model"
         f" {shown(step.dir / 'model')}"
     )
-    return 1 if studies["parity"] and studies["parity"]["verdict"] == "fail" else 0
+    parity = studies["parity"]
+    return 1 if parity and parity["verdict"] == "fail" else 0
 
 
 def _tell(name: str, text: str) -> None:

@@ -57,7 +57,7 @@ class Split:
 
     def support(self) -> dict[str, int]:
         """How many texts have each label."""
-        return dict(zip(self.labels, self.targets.sum(0, dtype=np.int64).tolist()))
+        return dict(zip(self.labels, self.targets.sum(0, dtype=np.int64).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,14 @@ def load(params: Any) -> Splits:
     """
     asked = _asked(params.labels, params.text_column, params.label_column)
     whole, vocabulary, train_dropped = _read(params.train, asked, params.task)
+
     if (whole.targets == whole.targets[0]).all():
         named = ", ".join(name for name, count in whole.support().items() if count) or "none"
         raise TextsError(
             f"All {len(whole):,} texts of {_name(params.train)} have the same label ({named}), so"
             " there is nothing to learn; expected at least two. Check label_column."
         )
+
     notes, n_read = [], len(whole)
     if params.limit is not None and params.limit < n_read:
         whole = whole.take(_drawn(whole, params.limit, np.random.default_rng([params.seed, 1])))
@@ -139,6 +141,7 @@ def load(params: Any) -> Splits:
             f"{len(whole):,} of {n_read:,} train texts were drawn at random (limit"
             f" {params.limit:,}, seed {params.seed})."
         )
+
     dev_dropped = 0
     if params.dev is None:
         whole, dev = _part(whole, params.held_out, np.random.default_rng([params.seed, 2]))
@@ -153,9 +156,10 @@ def load(params: Any) -> Splits:
             whole.task,
             vocabulary,
         )
+
     # The same rows as training/scratch holds out with this seed.
     train, held = _part(whole, params.held_out, np.random.default_rng(params.seed))
-    counts = {
+    counts: dict[str, Any] = {
         name: {"texts": len(split), "labels": split.support()}
         for name, split in (("train", train), ("held", held), ("dev", dev))
     }
@@ -166,6 +170,7 @@ def load(params: Any) -> Splits:
         "overlap": overlap(whole, dev),
         "held_overlap": overlap(train, held),
     }
+
     return Splits(train, held, dev, notes + _notes(counts, train.task), counts)
 
 
@@ -187,7 +192,7 @@ def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, 
     the next one is held in its place.
     """
     order, n_held = _order(split, share, rng)
-    left, held = split.targets.sum(0), []
+    left, held = split.targets.sum(0), list[int]()
     for row in order:
         if len(held) < n_held and (left[split.targets[row] > 0] > 1).all():
             held.append(row)
@@ -229,25 +234,30 @@ def _notes(counts: dict[str, Any], task: str) -> list[str]:
     """What the counts say against the scores, a sentence each."""
     n_train, n_dev = counts["train"]["texts"] + counts["held"]["texts"], counts["dev"]["texts"]
     notes = []
+
     if any(counts["dropped"].values()):
         notes.append(
             f"Empty texts left out: {counts['dropped']['train']:,} of train,"
             f" {counts['dropped']['dev']:,} of dev."
         )
+
     if counts["duplicates"]:
         notes.append(
             f"{counts['duplicates']:,} of {n_train:,} train texts repeat another letter for letter;"
             f" {counts['held_overlap']:,} of the {counts['held']['texts']:,} held out occur in the"
             " rest."
         )
+
     if counts["overlap"]:
         notes.append(
             f"{counts['overlap']:,} of {n_dev:,} dev texts occur letter for letter in train: dev"
             " scores lean high."
         )
+
     few = [f"{name} ({count})" for name, count in counts["train"]["labels"].items() if count < FEW]
     if few:
         notes.append(f"Labels with fewer than {FEW} texts to learn from: {', '.join(few)}.")
+
     for part, effect in (
         ("held", "their thresholds stay 0.5"),
         ("dev", "each counts as an F1 of 0 in macro-F1"),
@@ -258,4 +268,5 @@ def _notes(counts: dict[str, Any], task: str) -> list[str]:
                 f"Labels without a text {'held out' if part == 'held' else 'in dev'}:"
                 f" {', '.join(absent)}; {effect}."
             )
+
     return notes

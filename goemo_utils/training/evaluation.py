@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from goemo_utils.forward.thresholds import COMMON as THRESHOLD
 from goemo_utils.training.data import Split
 from goemo_utils.training.metrics import (
     N_BINS,
-    THRESHOLD,
     argmax_scores,
     bootstrap,
     calibration_bins,
@@ -60,6 +60,7 @@ def judge(
         "macro_roc_auc": float(np.nanmean(areas)) if np.isfinite(areas).any() else None,
         "calibration_error": calibration_error(dev.targets, dev_probabilities, task=dev.task),
     }
+
     if dev.task == "single_label":
         found = decide(dev_probabilities, dev.task)
         intervals = bootstrap(dev.targets, found, 0.5)
@@ -70,13 +71,16 @@ def judge(
                 "ci95": {"accuracy": intervals["micro_f1"], **intervals},
             },
         }
+
     tuned = tune(held.targets, held_probabilities)
     result["thresholds"] = tuned.tolist()
+
     for name, cut in (("at_0.3", THRESHOLD), ("tuned", tuned)):
         result[name] = {
             **scores(dev.targets, dev_probabilities, cut),
             "ci95": bootstrap(dev.targets, dev_probabilities, cut),
         }
+
     return result
 
 

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from goemo_utils.notebook.plots import (
-    BLUE,
-    BROWN,
-    GREY,
-    titled,
-)  # importing it sets the project's figure style
+# importing it sets the project's figure style
+from goemo_utils.notebook.plots import BLUE, BROWN, GREY, titled
 
 if TYPE_CHECKING:
     from goemo_utils.training.data import Splits
@@ -61,6 +58,7 @@ def labels(splits: Splits) -> Figure:
     totals = {"train": len(splits.train) + len(splits.held), "dev": len(splits.dev)}
     names, order = splits.dev.labels, (-counts["train"]).argsort(kind="stable")
     figure, axes = plt.subplots(figsize=(7.5, 1.1 + 0.28 * len(names)))
+
     for place, (part, color) in enumerate((("train", BLUE), ("dev", GREY))):
         axes.barh(
             [i + (place - 0.5) * 0.36 for i in range(len(names))],
@@ -69,11 +67,13 @@ def labels(splits: Splits) -> Figure:
             height=0.34,
             label=f"{part}, {totals[part]:,} texts",
         )
+
     axes.set_yticks(range(len(names)), [names[i] for i in order])
     axes.invert_yaxis()
     axes.set(xlabel="texts with the label (%)")
     axes.legend(frameon=False, loc="lower right")
     most, least = names[order[0]], names[order[-1]]
+
     return _done(
         figure,
         axes,
@@ -104,6 +104,7 @@ def curves(
         linewidth=1,
         label="training, with what R-Drop and smoothing add",
     )
+
     above.plot(
         [r["step"] for r in judged],
         [r["held_loss"] for r in judged],
@@ -112,6 +113,7 @@ def curves(
         markersize=4,
         label="held-out texts",
     )
+
     below.plot(
         [r["step"] for r in scored],
         [r["held_macro_f1"] for r in scored],
@@ -119,11 +121,13 @@ def curves(
         marker="o",
         markersize=4,
     )
+
     above.set(ylabel="loss (nats)")
     above.legend(loc="upper right", edgecolor="none", framealpha=0.9)
     below.set(ylabel="held-out macro-F1", xlabel="optimizer step")
     best = max(scored, key=lambda r: r["held_macro_f1"], default=None)
     last = max((r["step"] for r in [*losses, *scored]), default=0)
+
     if best:
         for axes in (above, below):
             axes.axvline(best["step"], color=BROWN, linestyle="--", linewidth=1)
@@ -136,6 +140,7 @@ def curves(
             linestyle="none",
             label="best",
         )
+
         title = (
             f"Best held-out macro-F1 {best['held_macro_f1']:.3f} at step {best['step']:,} of"
             f" {last:,}"
@@ -146,6 +151,7 @@ def curves(
             if losses
             else "Nothing is trained yet"
         )
+
     return _done(figure, above, title, simulated)
 
 
@@ -186,6 +192,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], simulated: bool = False) -> F
     above.plot(means, shares, color=BLUE, marker="o", label="this model")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that came true")
     above.legend(frameon=False, loc="upper left")
+
     below.vlines(means, 0.5, sizes, color=GREY, linewidth=4)
     below.set(
         yscale="log",
@@ -193,10 +200,12 @@ def reliability(bins: Sequence[Mapping[str, Any]], simulated: bool = False) -> F
         ylabel="n (log)",
         xlabel="mean predicted probability of the bin",
     )
+
     total = sum(sizes)
-    error = sum(n * abs(share - mean) for n, share, mean in zip(sizes, shares, means)) / max(
-        1, total
-    )
+    error = sum(
+        n * abs(share - mean) for n, share, mean in zip(sizes, shares, means, strict=True)
+    ) / max(1, total)
+
     return _done(
         figure,
         above,
@@ -222,7 +231,8 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
     figure, panels = plt.subplots(
         1, len(names), figsize=(max(9.5, 2.7 * len(names)), 3.8), squeeze=False
     )
-    for axes, (metric, name) in zip(panels[0], names.items()):
+
+    for axes, (metric, name) in zip(panels[0], names.items(), strict=True):
         for i in range(len(result["seeds"])):
             values = [a["metrics"][metric]["values"][i] for a in arms]
             axes.plot(
@@ -234,10 +244,12 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
                 marker="o",
                 markersize=4,
             )
+
         left, right = ([p + side for p in range(len(arms))] for side in (-0.25, 0.25))
         axes.hlines(
             [a["metrics"][metric]["mean"] for a in arms], left, right, color=BLUE, linewidth=2
         )
+
         if baseline and baseline.get(metric) is not None:
             axes.axhline(baseline[metric], color=BROWN, linestyle="--", linewidth=1)
             axes.text(
@@ -249,13 +261,16 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
                 va="bottom",
                 fontsize=8,
             )
+
         axes.set_xticks(
             range(len(arms)), [a["arm"] for a in arms], rotation=25, ha="right", fontsize=8
         )
         axes.set(ylabel=f"dev {name}", xlim=(-0.5, len(arms) - 0.5))
+
     first = next(iter(names))
     best = max(arms, key=lambda a: a["metrics"][first]["mean"])
     count = f"{len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)} an arm"
+
     if best["differences"] is None:
         title = f"No arm has a higher mean dev {names[first]} than plain training ({count})"
     else:
@@ -269,6 +284,7 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
                 else f"which {count} cannot tell from none"
             )
         )
+
     figure.suptitle(
         titled(title, result["simulated"]),
         x=0.01,
@@ -277,6 +293,7 @@ def ablation(result: Mapping[str, Any], baseline: Mapping[str, float] | None = N
     )
     figure.tight_layout()
     plt.close(figure)
+
     return figure
 
 
@@ -300,6 +317,7 @@ def search(result: Mapping[str, Any]) -> Figure:
         linestyle="none",
         label="trial",
     )
+
     above.step(
         [r["trial"] for r in scored],
         best,
@@ -308,6 +326,7 @@ def search(result: Mapping[str, Any]) -> Figure:
         linewidth=1,
         label="best so far",
     )
+
     if failed and scored:
         floor = min(s["held_macro_f1"] for s in scored)
         above.plot(
@@ -318,19 +337,23 @@ def search(result: Mapping[str, Any]) -> Figure:
             linestyle="none",
             label="failed (no score)",
         )
+
     above.set(xlabel="trial", ylabel="held-out macro-F1")
-    above.xaxis.get_major_locator().set_params(integer=True)
+    above.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     figure.legend(frameon=False, loc="lower right")  # the last cell of the grid is free
+
     for place, name in enumerate(names):
         axes, r = (
             figure.add_subplot(grid[1 + place // 4, place % 4], sharey=above),
             result["space"][name],
         )
         values = [s[name] for s in scored]
+
         if "values" in r:  # a choice: evenly spaced places with the values as words
             axes.set_xticks(range(len(r["values"])), [f"{v:g}" for v in r["values"]])
             axes.set_xlim(-0.5, len(r["values"]) - 0.5)
             values = [list(r["values"]).index(v) for v in values]
+
         axes.plot(
             values,
             [s["held_macro_f1"] for s in scored],
@@ -340,10 +363,12 @@ def search(result: Mapping[str, Any]) -> Figure:
             linestyle="none",
             alpha=0.8,
         )
+
         if r["draw"] == "log":
             axes.set_xscale("log")
         axes.set_xlabel(f"{name}{' (log)' if r['draw'] == 'log' else ''}")
         axes.tick_params(labelleft=place % 4 == 0)
+
     top = result["best"]
     title = f"{len(result['trials'])} trials" + (
         f", {len(failed)} of them failed" if failed else ""
@@ -353,6 +378,7 @@ def search(result: Mapping[str, Any]) -> Figure:
         if top
         else ": none has a score"
     )
+
     return _done(figure, above, title, result["simulated"])
 
 

@@ -49,6 +49,7 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
         "keep_model": True,
         "attn_implementation": "eager",
     }
+
     unknown = sorted(name for name in changes if name not in extra and not hasattr(params, name))
     if unknown:
         raise ParamsError(
@@ -61,12 +62,14 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
 
     task = splits.train.task
     made = {**extra, **{name: change for name, change in changes.items() if name in extra}}
+
     for name, parameter, usual in (
         ("alpha", "r_drop", R_DROP),
         ("smoothing", "label_smoothing", LABEL_SMOOTHING),
     ):
         if made[name] is None:
             made[name] = float(usual[task] if value(parameter) is None else value(parameter))
+
     rehearsed = value("device") == "rehearsal"
     same = (
         "model",
@@ -85,11 +88,13 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
         "seed",
         "threads",
     )
+
     parts = {
         name: {"texts": list(split.texts), "ids": split.label_ids()}
         for name in ("train", "held", "dev")
         for split in [getattr(splits, name)]
     }
+
     return {
         "kind": "training",
         **{name: value(name) for name in same},
@@ -138,10 +143,12 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     folder = out / "checkpoints"
     made = trainer.arguments(job, device, folder)
     begun = start(job)
+
     if device.simulated:
         from goemo_utils import rehearsal
 
         rehearsal.attach(begun.model)
+
     rows = {
         name: begun.encode(job[name]["texts"], job["max_length"])
         for name in ("train", "held", "dev")
@@ -153,6 +160,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         )
         for name in ("train", "held")
     )
+
     tuner = trainer.FineTuner(
         begun.model,
         made,
@@ -162,11 +170,13 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         begun.tokenizer,
         lambda line: progress(json.dumps(line)),
     )
+
     asked = {name: value for name, value in job.items() if name not in ("out", "log")}
     tuner.digest = sha256_json([asked, digest(begun.model.state_dict().values()), rows])
     if (known := _known(out, tuner.digest)) is not None:
         shutil.rmtree(folder, ignore_errors=True)
         return known
+
     resumed = checkpoints.newest(folder, tuner.digest)
     if resumed is None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -175,15 +185,18 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     trained = time.perf_counter() - trained - tuner.aside
 
     network = tuner.accelerator.unwrap_model(tuner.model, keep_fp32_wrapper=False).eval()
-    placement, answers = None, {}
+    placement: dict[str, Any] = {}
+    answers = {}
     for name in ("held", "dev"):
         answers[name], placement = probabilities(begun, network, rows[name], job["task"], device)
+
     if not placement["on_device"]:
         raise DeviceError(
             f"The training was to run on '{job['device']}', and its parameters are on"
             f" {placement['parameters_device']}, its output on {placement['output_device']}. Run"
             " `goemo doctor`."
         )
+
     hits = fired(device, "training")
     memory = device.memory()["peak"]
     files = {name: out / f"{name}_probabilities.npy" for name in answers}
@@ -193,6 +206,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     if job["keep_model"]:
         _save(begun, network, out / "model")
     log = tuner.state.log_history
+
     evaluations, steps = trainer.evaluations(log), tuner.state.global_step
     best = evaluations[trainer.best_of(evaluations)] if evaluations else None
     result = {
@@ -223,6 +237,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         "peak_host_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "threads": torch.get_num_threads(),
     }
+
     write_json(
         out / RESULT,
         {
@@ -232,6 +247,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
             "result": plain(result),
         },
     )
+
     shutil.rmtree(folder, ignore_errors=True)
     return result
 
@@ -275,7 +291,9 @@ def probabilities(
     from goemo_utils.training.trainer import squash
 
     order = np.argsort([len(row) for row in rows], kind="stable")
-    parts, placement = [], {}
+    parts: list[np.ndarray] = []
+    placement: dict[str, Any] = {}
+
     with torch.no_grad():
         for at in range(0, len(order), BATCH):
             batch = begun.tokenizer.pad(
@@ -288,6 +306,7 @@ def probabilities(
             ).logits
             placement = placement or device.proof(network, logits)
             parts.append(squash(logits.cpu(), task).numpy())
+
     answers = np.concatenate(parts)
     found = np.empty_like(answers)
     found[order] = answers
@@ -300,6 +319,7 @@ def _check(job: dict[str, Any]) -> None:
             "`model` = 'new' is made from scratch by its recipe and is not fine-tuned: run it"
             " through the lab, or name a checkpoint."
         )
+
     if (
         job["keep_model"]
         and Path(job["model"].removeprefix("random:")).expanduser().resolve()
@@ -309,6 +329,7 @@ def _check(job: dict[str, Any]) -> None:
             f"`model` = '{job['model']}' is the folder this training would write. Give the training"
             " another run_id, or copy the model elsewhere."
         )
+
     for name in ("train", "held", "dev"):
         if not job[name]["texts"]:
             raise TextsError(
@@ -317,7 +338,7 @@ def _check(job: dict[str, Any]) -> None:
             )
 
 
-def _save(begun: Start, network: torch.nn.Module, folder: Path) -> None:
+def _save(begun: Start, network: Any, folder: Path) -> None:
     """Write the folder under another name first: a kill leaves no half a model."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -29,8 +29,10 @@ def fetch(source: str) -> list[Path]:
             " hub:OWNER/NAME/CONFIG:SPLIT, such as"
             " hub:google-research-datasets/go_emotions/simplified:train."
         )
+
     repo, config, split = found["repo"], found["config"], found["split"]
     shards = _choose(source, _files(repo), config, split)
+
     try:
         return [Path(hf_hub_download(repo, name, repo_type="dataset")) for name in shards]
     except Exception as error:  # offline, gated, cut off: the hub has a class for each
@@ -73,11 +75,13 @@ def _choose(source: str, names: list[str], config: str | None, split: str) -> li
     wanted = [folder for folder in (config, "data") if folder in folders] or (
         folders if config is None else []
     )
+
     if len(wanted) > 1 and config is None:
         raise TextsError(
             f"'{source}' has configurations {', '.join(folders)}; expected one. Name it:"
             f" hub:OWNER/NAME/{folders[0]}:{split}."
         )
+
     if not wanted:
         there = (
             ", ".join(dict.fromkeys(f"{folder}:{part}" for folder, part, _ in shards))
@@ -88,4 +92,5 @@ def _choose(source: str, names: list[str], config: str | None, split: str) -> li
             " Correct configuration or split; for a data set in another form, download it and give"
             " the local file."
         )
+
     return [name for folder, part, name in shards if folder == wanted[0] and part == split]

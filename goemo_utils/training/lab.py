@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,16 @@ WRITTEN = ("model", "checkpoints", "parity")  # what a training replaces
 Hear = Callable[[str], None]
 
 
-def begin(params: TrainingParams) -> Step:
+@dataclass
+class TrainingStep(Step):
+    """The step of a fine-tuning: of its parameters a Step reads the digest and the values alone,
+    which those of a training have too.
+    """
+
+    params: TrainingParams  # type: ignore[assignment] # a schema of its own, with the same methods
+
+
+def begin(params: TrainingParams) -> TrainingStep:
     """Open the training's folder, ``<output_root>/<run_id>``, and hold it until ``finish``, so that
     no other training writes there.
 
@@ -54,22 +64,25 @@ def begin(params: TrainingParams) -> Step:
     if params.search_trials:
         search.optuna_or_error()
     folder = Path(params.output_root) / (params.run_id or "finetune")
+
     if (folder / "manifest.json").is_file():
         raise ParamsError(
             f"run_id is '{folder.name}', and {folder} holds a run of the porting notebooks. Choose"
             " another run_id for the training."
         )
+
     foreign = [name for name in WRITTEN if (folder / name).exists()]
     if foreign and not any((folder / name).exists() for name in (LOCK, "logs", f"{NAME}.json")):
         raise ParamsError(
             f"run_id is '{folder.name}', and {folder} holds {' and '.join(foreign)} of which no"
             " training of goemo is known. Choose another run_id, or move them."
         )
-    if params.device.startswith(
-        ("npu", "cuda")
-    ):  # a child opens it: no process that holds a notebook may
+
+    # a child opens it: no process that holds a notebook may
+    if params.device.startswith(("npu", "cuda")):
         with tempfile.TemporaryDirectory(prefix="goemo-") as scratch:
             worker.run({"kind": "device", "device": params.device}, Path(scratch) / "device.log")
+
     try:
         hold(folder)
     except OSError as error:
@@ -78,10 +91,11 @@ def begin(params: TrainingParams) -> Step:
             f" ({error.strerror}). Choose another output_root, or give this user the right to write"
             " there."
         ) from None
-    return Step(NAME, params, folder, _inputs(params), {})
+
+    return TrainingStep(NAME, params, folder, _inputs(params), {})
 
 
-def replaced(step: Step) -> str | None:
+def replaced(step: TrainingStep) -> str | None:
     """A warning when the folder holds a finished training by other parameters, whose model this one
     will replace.
     """
@@ -89,11 +103,12 @@ def replaced(step: Step) -> str | None:
         other = read_record(step.dir / f"{NAME}.json")
     except RecordError:
         return None
+    if other.params_digest == step.params.digest:
+        return None
+    ended = (other.ended or "")[:16].replace("T", " ")
     return (
-        f"{shown(step.dir)} holds another training, of {other.ended[:16].replace('T', ' ')}:"
-        f" {other.verdict}. It will be replaced; to keep it, stop now and give a run_id."
-        if other.params_digest != step.params.digest
-        else None
+        f"{shown(step.dir)} holds another training, of {ended}: {other.verdict}. It will be"
+        " replaced; to keep it, stop now and give a run_id."
     )
 
 
@@ -105,22 +120,26 @@ def _inputs(params: TrainingParams) -> dict[str, str]:
         "environment": environment_digest(),
         "model": sha256_json([params.model, params.revision]),
     }
+
     folder = (
         EMBEDDED
         if params.model.removeprefix("random:") == "embedded"
         else Path(params.model.removeprefix("random:"))
     )
+
     if folder.is_dir():
         found["weights"] = sha256_json(
             [[p.name, sha256_file(p)] for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES]
         )
+
     for name in ("train", "dev"):
         if Path(getattr(params, name) or "").is_file():
             found[name] = sha256_file(Path(getattr(params, name)))
+
     return found
 
 
-def load(step: Step) -> Splits:
+def load(step: TrainingStep) -> Splits:
     """The labelled texts: train, the part of it held out, and dev."""
     found = data.load(step.params)
     if step.params.model == "embedded" and step.params.train == "sample":
@@ -131,7 +150,7 @@ def load(step: Step) -> Splits:
     return found
 
 
-def baseline(step: Step, splits: Splits) -> dict[str, Any]:
+def baseline(step: TrainingStep, splits: Splits) -> dict[str, Any]:
     """What a linear classifier on TF-IDF of words reaches with the same texts: ``scores``, and
     ``held`` and ``dev`` probabilities.
 
@@ -151,7 +170,7 @@ def baseline(step: Step, splits: Splits) -> dict[str, Any]:
 
 
 def fine_tune(
-    step: Step, splits: Splits, linear: dict[str, Any], hear: Hear = lambda line: None
+    step: TrainingStep, splits: Splits, linear: dict[str, Any], hear: Hear = lambda line: None
 ) -> dict[str, Any]:
     """Train in a worker, then score: everything measured about the new model, JSON-able. ``hear``
     gets the worker's progress lines.
@@ -168,8 +187,10 @@ def fine_tune(
     held, dev = (
         np.load(made[f"{name}_probabilities"], allow_pickle=False) for name in ("held", "dev")
     )
+
     judged = evaluation.judge(splits.held, held, splits.dev, dev)
     gained = None
+
     if linear["scores"]:
         gained = evaluation.gain(
             splits.dev,
@@ -178,6 +199,7 @@ def fine_tune(
             linear["dev"],
             linear["scores"].get("thresholds"),
         )
+
     if splits.dev.task == "multi_label":
         thresholds.write(
             step.dir / "model",
@@ -186,6 +208,7 @@ def fine_tune(
             len(splits.held),
             sha256_json(splits.held.texts),
         )
+
     return {
         "training": made,
         "scores": {"model": judged} | ({"baseline": linear["scores"]} if linear["scores"] else {}),
@@ -195,7 +218,7 @@ def fine_tune(
     }
 
 
-def _from_scratch(step: Step, splits: Splits, hear: Hear) -> dict[str, Any]:
+def _from_scratch(step: TrainingStep, splits: Splits, hear: Hear) -> dict[str, Any]:
     """The same for a new model, made by its recipe; it loads its own texts, for its rows decide
     every bit of its weights.
     """
@@ -207,7 +230,9 @@ def _from_scratch(step: Step, splits: Splits, hear: Hear) -> dict[str, Any]:
     }
     facts = worker.run(request, step.path("logs", "worker-training.log"), hear)
     dev = np.load(facts["probabilities"]["dev"], allow_pickle=False)
-    if step.params.recipe.get("fold_threshold", 0.3) is None:
+
+    recipe = step.params.recipe or {}
+    if recipe.get("fold_threshold", 0.3) is None:
         thresholds.write(
             step.dir / "model",
             splits.dev.labels,
@@ -215,6 +240,7 @@ def _from_scratch(step: Step, splits: Splits, hear: Hear) -> dict[str, Any]:
             len(splits.held),
             sha256_json(splits.held.texts),
         )
+
     return {
         "training": facts["training"],
         "scores": facts["scores"],
@@ -225,7 +251,7 @@ def _from_scratch(step: Step, splits: Splits, hear: Hear) -> dict[str, Any]:
 
 
 def compare_training(
-    step: Step, splits: Splits, hear: Hear = lambda line: None
+    step: TrainingStep, splits: Splits, hear: Hear = lambda line: None
 ) -> dict[str, Any] | None:
     """A few steps on the CPU and on the device, compared; None when ``parity_steps`` is 0."""
     from goemo_utils.training import parity
@@ -233,7 +259,9 @@ def compare_training(
     return parity.compare(step.params, splits, step.dir, hear) if step.params.parity_steps else None
 
 
-def ablate(step: Step, splits: Splits, hear: Hear = lambda line: None) -> dict[str, Any] | None:
+def ablate(
+    step: TrainingStep, splits: Splits, hear: Hear = lambda line: None
+) -> dict[str, Any] | None:
     """Plain, smoothing, R-Drop and both, over ``ablation_seeds`` seeds; None when that is 0."""
     return (
         ablation.run(step.params, splits, step.dir, _trainer(step, "ablation"), hear)
@@ -242,7 +270,9 @@ def ablate(step: Step, splits: Splits, hear: Hear = lambda line: None) -> dict[s
     )
 
 
-def explore(step: Step, splits: Splits, hear: Hear = lambda line: None) -> dict[str, Any] | None:
+def explore(
+    step: TrainingStep, splits: Splits, hear: Hear = lambda line: None
+) -> dict[str, Any] | None:
     """The hyper-parameter search, ``search_trials`` trials; None when that is 0."""
     return (
         search.run(step.params, splits, step.dir, _trainer(step, "search"), hear)
@@ -251,12 +281,12 @@ def explore(step: Step, splits: Splits, hear: Hear = lambda line: None) -> dict[
     )
 
 
-def _trainer(step: Step, name: str) -> Callable[..., dict[str, Any]]:
+def _trainer(step: TrainingStep, name: str) -> Callable[..., dict[str, Any]]:
     return partial(worker.run, log=step.path("logs", f"worker-{name}.log"))
 
 
 def finish(
-    step: Step, splits: Splits, result: dict[str, Any], **studies: dict[str, Any] | None
+    step: TrainingStep, splits: Splits, result: dict[str, Any], **studies: dict[str, Any] | None
 ) -> StepRecord:
     """Write the model's scores and card into its folder, and the record, last."""
     folder, params = step.dir / "model", step.params
@@ -272,10 +302,12 @@ def finish(
         **result,
         **studies,
     }
+
     if params.model != "new":  # a recipe has written a card and scores of its own
         told = portable(facts, places(params.resolved(), step.dir))
         write_json(folder / "scores.json", told)
         write_text(folder / "README.md", card.render(told))
+
     step.keep(*sorted(p for p in folder.iterdir() if p.is_file()))
     record = step.finish(verdict(facts), facts)
     (step.dir / fit.RESULT).unlink(missing_ok=True)  # the same command again trains again

@@ -107,6 +107,7 @@ def mark(
         if table.names is None
         else [_by_class(table, row, cell) for row, cell in enumerate(cells)]
     )
+
     vocabulary = vocabulary or _vocabulary(table, labels, values)
     _check_unicode(table, values)
     position = {
@@ -114,25 +115,29 @@ def mark(
         for value in dict.fromkeys(itertools.chain.from_iterable(values))
     }
     unknown = {value for value, found in position.items() if found is None}
+
     if unknown:
         row, value = next(
             (row, value) for row, cell in enumerate(values) for value in cell if value in unknown
         )
         raise _unknown(table, row, value, vocabulary)
+
     targets = np.zeros((len(values), len(vocabulary.names)), np.float32)
     targets[
         np.repeat(np.arange(len(values)), [len(cell) for cell in values]),
-        [position[value] for cell in values for value in cell],
+        [place for cell in values for value in cell if (place := position[value]) is not None],
     ] = 1
     n_each = targets.sum(1)
     if task == "auto":
         task = "multi_label" if is_list or (n_each != 1).any() else "single_label"
+
     if task == "single_label" and (n_each != 1).any():
         row = int(np.flatnonzero(n_each != 1)[0])
         raise TextsError(
             f"{table.at(row)}: has {_count(values[row])}, but the task is single_label; expected"
             " exactly one. Set task to multi_label, or correct the row."
         )
+
     return targets, vocabulary, task
 
 
@@ -178,19 +183,23 @@ def _vocabulary(
         return Vocabulary(
             table.names, f"declared by {table.source}", not any(map(_is_number, table.names))
         )
+
     found = dict.fromkeys(itertools.chain.from_iterable(values))
     names = tuple(sorted(found, key=int) if all(map(_is_number, found)) else sorted(found))
+
     if not names:
         raise TextsError(
             f"{table.source} has {len(values):,} texts and none has a label; expected labels."
             " Choose another label_column."
         )
+
     if len(names) > max(MANY, len(values) // 2):
         raise TextsError(
             f"{table.source} has {len(names):,} different labels in {len(values):,} texts, such as"
             f" {names[0]!r:.40}; expected labels that many texts share. Choose another"
             " label_column."
         )
+
     return Vocabulary(names, f"found in {table.source}", False)
 
 

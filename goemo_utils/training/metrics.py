@@ -18,7 +18,8 @@ def decide(
     single_label the most probable one alone.
     """
     if task == "single_label":
-        return np.eye(probabilities.shape[1])[probabilities.argmax(1)]
+        one_hot: np.ndarray = np.eye(probabilities.shape[1])[probabilities.argmax(1)]
+        return one_hot
     return (probabilities > thresholds).astype(float)
 
 
@@ -35,7 +36,9 @@ def f1_per_label(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
     zero_division=0 has it.
     """
     whole = 2 * tp + fp + fn
-    return np.divide(2 * tp, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+    zeros = np.zeros(np.shape(whole))
+    share: np.ndarray = np.divide(2 * tp, whole, out=zeros, where=whole > 0)
+    return share
 
 
 def scores(

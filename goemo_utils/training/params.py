@@ -253,7 +253,7 @@ class TrainingParams(Closed):
     )
 
     def contradictions(self) -> list[str]:
-        """A sentence for each pair of parameters that exclude each other; empty when there is none."""
+        """A sentence for each pair of parameters that exclude each other; empty without any."""
         found = closed.rehearsal_only(self.device, self.rehearsal_numerics, self.rehearsal_fault)
         if self.revision is not None and (
             self.model.removeprefix("random:") in ("embedded", "new") or is_folder(self.model)
@@ -262,12 +262,36 @@ class TrainingParams(Closed):
                 f"revision is {shown(self.revision)} but model is {shown(self.model)}; only a hub"
                 " model has revisions. Remove revision, or give a hub id as the model."
             )
+
+        found += self._about_a_new_model()
+        if self.dtype == "float16" and self.device == "cpu":
+            found.append(
+                "dtype is float16 but device is cpu; mixed precision on a CPU is bfloat16. Set"
+                " dtype to bfloat16 or float32."
+            )
+
+        if (
+            self.model != "new"
+            and self.dev is not None
+            and (self.train == "sample") != (self.dev == "sample")
+        ):
+            found.append(
+                f"train is {shown(self.train)} but dev is {shown(self.dev)}; the sample's labels"
+                " are its own. Give both, or dev none."
+            )
+
+        return found
+
+    def _about_a_new_model(self) -> list[str]:
+        """What excludes a model from scratch, or its recipe."""
+        found = []
         if (self.model == "new") != (self.recipe is not None):
             found.append(
                 f"model is {shown(self.model)} and recipe is {shown(self.recipe)}; a new model"
                 " needs a recipe, and only a new model takes one. Start from params/embedded.yaml,"
                 " or remove recipe."
             )
+
         if self.model == "new" and self.recipe is not None:
             found += _wrong_recipe(self)
         if self.model == "new" and not all(
@@ -278,46 +302,38 @@ class TrainingParams(Closed):
                 " model learns its language from files. Give the paths of two files as train and"
                 " dev."
             )
+
         if self.model == "new" and self.device != "cpu":
             found.append(
                 f"model is new but device is {self.device}; a model from scratch is made on the"
                 " CPU. Set device to cpu."
             )
+
         if self.model == "new" and self.task != "multi_label":
             found.append(
                 f"model is new but task is {self.task}; a model from scratch may give a text"
                 " several labels. Set task to multi_label."
             )
+
         unheard = [
             name
             for name in NOT_OF_A_RECIPE
             if getattr(self, name) != type(self).model_fields[name].default
         ]
+
         if self.model == "new" and unheard:
             found.append(
                 f"model is new, and {', '.join(unheard)} would not be heard; a new model is made by"
                 f" its recipe. Remove {'it' if len(unheard) == 1 else 'them'}, or change the"
                 " recipe."
             )
+
         if self.model == "new" and (self.ablation_seeds or self.search_trials):
             found.append(
                 "model is new, and ablation_seeds or search_trials is not 0; both start from a"
                 " model that exists. Set them to 0."
             )
-        if self.dtype == "float16" and self.device == "cpu":
-            found.append(
-                "dtype is float16 but device is cpu; mixed precision on a CPU is bfloat16. Set"
-                " dtype to bfloat16 or float32."
-            )
-        if (
-            self.model != "new"
-            and self.dev is not None
-            and (self.train == "sample") != (self.dev == "sample")
-        ):
-            found.append(
-                f"train is {shown(self.train)} but dev is {shown(self.dev)}; the sample's labels"
-                " are its own. Give both, or dev none."
-            )
+
         return found
 
     def alpha(self, task: str) -> float:

@@ -70,56 +70,61 @@ def run(
     """
     optuna = optuna_or_error()
     wanted = params.search_trials if trials is None else trials
+
     if wanted < 1:
         raise ParamsError(
             f"search_trials is {wanted}: a search needs at least 1 trial. Set search_trials: 20."
         )
+
     home = Path(folder) / "search"
     if make is None:
-        from goemo_utils.training.fit import job as make
+        from goemo_utils.training.fit import job
+
+        make = job
     train = train or in_worker(home / "logs", progress)
     ranges = space(params)
     pinned = {name: r["values"][0] if "values" in r else r["low"] for name, r in ranges.items()}
     name = sha256_json(
         [key(make(params, splits, home / "trial", keep_model=False, **pinned)), params.seed, ranges]
     )
+
     study = optuna.create_study(
         storage=_storage(optuna, home), study_name=name, direction="maximize", load_if_exists=True
     )
     for cut in _in_state(study, optuna.trial.TrialState.RUNNING):
         _tell(optuna, study, cut.number)
     own = _own(params, splits.train.task, ranges)
+
     while (ended := len(_ended(study))) < wanted:
         if ended == 0 and own and not _in_state(study, optuna.trial.TrialState.WAITING):
             study.enqueue_trial(own)
+
         # A sampler of its own for each trial, so that a search that was cut off draws what it would
         # have drawn.
         seed = int(np.random.SeedSequence([params.seed, ended]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM)
         trial = study.ask(_distributions(optuna, ranges))
+
         # What is trained is what is shown: three significant digits.
         values = {
             n: float(f"{v:.3g}") if isinstance(v, float) else v for n, v in trial.params.items()
         }
         trial.set_user_attr("values", values)
         shown = ", ".join(f"{n} {v:g}" for n, v in values.items())
-        progress(
-            json.dumps(
-                {
-                    "trial": ended + 1,
-                    "trials": wanted,
-                    "values": values,
-                    "text": f"trial {ended + 1} of {wanted}: {shown}",
-                }
-            )
-        )
+        line = {
+            "trial": ended + 1,
+            "trials": wanted,
+            "values": values,
+            "text": f"trial {ended + 1} of {wanted}: {shown}",
+        }
+        progress(json.dumps(line))
+
         out = home / f"trial-{ended + 1}"
-        trial.set_user_attr(
-            "end",
-            _attempt(train, make(params, splits, out, keep_model=False, **values), splits.held),
-        )
+        trial_job = make(params, splits, out, keep_model=False, **values)
+        trial.set_user_attr("end", _attempt(train, trial_job, splits.held))
         _tell(optuna, study, trial.number)
         shutil.rmtree(out, ignore_errors=True)
+
     return summary(study, ranges, len(splits.held))
 
 
@@ -150,11 +155,9 @@ def optuna_or_error() -> Any:
 def _storage(optuna: Any, home: Path) -> Any:
     home.mkdir(parents=True, exist_ok=True)
     path = home / "journal.log"
-    if (
-        path.exists()
-        # a kill while a line was written leaves a part of it, which Optuna would read as damage once
+    if path.exists():
+        # a kill while a line was written leaves a part of it, which Optuna reads as damage once
         # more follows
-    ):
         data = path.read_bytes()
         if not data.endswith(b"\n"):
             with path.open("r+b") as file:
@@ -164,18 +167,15 @@ def _storage(optuna: Any, home: Path) -> Any:
 
 def _distributions(optuna: Any, ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     kinds = optuna.distributions
-    return {
-        name: (
-            kinds.CategoricalDistribution(r["values"])
-            if r["draw"] == "one of"
-            else (
-                kinds.IntDistribution(r["low"], r["high"])
-                if r["draw"] == "whole"
-                else kinds.FloatDistribution(r["low"], r["high"], log=r["draw"] == "log")
-            )
-        )
-        for name, r in ranges.items()
-    }
+
+    def of(wanted: Mapping[str, Any]) -> Any:
+        if wanted["draw"] == "one of":
+            return kinds.CategoricalDistribution(wanted["values"])
+        if wanted["draw"] == "whole":
+            return kinds.IntDistribution(wanted["low"], wanted["high"])
+        return kinds.FloatDistribution(wanted["low"], wanted["high"], log=wanted["draw"] == "log")
+
+    return {name: of(wanted) for name, wanted in ranges.items()}
 
 
 def _inside(value: Any, r: Mapping[str, Any]) -> bool:
@@ -200,11 +200,12 @@ def _own(params: Any, task: str, ranges: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def _in_state(study: Any, state: Any) -> list[Any]:
-    return study.get_trials(deepcopy=False, states=[state])
+    trials: list[Any] = study.get_trials(deepcopy=False, states=[state])
+    return trials
 
 
 def _ended(study: Any) -> list[Any]:
-    """The trials that came to an end of their own, in order; one that was cut off has no ``end``."""
+    """The trials that ended of their own accord, in order; one that was cut off has no ``end``."""
     return [
         t
         for t in study.get_trials(deepcopy=False)
@@ -237,11 +238,13 @@ def _attempt(train: Train, job: dict[str, Any], held: Split) -> dict[str, Any]:
             "seconds": round(time.monotonic() - began, 1),
             "simulated": False,
         }
+
     score, simulated = (
         objective(held, np.load(result["held_probabilities"], allow_pickle=False)),
         bool(result["device"]["simulated"]),
     )
     known = math.isfinite(score)
+
     return {
         "score": score if known else None,
         "reason": None if known else "the model answers with NaN",
@@ -277,9 +280,11 @@ def summary(study: Any, ranges: Mapping[str, Mapping[str, Any]], held_texts: int
         }
         for place, (values, end) in enumerate(ends)
     ]
+
     scored = [r for r in rows if r["held_macro_f1"] is not None]
     best = max(scored, key=lambda r: r["held_macro_f1"], default=None)
     importance = None
+
     if len(scored) >= ENOUGH_FOR_IMPORTANCE:
         import warnings
 
@@ -293,6 +298,7 @@ def summary(study: Any, ranges: Mapping[str, Mapping[str, Any]], held_texts: int
                     study, evaluator=PedAnovaImportanceEvaluator()
                 ).items()
             }
+
     return {
         "schema": "goemo.search/1",
         "space": {n: dict(r) for n, r in ranges.items()},
@@ -338,6 +344,7 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
         result["trials"],
         key=lambda r: (r["held_macro_f1"] is None, -(r["held_macro_f1"] or 0), r["trial"]),
     )
+
     return pd.DataFrame(
         [
             {
@@ -355,16 +362,12 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The trials in Markdown, for the documentation, with the best settings and what they rest on."""
+    """The trials in Markdown, for the documentation, with the best settings and their grounds."""
     frame = table(result).reset_index()
     rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.values.tolist()]
-    said = (
-        f"{'SIMULATED. ' if result['simulated'] else ''}Best: `{result['line']}`"
-        f" ({result['held_texts']:,} held-out texts). "
-        if result["line"]
-        else ""
-    )
-    return (
-        "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-        + f"\n\n{said}{' '.join(result['notes'])}\n"
-    )
+    lines = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+    simulated = "SIMULATED. " if result["simulated"] else ""
+    said = ""
+    if result["line"]:
+        said = f"{simulated}Best: `{result['line']}` ({result['held_texts']:,} held-out texts). "
+    return f"{lines}\n\n{said}{' '.join(result['notes'])}\n"

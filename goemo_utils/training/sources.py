@@ -28,10 +28,11 @@ SAMPLE = Path(__file__).parent / "sample"
 # goemotions/data/sentiment_mapping.json), neutral beside them.
 SENTIMENTS = ("negative", "neutral", "ambiguous", "positive")
 FRAME = "the data frame"
+ANYTHING = Asked()
 _FASTTEXT = re.compile(r"\s*((?:__label__\S+(?:\s+|$))*)(.*)", re.DOTALL)
 
 
-def read_table(source: str | Path | pd.DataFrame, asked: Asked = Asked()) -> Table:
+def read_table(source: str | Path | pd.DataFrame, asked: Asked = ANYTHING) -> Table:
     """Read labelled texts from a .csv .tsv .jsonl .txt .parquet path,
     ``hub:OWNER/NAME[/CONFIG]:SPLIT``, a pandas frame, or the sample.
 
@@ -39,7 +40,7 @@ def read_table(source: str | Path | pd.DataFrame, asked: Asked = Asked()) -> Tab
     fastText's form, ``__label__joy text``. Raises TextsError naming source and row for what cannot
     be read, for a missing column, and for a source without a text.
     """
-    if hasattr(source, "iloc"):
+    if not isinstance(source, (str, Path)):
         return _frame(source, asked)
     name = str(source)
     if name.startswith("hub:"):
@@ -77,6 +78,7 @@ def _delimited(path: Path, asked: Asked, source: str = "") -> Table:
     layout = (
         is_goemotions(path, filled) and asked.text in (None, "0") and asked.label in (None, "1")
     )
+
     chosen = Columns(0, (1,), header=False) if layout else choose(source, filled[0], asked)
     names = LABELS if layout and asked.labels is None else None
     return collect(
@@ -125,6 +127,7 @@ def _txt(path: Path, asked: Asked) -> Table:
             f"{path} has no columns, but text_column or label_column was given; expected neither"
             " for a .txt. Leave them out."
         )
+
     rows = [
         (
             f"line {number}",
@@ -134,12 +137,14 @@ def _txt(path: Path, asked: Asked) -> Table:
         for number, line in enumerate(lines(path, None), 1)
         if (match := _FASTTEXT.match(line))
     ]
+
     if rows and not any(cell for _, _, cell in rows):
         raise TextsError(
             f"{path} has no labels: a .txt holds texts alone, unless its lines begin as fastText's"
             " do, `__label__joy the text`. Give a .csv, .tsv, .jsonl or .parquet with a column of"
             " texts and one of labels."
         )
+
     return collect(str(path), rows)
 
 
@@ -184,7 +189,8 @@ def _parquet(paths: Sequence[Path], asked: Asked, source: str) -> Table:
     from pyarrow import parquet, types
 
     rows: list[tuple[str, Any, Any]] = []
-    names, is_list, chosen = None, False, None
+    names, is_list = None, False
+
     for path in paths:
         try:
             with parquet.ParquetFile(path) as file:
@@ -200,13 +206,15 @@ def _parquet(paths: Sequence[Path], asked: Asked, source: str) -> Table:
                 f"{path} is not a readable .parquet file ({first_line(error)}); expected Parquet."
                 " Write it again."
             ) from None
+
         kept = schema.field(chosen.label[0]).type
         is_list = types.is_list(kept) or types.is_large_list(kept) or types.is_fixed_size_list(kept)
         names = names or class_names(schema.metadata, picked[1])
         rows += [
             (f"row {number}", text, _cell(cells, chosen))
-            for number, (text, *cells) in enumerate(zip(texts, *columns), len(rows))
+            for number, (text, *cells) in enumerate(zip(texts, *columns, strict=True), len(rows))
         ]
+
     return collect(
         source,
         rows,
@@ -243,7 +251,7 @@ def _frame(frame: pd.DataFrame, asked: Asked) -> Table:
             text,
             _cell([list(cell) if isinstance(cell, tuple) else cell for cell in cells], chosen),
         )
-        for number, (text, *cells) in enumerate(zip(texts, *columns))
+        for number, (text, *cells) in enumerate(zip(texts, *columns, strict=True))
     )
     return collect(FRAME, rows, hot=_hot(chosen, asked))
 

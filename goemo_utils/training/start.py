@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from goemo_utils.errors import ModelError, ParamsError, first_line
 from goemo_utils.forward import model as checkpoint
@@ -37,7 +38,7 @@ class Start:
     """A classifier on the CPU in float32, its tokenizer, the longest input in tokens, whether its
     head was "kept" or is "new", and which of its parameters no checkpoint gave."""
 
-    model: torch.nn.Module
+    model: PreTrainedModel
     tokenizer: Any
     max_length: int
     head: str
@@ -48,9 +49,11 @@ class Start:
         A fast tokenizer remembers how it was last asked to truncate, and would save that with the
         model, so a copy is asked."""
         asked = copy.deepcopy(self.tokenizer)
-        return asked(
-            texts, truncation=True, max_length=min(max_length, self.max_length), padding=False
-        )["input_ids"]
+        limit = min(max_length, self.max_length)
+        ids: list[list[int]] = asked(texts, truncation=True, max_length=limit, padding=False)[
+            "input_ids"
+        ]
+        return ids
 
     def check_words(self, rows: list[list[int]], folder: str) -> None:
         """Raise ModelError when no row has a token but special and unknown ones: without its
@@ -76,15 +79,18 @@ def start(job: dict[str, Any]) -> Start:
 
     random = job["model"].startswith("random:")
     _, folder, _ = checkpoint.locate(job["model"], job["revision"])
+
     if not random and not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{folder} has no .safetensors weights; pickled ones are never loaded. Convert them"
             " with save_pretrained in a place you trust."
         )
+
     config = checkpoint.read_config(folder)
     kept = not random and _same_labels(config, job["labels"])
     _set_up(config, job)
     options = {"dtype": torch.float32, "attn_implementation": job["attn_implementation"]}
+
     with checkpoint.quiet():
         torch.manual_seed(job["seed"])
         try:
@@ -102,6 +108,7 @@ def start(job: dict[str, Any]) -> Start:
                     output_loading_info=True,
                     **options,
                 )
+
                 missing = _missing(network, told, folder)
         except ModelError:
             raise
@@ -115,12 +122,15 @@ def start(job: dict[str, Any]) -> Start:
                 f" {first_line(error)}). Check that its weights are complete, that they belong to"
                 " its config.json, and that attn_implementation suits it."
             ) from None
+
         tokenizer = checkpoint.read_tokenizer(folder)
+
     kept = kept and not missing
     if not kept and not random:
         _draw_last_layer(network, job["seed"])
     if not kept and job["task"] == "multi_label":
         _begin_at_shares(network, job)
+
     return Start(
         network,
         tokenizer,
@@ -150,7 +160,7 @@ def _set_up(config: Any, job: dict[str, Any]) -> None:
             setattr(config, name, job["dropout"])
 
 
-def _missing(network: torch.nn.Module, told: dict[str, Any], folder: Path) -> list[str]:
+def _missing(network: PreTrainedModel, told: dict[str, Any], folder: Path) -> list[str]:
     """What the checkpoint did not give. Only a head may be missing or of another size: an encoder
     that is not there would train from noise, unsaid."""
     encoder = network.base_model_prefix + "."
@@ -170,21 +180,19 @@ def _missing(network: torch.nn.Module, told: dict[str, Any], folder: Path) -> li
     return sorted(told["missing_keys"])
 
 
-def _last_layer(network: torch.nn.Module) -> torch.nn.Linear | None:
+def _last_layer(network: PreTrainedModel) -> torch.nn.Linear | None:
     encoder, n_labels = network.base_model_prefix + ".", network.config.num_labels
-    return (
-        [
-            module
-            for name, module in network.named_modules()
-            if isinstance(module, torch.nn.Linear)
-            and not name.startswith(encoder)
-            and module.out_features == n_labels
-        ]
-        or [None]
-    )[-1]
+    heads = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and not name.startswith(encoder)
+        and module.out_features == n_labels
+    ]
+    return heads[-1] if heads else None
 
 
-def _begin_at_shares(network: torch.nn.Module, job: dict[str, Any]) -> None:
+def _begin_at_shares(network: PreTrainedModel, job: dict[str, Any]) -> None:
     """Let a new multi-label head begin at the labels' shares of the train texts, by its bias: log(p
     / (1 - p)) with p = (c + ½) / (n + 1) for c of n texts, smoothed as the job smooths its targets.
 
@@ -199,14 +207,13 @@ def _begin_at_shares(network: torch.nn.Module, job: dict[str, Any]) -> None:
             torch.tensor([i for ids in examples["ids"] for i in ids], dtype=torch.long),
             minlength=layer.out_features,
         ).double()
-        shares = (counts + 0.5) / (len(examples["ids"]) + 1) * (1 - job["smoothing"]) + job[
-            "smoothing"
-        ] / 2
+        shares = (counts + 0.5) / (len(examples["ids"]) + 1)
+        shares = shares * (1 - job["smoothing"]) + job["smoothing"] / 2
         with torch.no_grad():
             layer.bias.copy_(torch.log(shares / (1 - shares)))
 
 
-def _draw_last_layer(network: torch.nn.Module, seed: int) -> None:
+def _draw_last_layer(network: PreTrainedModel, seed: int) -> None:
     layer = _last_layer(network)
     if layer is None:
         raise ModelError(

@@ -68,10 +68,17 @@ def _write(split: Split, name: str, folder: Path) -> None:
     emotions = [[LABELS[i] for i in ids] for ids in split.label_ids()]
     groups = [{GROUP[emotion] for emotion in found} for found in emotions]
     for kind, rows in (
-        ("emotions", [(text, ",".join(found)) for text, found in zip(split.texts, emotions)]),
+        (
+            "emotions",
+            [(text, ",".join(found)) for text, found in zip(split.texts, emotions, strict=True)],
+        ),
         (
             "sentiment",
-            [(text, *found) for text, found in zip(split.texts, groups) if len(found) == 1],
+            [
+                (text, *found)
+                for text, found in zip(split.texts, groups, strict=True)
+                if len(found) == 1
+            ],
         ),
     ):
         with (folder / f"{kind}-{name}.tsv").open("w", newline="", encoding="utf-8") as file:
@@ -94,6 +101,7 @@ def start(folder: Path) -> Path:
             "fold_threshold": None,
             "finetuning": values["recipe"]["finetuning"] | {"epochs": 2},
         }
+
         params = TrainingParams(
             **values
             | {
@@ -102,7 +110,9 @@ def start(folder: Path) -> Path:
                 "dev": str(folder / "emotions-dev.tsv"),
             }
         )
+
         run_job({"params": params.resolved(), "out": str(folder / "start")}, _say)
+
     return folder / "start"
 
 
@@ -124,6 +134,7 @@ def run(kind: str, train: Path, dev: Path, folder: Path) -> str:
         patience=0,
         ablation_seeds=SEEDS,
     )
+
     result = ablation.run(params, data.load(params), folder / kind, progress=_say)
     write_json(folder / f"{kind}.json", result)
     write_text(folder / f"{kind}.md", ablation.markdown(result))
@@ -145,6 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", choices=("emotions", "sentiment"))
+
     for name in ("train", "dev"):
         parser.add_argument(
             f"--{name}",
@@ -152,6 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             required=True,
             help=f"GoEmotions' {name} split: text, label ids, comment id",
         )
+
     parser.add_argument(
         "--output",
         type=Path,
@@ -159,11 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="folder of the study (default: outputs/study)",
     )
     given = parser.parse_args(arguments)
+
     try:
         print(run(given.kind, given.train, given.dev, given.output))
     except GoemoError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+
     return 0
 
 

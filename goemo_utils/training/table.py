@@ -45,6 +45,7 @@ def collect(source: str, rows: Iterable[tuple[str, Any, Any]], **facts: Any) -> 
     cells: list[Any] = []
     places: list[str] = []
     dropped = 0
+
     for place, text, cell in rows:
         if is_missing(text) or (isinstance(text, str) and not text.strip()):
             dropped += 1
@@ -53,12 +54,14 @@ def collect(source: str, rows: Iterable[tuple[str, Any, Any]], **facts: Any) -> 
         texts.append(text)
         cells.append(cell)
         places.append(place)
+
     if not texts:
         found = f"{dropped:,} rows and every text is empty" if dropped else "no row"
         raise TextsError(
             f"{source} has {found}; expected at least one text with its labels. Check that it was"
             " written completely, and text_column."
         )
+
     return Table(source, texts, cells, places, dropped=dropped, **facts)
 
 

@@ -1,4 +1,4 @@
-"""Small tables that ``10_finetune`` shows: pandas frames whose every cell is readable as it stands."""
+"""Small tables that ``10_finetune`` shows: pandas frames whose cells are readable as they stand."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def splits(found: Splits) -> pd.DataFrame:
         "held out (stopping, thresholds)": found.held,
         "dev (scored)": found.dev,
     }
+
     return pd.DataFrame(
         {
             name: {
@@ -65,23 +66,24 @@ def gain(gained: dict[str, Any] | None) -> pd.DataFrame | str:
     """
     if not gained:
         return "not compared, because no baseline was fitted"
-    return pd.DataFrame(
-        [
+    rows = []
+    for name, row in gained.items():
+        low, high = row["ci95"]
+        rows.append(
             {
                 "score": card.METRICS[name],
                 "difference": f"{row['value']:+.3f}",
-                "95 % interval": f"{row['ci95'][0]:+.3f} to {row['ci95'][1]:+.3f}",
-                "in words": (
-                    "better"
-                    if row["ci95"][0] > 0
-                    else "worse"
-                    if row["ci95"][1] < 0
-                    else "no difference shown"
-                ),
+                "95 % interval": f"{low:+.3f} to {high:+.3f}",
+                "in words": _in_words(low, high),
             }
-            for name, row in gained.items()
-        ]
-    ).set_index("score")
+        )
+    return pd.DataFrame(rows).set_index("score")
+
+
+def _in_words(low: float, high: float) -> str:
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "no difference shown"
 
 
 def training(made: dict[str, Any]) -> pd.DataFrame:

@@ -51,18 +51,20 @@ def linear_probabilities(
             "The linear teacher and baseline need scikit-learn, which is not installed: pip install"
             " scikit-learn. A recipe does without them by `teacher_share: 0` and `baseline: false`."
         ) from None
+
     vectorizer = TfidfVectorizer(**FEATURES[features])
     try:
         known = vectorizer.fit_transform(fit.texts)
     except (
         ValueError
-        # no word is left after min_df: few texts, or a script without spaces, where a sentence is one
+        # no word is left after min_df: few texts, or a script without spaces between words
         # word
     ):
         raise GoemoError(
             f"The linear teacher and baseline found no word that two of {len(fit.texts):,} texts"
             " share; expected some. Give more texts; a script without spaces has no such baseline."
         ) from None
+
     asked = [vectorizer.transform(texts) for texts in others]
 
     def one_label(label: int) -> list[np.ndarray]:
@@ -79,6 +81,7 @@ def linear_probabilities(
     answers = [np.stack([column[i] for column in columns], axis=1) for i in range(len(others))]
     if fit.task == "single_label":
         answers = [answer / answer.sum(1, keepdims=True) for answer in answers]
+
     return [answer.astype(np.float32) for answer in answers]
 
 
@@ -107,7 +110,7 @@ def teach(
                 seen, [[fit.texts[row] for row in unseen], *others], kind, TEACHER_C, threads
             )
             own[unseen] += answers[0] / len(FEATURES)
-            for total, answer in zip(rest, answers[1:]):
+            for total, answer in zip(rest, answers[1:], strict=True):
                 total += answer / (len(FEATURES) * n_folds)
             say(f"teacher: {kind}, fold {number + 1} of {n_folds}")
     return [own, *rest]

@@ -1,4 +1,4 @@
-"""One threshold a label, tuned on texts that no weight has seen and that no score is reported on."""
+"""One threshold a label, tuned on texts that no weight has seen and no score is reported on."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def write(
             f"The thresholds for {folder} are {len(values)} numbers for {len(set(labels))}"
             " different labels; expected one between 0 and 1 for each label. Tune them again."
         )
+
     kept = {
         label: min(max(float(value), NEAREST), 1 - NEAREST)
         for label, value in zip(labels, values, strict=True)
@@ -87,4 +88,5 @@ def write(
             "criterion": f"F1 per label, median of {N_DRAWS} bootstrap draws",
         },
     )
+
     return Path(folder) / FILE

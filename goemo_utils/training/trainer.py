@@ -8,8 +8,9 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
 from transformers import (
@@ -96,10 +97,11 @@ def arguments(job: dict[str, Any], device: Device, folder: Path) -> TrainingArgu
         dataloader_pin_memory=device.kind == "cuda",
         use_cache=True,
     )
+
     return _pinned(made, device)
 
 
-def _precision(dtype: str, device: Device) -> dict[str, bool]:
+def _precision(dtype: str, device: Device) -> dict[str, Any]:
     if dtype == "float32":
         return {}
     if dtype not in ("float16", "bfloat16"):
@@ -107,17 +109,20 @@ def _precision(dtype: str, device: Device) -> dict[str, bool]:
             f"`dtype` = '{dtype}' cannot train a model: expected float32, or float16 or bfloat16"
             " for mixed precision."
         )
+
     if dtype == "float16" and device.kind == "cpu":
         raise ParamsError(
             f"`dtype` = 'float16' cannot train on device '{device.requested}', which has no"
             " gradient scaling: use bfloat16 or float32."
         )
+
     module = None if device.kind == "cpu" else getattr(torch, device.torch_device.partition(":")[0])
     if dtype == "bfloat16" and module is not None and not module.is_bf16_supported():
         raise ParamsError(
             f"`dtype` = 'bfloat16' cannot train on device '{device.requested}' ({device.name}),"
             " which has no such arithmetic: use float16 or float32."
         )
+
     return {"fp16": dtype == "float16", "bf16": dtype == "bfloat16"}
 
 
@@ -168,6 +173,7 @@ class FineTuner(Resumable):
             job["patience"],
             report,
         )
+
         self.twice = self.alpha > 0 and any(
             isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules()
         )
@@ -184,6 +190,7 @@ class FineTuner(Resumable):
                 *(callbacks or []),
             ],
         )
+
         self.model_accepts_loss_kwargs = False  # the loss is computed here, from logits
         self.remove_callback(PrinterCallback)
 
@@ -205,7 +212,7 @@ class FineTuner(Resumable):
             self._load_best_model()
         else:
             self.train(resume_from_checkpoint=str(checkpoint))
-        return state.global_step
+        return int(state.global_step)
 
     def _stops(self, found: list[dict[str, Any]]) -> bool:
         return bool(found) and 0 < self.patience <= len(found) - 1 - best_of(found)
@@ -218,10 +225,9 @@ class FineTuner(Resumable):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The loss of one batch, and with ``return_outputs`` the logits beside it."""
-        features, targets = (
-            {name: value for name, value in inputs.items() if name != "labels"},
-            inputs["labels"],
-        )
+        features = {name: value for name, value in inputs.items() if name != "labels"}
+        targets = inputs["labels"]
+
         if model.training and self.twice:
             first, second = model(
                 **{name: torch.cat([value, value]) for name, value in features.items()}
@@ -231,26 +237,27 @@ class FineTuner(Resumable):
             )
             self._parts.append(torch.stack(parts).detach())
             return (total, {"logits": first}) if return_outputs else total
+
         logits = model(**features).logits
         total = losses.loss(logits, targets, self.task, self.smoothing if model.training else 0.0)
         return (total, {"logits": logits}) if return_outputs else total
 
     def _measure(self, found: EvalPrediction) -> dict[str, float]:
-        logits, targets = torch.from_numpy(found.predictions), torch.from_numpy(found.label_ids)
-        result = scores(
-            found.label_ids,
-            held_marks(found.label_ids, squash(logits, self.task).numpy(), self.task),
-            0.5,
-        )
+        truth = np.asarray(found.label_ids)
+        logits = torch.from_numpy(np.asarray(found.predictions))
+        held_loss = losses.loss(logits, torch.from_numpy(truth), self.task)
+
+        marks = held_marks(truth, squash(logits, self.task).numpy(), self.task)
+        result = scores(truth, marks, 0.5)
         return {
-            "held_loss": float(losses.loss(logits, targets, self.task)),
+            "held_loss": float(held_loss),
             "macro_f1": result["macro_f1"],
             "micro_f1": result["micro_f1"],
         }
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return ByLength(
-            [len(row) for row in self.train_dataset.rows],
+            [len(row) for row in cast(Examples, self.train_dataset).rows],
             self.args.train_batch_size,
             self.args.seed,
         )
@@ -287,6 +294,7 @@ class FineTuner(Resumable):
         if "loss" in logs and self._parts:
             logs["task_loss"], logs["divergence"] = torch.stack(self._parts).mean(0).tolist()
             self._parts.clear()
+
         super().log(logs, start_time)
         for name in ("loss", "eval_held_loss"):
             if name in logs and not math.isfinite(logs[name]):
@@ -299,6 +307,7 @@ class FineTuner(Resumable):
                     f" learning_rate ({self.args.learning_rate:g}), lengthen warm_up, or use dtype:"
                     " float32."
                 )
+
         line = self.state.log_history[-1]
         if found := history([line]) or evaluations([line]):
             self.report({**dict.fromkeys(LINE), "steps": self.state.max_steps, **found[0]})

@@ -10,6 +10,7 @@ import html
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -31,7 +32,9 @@ class Bar:
     """
 
     def __init__(self, title: str, quiet: bool = False) -> None:
-        self.title, self.points, self.evaluations, self.quiet = title, [], [], quiet
+        self.title, self.quiet = title, quiet
+        self.points: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
         self._moving, self._said, self._text = sys.stderr.isatty(), time.monotonic(), ""
         self._bar: tqdm | None = None
 
@@ -41,11 +44,13 @@ class Bar:
             told: dict[str, Any] = json.loads(line)
         except ValueError:
             told = {"text": line}
+
         if "step" not in told or "steps" not in told:
             if "run" in told or "trial" in told:
                 self._begin_again()
             self._say(str(told.get("text", line)))
             return
+
         (self.evaluations if told.get("held_loss") is not None else self.points).append(told)
         if self._bar is None:
             self._bar = tqdm(
@@ -56,6 +61,7 @@ class Bar:
                 leave=False,
                 file=sys.stderr,
             )
+
         self._bar.update(told["step"] - self._bar.n)
         self._bar.set_postfix_str(self._words())
         self._print(f"step {told['step']:,} of {told['steps']:,}, {self._words()}")
@@ -108,7 +114,10 @@ class Line(Bar):
         super().__init__(title, quiet=True)
         from IPython.display import HTML, display
 
-        self._html, self._display, self._shown, self._told = HTML, display, None, 0.0
+        self._html: Callable[[str], Any] = HTML
+        self._display: Callable[..., Any] = display
+        self._shown: Any = None
+        self._told = 0.0
 
     def __call__(self, line: str) -> None:
         """Hear one progress line, and tell it when the last telling is old enough."""

@@ -38,6 +38,7 @@ def row(name: str, raw: list[float] | None, **changes: Any) -> dict[str, Any]:
         if raw
         else None
     )
+
     return {
         "id": name,
         "configuration": f"way {name}",
@@ -97,6 +98,7 @@ def test_a_run_prints_every_way_with_its_ratio_and_parity(
             out,
         )
     )
+
     printed = capsys.readouterr().out
     assert code == 0
     assert all(name in printed for name in ("padded", "pipeline-16", "sorted", "max diff"))

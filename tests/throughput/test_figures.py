@@ -83,16 +83,19 @@ def test_figures_are_written_with_the_tables_behind_them(tmp_path: Path) -> None
         "ladder.svg",
         "ladder.csv",
     ]
+
     assert all(
         path.read_text(encoding="utf-8").lstrip().startswith("<?xml")
         for path in written
         if path.suffix == ".svg"
     )
+
     with (tmp_path / "new" / "ladder.csv").open(newline="", encoding="utf-8") as file:
         assert [(row["rung"], float(row["times_first"])) for row in csv.DictReader(file)] == [
             ("padded", 1.0),
             ("bfloat16", 6.0),
         ]
+
     assert figures.write({}, tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
 

@@ -118,6 +118,7 @@ def test_the_figure_draws_both_kinds_and_says_which_is_highest() -> None:
             ]
         }
     )
+
     axes = figures.draw_by_batch_size(rows).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "one padded batch, float32 on cpu",

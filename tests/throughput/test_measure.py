@@ -92,6 +92,7 @@ def test_the_grid_has_what_was_asked_for_and_the_classifier(folder: Path) -> Non
         {"id": "classifier", "device": "cpu", "method": "classifier"},
         {"id": "pipeline", "device": "cpu", "method": "pipeline"},
     ]
+
     cells = measure.run(
         job(
             folder,
@@ -101,6 +102,7 @@ def test_the_grid_has_what_was_asked_for_and_the_classifier(folder: Path) -> Non
         ),
         clock=Ticks(),
     )["grid"]
+
     assert [(cell["id"], cell["own_batches"]) for cell in cells] == [
         ("cpu", False),
         ("device-classifier", True),
@@ -183,6 +185,7 @@ def test_a_simulated_device_runs_the_protocol_and_gets_no_figure(
         candidate[name]
         for name in ("median", "q1", "q3", "ci95", "tokens_per_second", "cold_seconds")
     ] == [None] * 6
+
     assert candidate["raw"] == []
     assert candidate["parity"]["max_difference"] < 1e-5
     assert told["speedup"] == {"value": None, "ci95": None, "reason": "simulated"}
@@ -192,6 +195,7 @@ def test_a_simulated_device_runs_the_protocol_and_gets_no_figure(
         for row in told["latency"]
         if row["device"] == "rehearsal"
     )
+
     assert told["phases"][1]["compute"] is None
     assert told["not_checked"]
 

@@ -65,7 +65,7 @@ def test_percentiles_of_nothing_are_absent() -> None:
 def test_a_descent_is_not_steady_and_a_rest_is() -> None:
     descent = [10 - i for i in range(6)]
     assert not statistics.is_steady(descent)
-    assert statistics.is_steady(descent + [4.0, 4.01, 3.99, 4.0, 4.0, 4.02])
+    assert statistics.is_steady([*descent, 4.0, 4.01, 3.99, 4.0, 4.0, 4.02])
 
 
 def test_a_slow_descent_that_no_neighbour_shows_is_not_steady() -> None:

@@ -80,6 +80,7 @@ def save_other(kind: str, folder: Path, n_labels: int = 2) -> Path:
         "max_position_embeddings": 64,
         "num_labels": n_labels,
     }
+
     usual = {
         **shape,
         "hidden_size": 32,
@@ -87,6 +88,7 @@ def save_other(kind: str, folder: Path, n_labels: int = 2) -> Path:
         "num_attention_heads": 4,
         "intermediate_size": 64,
     }
+
     if kind == "bert":
         model = BertForSequenceClassification(BertConfig(**usual))
     elif kind == "electra":
@@ -95,6 +97,7 @@ def save_other(kind: str, folder: Path, n_labels: int = 2) -> Path:
         model = DistilBertForSequenceClassification(
             DistilBertConfig(**shape, dim=32, n_layers=2, n_heads=4, hidden_dim=64)
         )
+
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -106,7 +109,7 @@ def save_tiny(folder: Path) -> Path:
     """
     model = RobertaForSequenceClassification.from_pretrained(save_roberta(folder, LABELS))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(0.2)
     model.save_pretrained(folder)

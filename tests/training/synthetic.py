@@ -50,6 +50,6 @@ def write(split: Split, path: Path) -> Path:
     """The split in GoEmotions' .tsv form."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t")
-        for number, (text, target) in enumerate(zip(split.texts, split.targets)):
+        for number, (text, target) in enumerate(zip(split.texts, split.targets, strict=True)):
             writer.writerow([text, ",".join(str(i) for i in np.flatnonzero(target)), f"id{number}"])
     return path

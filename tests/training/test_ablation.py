@@ -82,11 +82,13 @@ class Trainer:
         out, rng = Path(job["out"]), np.random.default_rng(job["seed"])
         out.mkdir(parents=True, exist_ok=True)
         paths = {}
+
         for name in ("held", "dev"):
             truth = getattr(self.splits, name).targets
             noise = rng.random(truth.shape) * (0.9 if job["r_drop"] else 1.2)
             paths[f"{name}_probabilities"] = str(out / f"{name}.npy")
             np.save(paths[f"{name}_probabilities"], ((truth * 0.5 + noise) / 2).astype(np.float32))
+
         seconds = (10 + job["seed"]) * (2 if job["r_drop"] else 1)
         return {
             **paths,
@@ -117,6 +119,7 @@ def test_the_four_arms_share_their_seeds_and_differ_in_what_they_are_named_for(t
         for alpha in (0, 1.0)
         for smoothing in (0, 0.1)
     }
+
     assert not any(j["keep_model"] for j in train.jobs)
     assert result["seeds"] == [7, 8, 9]
     assert {arm: (a["r_drop"], a["label_smoothing"]) for arm, a in arms(result).items()} == {
@@ -229,6 +232,7 @@ def test_means_differences_interval_and_cost_of_a_worked_example() -> None:
     plain, both = found["plain"]["metrics"]["macro_f1"], found["both"]
     assert (plain["mean"], plain["min"], plain["max"]) == pytest.approx((0.43, 0.40, 0.47))
     assert plain["sd"] == pytest.approx(((0.03**2 + 0.01**2 + 0.04**2) / 2) ** 0.5)
+
     # Differences 0.02, 0.03, 0.01: mean 0.02, sd 0.01, t(0.975, 2) = 4.3027, so 0.02 ± 0.02484.
     difference = both["differences"]["macro_f1"]
     assert difference["values"] == pytest.approx([0.02, 0.03, 0.01])
@@ -240,6 +244,7 @@ def test_means_differences_interval_and_cost_of_a_worked_example() -> None:
         "steps": 10.0,
         "peak_memory": 100.0,
     }  # ratios 1.8, 2.0 and 2.5
+
     assert found["plain"]["differences"] is None
     assert found["plain"]["cost"]["seconds"] == 1
 

@@ -36,7 +36,7 @@ def _killed(
     at: Callable[[dict[str, Any]], bool],
     prepare: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the job in a child that ends without a word at the first progress line that ``at`` picks."""
+    """Run the job in a child that ends without a word at the first line that ``at`` picks."""
 
     def body() -> None:
         torch.set_num_threads(1)
@@ -252,12 +252,14 @@ def test_the_scale_of_float16_is_kept(model: Path, tmp_path: Path) -> None:
             examples,
             begun.tokenizer,
         )
+
         scaler = tuner.accelerator.scaler
         scaler.load_state_dict({**scaler.state_dict(), "scale": 128.0})
         tuner._save_scaler(str(tmp_path))
         scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0})
         lower = scaler.get_scale()
         tuner._load_scaler(str(tmp_path))
+
         return lower, scaler.get_scale()
 
     assert in_child(scales)[0] == (2.0, 128.0)
@@ -274,6 +276,7 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
         "list": [1, 2.5, True, "x", float("inf")],
         "numpy": np.arange(3, dtype=np.uint32),
     }
+
     save_state(tmp_path, "some", state)
     found = load_state(tmp_path, "some")
     assert torch.equal(found["state"][0].pop("exp_avg"), torch.eye(2, dtype=torch.bfloat16))

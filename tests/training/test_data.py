@@ -72,6 +72,7 @@ def test_a_split_survives_its_label_ids_and_takes_rows_with_its_task() -> None:
         ("no", "yes"),
         "single_label",
     )
+
     assert split.support() == {"no": 1, "yes": 2}
     several = Split.of_ids(["a", "b"], [[0, 2], []], ("x", "y", "z"), "multi_label")
     assert several.targets.tolist() == [[1, 0, 1], [0, 0, 0]]
@@ -116,7 +117,7 @@ def test_train_held_and_dev_are_apart_and_have_one_vocabulary_and_task() -> None
 
 def test_every_text_keeps_its_label_through_drawing_and_parting() -> None:
     data = frame(200, ("a", "b", "c"))
-    truth = dict(zip(data["text"], data["label"]))
+    truth = dict(zip(data["text"], data["label"], strict=True))
     splits = load(params(train=data, dev=None, limit=120))
     for part in (splits.train, splits.held, splits.dev):
         assert [part.labels[i] for (i,) in part.label_ids()] == [truth[text] for text in part.texts]
@@ -307,6 +308,7 @@ def test_equal_parameters_give_equal_rows_whatever_the_hash_seed(tmp_path: Path)
         " load\ns = load(SimpleNamespace(**json.loads(sys.argv[1])))\nprint([(p.texts,"
         " p.label_ids(), p.labels) for p in (s.train, s.held, s.dev)], s.notes, s.counts)"
     )
+
     asked = json.dumps(vars(params(train=str(tmp_path / "train.csv"), dev=None, limit=200, seed=5)))
     runs = [
         subprocess.run(
@@ -318,6 +320,7 @@ def test_equal_parameters_give_equal_rows_whatever_the_hash_seed(tmp_path: Path)
         ).stdout
         for seed in ("1", "2")
     ]
+
     assert runs[0] == runs[1]
     assert "text 7" in runs[0]
 

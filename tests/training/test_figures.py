@@ -46,6 +46,7 @@ def compared(gains: tuple[float, ...], **changes) -> dict:
         for seed, gain in enumerate(gains)
         for arm in ablation.ARMS
     ]
+
     return ablation.summary(runs, "single_label", {"train": 1, "held": 1, "dev": 1})
 
 
@@ -59,6 +60,7 @@ def searched(scores: list[float | None], **changes) -> dict:
         "label_smoothing": 0.1,
         "warm_up": 0.1,
     }
+
     rows = [
         {"trial": i + 1, **values, "learning_rate": 10 ** (-4 + i / 10), "held_macro_f1": s}
         for i, s in enumerate(scores)
@@ -68,6 +70,7 @@ def searched(scores: list[float | None], **changes) -> dict:
         key=lambda r: r["held_macro_f1"],
         default=None,
     )
+
     return {"space": search.SPACE, "trials": rows, "best": best, "simulated": False, **changes}
 
 
@@ -88,6 +91,7 @@ def test_labels_are_shown_as_shares_of_all_train_texts_and_of_dev_commonest_firs
         25,
         75,
     ]
+
     assert axes.get_xlabel() == "texts with the label (%)"
     assert title(figure) == "joy is 3 times as common as fear"
     assert [t.get_text() for t in axes.get_legend().get_texts()] == [
@@ -117,6 +121,7 @@ def test_curves_take_the_progress_lines_of_a_running_training_as_they_come() -> 
     for n in range(len(lines) + 1):
         figure = figures.curves(lines[:n], lines[:n], True)
         assert title(figure).startswith("SIMULATED. ")
+
     assert len(points(figure.axes[0])[0]) == 4
     assert len(points(figure.axes[0])[1]) == 1
     assert title(figures.curves([], [], False)) == "Nothing is trained yet"

@@ -60,6 +60,7 @@ def test_the_result_tells_the_whole_course(learned: Any) -> None:
         set(line) >= {"step", "epoch", "loss", "learning_rate", "grad_norm"}
         for line in result["history"]
     )
+
     assert [line["step"] for line in result["evaluations"]] == [12, 24, 36, 48, 60, 72, 84, 96]
     assert result["best"]["held_macro_f1"] == max(
         line["held_macro_f1"] for line in result["evaluations"]
@@ -71,6 +72,7 @@ def test_the_result_tells_the_whole_course(learned: Any) -> None:
     assert (result["alpha"], result["smoothing"], result["r_drop_passes"]) == (
         (5.0, 0.1, 2) if made["task"] == "single_label" else (0.0, 0.0, 1)
     )
+
     assert len(lines) == 96 + 8
     assert json.loads(lines[-1])["held_macro_f1"] == result["evaluations"][-1]["held_macro_f1"]
 
@@ -85,6 +87,7 @@ def test_the_folder_loads_and_answers_what_was_measured(learned: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(result["model"])
     assert plain.config.id2label == dict(enumerate(LABELS))
     assert plain.config.problem_type == f"{made['task']}_classification"
+
     for name in ("held", "dev"):
         with torch.no_grad():
             logits = plain(
@@ -273,7 +276,7 @@ def test_an_encoder_that_is_not_there_is_refused(model: Path, tmp_path: Path) ->
     ):
         run(job(tmp_path, source))
     (source / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="no .safetensors weights"):
+    with pytest.raises(ModelError, match=r"no \.safetensors weights"):
         run(job(tmp_path, source))
 
 
@@ -291,6 +294,7 @@ def test_the_job_takes_the_parameters_and_their_changes_and_refuses_other_names(
         "rehearsal",
         "exact",
     )
+
     assert made["labels"] == list(LABELS)
     assert made["held"]["ids"] == parts.held.label_ids()
     changed = fit.job(
@@ -303,6 +307,7 @@ def test_the_job_takes_the_parameters_and_their_changes_and_refuses_other_names(
         seed=3,
         keep_model=False,
     )
+
     assert (
         changed["alpha"],
         changed["smoothing"],
@@ -310,8 +315,9 @@ def test_the_job_takes_the_parameters_and_their_changes_and_refuses_other_names(
         changed["seed"],
         changed["keep_model"],
     ) == (1.0, 0.0, "cpu", 3, False)
+
     assert fit.job(params, splits(), tmp_path)["alpha"] == 0.0
-    with pytest.raises(ParamsError, match="`rate`.*expected a training parameter"):
+    with pytest.raises(ParamsError, match=r"`rate`.*expected a training parameter"):
         fit.job(params, parts, tmp_path, rate=1e-3)
 
 

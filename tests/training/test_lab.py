@@ -37,7 +37,7 @@ def table(path: Path, n: int, seed: int, several: bool) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("text", "label"))
-        for row, (text, target) in enumerate(zip(split.texts, split.targets)):
+        for row, (text, target) in enumerate(zip(split.texts, split.targets, strict=True)):
             names = [split.labels[int(np.flatnonzero(target)[0])]] + (
                 ["joy"] if several and row % 5 == 0 else []
             )
@@ -53,6 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("lab")
     tiny = save_roberta(root / "tiny")
     folders = {}
+
     for name, several, device in (("several", True, "rehearsal"), ("one", False, "cpu")):
         files = {
             part: str(table(root / f"{name}-{part}.csv", n, seed, several))
@@ -66,6 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "run_id": name,
             "output_root": str(root / "outputs"),
         }
+
         assert (
             main(
                 [
@@ -75,7 +77,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             )
             == 0
         )
+
         folders[name] = root / "outputs" / name
+
     return folders
 
 
@@ -141,6 +145,7 @@ def test_the_classifier_takes_the_folder_with_its_thresholds_and_gives_the_recor
     marked = np.array(
         [[label in {name for name, _ in row} for label in classifier.labels] for row in results]
     )
+
     recorded = read_record(folder / "10_finetune.json").results["scores"]["model"]["tuned"]
     assert scores(dev.targets, marked, 0.5)["macro_f1"] == pytest.approx(recorded["macro_f1"])
 
@@ -193,6 +198,7 @@ def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
         "weight_decay": 0.0,
         "averaging": 0.9,
     }
+
     values["recipe"] |= {
         "vocab_size": 400,
         "width": 16,
@@ -202,6 +208,7 @@ def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
         "pooling": stage,
         "finetuning": {**stage, "epochs": 2, "rate": 2e-3},
     }
+
     (tmp_path / "small.yaml").write_text(
         yaml.safe_dump({**values, "max_length": 32, "batch_size": 16}), encoding="utf-8"
     )
@@ -209,6 +216,7 @@ def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
         part: str(write(make(n, seed), tmp_path / f"{part}.tsv"))
         for part, n, seed in (("train", 600, 1), ("dev", 200, 2))
     }
+
     given = {**files, "run_id": "new", "output_root": str(tmp_path)}
     assert (
         main(
@@ -221,6 +229,7 @@ def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
         )
         == 0
     )
+
     record = read_record(tmp_path / "new" / "10_finetune.json")
     scores = json.loads((tmp_path / "new" / "model" / "scores.json").read_text(encoding="utf-8"))[
         "scores"
@@ -273,6 +282,7 @@ def test_an_absent_device_is_told_before_anything_is_fitted_or_written(
         )
         == 2
     )
+
     said = capsys.readouterr()
     assert f"Device '{device}' was requested" in said.err
     assert not said.out
@@ -303,6 +313,7 @@ def test_a_notebook_and_a_command_never_train_in_one_folder(
         text=True,
         cwd=PROJECT_ROOT,
     )
+
     try:
         assert notebook.stdout.readline() == "held\n"
         before = sorted(tmp_path.rglob("*"))
@@ -345,6 +356,7 @@ def test_a_search_without_optuna_is_refused_before_anything_is_trained(
         )
         == 2
     )
+
     assert "pip install 'goemo[search]'" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 

@@ -256,7 +256,7 @@ def test_dev_is_read_with_the_vocabulary_of_train_whatever_its_form() -> None:
     _, found, task = mark(table(["b", "a"]), None, "auto")
     with pytest.raises(
         TextsError,
-        match="line 2: label '0' is unknown; expected one of the 2 labels found in t.csv: a, b",
+        match=r"line 2: label '0' is unknown; expected one of the 2 labels found in t\.csv: a, b",
     ):
         mark(table(["0"]), None, task, found)
 

@@ -183,6 +183,7 @@ def test_the_table_of_calibration_adds_up_to_its_error(task: str) -> None:
     assert len(table) == 15
     assert table[0]["from"] == 0
     assert table[-1]["to"] == 1
+
     n = sum(line["n"] for line in table)
     assert n == (200 if task == "single_label" else 600)
     assert all(
@@ -197,6 +198,7 @@ def test_the_table_of_calibration_adds_up_to_its_error(task: str) -> None:
         )
         / n
     )
+
     assert gap == pytest.approx(calibration_error(dev.targets, values, task=task))
 
 

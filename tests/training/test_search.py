@@ -83,7 +83,7 @@ def test_it_ends_with_the_number_of_trials_and_names_the_best_ready_to_type(tmp_
     words = result["line"].split()
     assert words[::3] == ["-p"] * 7
     # The line, read as the command line reads it, gives the very settings that were trained.
-    loaded = TrainingParams.load(None, dict(zip(words[1::3], words[2::3])))
+    loaded = TrainingParams.load(None, dict(zip(words[1::3], words[2::3], strict=True)))
     assert {name: getattr(loaded, name) for name in search.SPACE} == {
         name: best[name] for name in search.SPACE
     }
@@ -127,6 +127,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_as_if_nothing_had_happened
 ) -> None:
     whole = Trainer()
     expected = search.run(params(search_trials=8), SPLITS, tmp_path / "whole", whole, make=make)
+
     with pytest.raises(KeyboardInterrupt):
         search.run(
             params(search_trials=8),
@@ -135,6 +136,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_as_if_nothing_had_happened
             Trainer({cut_at: KeyboardInterrupt()}),
             make=make,
         )
+
     rest = Trainer()
     found = search.run(params(search_trials=8), SPLITS, tmp_path / "cut", rest, make=make)
     assert rest.jobs == whole.jobs[cut_at:]
@@ -188,6 +190,7 @@ def test_nan_and_crashes_are_failed_trials_with_their_reason_and_do_not_stop_it(
             3: GoemoError("The training diverged: the loss is nan at step 3 of 9."),
         }
     )
+
     result = search.run(params(), SPLITS, tmp_path, train, make=make)
     assert [r["state"] for r in result["trials"]] == [
         "scored",
@@ -196,6 +199,7 @@ def test_nan_and_crashes_are_failed_trials_with_their_reason_and_do_not_stop_it(
         "failed",
         "scored",
     ]
+
     assert [r["reason"] for r in result["trials"]][1:4] == [
         "the model answers with NaN",
         "The training job was killed by SIGKILL. The end of its log:",
@@ -205,6 +209,7 @@ def test_nan_and_crashes_are_failed_trials_with_their_reason_and_do_not_stop_it(
         search.table(result)["state"].tolist()[-1]
         == "The training diverged: the loss is nan at step 3 of 9."
     )
+
     assert result["best"]["state"] == "scored"
 
 
@@ -265,7 +270,7 @@ def test_the_objective_of_many_labels_tunes_each_half_of_the_texts_on_the_other(
     uneven = 0.1 + 0.1 * truth
     uneven[
         1::2
-        # every second text lies higher: thresholds tuned on one half mark all or nothing of the other
+        # every second text lies higher: thresholds of one half mark all or nothing of the other
     ] += 0.5
     assert search.objective(held, uneven) == pytest.approx(2 * 10 / (2 * 10 + 10 + 10))
     assert math.isnan(search.objective(held, np.where(truth > 0, math.nan, 0.1)))
@@ -287,5 +292,5 @@ def test_without_optuna_one_sentence_names_the_extra(tmp_path, monkeypatch) -> N
 
 
 def test_a_search_without_a_trial_is_refused(tmp_path) -> None:
-    with pytest.raises(ParamsError, match="search_trials is 0: .*at least 1 trial"):
+    with pytest.raises(ParamsError, match=r"search_trials is 0: .*at least 1 trial"):
         search.run(params(search_trials=0), SPLITS, tmp_path, Trainer(), make=make)

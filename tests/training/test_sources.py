@@ -99,6 +99,7 @@ def test_sst_2_is_read_and_its_hidden_test_labels_are_refused(tmp_path: Path) ->
         {"sentence": ["a", "b", "c"], "label": [-1, -1, -1], "idx": [0, 1, 2]},
         features,
     )
+
     message = said(test)
     assert "test.parquet, row 0: the label is -1" in message
     assert "3 of 3 rows" in message
@@ -193,6 +194,7 @@ def test_a_frame_is_read_like_a_file() -> None:
     assert read_table(frame, Asked("review", "mood")).dropped == 2
     assert names(read_split(frame, text_column=0, label_column=1)) == names(split)
     lists = pd.DataFrame({"text": ["a", "b", "c"], "labels": [np.array([1, 0]), (1,), []]})
+
     assert (names(read_split(lists)), read_split(lists).task) == (
         [["0", "1"], ["1"], []],
         "multi_label",
@@ -238,6 +240,7 @@ def test_columns_of_zeros_and_ones_are_labels_when_labels_names_them(tmp_path: P
         "multi_label",
         [["joy"], ["anger"], []],
     )
+
     frame = pd.DataFrame({"text": ["a", "b"], "joy": [True, False], "anger": [0.0, 1.0]})
     assert (names(read_split(frame, ["joy", "anger"])), read_split(frame, "joy,anger").task) == (
         [["joy"], ["anger"]],
@@ -246,6 +249,7 @@ def test_columns_of_zeros_and_ones_are_labels_when_labels_names_them(tmp_path: P
     jsonl = write(
         tmp_path / "t.jsonl", '{"text":"a","joy":1,"anger":0}\n{"text":"b","joy":0,"anger":1}\n'
     )
+
     assert names(read_split(jsonl, "joy,anger")) == [["joy"], ["anger"]]
     hot = hub_parquet(tmp_path / "t.parquet", {"text": ["a", "b"], "joy": [1, 0], "anger": [0, 1]})
     assert names(read_split(hot, "joy,anger")) == [["joy"], ["anger"]]
@@ -397,6 +401,7 @@ def test_the_sample_is_a_part_of_goemotions_with_sentiments_and_emotions() -> No
         "single_label",
         "single_label",
     )
+
     assert min(train.support().values()) > 100
     assert min(dev.support().values()) > 20
     many, few = (
@@ -410,6 +415,7 @@ def test_the_sample_is_a_part_of_goemotions_with_sentiments_and_emotions() -> No
         train.texts,
         dev.texts,
     )
+
     assert min(many.support().values()) >= 8
     assert min(few.support().values()) >= 2
     assert len(set(train.texts) | set(dev.texts)) == 2500, "no text occurs twice"
@@ -461,6 +467,7 @@ def shards(folder: Path) -> Path:
             {"text": texts, "label": ids},
             features,
         )
+
     hub_parquet(
         folder / "plain/train_extra-00000-of-00001.parquet",
         {"text": ["no"], "label": [0]},
@@ -469,6 +476,7 @@ def shards(folder: Path) -> Path:
     hub_parquet(
         folder / "plain/test-00000-of-00001-0af3.parquet", {"text": ["d"], "label": [0]}, features
     )
+
     write(folder / "README.md", "a card")
     return folder
 

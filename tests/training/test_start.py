@@ -1,4 +1,4 @@
-"""Where a fine-tuning begins: a new multi-label head at the labels' shares, a kept one as it was."""
+"""Where a fine-tuning begins: a new head at the labels' shares, a kept one as it was."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_a_tokenizer_without_its_vocabulary_is_refused_before_anything_is_traine
     begun = start(job(tmp_path, model))
     begun.check_words(begun.encode(["happy", "\U0001f642"], 16), "here")
     with pytest.raises(
-        ModelError, match="knows no word of the 2 train texts.*vocabulary beside config.json"
+        ModelError, match=r"knows no word of the 2 train texts.*vocabulary beside config.json"
     ):
         begun.check_words(
             [[begun.tokenizer.bos_token_id, begun.tokenizer.eos_token_id]] * 2, "here"

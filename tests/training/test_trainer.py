@@ -134,6 +134,7 @@ def test_r_drop_is_one_forward_of_twice_the_batch_and_evaluation_is_plain(
     assert shape[0] == 16
     assert not any(call[0] for call in rest)
     assert sum(call[1][0] for call in rest) == 12
+
     chosen = list(tuner._get_train_sampler())[:8]
     first, second = logits.chunk(2)
     assert not torch.equal(first, second)
@@ -143,6 +144,7 @@ def test_r_drop_is_one_forward_of_twice_the_batch_and_evaluation_is_plain(
     assert [logged[name] for name in ("loss", "task_loss", "divergence")] == pytest.approx(
         [x.item() for x in (total, tasked, apart)], rel=1e-6
     )
+
     order = list(ByLength([len(row) for row in tuner.eval_dataset.rows], 64, shuffle=False))
     held = losses.loss(
         torch.cat([call[2] for call in rest]), tuner.eval_dataset.targets[order], task
@@ -217,6 +219,7 @@ def test_the_line_of_a_step_and_of_an_evaluation_can_be_drawn(model: Path, tmp_p
         }
         for line in lines
     )
+
     json.dumps(lines, allow_nan=False)
 
 
@@ -226,7 +229,7 @@ def test_a_loss_that_is_no_number_stops_the_training_in_a_sentence(
     tuner = _tuner(tmp_path, model)
     with torch.no_grad():
         tuner.model.classifier.out_proj.bias[0] = float("nan")
-    with pytest.raises(GoemoError, match="loss is nan at step 1 of 6.*Lower learning_rate"):
+    with pytest.raises(GoemoError, match=r"loss is nan at step 1 of 6.*Lower learning_rate"):
         tuner.fine_tune(None)
 
 

@@ -30,6 +30,7 @@ def lines() -> list[str]:
         }
         for n in (1, 2, 3, 4)
     ]
+
     evaluations = [
         {
             "step": n,
@@ -42,6 +43,7 @@ def lines() -> list[str]:
         }
         for n, f1 in ((2, 0.7), (4, 0.6))
     ]
+
     return [json.dumps(told) for told in (*steps[:2], evaluations[0], *steps[2:], evaluations[1])]
 
 
@@ -132,11 +134,13 @@ def test_a_notebook_has_one_line_that_is_gone_at_the_end_and_none_where_nothing_
     Line("ablation").close()
     assert shown == []
     line = Line("ablation")
+
     for told in (
         json.dumps({"text": "ablation 1 of 4: <plain>, seed 0", "run": 1, "runs": 4}),
         lines()[0],
     ):
         line(told)
+
     line.close()
     assert shown[0] == "ablation 1 of 4: &lt;plain&gt;, seed 0"
     assert "step 1 of 4, loss 1.0000" in shown[1]

@@ -37,20 +37,23 @@ def begin(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     ids, size = begun.encode(job["train"]["texts"], job["max_length"]), job["batch_size"]
     marks = Split.of_ids(**job["train"], labels=job["labels"], task=job["task"]).targets
     sampler, chosen = ByLength([len(row) for row in ids], size, job["seed"]), []
+
     for epoch in range(job["steps"]):
         sampler.set_epoch(epoch)
         order = list(sampler)
         chosen += [order[at : at + size] for at in range(0, len(order), size)]
         if len(chosen) >= job["steps"]:
             break
-    chosen, tensors = chosen[: job["steps"]], {}
+
+    chosen = chosen[: job["steps"]]
+    tensors: dict[str, torch.Tensor] = {}
     for step, rows in enumerate(chosen):
         padded = begun.tokenizer.pad(
             {"input_ids": [ids[row] for row in rows]}, padding=True, return_tensors="pt"
         )
-        tensors |= {f"{step}.{name}": values for name, values in padded.items()} | {
-            f"{step}.targets": torch.from_numpy(marks[rows])
-        }
+        tensors |= {f"{step}.{name}": values for name, values in padded.items()}
+        tensors[f"{step}.targets"] = torch.from_numpy(marks[rows])
+
     save_file(tensors, folder / "batches.safetensors")
     return {
         "start_sha256": digest(p for p in begun.model.parameters() if p.requires_grad),

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -47,11 +47,13 @@ def examine(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, A
     twins = Twins.load({**job, "model": str(folder / "start")})
     features, targets = read_batches(folder)[0]
     batch, targets = {name: values[:TEXTS] for name, values in features.items()}, targets[:TEXTS]
+
     with torch.no_grad():
         claim, families = local_attribution(
             twins, [batch], probe(twins.device.torch_device, torch.float32)
         )
         forward = locate(twins, [batch], claim)
+
     rows, skipped = replay(twins, batch, targets, claim, job["smoothing"])
     backward = {
         "covered": len(rows),
@@ -61,6 +63,7 @@ def examine(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, A
             {"operator": o, "calls": n, "why": why} for (o, why), n in sorted(skipped.items())
         ],
     }
+
     kept = ("covered", "faults", "worst", "not_covered")
     return {
         "claim": [claim.matmul, claim.tanh_gelu],
@@ -99,7 +102,9 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, path: list[str]) -> None:
         super().__init__()
-        self.path, self.calls, self.skipped = path, [], Counter()
+        self.path = path
+        self.calls: list[list[Any]] = []
+        self.skipped: Counter[tuple[str, str]] = Counter()
 
     def __torch_function__(
         self,
@@ -111,6 +116,7 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", str(func))
         given = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
+
         if (
             name in MOVES
             or not isinstance(result, Tensor)
@@ -118,6 +124,7 @@ class Recorder(TorchFunctionMode):
             or not any(a.requires_grad for a in given)
         ):
             return result
+
         if (
             name in IN_PLACE
             or (name.endswith("_") and not name.endswith("__"))
@@ -130,12 +137,13 @@ class Recorder(TorchFunctionMode):
             call = [self.path[-1], name, func, (args, kwargs or {}), None]
             self.calls.append(call)
             result.register_hook(lambda gradient: call.__setitem__(4, gradient))
+
         return result
 
 
 def replay(
     twins: Twins, batch: dict[str, Tensor], targets: Tensor, claim: Claim, smoothing: float
-) -> tuple[list[Row], Counter]:
+) -> tuple[list[Row], Counter[tuple[str, str]]]:
     """Rows of every call's gradients in one training step of the reference under ``claim``, and
     what could not be repeated.
     """
@@ -143,25 +151,29 @@ def replay(
     for name, module in twins.reference.named_modules():
         handles.append(module.register_forward_pre_hook(lambda m, a, n=name: path.append(n)))
         handles.append(module.register_forward_hook(lambda m, a, o: _leave(path), always_call=True))
+
     claimed = Emulate(claim) if claim != PLAIN else nullcontext()
     recorder = Recorder(path)
+
     try:
         with torch.enable_grad(), claimed:
             with recorder:
-                loss = losses.loss(
-                    twins.reference(**batch).logits, targets, twins.loaded.task, smoothing
-                )
+                task = cast(losses.Task, twins.loaded.task)  # a head was trained for it
+                loss = losses.loss(twins.reference(**batch).logits, targets, task, smoothing)
             loss.backward()
     finally:
         for handle in handles:
             handle.remove()
         twins.reference.zero_grad(set_to_none=True)
+
     rows, skipped = [], recorder.skipped
     judge = Judge(twins, claim)
+
     while recorder.calls:
         module, name, func, given, gradient = recorder.calls.pop()
         if gradient is None:
             continue  # nothing of the loss depends on it
+
         try:
             rows += judge(module, name, func, given, gradient)
         except (
@@ -170,6 +182,7 @@ def replay(
             skipped[
                 name, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"
             ] += 1
+
     return rows[::-1], skipped
 
 
@@ -186,7 +199,7 @@ class Judge:
     def __init__(self, twins: Twins, claim: Claim) -> None:
         self.claim, self.place = claim, twins.device.torch_device
         named = [dict(m.named_parameters()) for m in (twins.reference, twins.candidate, twins.gold)]
-        self.resident = {
+        self.resident: dict[int, tuple[Any, ...]] = {
             id(r): (n, *(side[n].detach() for side in named)) for n, r in named[0].items()
         }
 
@@ -197,29 +210,33 @@ class Judge:
         with Emulate(self.claim) if self.claim != PLAIN else nullcontext():
             reference = self._gradients(func, given, gradient, 0)
             gold = self._gradients(func, given, gradient, 2)
+
         candidate = self._gradients(func, given, gradient, 1)
         rows = []
+
         for number, (tensor, c, r, g) in enumerate(
             zip(asked, candidate, reference, gold, strict=True)
         ):
-            if g is not None:
-                # The largest element of a gradient that is zero everywhere is judged too: nothing
-                # may come of nothing.
-                found = compare(c, r, g, None) if c is not None else (math.inf, math.inf, math.nan)
-                what = (
-                    self.resident[id(tensor)][0].rpartition(".")[2]
-                    if id(tensor) in self.resident
-                    else f"input {number}"
-                    if len(asked) > 1
-                    else "input"
-                )
-                rows.append(Row(module, f"{name}, gradient of its {what}", self.claim, *found))
+            if g is None or r is None:
+                continue
+            # The largest element of a gradient that is zero everywhere is judged too: nothing
+            # may come of nothing.
+            found = compare(c, r, g, None) if c is not None else (math.inf, math.inf, math.nan)
+            what = self._name(tensor, number if len(asked) > 1 else None)
+            rows.append(Row(module, f"{name}, gradient of its {what}", self.claim, *found))
+
         return rows
+
+    def _name(self, tensor: Tensor, number: int | None) -> str:
+        """A parameter's own name, or which of the call's inputs it is."""
+        if id(tensor) in self.resident:
+            return str(self.resident[id(tensor)][0]).rpartition(".")[2]
+        return "input" if number is None else f"input {number}"
 
     def _gradients(
         self, func: Any, given: Any, gradient: Tensor, side: int
     ) -> Sequence[Tensor | None]:
-        """Gradients of the call's inputs; ``side`` 0 the reference's CPU, 1 the device, 2 float64."""
+        """Gradients of the call's inputs; side 0 is the reference, 1 the device, 2 float64."""
         asked: list[Tensor] = []
 
         def moved(value: Any) -> Any:

@@ -35,6 +35,7 @@ def draw(result: Mapping[str, Any], simulated: bool) -> Figure:
     """
     figure, axes = plt.subplot_mosaic([["curve", "loss"], ["curve", "norms"]], figsize=(11, 4.8))
     left, rows = axes["curve"], result["curves"]
+
     for role, name, style in (
         ("gold", "CPU, float64", {"color": GREY, "linewidth": 4, "alpha": 0.5}),
         ("reference", f"CPU, {result['dtype']}", {"color": BROWN}),
@@ -46,6 +47,7 @@ def draw(result: Mapping[str, Any], simulated: bool) -> Figure:
             label=name,
             **style,
         )
+
     left.set(xlabel="optimizer step", ylabel="loss of the batch (nats)")
     left.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     left.legend(edgecolor="none", framealpha=0.9)
@@ -53,6 +55,7 @@ def draw(result: Mapping[str, Any], simulated: bool) -> Figure:
     for key, what in PANELS.items():
         _errors(axes[key], result, key)
         axes[key].set_ylabel(f"error {what}", fontsize="small")
+
     axes["norms"].set_xlabel("optimizer step")
     axes["loss"].set_title(_right(result), loc="left", fontsize="medium")
     figure.suptitle(
@@ -61,11 +64,13 @@ def draw(result: Mapping[str, Any], simulated: bool) -> Figure:
         ha="left",
         fontsize=matplotlib.rcParams["axes.titlesize"],
     )
+
     lines = axes["loss"].get_legend_handles_labels()
     if lines[0]:
         figure.legend(*lines, loc="lower right", ncols=2, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.1 if lines[0] else 0, 1, 1))
     plt.close(figure)
+
     return figure
 
 
@@ -78,7 +83,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
     if not rows:
         return
     steps, at = [row["step"] for row in rows], result["first_diverging_step"]
-    drawn = {
+    drawn: dict[str, tuple[str, dict[str, Any]]] = {
         "CPU against float64": ("reference", {"color": BROWN, "marker": "o", "markersize": 3}),
         "device against float64": (
             "candidate",
@@ -89,6 +94,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
             {"color": BLUE, "linestyle": ":"},
         ),
     }
+
     values = {
         name: [float(row[f"{key}_error"][part]) for row in rows]
         for name, (part, _) in drawn.items()
@@ -97,6 +103,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
     bound = [limit * float(row[f"{key}_error"]["noise"]) for row in rows]
     known = [v for line in (*values.values(), bound) for v in line if math.isfinite(v) and v > 0]
     floor = min(known, default=1e-9) / 3
+
     for name, line in values.items():
         axes.plot(
             steps,
@@ -104,6 +111,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
             label=name,
             **drawn[name][1],
         )
+
     axes.plot(
         steps,
         bound,
@@ -112,6 +120,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
         linewidth=1,
         label=f"limit: {limit:g} x the noise of right arithmetic",
     )
+
     if at:
         axes.axvline(at, color=BROWN, linewidth=1)
         axes.text(
@@ -123,6 +132,7 @@ def _errors(axes: Axes, result: Mapping[str, Any], key: str) -> None:
             fontsize=8,
             transform=axes.get_xaxis_transform(),
         )
+
     axes.set(yscale="log", ylim=(floor, max(known, default=1e-8) * 3))
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
 

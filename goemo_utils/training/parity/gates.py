@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from goemo_utils.parity.gates import CANNOT_TELL, EXPLAINED, FAIL, PASS, Gate, not_run
 from goemo_utils.training.parity.measures import CURVES, Measured, worst
 
@@ -78,7 +80,7 @@ def verdict(gates: Sequence[Gate]) -> str:
 
 
 def finite(bad: Mapping[str, int], n: int) -> Gate:
-    """Nothing recorded may be NaN or infinite, on any side, and something must have been compared."""
+    """Nothing recorded may be NaN or infinite, on any side, and something must be compared."""
     formula = "count of NaN and infinite losses, gradient norms, gradients and weights"
     if not n:
         return Gate("finite", FAIL, None, 0, 0, formula, "No step was made: nothing was compared.")
@@ -99,6 +101,7 @@ def same(id: str, digests: Mapping[str, str], n: int) -> Gate:
     formula = f"SHA-256 of the {what}, read back from each role's device"
     base = next(iter(digests.values()))
     other = [role for role, found in digests.items() if found != base]
+
     if other:
         return Gate(
             id,
@@ -110,6 +113,7 @@ def same(id: str, digests: Mapping[str, str], n: int) -> Gate:
             f"{', '.join(other)} had other {what} than {next(iter(digests))}: nothing can be"
             " compared.",
         )
+
     return Gate(id, PASS, 0, 0, n, formula, f"All roles had the same {what}.")
 
 
@@ -119,6 +123,7 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
     """
     formula = "devices of weights, logits, gradients, moments; operators that fell back to the CPU"
     fallbacks = list(candidate["fallbacks"])
+
     if not placement["on_device"]:
         places = sorted(
             {
@@ -128,6 +133,7 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
                 *placement["moments_device"],
             }
         )
+
         return Gate(
             "on_device",
             FAIL,
@@ -137,6 +143,7 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
             formula,
             "Part of the training was elsewhere.",
         )
+
     if fallbacks:
         return Gate(
             "on_device",
@@ -147,6 +154,7 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
             formula,
             f"Fell back to the CPU: {', '.join(fallbacks[:4])}.",
         )
+
     if candidate["simulated"]:
         return Gate(
             "on_device",
@@ -157,6 +165,7 @@ def on_device(candidate: Mapping[str, Any], placement: Mapping[str, Any]) -> Gat
             formula,
             "SIMULATED: a rehearsal proves no placement.",
         )
+
     return Gate(
         "on_device",
         PASS,
@@ -172,27 +181,25 @@ def repeatable(again: Mapping[str, Any] | None, noise: Mapping[str, float], limi
     """The first step's gradients, computed twice on the device, must agree to the bit, or at least
     as right arithmetic does.
     """
-    formula, limit = (
-        (
-            "first gradients computed twice: rms of the difference / noise, worst parameter; 0 is"
-            " bit-equal"
-        ),
-        limits.gradient_rms,
+    formula = (
+        "first gradients computed twice: rms of the difference / noise, worst parameter; 0 is"
+        " bit-equal"
     )
+    limit = limits.gradient_rms
+
     if again is None:
         return not_run("repeatable", "The first gradients were computed once.", formula, limit)
     if not again:
         return Gate("repeatable", PASS, 0.0, limit, len(noise), formula, "Equal to the bit.")
-    name, value = worst(
-        {n: float(d) / noise[n] if noise.get(n) else math.inf for n, d in again.items()}, (limit,)
-    )
+
+    ratios = {n: float(d) / noise[n] if noise.get(n) else math.inf for n, d in again.items()}
+    name, value = worst(ratios, (limit,))
     told = (
         f"{len(again)} of {len(noise)} parameters' gradients are not bit-equal; the worst is"
         f" {name}."
     )
-    return Gate(
-        "repeatable", PASS if value <= limit else FAIL, value, limit, len(noise), formula, told
-    )
+    result = PASS if value <= limit else FAIL
+    return Gate("repeatable", result, value, limit, len(noise), formula, told)
 
 
 def rounding(measured: Measured, explained: Measured | None, limits: Limits) -> list[Gate]:
@@ -202,7 +209,10 @@ def rounding(measured: Measured, explained: Measured | None, limits: Limits) -> 
     accepted = explained is not None and not any(over_limit(g) for g in compared(explained, limits))
     gates = compared(measured, limits)
     for gate in gates:
-        gate.result = PASS if not over_limit(gate) else EXPLAINED if accepted else FAIL
+        if not over_limit(gate):
+            gate.result = PASS
+        else:
+            gate.result = EXPLAINED if accepted else FAIL
     return gates
 
 
@@ -212,37 +222,43 @@ def over_limit(gate: Gate) -> bool:
 
 
 def compared(measured: Measured, limits: Limits) -> list[Gate]:
-    """The gates ROUNDING without results; ``extra["share"]`` is the largest value over its limit."""
-    pair = limits.gradient_rms, limits.gradient_max
-    name, (root, largest) = worst(measured.gradients, pair)
-    share = _share((root / pair[0], largest / pair[1]))
-    hot = sum(not _share((r / pair[0], m / pair[1])) <= 1.0 for r, m in measured.gradients.values())
+    """The gates ROUNDING without results; ``extra["share"]``: the largest value over its limit."""
+    rms_limit, max_limit = limits.gradient_rms, limits.gradient_max
+    shares = {
+        name: _share((root / rms_limit, largest / max_limit))
+        for name, (root, largest) in measured.gradients.items()
+    }
+    hot = sum(not share <= 1.0 for share in shares.values())
+
+    name, (root, largest) = worst(measured.gradients, (rms_limit, max_limit))
+    share = _share((root / rms_limit, largest / max_limit))
     told = f"Largest at {name}: {_words(root)} x (rms), {_words(largest)} x (largest element)."
     told += f" {hot} of {len(measured.gradients)} parameters are over the limits." if hot else ""
     formula = (
         "error of each parameter's first gradient / noise: rms, and largest element (limit"
-        f" {pair[1]:g}); same weights, same batch"
+        f" {max_limit:g}); same weights, same batch"
     )
+
     gates = [
         Gate(
             "first_gradients",
             "",
             root,
-            pair[0],
+            rms_limit,
             len(measured.gradients),
             formula,
             told,
             {"share": share},
         )
     ]
-    for key, id in zip(CURVES, ("loss_curve", "gradient_norms")):
+
+    for key, id in zip(CURVES, ("loss_curve", "gradient_norms"), strict=True):
         ratios = measured.ratios(key)
-        at = int(
-            max(range(len(ratios)), key=lambda i: math.inf if math.isnan(ratios[i]) else ratios[i])
-        )
+        at = int(np.argmax(np.where(np.isnan(ratios), math.inf, ratios)))
         what = (
             "losses of the batch's texts" if key == "loss" else "norms of all parameters' gradients"
         )
+
         gates.append(
             Gate(
                 id,
@@ -255,6 +271,7 @@ def compared(measured: Measured, limits: Limits) -> list[Gate]:
                 {"share": _share((ratios[at] / limits.curve,))},
             )
         )
+
     name, (root, _) = worst(measured.weights, (limits.weights, math.inf))
     value = _share((measured.whole, measured.middle))
     gates.append(
@@ -270,6 +287,7 @@ def compared(measured: Measured, limits: Limits) -> list[Gate]:
             {"share": value / limits.weights},
         )
     )
+
     return gates
 
 
@@ -278,9 +296,9 @@ def _share(values: Sequence[float]) -> float:
 
 
 def _words(value: float) -> str:
-    return (
-        "NaN" if math.isnan(value) else "infinitely many" if math.isinf(value) else f"{value:.3g}"
-    )
+    if math.isnan(value):
+        return "NaN"
+    return "infinitely many" if math.isinf(value) else f"{value:.3g}"
 
 
 def lost_gradients(shares: Mapping[str, float], limits: Limits) -> Gate:
@@ -291,6 +309,7 @@ def lost_gradients(shares: Mapping[str, float], limits: Limits) -> Gate:
         "rms error of each parameter's first gradient / rms of that gradient, worst parameter that"
         " the CPU gets right"
     )
+
     if not shares:
         return Gate(
             "lost_gradients",
@@ -301,12 +320,14 @@ def lost_gradients(shares: Mapping[str, float], limits: Limits) -> Gate:
             formula,
             "The CPU gets no gradient right in this dtype.",
         )
+
     name, value = worst(shares, (limits.lost,))
     told = (
         f"At most {value:.2g} of a gradient is wrong, at {name}."
         if value <= limits.lost
         else f"{_words(value)} of the gradient of {name} is lost, whatever the cause."
     )
+
     return Gate(
         "lost_gradients",
         PASS if value <= limits.lost else FAIL,
@@ -331,6 +352,7 @@ def optimizer(ratios: Mapping[str, Mapping[str, float]], limits: Limits) -> Gate
         for step, found in ratios.items()
         for name, value in found.items()
     }
+
     if not flat:
         return Gate(
             "optimizer",
@@ -341,12 +363,14 @@ def optimizer(ratios: Mapping[str, Mapping[str, float]], limits: Limits) -> Gate
             formula,
             "No parameter was moved: nothing was compared.",
         )
+
     name, value = worst(flat, (limits.optimizer,))
     told = (
         f"Largest: {name}."
         if value <= limits.optimizer
         else f"The step itself is wrong: {name}, {_words(value)} x."
     )
+
     return Gate(
         "optimizer",
         PASS if value <= limits.optimizer else FAIL,
@@ -377,8 +401,10 @@ def cause(
     if explained is None:
         return Gate("cause", FAIL, None, 1.0, 0, formula, f"The error is not explained: {reason}")
     inner = compared(explained, limits)
+
     last = max(inner, key=lambda g: math.inf if math.isnan(g.extra["share"]) else g.extra["share"])
     share, name, n = last.extra["share"], " + ".join(names), len(inner)
+
     if share <= 1.0:
         return Gate(
             "cause",
@@ -389,6 +415,7 @@ def cause(
             formula,
             f"{name}: the CPU under it trains as the device does.",
         )
+
     told = (
         f"{name} does not explain all of it: {last.id} is {_words(share)} x its limit away from the"
         f" CPU under it. {last.meaning}"
@@ -408,6 +435,7 @@ def place(calls: Mapping[str, Any] | None, reason: str, limits: Limits) -> Gate:
     if calls is None:
         return not_run("place", reason, formula, 0)
     covered = calls["forward"]["covered"] + calls["backward"]["covered"]
+
     if not calls["forward"]["covered"] or not calls["backward"]["covered"]:
         return Gate(
             "place",
@@ -418,6 +446,7 @@ def place(calls: Mapping[str, Any] | None, reason: str, limits: Limits) -> Gate:
             formula,
             "No call could be repeated: nothing was compared.",
         )
+
     at_fault = [*calls["forward"]["faults"], *calls["backward"]["faults"]]
     if not at_fault:
         return Gate(
@@ -429,6 +458,7 @@ def place(calls: Mapping[str, Any] | None, reason: str, limits: Limits) -> Gate:
             formula,
             "Every call is right on the reference's inputs, forward and backward.",
         )
+
     first, more = at_fault[0], f" and {len(at_fault) - 1} more" if len(at_fault) > 1 else ""
     return Gate(
         "place",

@@ -47,7 +47,8 @@ JOB = {
 
 def random_batches(model: nn.Module, steps: int, size: int, seed: int) -> list[Batch]:
     """Random token ids of 4 to 40 tokens with about two labels a text."""
-    g, config = torch.Generator().manual_seed(seed), model.config
+    g = torch.Generator().manual_seed(seed)
+    config: Any = model.config
     lengths = torch.randint(4, 41, (steps, size), generator=g).tolist()
     return [
         (
@@ -63,9 +64,10 @@ class Bench:
     around it.
     """
 
-    def __init__(self, model: nn.Module, batches: Sequence[Batch], rate: float) -> None:
+    def __init__(self, model: Any, batches: Sequence[Batch], rate: float) -> None:
         self.model, self.batches, self.job = model, batches, {**JOB, "learning_rate": rate}
         (self.gold,), trace = trainings(model, batches, {**self.job, "role": "gold"}, CPU)
+        assert trace is not None, "only the reference's trace is not kept"
         self.against, self.sides = {"gold": (trace.first, trace.final)}, trace.sides
         self.right, _ = trainings(
             model,
@@ -87,9 +89,12 @@ class Bench:
         if orders is not None:
             batches = [
                 ({k: v[order] for k, v in features.items()}, targets[order])
-                for (features, targets), order in zip(batches, orders)
+                for (features, targets), order in zip(batches, orders, strict=True)
             ]
-            sides = [[side[order] for side in found] for found, order in zip(sides, orders)]
+            sides = [
+                [side[order] for side in found] for found, order in zip(sides, orders, strict=True)
+            ]
+
         (found,), trace = trainings(
             self.model,
             batches,
@@ -98,6 +103,8 @@ class Bench:
             against=self.against,
             sides=sides,
         )
+
+        assert trace is not None, "only the reference's trace is not kept"
         return found, trace
 
     def judge(self, found: Mapping[str, Any]) -> dict[str, float]:
@@ -122,6 +129,7 @@ class Bench:
             {**self.against, "candidate": (trace.first, trace.final)},
             sides=self.sides,
         )
+
         explained = measures.against_rung(
             self.gold,
             self.right[0],
@@ -130,6 +138,7 @@ class Bench:
             len(self.batches[0][1]),
             claim.matmul is not None,
         )
+
         return ratios(explained), explained
 
 
@@ -163,14 +172,17 @@ def right_ones(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     g = torch.Generator().manual_seed(3)
     orders = [torch.randperm(len(targets), generator=g) for _, targets in bench.batches]
     found = bench.candidate(orders=orders)[0]
-    for row, order in zip(found["texts"], orders):
+
+    for row, order in zip(found["texts"], orders, strict=True):
         row[:-1] = (
             torch.empty(len(order), dtype=torch.float64)
             .index_copy_(0, order, torch.tensor(row[:-1], dtype=torch.float64))
             .tolist()
         )
+
     yield "texts of a batch permuted", found
     before = bench.model.config._attn_implementation
+
     try:
         bench.model.set_attn_implementation("sdpa")
         if bench.model.config._attn_implementation == "sdpa":
@@ -179,6 +191,7 @@ def right_ones(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         pass  # an architecture that has only eager
     finally:
         bench.model.set_attn_implementation(before)
+
     with Emulate(PLAIN, Detail(32)):
         yield "sums in blocks of 32", bench.candidate()[0]
     for units in (4.0, 8.0):
@@ -270,15 +283,16 @@ def fault(
         finally:
             where.backward.pop()
 
-    calls.Judge.__call__ = told
+    calls.Judge.__call__ = told  # type: ignore[method-assign,assignment] # a bench, not the study
     try:
         yield hits
     finally:
-        STATE.arithmetic, calls.Judge.__call__ = before, judged
+        STATE.arithmetic = before
+        calls.Judge.__call__ = judged  # type: ignore[method-assign] # as it was
 
 
 def examined(bench: Bench, claim: Claim = PLAIN) -> tuple[list[Row], list[Row]]:
-    """Every call of the first step on the rehearsal device as it is now: forward and backward rows."""
+    """Every call of the first step on the rehearsal device as it is now, forward and backward."""
     config = bench.model.config
     loaded = Loaded(
         bench.model,

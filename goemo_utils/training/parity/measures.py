@@ -57,9 +57,12 @@ def size(values: np.ndarray) -> float:
 
 
 def errors(a: Record, b: Record, key: str) -> np.ndarray:
-    """Root mean square, per step, of the difference between two trainings; NaN where one has none."""
+    """Root mean square, per step, of the difference of two trainings; NaN where one has none."""
     return np.array(
-        [size(x - y) if len(x) == len(y) else math.nan for x, y in zip(rows(a, key), rows(b, key))]
+        [
+            size(x - y) if len(x) == len(y) else math.nan
+            for x, y in zip(rows(a, key), rows(b, key), strict=True)
+        ]
     )
 
 
@@ -88,13 +91,13 @@ class Measured:
     def ratios(self, key: str) -> np.ndarray:
         """Error over noise, per step."""
         error, noise = self.curves[key]
-        return np.array([over(e, n) for e, n in zip(error, noise)])
+        return np.array([over(e, n) for e, n in zip(error, noise, strict=True)])
 
     def diverging(self, limit: float) -> int | None:
         """The first step, from 1, at which a curve leaves ``limit`` times its noise; None if none
         does.
         """
-        for step, ratios in enumerate(zip(*(self.ratios(key) for key in CURVES)), 1):
+        for step, ratios in enumerate(zip(*(self.ratios(key) for key in CURVES), strict=True), 1):
             if not all(ratio <= limit for ratio in ratios):
                 return step
         return None
@@ -104,7 +107,9 @@ def over(error: float, noise: float) -> float:
     """An error in units of its noise; nothing over nothing is 0, and a NaN stays one."""
     if math.isnan(error) or math.isnan(noise):
         return math.nan
-    return error / noise if noise > 0 else 0.0 if error == 0 else math.inf
+    if noise > 0:
+        return error / noise
+    return 0.0 if error == 0 else math.inf
 
 
 def against_float64(gold: Record, right: Sequence[Record], candidate: Record) -> Measured:
@@ -137,6 +142,7 @@ def against_rung(
     rung, *others = rungs
     stay = STAY * math.sqrt(max(1.0, STAY_TEXTS / n_texts)) if rounds else 0.0
     curves = {}
+
     for key in CURVES:
         noise = np.max(
             [
@@ -147,11 +153,13 @@ def against_rung(
             axis=0,
         )
         curves[key] = errors(candidate, rung, key), np.maximum.accumulate(noise)
+
     noises = [
         reference["to"]["gold"],
         *(o["to"]["rung"] for o in others),
         _scaled(rung["to"]["gold"], stay),
     ]
+
     return Measured(curves, *_tensors(gold, noises, rung["to"]["candidate"]))
 
 
@@ -168,24 +176,32 @@ def _tensors(
     """(gradients, weights, whole) of Measured from distances; a parameter for which the candidate
     has nothing is infinitely far.
     """
-    found: dict[str, dict[str, tuple[float, float]]] = {"first": {}, "final": {}}
-    for part, ratios in found.items():
-        for name, (own, _) in gold["to"]["zero"][part].items():
-            error = candidate[part].get(name, (math.inf, math.inf))
-            noise = [
-                max(FLOOR * number(own), *(number(n[part][name][i]) for n in noises))
-                for i in (0, 1)
-            ]
-            ratios[name] = over(number(error[0]), noise[0]), over(number(error[1]), noise[1])
-    total = [
-        math.sqrt(
-            sum(
-                count * number(d["final"][name][0]) ** 2 for name, count in gold["elements"].items()
-            )
-        )
-        for d in (candidate, *noises)
-    ]
-    return found["first"], found["final"], over(total[0], max(total[1:]))
+    gradients = _ratios(gold, noises, candidate, "first")
+    weights = _ratios(gold, noises, candidate, "final")
+
+    error = _over_all_weights(candidate, gold["elements"])
+    noise = max(_over_all_weights(distance, gold["elements"]) for distance in noises)
+    return gradients, weights, over(error, noise)
+
+
+def _ratios(
+    gold: Record, noises: Sequence[Record], candidate: Record, part: str
+) -> dict[str, tuple[float, float]]:
+    """Per parameter, error over noise: (root mean square, largest element)."""
+    ratios = {}
+    for name, (own, _) in gold["to"]["zero"][part].items():
+        floor = FLOOR * number(own)
+        rms, largest = candidate[part].get(name, (math.inf, math.inf))
+        rms_noise = max(floor, *(number(noise[part][name][0]) for noise in noises))
+        largest_noise = max(floor, *(number(noise[part][name][1]) for noise in noises))
+        ratios[name] = over(number(rms), rms_noise), over(number(largest), largest_noise)
+    return ratios
+
+
+def _over_all_weights(distances: Record, elements: Mapping[str, int]) -> float:
+    """Euclidean length of the distances of all final weights, from each parameter's rms."""
+    squares = [count * number(distances["final"][name][0]) ** 2 for name, count in elements.items()]
+    return math.sqrt(sum(squares))
 
 
 def updates(reference: Record, candidate: Record) -> dict[str, dict[str, float]]:
@@ -196,16 +212,14 @@ def updates(reference: Record, candidate: Record) -> dict[str, dict[str, float]]
     def relative(found: Sequence[Any]) -> float:
         return over(number(found[0]), number(found[1]))
 
-    return {
-        step: {
-            name: over(
-                relative(mine),
-                max(relative(reference["updates"][step].get(name, (0.0, 0.0))), FLOOR),
-            )
-            for name, mine in found.items()
+    ratios: dict[str, dict[str, float]] = {}
+    for step, found in candidate["updates"].items():
+        of_reference = reference["updates"][step]
+        ratios[step] = {
+            name: over(relative(own), max(relative(of_reference.get(name, (0.0, 0.0))), FLOOR))
+            for name, own in found.items()
         }
-        for step, found in candidate["updates"].items()
-    }
+    return ratios
 
 
 def lost(gold: Record, reference: Record, candidate: Record) -> dict[str, float]:
@@ -215,13 +229,11 @@ def lost(gold: Record, reference: Record, candidate: Record) -> dict[str, float]
     """
     found = {}
     for name, (own, _) in gold["to"]["zero"]["first"].items():
-        if (
-            over(number(reference["to"]["gold"]["first"][name][0]), number(own)) <= OWN
-            and number(own) > 0
-        ):
-            found[name] = over(
-                number(candidate["to"]["gold"]["first"].get(name, (math.inf,))[0]), number(own)
-            )
+        size_of_it = number(own)
+        error_of_cpu = number(reference["to"]["gold"]["first"][name][0])
+        error = number(candidate["to"]["gold"]["first"].get(name, (math.inf,))[0])
+        if size_of_it > 0 and over(error_of_cpu, size_of_it) <= OWN:
+            found[name] = over(error, size_of_it)
     return found
 
 
@@ -232,7 +244,10 @@ def worst(ratios: Mapping[str, Any], limits: Sequence[float]) -> tuple[str, Any]
 
     def share(name: str) -> float:
         values = ratios[name] if isinstance(ratios[name], tuple) else (ratios[name],)
-        return max(math.inf if math.isnan(v) else v / limit for v, limit in zip(values, limits))
+        return max(
+            math.inf if math.isnan(v) else v / limit
+            for v, limit in zip(values, limits, strict=False)
+        )
 
     name = max(ratios, key=share)
     return name, ratios[name]
@@ -252,14 +267,11 @@ def not_finite(traces: Mapping[str, Record]) -> dict[str, int]:
     """Per role, how many recorded numbers are NaN or infinite."""
     found = {}
     for role, trace in traces.items():
-        values = [
-            number(v) for key in ("texts", "tensor_norms") for row in trace[key] for v in row
-        ] + [number(v) for v in trace["norms"]]
+        distances = trace["to"]["zero" if role == "gold" else "gold"]
+        values = [v for key in ("texts", "tensor_norms") for row in trace[key] for v in row]
+        values += trace["norms"]
         values += [
-            number(v)
-            for part in ("first", "final")
-            for pair in trace["to"]["zero" if role == "gold" else "gold"][part].values()
-            for v in pair
+            v for part in ("first", "final") for pair in distances[part].values() for v in pair
         ]
-        found[role] = sum(not math.isfinite(v) for v in values)
+        found[role] = sum(not math.isfinite(number(v)) for v in values)
     return found

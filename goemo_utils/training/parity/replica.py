@@ -106,7 +106,7 @@ class Kinks(TorchFunctionMode):
     ) -> Any:
         if getattr(func, "__name__", "") != "relu":
             return func(*args, **(kwargs or {}))
-        given = args[0] if args else kwargs["input"]
+        given = args[0] if args else (kwargs or {})["input"]
         if not self.known:
             self.sides.append((given.detach() > 0).cpu())
         self.at += 1
@@ -153,38 +153,34 @@ def train(
         placed = targets.to(device.torch_device, named[0][1].dtype)
         for values in (*features.values(), placed.float()):
             seen.update(_bytes(values))
+
         rate = job["learning_rate"] * rate_at(step, steps, job["warm_up"])
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        _set_rate(optimizer, rate)
         trace.sides.append([] if sides is None else sides[step])
         twice = step == 0 and job.get("repeat", False)
+
         if twice:
             backward(features, placed)
             earlier = _copies(named)
+
         logits, loss = backward(features, placed)
         if step == 0:
             trace.first = _copies(named)
+
         if twice:
-            trace.again = {
-                name: rms(earlier[name], found)
-                for name, found in trace.first.items()
-                if not torch.equal(earlier[name], found)
-            }
+            trace.again = _differing(earlier, trace.first)
             del earlier
+
         trace.rates.append(rate)
         trace.texts.append([*_text_losses(logits, targets, job), float(loss)])
-        trace.tensor_norms.append(
-            [float(p.grad.norm()) if p.grad is not None else 0.0 for _, p in named]
-        )
-        checked = (
-            _before(named, optimizer) if step in (0, steps - 1) and job["role"] != "gold" else None
-        )
-        trace.norms.append(
-            float(
-                nn.utils.clip_grad_norm_([p for _, p in named], job["max_grad_norm"], foreach=True)
-            )
-        )
+        trace.tensor_norms.append(_norms(named))
+        is_checked = step in (0, steps - 1) and job["role"] != "gold"
+        checked = _before(named, optimizer) if is_checked else None
+
+        norm = nn.utils.clip_grad_norm_([p for _, p in named], job["max_grad_norm"], foreach=True)
+        trace.norms.append(float(norm))
         optimizer.step()
+
         if checked:
             trace.updates["first" if step == 0 else "last"] = _update_error(
                 named, *checked, rate, job, step + 1
@@ -192,9 +188,29 @@ def train(
         if step == 0:
             trace.placement = _placement(model, named, optimizer, logits, device)
         say(step + 1)
+
     trace.batches_sha256 = "sha256:" + seen.hexdigest()
     trace.final = {name: p.detach().cpu().clone() for name, p in named}
     return trace
+
+
+def _norms(named: Sequence[tuple[str, nn.Parameter]]) -> list[float]:
+    """The norm of each parameter's gradient; 0 where it has none."""
+    return [float(p.grad.norm()) if p.grad is not None else 0.0 for _, p in named]
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _differing(earlier: Mapping[str, Tensor], later: Mapping[str, Tensor]) -> dict[str, float]:
+    """Root mean square of the difference, of the tensors that are not equal to the bit."""
+    return {
+        name: rms(earlier[name], found)
+        for name, found in later.items()
+        if not torch.equal(earlier[name], found)
+    }
 
 
 def _groups(named: Sequence[tuple[str, nn.Parameter]], decay: float) -> list[dict[str, Any]]:

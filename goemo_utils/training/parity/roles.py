@@ -51,10 +51,9 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     loaded = load_model(
         str(folder / "start"), None, job["task"], "float32", job["attn_implementation"], job["seed"]
     )
-    against = {
-        other: tuple(Kept(folder / f"{other}.safetensors", part) for part in ("first", "final"))
-        for other in job["against"]
-    }
+
+    paths = {other: folder / f"{other}.safetensors" for other in job["against"]}
+    against = {other: (Kept(path, "first"), Kept(path, "final")) for other, path in paths.items()}
     sides = None if job["role"] == "gold" else read_sides(folder, len(batches))
     records, trace = trainings(
         loaded.model,
@@ -67,9 +66,11 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
         progress,
         sides,
     )
-    if job["keep"]:
+
+    if job["keep"] and trace is not None:
         keep(trace, folder / f"{job['role']}.safetensors")
     hits = fired(device, "training")
+
     return {
         "role": job["role"],
         "traces": records,
@@ -80,6 +81,10 @@ def follow(job: dict[str, Any], progress: Say) -> dict[str, Any]:
         "memory": device.memory()["peak"],
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _announcing(say: Say, name: str, steps: int) -> Callable[[int], None]:
+    return lambda step: say(f"training parity: {name}, step {step} of {steps}")
 
 
 def trainings(
@@ -101,32 +106,37 @@ def trainings(
     weights ``moved`` and how many ``elements`` they have. ``sides`` are gold's, None for gold
     itself.
     """
-    records, first, role = [], None, job["role"]
+    records: list[dict[str, Any]] = []
+    first, role = None, job["role"]
+
     for detail in DETAILS[:orders]:
-        one = (
-            copy.deepcopy(model)
-            .to(torch.float64 if role == "gold" else torch.float32)
-            .to(device.torch_device)
-        )
+        dtype = torch.float64 if role == "gold" else torch.float32
+        one = copy.deepcopy(model).to(dtype).to(device.torch_device)
         if device.simulated:
             from goemo_utils import rehearsal
 
             rehearsal.attach(one)
-        name = f"{role}{f' {claim.name}' if claim != PLAIN else ''}{'' if detail == Detail() else ', in another order'}"
+
+        name = f"{role} {claim.name}" if claim != PLAIN else role
+        if detail != Detail():
+            name += ", in another order"
+
         with Emulate(claim, detail) if (claim, detail) != (PLAIN, Detail()) else nullcontext():
             trace = train(
                 one,
                 batches,
                 job,
                 device,
-                lambda step: say(f"training parity: {name}, step {step} of {len(batches)}"),
+                _announcing(say, name, len(batches)),
                 sides,
             )
+
         found = trace.record() | {
             "to": {other: distances(trace, *tensors) for other, tensors in (against or {}).items()}
         }
         if role == "rung" and first is not None:
             found["to"]["rung"] = distances(trace, first.first, first.final)
+
         if role == "gold":
             zero = {name: torch.zeros(()) for name in trace.names}
             found["to"]["zero"] = distances(trace, zero, zero)
@@ -136,11 +146,14 @@ def trainings(
                 if n in trace.final
             }
             found["elements"] = {n: t.numel() for n, t in trace.final.items()}
+
         if (
             first is None and role != "reference"
         ):  # whose tensors nobody asks for, and they are large
             first = trace
+
         records.append(found)
+
     return records, first
 
 
@@ -174,12 +187,12 @@ class Kept(Mapping[str, Tensor]):
             ) from None
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.file.get_tensor(self.part + name)
+        tensor: Tensor = self.file.get_tensor(self.part + name)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
-        return (
-            name.removeprefix(self.part) for name in self.file.keys() if name.startswith(self.part)
-        )
+        names: list[str] = self.file.keys()
+        return (name.removeprefix(self.part) for name in names if name.startswith(self.part))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -199,6 +212,7 @@ def keep(trace: Trace, path: Path) -> None:
         },
         path,
     )
+
     if path.stem == "gold":
         save_file(
             {

@@ -107,6 +107,7 @@ def right(short: bool, say: Say) -> dict[str, int]:
             by_variant[variant].append(found)
             if alarm(found):
                 say(f"false alarm: {name}, rate {rate:g}, {variant}: {found}")
+
     limits = {
         "gradient rms": LIMITS.gradient_rms,
         "gradient max": LIMITS.gradient_max,
@@ -116,6 +117,7 @@ def right(short: bool, say: Say) -> dict[str, int]:
         "weights": LIMITS.weights,
         "median": LIMITS.weights,
     }
+
     say(
         f"\nRight arithmetic: the worst of each measure, error / noise\n{'':40s} {'runs':>4s} "
         + " ".join(f"{n:>12s}" for n in SHOWN)
@@ -123,11 +125,13 @@ def right(short: bool, say: Say) -> dict[str, int]:
     for table in (by_model, by_variant):
         for name, rows in table.items():
             say(f"{name:40s} {len(rows):4d} {worst(rows)}")
+
     say(
         f"{'limit':40s} {'':4s} "
         + " ".join(f"{limits[n]:12.0f}" if n in limits else f"{'shown':>12s}" for n in SHOWN)
     )
     every = [r for rows in by_model.values() for r in rows]
+
     return {"right trainings": len(every), "false alarms": sum(map(alarm, every))}
 
 
@@ -137,16 +141,19 @@ def causes(short: bool, say: Say) -> dict[str, int]:
     """
     n = refused = unseen = misplaced = 0
     shown = tuple(name for name in SHOWN if name != "optimizer")
+
     for name, rate, bench in benches(short, (0,), (3e-4,), 4 if short else 20):
         say(
             f"\n{name}, rate {rate:g}: devices of another arithmetic, against the CPU under"
             f" it\n{'device':24s} {'from float64':>12s} {'lost':>6s} "
             + " ".join(f"{s:>12s}" for s in shown)
         )
+
         for numerics in CAUSES[-3:] if short else CAUSES:
             with arithmetic(f"{numerics}+reorder", 11) as claim:
                 found = bench.candidate(open_device("rehearsal"))
                 faults = located(bench, claim)
+
             seen = bench.judge(found[0])
             explained, _ = bench.explain(found, claim)
             n, refused, unseen, misplaced = (
@@ -155,11 +162,13 @@ def causes(short: bool, say: Say) -> dict[str, int]:
                 unseen + (seen["share"] <= 1.0),
                 misplaced + len(faults),
             )
+
             say(
                 f"{numerics:24s} {seen['share']:12.1f} {seen['lost']:6.3f}"
                 f" {worst([explained], shown)}"
                 + (f" at fault: {faults[0]['module']} {faults[0]['operator']}" if faults else "")
             )
+
     return {"causes": n, "refused": refused, "unseen": unseen, "calls wrongly at fault": misplaced}
 
 
@@ -171,6 +180,7 @@ def calls(short: bool, say: Say) -> dict[str, int]:
         f" {'calls':>6s} {'forward rms':>12s} {'max':>8s} {'backward rms':>12s} {'max':>8s} worst"
         " backward"
     )
+
     for name, _, bench in benches(short, (0,) if short else (0, 1, 2), (3e-4,), 1):
         for units in (0.0, 4.0, 8.0):
             with arithmetic("reorder", 3 + int(units), units):
@@ -181,10 +191,12 @@ def calls(short: bool, say: Say) -> dict[str, int]:
                 f"{max(r.rms for r in rows):12.2f} {max(r.max for r in rows):8.2f}"
                 for rows in sides
             ]
+
             say(
                 f"{name:24s} {units:4.0f} ulp {sum(map(len, sides)):6d} {worst_of[0]} {worst_of[1]}"
                 f" {hot.module} {hot.operator}"
             )
+
     return {"right devices": n, "right calls at fault": wrong}
 
 
@@ -218,29 +230,33 @@ def sites(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
             yield name, backward, True
 
 
+def _changes(bench: str, short: bool) -> tuple[str, ...]:
+    """Which of CHANGES are made to a bench's calls: fewer where each costs much."""
+    if short:
+        return "scale 1e-4", "one NaN"
+    if "12" in bench:
+        return "scale 1e-3", "scale 1e-4", "scale 1e-5", "one NaN"
+    return tuple(CHANGES)
+
+
 def faults(short: bool, say: Say) -> dict[str, int]:
     """One fault in the forward or the backward of one call of an otherwise right device."""
     n = missed = misplaced = 0
     table: dict[tuple[str, str], list[list[bool]]] = defaultdict(list)
-    for name, rate, bench in benches(short, (0,), (3e-4,), 2 if short else 10):
+
+    for name, _, bench in benches(short, (0,), (3e-4,), 2 if short else 10):
         if name not in ("embedded", "roberta, 2 layers", "roberta, 12 layers"):
             continue
         where = Where()
         where.watch(bench.model)
-        some = (
-            ("scale 1e-4", "one NaN")
-            if short
-            else ("scale 1e-3", "scale 1e-4", "scale 1e-5", "one NaN")
-            if "12" in name
-            else CHANGES
-        )
-        chosen = {change: CHANGES[change] for change in some}
+        chosen = {change: CHANGES[change] for change in _changes(name, short)}
         for module, aten, backward in list(sites(bench.model))[: 4 if short else None]:
             for change_name, change in chosen.items():
                 with arithmetic("reorder", 5), fault(where, aten, module, change, backward) as hits:
                     record = bench.candidate(open_device("rehearsal"))[0]
                     trained = list(hits)
                     places = located(bench) if trained[1] else []
+
                 if not trained[1]:
                     continue  # it changed no bit, so there is nothing to see
                 found = bench.judge(record)
@@ -251,34 +267,40 @@ def faults(short: bool, say: Say) -> dict[str, int]:
                     not (found["weights"] <= LIMITS.weights and found["median"] <= LIMITS.weights),
                     bool(places),
                 ]
+
                 right_place = all(
                     p["module"] == module or module.startswith(p["module"]) for p in places
                 )
                 table[change_name, "backward" if backward else "forward"].append(
                     [*seen, bool(places) and right_place]
                 )
+
                 if change_name not in BELOW[backward]:
                     n, missed, misplaced = (
                         n + 1,
                         missed + (not any(seen)),
                         misplaced + (not right_place),
                     )
+
                     if not any(seen) or not right_place:
                         say(
                             f"{name}: {change_name} in the {'backward' if backward else 'forward'}"
                             f" of {module} ({aten}): {seen}"
                             f" {[(p['module'], p['operator']) for p in places][:3]}"
                         )
+
     say(
         f"\nFaults in one call: seen by\n{'fault':28s} {'faults':>6s} {'gradients':>9s}"
         f" {'curves':>7s} {'weights':>7s} {'place':>6s} {'placed':>6s}"
     )
+
     for (change_name, side), rows in table.items():
-        counts = [sum(column) for column in zip(*rows)]
+        counts = [sum(column) for column in zip(*rows, strict=True)]
         say(
             f"{change_name + ', ' + side:28s} {len(rows):6d} {counts[0]:9d} {counts[1]:7d}"
             f" {counts[2]:7d} {counts[3]:6d} {counts[4]:6d}"
         )
+
     return {"faults above the floor": n, "missed": missed, "wrongly placed": misplaced}
 
 
@@ -295,6 +317,7 @@ def steps_of_the_optimizer(short: bool, say: Say) -> dict[str, int]:
     )
     model = models(True)["roberta, 2 layers"](0)
     bench = Bench(model, random_batches(model, 3 if short else 20, 16, 0), 3e-4)
+
     for by in (1e-2,) if short else (1e-1, 1e-2, 1e-3, 1e-4):
         before = STATE.arithmetic
 
@@ -303,13 +326,16 @@ def steps_of_the_optimizer(short: bool, say: Say) -> dict[str, int]:
 
         device = open_device("rehearsal")
         STATE.arithmetic = before | {"aten::sqrt": rooted}
+
         try:
             found = bench.judge(bench.candidate(device)[0])
         finally:
             STATE.arithmetic = before
+
         say(f"{by:8.0e} {found['optimizer']:12.1f} {found['loss']:8.2f} {found['median']:8.2f}")
         if by >= 1e-2:
             n, missed = n + 1, missed + (found["optimizer"] <= LIMITS.optimizer)
+
     return {"wrong optimizers": n, "not seen": missed}
 
 
@@ -337,7 +363,9 @@ def main(arguments: Sequence[str] | None = None, say: Say = print) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=TABLES, help="one table instead of all")
     parser.add_argument("--short", action="store_true", help="a sample for the test suite")
-    given, started, found = parser.parse_args(arguments), time.perf_counter(), {}
+    given, started = parser.parse_args(arguments), time.perf_counter()
+    found: dict[str, int] = {}
+
     torch.set_num_threads(1)
     open_device("rehearsal")  # before the first backward pass: autograd counts the devices then
     for name in [given.only] if given.only else TABLES:

@@ -5,7 +5,8 @@ device, and what their difference means.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,11 @@ class Study:
     def __init__(
         self, params: Any, splits: Any, folder: Path, progress: Say, limits: Limits
     ) -> None:
-        self.folder, self.progress, self.limits, self.simulated = (
-            folder / "parity",
-            progress,
-            limits,
-            params.device == "rehearsal",
-        )
-        made = (
-            fit.job(params, splits, self.folder, model=str(folder / "model"))
-            if params.model == "new"
-            else fit.job(params, splits, self.folder)
-        )
+        self.folder, self.progress, self.limits = folder / "parity", progress, limits
+        self.simulated = params.device == "rehearsal"
+        changes = {"model": str(folder / "model")} if params.model == "new" else {}
+        made = fit.job(params, splits, self.folder, **changes)
+
         names = (
             "model",
             "revision",
@@ -99,6 +94,7 @@ class Study:
             "fault",
             "device",
         )
+
         self.job = {
             "kind": "training_parity",
             **{name: made[name] for name in names},
@@ -106,24 +102,23 @@ class Study:
             "steps": params.parity_steps,
             "folder": str(self.folder),
         }
+
         self.train = made["train"]
 
     def run(self) -> dict[str, Any]:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+
         try:
             begun = self._worker("start", device="cpu", train=self.train)
-            gold, candidate = (
-                self._train("gold", "cpu", keep=True),
-                self._train("candidate", self.job["device"], keep=True),
-            )
-            found = {
-                "gold": gold,
-                "reference": self._train("reference", "cpu", orders=ORDERS),
-                "candidate": candidate,
-            }
+            gold = self._train("gold", "cpu", keep=True)
+            candidate = self._train("candidate", self.job["device"], keep=True)
+            reference = self._train("reference", "cpu", orders=ORDERS)
+
+            found = {"gold": gold, "reference": reference, "candidate": candidate}
             calls = self._worker("calls") if self.job["dtype"] == "float32" else None
-            return plain(self._judge(begun, found, calls))
+            result: dict[str, Any] = plain(self._judge(begun, found, calls))
+            return result
         finally:
             for left in [self.folder / "start", *self.folder.glob("*.safetensors")]:
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -159,86 +154,36 @@ class Study:
         traces = {role: part["traces"][0] for role, part in found.items()}
         gold, reference, candidate = traces.values()
         steps, bad = len(gold["texts"]), measures.not_finite(traces)
-        starts = [
-            gates.same(
-                "same_start",
-                {
-                    "start": begun["start_sha256"],
-                    **{r: t["start_sha256"] for r, t in traces.items()},
-                },
-                len(gold["names"]),
-            ),
-            gates.same("same_batches", {r: t["batches_sha256"] for r, t in traces.items()}, steps),
-        ]
+
+        starts = {"start": begun["start_sha256"]}
+        starts |= {role: trace["start_sha256"] for role, trace in traces.items()}
+        batches = {role: trace["batches_sha256"] for role, trace in traces.items()}
+        same_start = gates.same("same_start", starts, len(gold["names"]))
+        same_batches = gates.same("same_batches", batches, steps)
+
         made: list[Gate] = [
             gates.finite(bad, steps),
-            *starts,
+            same_start,
+            same_batches,
             gates.on_device(found["candidate"], candidate["placement"]),
         ]
-        measured = explained = rung = None
-        if any(gate.result == FAIL for gate in starts):
-            made += [
-                not_run(id, "The start or the batches differ, so nothing was compared.")
-                for id in gates.ORDER[len(made) :]
-            ]
+        comparison = _Comparison()
+
+        if FAIL in (same_start.result, same_batches.result):
+            reason = "The start or the batches differ, so nothing was compared."
+            made += [not_run(id, reason) for id in gates.ORDER[len(made) :]]
         else:
-            right = found["reference"]["traces"]
-            measured = measures.against_float64(gold, right, candidate)
-            noise = {
-                name: max(float(r["to"]["gold"]["first"][name][0]) for r in right)
-                for name in gold["to"]["zero"]["first"]
-            }
-            made += [gates.repeatable(candidate["again"], noise, self.limits)]
-            first = gates.rounding(measured, None, self.limits)
-            if (
-                any(g.result == FAIL for g in first)
-                and calls
-                and calls["causes"]
-                and not any(bad.values())
-            ):
-                rung = self._train("rung", "cpu", tuple(calls["claim"]), orders=ORDERS)["traces"]
-                explained = measures.against_rung(
-                    gold,
-                    reference,
-                    rung,
-                    candidate,
-                    begun["shortest"],
-                    calls["claim"][0] is not None,
-                )
-            judged = gates.rounding(measured, explained, self.limits)
-            names, reason = (
-                (calls["causes"], _why_not(bad, calls))
-                if calls
-                else ([], "in mixed precision no cause is looked for.")
-            )
-            made += [
-                judged[0],
-                gates.lost_gradients(measures.lost(gold, reference, candidate), self.limits),
-                gates.optimizer(measures.updates(reference, candidate), self.limits),
-                *judged[1:],
-                gates.cause(judged, explained, names, reason, self.limits),
-                gates.place(
-                    calls,
-                    "In mixed precision calls are not repeated one by one: 03_parity does it for"
-                    " the forward pass.",
-                    self.limits,
-                ),
-            ]
-        verdict = gates.verdict(made)
-        causes = (
-            ["unexplained"]
-            if any(g.id == "cause" and g.result == FAIL for g in made)
-            else list(calls["causes"])
-            if explained
-            else []
-        )
+            comparison, compared = self._compare(begun, found, calls, bad)
+            made += compared
+
+        verdict, causes = gates.verdict(made), _causes(made, comparison.explained, calls)
         result = {
             "verdict": verdict,
             "simulated": self.simulated,
             "summary": "",
-            "gates": [gates.record(g) for g in made],
+            "gates": [gates.record(gate) for gate in made],
             "causes": causes,
-            "faults": [*calls["forward"]["faults"], *calls["backward"]["faults"]] if calls else [],
+            "faults": _faults(calls),
             "remedies": [{"cause": name, **REMEDIES[name]} for name in causes if name in REMEDIES],
             "equal_to_reference": measures.same(reference, candidate),
             "steps": steps,
@@ -252,37 +197,121 @@ class Study:
             "head": begun["head"],
             "n_parameters": begun["n_parameters"],
             "limits": vars(self.limits).copy(),
-            "first_diverging_step": measured.diverging(self.limits.curve) if measured else None,
-            "first_step_beyond_cause": (
-                explained.diverging(self.limits.curve) if explained else None
-            ),
-            "curves": _curves(traces, measured, explained),
-            "gradients": _tensors(measured, explained, gold, "first"),
-            "weights": _tensors(measured, explained, gold, "final"),
-            "arithmetic": (
-                {k: calls[k] for k in ("causes", "families", "n_texts")} if calls else None
-            ),
-            "calls": (
-                {
-                    part: {k: calls[part][k] for k in ("covered", "worst", "not_covered")}
-                    for part in ("forward", "backward")
-                }
-                if calls
-                else None
-            ),
-            "roles": {
-                role: (
-                    {k: part[k] for k in ("device", "fault_hits", "fallbacks", "memory", "seconds")}
-                    | {"placement": part["traces"][0]["placement"]}
-                )
-                for role, part in found.items()
-            },
+            "first_diverging_step": _diverging(comparison.measured, self.limits),
+            "first_step_beyond_cause": _diverging(comparison.explained, self.limits),
+            "curves": _curves(traces, comparison),
+            "gradients": _tensors(comparison, gold, "first"),
+            "weights": _tensors(comparison, gold, "final"),
+            "arithmetic": _arithmetic(calls),
+            "calls": _coverage(calls),
+            "roles": {role: _role(part) for role, part in found.items()},
             "dtype": self.job["dtype"],
             "seed": self.job["seed"],
             "learning_rate": self.job["learning_rate"],
             "not_checked": list(NOT_CHECKED),
         }
+
         return result | {"summary": _summary(result)}
+
+    def _compare(
+        self,
+        begun: Mapping[str, Any],
+        found: Mapping[str, Any],
+        calls: Mapping[str, Any] | None,
+        bad: Mapping[str, int],
+    ) -> tuple[_Comparison, list[Gate]]:
+        """The candidate against float64 and, where that is more than rounding and a cause is known,
+        against the CPU under the cause; and the gates from ``repeatable`` on.
+        """
+        gold, candidate = found["gold"]["traces"][0], found["candidate"]["traces"][0]
+        right = found["reference"]["traces"]  # the reference, and it in other orders
+        measured = measures.against_float64(gold, right, candidate)
+        noise = {
+            name: max(float(trace["to"]["gold"]["first"][name][0]) for trace in right)
+            for name in gold["to"]["zero"]["first"]
+        }
+
+        first = gates.rounding(measured, None, self.limits)
+        is_more = any(gate.result == FAIL for gate in first)
+        explained = None
+        if is_more and calls and calls["causes"] and not any(bad.values()):
+            explained = self._explained(begun, found, calls)
+
+        names, reason = [], "in mixed precision no cause is looked for."
+        if calls:
+            names, reason = calls["causes"], _why_not(bad, calls)
+        no_place = (
+            "In mixed precision calls are not repeated one by one: 03_parity does it for the"
+            " forward pass."
+        )
+
+        judged = gates.rounding(measured, explained, self.limits)
+        lost = measures.lost(gold, right[0], candidate)
+        updates = measures.updates(right[0], candidate)
+        made = [
+            gates.repeatable(candidate["again"], noise, self.limits),
+            judged[0],
+            gates.lost_gradients(lost, self.limits),
+            gates.optimizer(updates, self.limits),
+            *judged[1:],
+            gates.cause(judged, explained, names, reason, self.limits),
+            gates.place(calls, no_place, self.limits),
+        ]
+        return _Comparison(measured, explained), made
+
+    def _explained(
+        self, begun: Mapping[str, Any], found: Mapping[str, Any], calls: Mapping[str, Any]
+    ) -> measures.Measured:
+        """Train on the CPU under the cause that the device's calls have, and compare with that."""
+        gold, reference, candidate = (
+            found[role]["traces"][0] for role in ("gold", "reference", "candidate")
+        )
+        rung = self._train("rung", "cpu", tuple(calls["claim"]), orders=ORDERS)["traces"]
+        rounds_operands = calls["claim"][0] is not None
+        return measures.against_rung(
+            gold, reference, rung, candidate, begun["shortest"], rounds_operands
+        )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The candidate against float64, and against the CPU under a cause; None where not compared."""
+
+    measured: measures.Measured | None = None
+    explained: measures.Measured | None = None
+
+
+def _diverging(of: measures.Measured | None, limits: Limits) -> int | None:
+    return of.diverging(limits.curve) if of else None
+
+
+def _causes(
+    made: Sequence[Gate], explained: measures.Measured | None, calls: Mapping[str, Any] | None
+) -> list[str]:
+    if any(gate.id == "cause" and gate.result == FAIL for gate in made):
+        return ["unexplained"]
+    return list(calls["causes"]) if explained and calls else []
+
+
+def _faults(calls: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return [*calls["forward"]["faults"], *calls["backward"]["faults"]] if calls else []
+
+
+def _arithmetic(calls: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {key: calls[key] for key in ("causes", "families", "n_texts")} if calls else None
+
+
+def _coverage(calls: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How much of forward and backward was repeated call by call, and the worst of it."""
+    if not calls:
+        return None
+    names = ("covered", "worst", "not_covered")
+    return {part: {key: calls[part][key] for key in names} for part in ("forward", "backward")}
+
+
+def _role(part: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("device", "fault_hits", "fallbacks", "memory", "seconds")
+    return {key: part[key] for key in names} | {"placement": part["traces"][0]["placement"]}
 
 
 def _why_not(bad: Mapping[str, int], calls: Mapping[str, Any]) -> str:
@@ -296,52 +325,52 @@ def _why_not(bad: Mapping[str, int], calls: Mapping[str, Any]) -> str:
     )
 
 
-def _curves(
-    traces: Mapping[str, Any],
-    measured: measures.Measured | None,
-    explained: measures.Measured | None,
-) -> list[dict[str, Any]]:
+def _curves(traces: Mapping[str, Any], comparison: _Comparison) -> list[dict[str, Any]]:
     """A row a step: loss, gradient norm before clipping, error against float64 and its noise, and
     the error against the CPU under the cause.
     """
-    gold, reference = traces["gold"], traces["reference"]
-    found = []
+    gold = traces["gold"]
+    rows = []
+
     for i, rate in enumerate(gold["rates"]):
         row = {
             "step": i + 1,
             "learning_rate": rate,
-            "loss": {role: t["losses"][i] for role, t in traces.items()},
-            "norm": {role: t["norms"][i] for role, t in traces.items()},
+            "loss": {role: trace["losses"][i] for role, trace in traces.items()},
+            "norm": {role: trace["norms"][i] for role, trace in traces.items()},
         }
-        for key in measures.CURVES if measured else ():
-            error, noise = measured.curves[key]
-            row[f"{key}_error"] = {
-                "reference": float(measures.errors(reference, gold, key)[i]),
-                "candidate": float(error[i]),
-                "noise": float(noise[i]),
-            }
-            if explained:
-                error, noise = explained.curves[key]
-                row[f"{key}_error"] |= {
-                    "from_cause": float(error[i]),
-                    "noise_of_cause": float(noise[i]),
-                }
-        found.append(row)
-    return found
+        for key in measures.CURVES if comparison.measured else ():
+            row[f"{key}_error"] = _errors_of_step(traces, comparison, key, i)
+        rows.append(row)
+
+    return rows
 
 
-def _tensors(
-    measured: measures.Measured | None,
-    explained: measures.Measured | None,
-    gold: Mapping[str, Any],
-    part: str,
-) -> list[dict[str, Any]]:
+def _errors_of_step(
+    traces: Mapping[str, Any], comparison: _Comparison, key: str, i: int
+) -> dict[str, float]:
+    errors: dict[str, float] = {}
+    if comparison.measured:
+        error, noise = comparison.measured.curves[key]
+        of_reference = measures.errors(traces["reference"], traces["gold"], key)
+        errors |= {
+            "reference": float(of_reference[i]),
+            "candidate": float(error[i]),
+            "noise": float(noise[i]),
+        }
+    if comparison.explained:
+        error, noise = comparison.explained.curves[key]
+        errors |= {"from_cause": float(error[i]), "noise_of_cause": float(noise[i])}
+    return errors
+
+
+def _tensors(comparison: _Comparison, gold: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     """A row a parameter, in the order of the model: the error over its noise, and over that of the
     cause.
     """
     kind = "gradients" if part == "first" else "weights"
     rows = []
-    for name, (root, largest) in getattr(measured, kind).items() if measured else ():
+    for name, (root, largest) in getattr(comparison.measured, kind, {}).items():
         row = {
             "parameter": name,
             "ratio_rms": root,
@@ -350,8 +379,8 @@ def _tensors(
         }
         if part == "final":
             row["moved_rms"] = gold["moved"][name]
-        if explained:
-            row["ratio_of_cause"] = getattr(explained, kind)[name][0]
+        if comparison.explained:
+            row["ratio_of_cause"] = getattr(comparison.explained, kind)[name][0]
         rows.append(row)
     return rows
 
@@ -371,17 +400,21 @@ def _summary(result: Mapping[str, Any]) -> str:
             if result["first_diverging_step"]
             else ""
         )
+
         return (
             f"{steps}; {len(failed)} gate{'s' * (len(failed) != 1)} failed, {named['id']}:"
             f" {named['meaning']}{at}"
         )
+
     if result["verdict"] == "pass-with-cause":
         return (
             f"{steps}; the device trains as the CPU does under {' + '.join(result['causes'])}, and"
             f" differs from plain float32 from step {result['first_diverging_step']} on."
         )
+
     if result["equal_to_reference"]:
         return (
             f"{steps}; losses, gradient norms and final weights are equal to the CPU's to the bit."
         )
+
     return f"{steps}; the device is as near to float64 as right CPU arithmetic, step by step."

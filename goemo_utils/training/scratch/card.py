@@ -83,7 +83,7 @@ writes this folder (`outputs/finetune/model`); `scores.json` in it holds every f
 - Annotators of GoEmotions disagree often, and their judgements carry their own biases; so do this model's.
 - Recipes were compared on the dev split, so these scores lean slightly high; the test split was not touched.
 - It must not be used to judge people, nor to measure any group's feelings.
-"""
+"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def _took(seconds: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from goemo_utils.training.scratch.recipe import Stage
 from goemo_utils.training.scratch.tokenizer import MASK_ID
 
 Logits = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+Network = TypeVar("Network", bound=nn.Module)
 MAX_GRADIENT_NORM = 1.0
 # The rate ends at this share of its peak, as a cosine that reached zero would waste the last
 # batches.
@@ -35,7 +37,7 @@ def rate_at(step: int, n_steps: int, warm_up: float) -> float:
 
 
 def train(
-    model: nn.Module,
+    model: Network,
     logits: Logits,
     rows: list[list[int]],
     targets: np.ndarray,
@@ -45,7 +47,7 @@ def train(
     autocast: str,
     rng: np.random.Generator,
     say: Callable[[str], None] = print,
-) -> nn.Module:
+) -> Network:
     """Train ``model`` on token ids and targets in 0…1 [n_texts, n_labels]; returns the running
     average of its weights.
 
@@ -67,11 +69,13 @@ def train(
         betas=(0.9, 0.98),
         fused=True,
     )
+
     n_steps, step = stage.epochs * batches.count(len(rows), batch_size), 0
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda at: rate_at(at, n_steps, warm_up)
     )
     model.train()
+
     for epoch in range(stage.epochs):
         total = 0.0
         for chosen, ids in batches.shuffled(rows, batch_size, rng):
@@ -83,20 +87,25 @@ def train(
                 .sum(1)
                 .mean()
             )
+
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
             optimizer.step()
             schedule.step()
             step += 1
+
             # A young average forgets faster, or it would remember the random start.
             keep = min(stage.averaging, (1 + step) / (10 + step))
             with torch.no_grad():
                 torch._foreach_lerp_(
                     list(averaged.parameters()), list(model.parameters()), 1 - keep
                 )
+
             total += loss.item() * len(chosen)
+
         say(f"epoch {epoch + 1} of {stage.epochs}: loss {total / len(rows):.4f}")
+
     return averaged
 
 

@@ -50,12 +50,14 @@ def build(
 
 def classifier_logits(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Logits of padded token ids."""
-    return model(ids, attention_mask=(ids != PAD_ID).long()).logits
+    logits: torch.Tensor = model(ids, attention_mask=(ids != PAD_ID).long()).logits
+    return logits
 
 
 def pooler_logits(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Logits of padded token ids, from the first stage's model."""
-    return model(ids)
+    logits: torch.Tensor = model(ids)
+    return logits
 
 
 @torch.no_grad()
@@ -68,7 +70,7 @@ def fold_thresholds(
     shifts = [
         math.log(common / (1 - common)) - math.log(t / (1 - t)) for t in thresholds.astype(float)
     ]
-    model.classifier.out_proj.bias += torch.tensor(shifts, dtype=torch.float32)
+    model.classifier.out_proj.bias.add_(torch.tensor(shifts, dtype=torch.float32))
 
 
 def save(

@@ -9,6 +9,8 @@ the second stage adds word order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import RobertaForSequenceClassification
@@ -33,10 +35,8 @@ class AttentionPooler(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.words = nn.Embedding(vocab_size, width, padding_idx=PAD_ID)
-        self.word_norm, self.text_norm = (
-            nn.LayerNorm(width, eps=1e-5),
-            nn.LayerNorm(width, eps=1e-5),
-        )
+        self.word_norm = nn.LayerNorm(width, eps=1e-5)
+        self.text_norm = nn.LayerNorm(width, eps=1e-5)
         self.query, self.mix = nn.Linear(width, n_heads, bias=False), nn.Linear(width, width)
         self.dense, self.out = nn.Linear(width, width), nn.Linear(width, n_labels)
         self.word_dropout, self.head_dropout = nn.Dropout(dropout), nn.Dropout(head_dropout)
@@ -47,12 +47,15 @@ class AttentionPooler(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits [b, n_labels] of token ids [b, length]."""
-        x = self.word_dropout(self.word_norm(self.words(ids)))
-        shares = self.query(x).masked_fill((ids == PAD_ID).unsqueeze(2), float("-inf")).softmax(1)
-        parts = x.view(*x.shape[:2], self.n_heads, -1)
-        pooled = torch.einsum("blh,blhd->bhd", shares, parts).flatten(1)
+        x = self.word_dropout(self.word_norm(self.words(ids)))  # [b, length, width]
+        padding = (ids == PAD_ID).unsqueeze(2)
+        shares = self.query(x).masked_fill(padding, float("-inf")).softmax(1)  # [b, length, heads]
+
+        parts = x.view(*x.shape[:2], self.n_heads, -1)  # [b, length, heads, width / heads]
+        pooled = torch.einsum("blh,blhd->bhd", shares, parts).flatten(1)  # [b, width]
         text = self.head_dropout(self.text_norm(x[:, 0] + self.mix(pooled)))
-        return self.out(self.head_dropout(torch.tanh(self.dense(text))))
+        logits: torch.Tensor = self.out(self.head_dropout(torch.tanh(self.dense(text))))
+        return logits
 
 
 @torch.no_grad()
@@ -65,16 +68,15 @@ def transplant(pooler: AttentionPooler, model: RobertaForSequenceClassification)
     keys' first row of a head answers, the values pass unchanged. The other rows keep their random
     values, so that no gradient is zero for good.
     """
-    embeddings, layers, head = (
-        model.roberta.embeddings,
-        model.roberta.encoder.layer,
-        model.classifier,
-    )
+    roberta: Any = model.roberta  # its parts have no declared types
+    embeddings, layers, head = roberta.embeddings, roberta.encoder.layer, model.classifier
+
     embeddings.word_embeddings.weight.copy_(pooler.words.weight)
     embeddings.token_type_embeddings.weight.zero_()
     embeddings.position_embeddings.weight.zero_()
     for layer in layers:
         layer.output.dense.weight.zero_()
+
     for layer in layers[:-1]:
         layer.attention.output.dense.weight.zero_()
     _copy_norm(pooler.word_norm, layers[-2].output.LayerNorm)
@@ -84,8 +86,10 @@ def transplant(pooler: AttentionPooler, model: RobertaForSequenceClassification)
     first_rows = torch.arange(pooler.n_heads) * size
     attention.self.query.weight.zero_()
     attention.self.query.bias[first_rows] = size**0.5
+
     attention.self.key.weight[first_rows] = pooler.query.weight
     nn.init.eye_(attention.self.value.weight)
+
     for source, target in (
         (pooler.mix, attention.output.dense),
         (pooler.dense, head.dense),

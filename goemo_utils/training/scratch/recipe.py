@@ -78,10 +78,12 @@ class Recipe(BaseModel):
             for key in ("train", "dev", "held_out", "seed", "max_length", "batch_size", "warm_up")
         }
         given = params["recipe"] or {}
+
         if twice := sorted(set(given) & {*shared, "threads", "output"}):
             raise ParamsError(
                 f"recipe: `{twice[0]}` belongs beside recipe, not inside it. Move the line out."
             )
+
         try:
             return cls(**shared, threads=params["threads"] or 2, output=str(output), **given)
         except ValidationError as error:

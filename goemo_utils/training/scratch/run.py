@@ -38,6 +38,7 @@ def run_job(job: dict[str, Any], progress: Say = print) -> dict[str, Any]:
     files = {name: out.parent / f"{name}_probabilities.npy" for name in answers}
     for name, values in answers.items():
         np.save(files[name], values, allow_pickle=False)
+
     return {
         **facts,
         "probabilities": {name: str(file) for name, file in files.items()},
@@ -71,6 +72,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
         baseline = linear_probabilities(fit, [held.texts, dev.texts], threads=recipe.threads)
         judged["baseline"] = judge(held, baseline[0], dev, baseline[1])
         say(f"baseline: {_line(judged['baseline'])}")
+
     goal = fit.targets
     if recipe.teacher_share:
         (own, *others), seconds["teacher"] = _teacher(recipe, fit, held, dev, rng, say)
@@ -85,6 +87,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
     model = network.build(recipe, tokenizer.get_vocab_size(), fit.labels)
     shared = (recipe.batch_size, recipe.warm_up, recipe.autocast, rng, say)
     started = time.monotonic()
+
     if recipe.pooling.epochs:
         pooler = AttentionPooler(
             tokenizer.get_vocab_size(),
@@ -94,10 +97,12 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
             recipe.pooling.dropout,
             recipe.pooling.head_dropout,
         )
+
         pooler = train(pooler, network.pooler_logits, rows, goal, recipe.pooling, *shared)
         transplant(pooler, model)
         judged["pooled"] = _judge_network(model, held, held_rows, dev, dev_rows)
         say(f"pooled: {_line(judged['pooled'])}")
+
     seconds["pooling"], started = time.monotonic() - started, time.monotonic()
     model = train(model, network.classifier_logits, rows, goal, recipe.finetuning, *shared)
     seconds["finetuning"] = time.monotonic() - started
@@ -107,6 +112,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
         network.fold_thresholds(
             model, np.array(judged["unfolded"]["thresholds"]), recipe.fold_threshold
         )
+
     answers = {
         name: probabilities(model, network.classifier_logits, part, len(dev.labels))
         for name, part in (("held", held_rows), ("dev", dev_rows))
@@ -114,6 +120,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
     judged["model"] = judge(held, answers["held"], dev, answers["dev"])
     say(f"model: {_line(judged['model'])}")
     gained = None
+
     if recipe.baseline:
         gained = gain(
             dev,
@@ -148,6 +155,7 @@ def run(recipe: Recipe, say: Say = print) -> tuple[dict[str, Any], dict[str, np.
         "gain_over_baseline": gained,
         "labels": per_label(dev, answers["dev"]),
     }
+
     (folder / "scores.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card.render(facts), encoding="utf-8")
     return facts, answers
@@ -170,10 +178,12 @@ def _teacher(
         FEATURES,
         TEACHER_C,
     )
+
     file = Path(
         f"{recipe.output}.teacher-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}.npz"
     )
     fold = rng.integers(0, recipe.teacher_folds, len(fit))
+
     if not file.is_file():
         started = time.monotonic()
         answers = teach(fit, [held.texts, dev.texts], fold, recipe.threads, say)
@@ -188,7 +198,9 @@ def _teacher(
             dev=answers[2],
             seconds=time.monotonic() - started,
         )
+
         partial.replace(file)
+
     with np.load(file) as kept:
         return [kept[name] for name in ("own", "held", "dev")], float(kept["seconds"])
 

@@ -1,4 +1,4 @@
-"""The recipe of a new model refuses what it does not know, in a sentence that names key and value."""
+"""The recipe of a new model refuses what it does not know, naming key and value."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A miniature of the embedded model's recipe learns, writes a folder that loads, and is repeatable."""
+"""A miniature of the embedded recipe learns, writes a folder that loads, and is repeatable."""
 
 import json
 from pathlib import Path
@@ -25,6 +25,7 @@ def miniature(train: object, dev: object, output: object, **changes: object) -> 
         weight_decay=0.0,
         averaging=0.9,
     )
+
     return Recipe(
         **{
             **dict(
@@ -142,6 +143,7 @@ def test_texts_with_one_label_each_make_a_model_that_may_give_several(tmp_path: 
         ),
         say=lambda line: None,
     )
+
     assert set(facts["scores"]["model"]) >= {"at_0.3", "tuned"}
     assert not list(tmp_path.glob(".*partial*"))
     assert len(list(tmp_path.glob("model.teacher-*.npz"))) == 1
