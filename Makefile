@@ -1,7 +1,7 @@
-# The whole project in five commands; `make` alone lists them. Another Python: make setup PYTHON=python3.12
+# The whole project in a few commands; `make` alone lists them. Another Python: make setup PYTHON=python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab clean
+.PHONY: help setup report check test test-long lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,13 +9,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off
 VERSION := import sys; print('%d.%d' % sys.version_info[:2])
+# A file of tests stays in one of the two processes, and so do all notebooks. Nothing is fetched from a model hub.
+PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 help:
-	@echo 'make report   port the embedded model to the rehearsal device and leave a report in outputs/latest/'
-	@echo 'make test     run every test, and every notebook'
-	@echo 'make setup    only the environment: .venv with pinned packages; a second time it is quick'
-	@echo 'make lab      open the notebooks in JupyterLab'
-	@echo 'make clean    remove .venv; runs stay in outputs/'
+	@echo 'make report     port the embedded model to the rehearsal device and leave a report in outputs/latest/'
+	@echo 'make check      style and types: ruff and mypy, under a minute'
+	@echo 'make test       every notebook, and every test but the long ones: at most 10 minutes'
+	@echo 'make test-long  the tests that need a browser, wheels or dozens of models: at most 40 minutes'
+	@echo 'make setup      only the environment: .venv with pinned packages; a second time it is quick'
+	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make clean      remove .venv; runs stay in outputs/'
 
 setup: $(READY)
 	@echo "The environment is ready: $(BIN)/goemo --help"
@@ -34,9 +38,16 @@ $(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproje
 report: setup
 	@$(BIN)/goemo run -f params/rehearsal.yaml
 
-# One pytest run: each notebook as a person would run it, and the tests, in two processes. Nothing is fetched from a model hub.
+check: setup
+	@$(BIN)/ruff format --check --quiet || { echo "Some files are not laid out by the formatter (named by: $(BIN)/ruff format --check). Run: $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
 test: setup
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest notebooks tests -n 2 --no-loadscope-reorder --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+	@$(PYTEST) notebooks tests -m 'not long' --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+
+test-long: setup
+	@$(PYTEST) tests -m long
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. $(LAB_OPTIONS)

@@ -12,7 +12,10 @@ from goemo_utils import __version__
 from goemo_utils.errors import GoemoError, ParamsError
 from goemo_utils.records.record import ROOT, STEPS
 
-EPILOG = """exit codes: 0 passed; 1 a gate failed; 2 could not run (parameters, device, model, texts); 3 a step crashed, timed out or was killed"""
+EPILOG = (
+    "exit codes: 0 passed; 1 a gate failed; 2 could not run (parameters, device, model, texts);"
+    " 3 a step crashed, timed out or was killed"
+)
 # command -> (module with add_arguments and run, one line of help)
 MODULES = {
     "predict": ("goemo_utils.predict.command", "classify texts: one, or a file of any size"),
@@ -28,7 +31,7 @@ MODULES = {
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
-    "publish": ("goemo_utils.publish", "write the model repository of a run"),
+    "publish": ("goemo_utils.publish.command", "write the model repository of a run"),
 }
 # command -> (module with main(argv), one line of help): they parse their own arguments, the doctor
 # even without this package installed
@@ -66,6 +69,23 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"goemo {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _run_parser(commands)
+    for name, (_, line) in MODULES.items():
+        commands.add_parser(name, help=line, add_help=False)
+    lines = {name.split()[0]: line for name, (_, line) in MAINS.items()}
+    lines["selftest"] = f"the tables that prove the kit: {', '.join(_selftests())}"
+    for name, line in lines.items():
+        commands.add_parser(name, help=line, add_help=False)
+    return top
+
+
+def _selftests() -> dict[str, str]:
+    """The tables of ``goemo selftest`` and their lines of help."""
+    return {name.split()[-1]: line for name, (_, line) in MAINS.items() if " " in name}
+
+
+def _run_parser(commands: Any) -> None:
+    """Add ``goemo run``."""
     run = commands.add_parser(
         "run",
         help="run the notebooks as a chain and leave a report",
@@ -103,16 +123,6 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--only", type=step_name, metavar="STEP", help="run STEP alone again")
     run.add_argument("--force", action="store_true", help="run every step, whatever is up to date")
     run.add_argument("--dry-run", action="store_true", help="say what would run and why, and stop")
-    for name, (module, line) in MODULES.items():
-        commands.add_parser(name, help=line, add_help=False)
-    for name in {name.split()[0]: None for name in MAINS}:
-        line = (
-            next(text for key, (_, text) in MAINS.items() if key.split()[0] == name)
-            if name != "selftest"
-            else "the tables that prove the kit: parity, operators"
-        )
-        commands.add_parser(name, help=line, add_help=False)
-    return top
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -130,10 +140,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
         print(
-            f"goemo: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}."
-            " Expected a file system that can be read and written there. Make room, or choose"
-            " another folder.",
+            f"goemo: {where}{error.strerror or error}. Expected a file system that can be read and"
+            " written there. Make room, or choose another folder.",
             file=sys.stderr,
         )
         return 2
@@ -141,20 +151,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     for words in (2, 1):
-        if (name := " ".join(arguments[:words])) in MAINS:
-            return import_module(MAINS[name][0]).main(arguments[words:])
+        name = " ".join(arguments[:words])
+        if name in MAINS:
+            code: int = import_module(MAINS[name][0]).main(arguments[words:])
+            return code
+
     name = arguments[0] if arguments else ""
     if name == "selftest":
-        print(
-            "usage: goemo selftest parity|operators [--help]\n"
-            + "\n".join(
-                f"  {key.split()[1]:10s} {line}"
-                for key, (_, line) in MAINS.items()
-                if key.startswith("selftest")
-            ),
-            file=sys.stdout if arguments[1:] in (["-h"], ["--help"]) else sys.stderr,
-        )
-        return 0 if arguments[1:] in (["-h"], ["--help"]) else 2
+        return _selftest_help(asked=arguments[1:] in (["-h"], ["--help"]))
+
     if name in MODULES:
         module = import_module(MODULES[name][0])
         command = argparse.ArgumentParser(
@@ -164,8 +169,18 @@ def _dispatch(arguments: list[str]) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-        return module.run(command.parse_args(arguments[1:]))
+        code = module.run(command.parse_args(arguments[1:]))
+        return code
+
     return run_chain(parser().parse_args(arguments), arguments)
+
+
+def _selftest_help(asked: bool) -> int:
+    """Say what ``goemo selftest`` knows; exit code 2 where a table should have been named."""
+    lines = [f"  {name:10s} {line}" for name, line in _selftests().items()]
+    usage = f"usage: goemo selftest {'|'.join(_selftests())} [--help]"
+    print("\n".join([usage, *lines]), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2
 
 
 def run_chain(args: argparse.Namespace, command: list[str]) -> int:
@@ -174,15 +189,16 @@ def run_chain(args: argparse.Namespace, command: list[str]) -> int:
     """
     from goemo_utils.params import Params
 
-    file = args.file or ROOT / "params" / "rehearsal.yaml"
-    params = Params.load(file, dict(args.param))
     if args.start and args.only:
         raise ParamsError("--from and --only contradict each other: give one of them.")
-    params = _named(params, file, args)
+    file = args.file or ROOT / "params" / "rehearsal.yaml"
+    params = _named(Params.load(file, dict(args.param)), file, args)
+
     from goemo_utils.chain.screen import Screen
     from goemo_utils.texts.builtin import load_texts
 
     load_texts(params)
+
     from goemo_utils.chain import chain
     from goemo_utils.chain.plan import make_plan
     from goemo_utils.records.step import run_dir
@@ -193,6 +209,7 @@ def run_chain(args: argparse.Namespace, command: list[str]) -> int:
         for planned in make_plan(params, run_dir(params), args.start, args.only, args.force):
             screen.planned(planned)
         return 0
+
     outcome = chain.run(
         params, file, args.start, args.only, args.force, ["goemo", *command], screen.tell
     )
@@ -208,16 +225,15 @@ def _named(params: Any, file: Path, args: argparse.Namespace) -> Any:
 
     if params.run_id:
         return params
-    if args.start or args.only:
-        name = latest_run_id(Path(params.output_root))
-        if name is None:
-            raise ParamsError(
-                f"{'--from' if args.start else '--only'} goes on with an earlier run, and"
-                f" {params.output_root} has none. Run `goemo run` first, or name one with -p run_id"
-                " NAME."
-            )
-    else:
-        name = new_run_id(params, file)
+
+    goes_on = args.start or args.only
+    name = latest_run_id(Path(params.output_root)) if goes_on else new_run_id(params, file)
+    if name is None:
+        raise ParamsError(
+            f"{'--from' if args.start else '--only'} goes on with an earlier run, and"
+            f" {params.output_root} has none. Run `goemo run` first, or name one with -p run_id"
+            " NAME."
+        )
     return params.model_copy(update={"run_id": name})
 
 

@@ -52,6 +52,6 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's message that says anything, at most 200 characters of it; "no
     message" where there is none.
     """
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[
-        :200
-    ]
+    lines = (line.strip() for line in str(error).splitlines())
+    said = next(filter(None, lines), "no message")
+    return said[:200]

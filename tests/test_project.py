@@ -254,7 +254,8 @@ def test_a_module_fits_in_a_readers_head(path: Path) -> None:
         isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom))
         for node in body
     )
-    assert only_data or len(source.splitlines()) <= 300
+    statements = sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(source)))
+    assert only_data or statements <= 220, "what it does is counted, not how the formatter lays it"
     assert not source.strip() or ast.get_docstring(ast.parse(source)), (
         "a module says in its first line what it holds"
     )

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils import errors
-from goemo_utils.chain.plan import Planned, make_plan, why_run
+from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.forward import worker
 from goemo_utils.params import papermill_parameters
 from goemo_utils.records.manifest import locked, new_manifest, point_latest, write_manifest
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import (
+    Status,
     StepRecord,
     notebooks,
     now,
@@ -38,11 +39,13 @@ if TYPE_CHECKING:
     from goemo_utils.params import Params
 
 CRASHED = 3
+Tell = Callable[[str, dict[str, Any]], None]
+"""Hears of each step as it begins and ends: an event (began, ended, note) and its facts."""
 
 
 @dataclass
 class Outcome:
-    """How a run ended: its folder, one entry a step, the verdict of its summary, and the exit code."""
+    """How a run ended: its folder, one entry a step, its verdict, and the exit code."""
 
     folder: Path
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -55,7 +58,7 @@ class Outcome:
 class Ended:
     """How one notebook ended: status, reason and exit code, and where its time went (seconds)."""
 
-    status: str
+    status: Status
     reason: str | None
     exit_code: int
     cells: list[float] = field(default_factory=list)
@@ -68,7 +71,7 @@ def run(
     only: str | None = None,
     force: bool = False,
     command: list[str] | None = None,
-    tell: Callable[[str, dict[str, Any]], None] = lambda event, facts: None,
+    tell: Tell = lambda event, facts: None,
 ) -> Outcome:
     """Run the chain in ``params``' run folder. ``tell(event, facts)`` hears of each step as it
     begins and ends.
@@ -82,19 +85,16 @@ def run(
         manifest = new_manifest(params, params_file, command or [])
         point_latest(folder)
         outcome = Outcome(folder, manifest["steps"])
-        server = worker.Server() if any(p.runs for p in plan) else None
-        if server:
-            os.environ[worker.ADDRESS] = server.address
-        try:
-            _run_steps(params, plan, folder, manifest, outcome, tell, bool(force or start or only))
-        finally:
-            os.environ.pop(worker.ADDRESS, None)
-            if server:
-                server.close()
-        if manifest["steps"][-1]["status"] != "ok" and any(
-            s["status"] not in ("skipped", "not-run") for s in manifest["steps"]
-        ):
+
+        running = _Running(params, folder, manifest, outcome, tell)
+        with _fork_server(any(planned.runs for planned in plan)):
+            running.steps(plan, forced=bool(force or start or only))
+
+        last = manifest["steps"][-1]["status"]
+        some_ran = any(step["status"] not in ("skipped", "not-run") for step in manifest["steps"])
+        if last != "ok" and some_ran:
             _render(folder, params.language, tell)
+
         if (folder / "summary.json").is_file():
             outcome.verdict = read_json(folder / "summary.json")["verdict"]
         if outcome.exit_code == 0 and outcome.verdict == "fail":
@@ -103,62 +103,79 @@ def run(
     return outcome
 
 
-def _run_steps(
-    params: Params,
-    plan: list[Planned],
-    folder: Path,
-    manifest: dict[str, Any],
-    outcome: Outcome,
-    tell: Callable[[str, dict[str, Any]], None],
-    forced: bool,
-) -> None:
-    stopped: str | None = None
-    for planned, entry in zip(plan, manifest["steps"], strict=True):
-        step = planned.step
-        reason = planned.reason
-        if stopped:
-            entry.update(status="not-run", reason=stopped)
-            unfinished(step, "not-run", params, folder, {}, stopped)
-            tell("ended", entry)
-            continue
-        # What an earlier step left is known only now: it may have left the same as last time.
-        again = (
-            planned.runs
-            if forced
-            else (reason := why_run(step, params, folder) or "nothing it depends on changed")
-            != "nothing it depends on changed"
-        )
-        if not again:
-            entry.update(status="skipped", reason=reason)
-            tell("ended", entry)
-            continue
+@contextmanager
+def _fork_server(needed: bool) -> Iterator[None]:
+    """A fork server for the kernels of this run, told to them by the environment."""
+    if not needed:
+        yield
+        return
+    server = worker.Server()
+    os.environ[worker.ADDRESS] = server.address
+    try:
+        yield
+    finally:
+        os.environ.pop(worker.ADDRESS, None)
+        server.close()
+
+
+@dataclass
+class _Running:
+    """A run in progress: what its steps need, and what they change."""
+
+    params: Params
+    folder: Path
+    manifest: dict[str, Any]
+    outcome: Outcome
+    tell: Tell
+
+    def steps(self, plan: list[Planned], forced: bool) -> None:
+        """Run what the plan says, or, unless ``forced``, what still has to run at its turn."""
+        stopped: str | None = None
+        for planned, entry in zip(plan, self.manifest["steps"], strict=True):
+            if stopped:
+                entry.update(status="not-run", reason=stopped)
+                unfinished(planned.step, "not-run", self.params, self.folder, {}, stopped)
+            else:
+                runs, reason = planned.runs, planned.reason
+                if not forced:
+                    # Known only now: an earlier step may have left the same as last time.
+                    why = why_run(planned.step, self.params, self.folder)
+                    runs, reason = why is not None, why or UNCHANGED
+
+                if runs:
+                    stopped = self._step(planned.step, entry, reason)
+                else:
+                    entry.update(status="skipped", reason=reason)
+            self.tell("ended", entry)
+        write_manifest(self.folder, self.manifest)
+
+    def _step(self, step: str, entry: dict[str, Any], reason: str) -> str | None:
+        """Run one step and enter how it ended; why the rest cannot run, or None."""
         entry.update(status="running", reason=reason)
-        write_manifest(folder, manifest)
-        tell("began", entry)
+        write_manifest(self.folder, self.manifest)
+        self.tell("began", entry)
+
         started, clock = now(), time.monotonic()
-        inputs = inputs_of(step, params, folder)
+        inputs = inputs_of(step, self.params, self.folder)
         try:
-            ended = execute(step, params, folder)
+            ended = execute(step, self.params, self.folder)
         except KeyboardInterrupt:
             ended = Ended("died", "It was interrupted from the keyboard.", CRASHED)
-        record = _record(step, ended, params, folder, started, inputs)
-        total = round(time.monotonic() - clock, 3)
+        record = _record(step, ended, self.params, self.folder, started, inputs)
+
+        total, cells = time.monotonic() - clock, sum(ended.cells)
         entry.update(
             status=record.status,
             reason=record.reason or reason,
-            seconds=total,
+            seconds=round(total, 3),
             verdict=record.verdict,
-            time={
-                "kernel": round(total - sum(ended.cells), 3),
-                "cells": round(sum(ended.cells), 3),
-            },
+            time={"kernel": round(total - cells, 3), "cells": round(cells, 3)},
         )
-        if record.status != "ok":
-            outcome.exit_code = ended.exit_code
-            stopped = f"{step} did not finish ({record.status})"
-        write_manifest(folder, manifest)
-        tell("ended", entry)
-    write_manifest(folder, manifest)
+        write_manifest(self.folder, self.manifest)
+        if record.status == "ok":
+            return None
+        self.outcome.exit_code = ended.exit_code
+        return f"{step} did not finish ({record.status})"
 
 
 def _record(
@@ -168,7 +185,7 @@ def _record(
     path = folder / f"{step}.json"
     if ended.status == "ok":
         record = read_record(path) if path.is_file() else None
-        if record and record.status == "ok" and record.started >= started:
+        if record and record.status == "ok" and (record.started or "") >= started:
             return record
         ended.status, ended.exit_code = "failed", CRASHED
         ended.reason = (
@@ -184,14 +201,13 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
     import logging
 
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     output, log = folder / f"{step}.ipynb", folder / "logs" / f"{step}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    ended = Ended("ok", None, 0)
     log.unlink(missing_ok=True)
+
+    ended = Ended("ok", None, 0)
     with open(log, "a", encoding="utf-8") as stream, _standard_error(stream.fileno()):
         stream.write(f"{step} began {now()}\n")
         stream.flush()
@@ -209,61 +225,56 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
                 coalesce_streams=True,
                 shutdown_kernel="immediate",
             )
-        except PapermillExecutionError as error:
-            kind = getattr(errors, error.ename, None)
-            known = isinstance(kind, type) and issubclass(kind, errors.GoemoError)
-            raised = (
-                _plain(error.evalue or error.ename)
-                if known
-                else f"{error.ename}: {_plain(error.evalue)}"
-            )
-            if (
-                error.ename == "CellExecutionError"
-            ):  # a magic that failed: IPython printed why and raised nothing
-                stream.flush()
-                printed = [
-                    line
-                    for line in _plain(log.read_text(encoding="utf-8")).splitlines()
-                    if re.match(r"\w*Error: ", line)
-                ]
-                raised = printed[-1] if printed else raised
-            where = (
-                ""
-                if known
-                else f"Cell {error.exec_count or error.cell_index} of the notebook raised "
-            )
-            ended = Ended("failed", where + raised, kind.exit_code if known else CRASHED)
-            stream.write(_plain("\n".join(error.traceback or [])) + "\n")
-        except CellTimeoutError:
-            ended = Ended(
-                "timeout",
-                f"A cell ran longer than step_timeout, {params.step_timeout} s. Raise it with -p"
-                f" step_timeout SECONDS, or look at logs/{step}.log.",
-                CRASHED,
-            )
-        except DeadKernelError:
-            ended = Ended(
-                "died",
-                "The notebook's kernel died. Usual causes: out of memory, or a crash in a driver"
-                f" or extension; see logs/{step}.log.",
-                CRASHED,
-            )
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # no kernel, unreadable notebook, disk full
-            ended = Ended(
-                "failed",
-                f"The notebook could not be run ({type(error).__name__}: {error}).",
-                CRASHED,
-            )
-        stream.write(
-            f"{step} ended {now()}: {ended.status}{' - ' + ended.reason if ended.reason else ''}\n"
-        )
+        except Exception as error:
+            stream.flush()
+            stream.write(_plain("\n".join(getattr(error, "traceback", None) or [])) + "\n")
+            ended = _how_it_ended(error, step, log, params.step_timeout)
+        because = f" - {ended.reason}" if ended.reason else ""
+        stream.write(f"{step} ended {now()}: {ended.status}{because}\n")
+
     ended.cells = _tidy(output, params, folder)
     _diagnose(ended, log)
     return ended
+
+
+def _how_it_ended(error: Exception, step: str, log: Path, timeout: int) -> Ended:
+    """The end that an exception of papermill tells of."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError):
+        return _raised(error, log)
+    if isinstance(error, CellTimeoutError):
+        reason = (
+            f"A cell ran longer than step_timeout, {timeout} s. Raise it with -p step_timeout"
+            f" SECONDS, or look at logs/{step}.log."
+        )
+        return Ended("timeout", reason, CRASHED)
+    if isinstance(error, DeadKernelError):
+        reason = (
+            "The notebook's kernel died. Usual causes: out of memory, or a crash in a driver or"
+            f" extension; see logs/{step}.log."
+        )
+        return Ended("died", reason, CRASHED)
+
+    # no kernel, an unreadable notebook, a full disk
+    reason = f"The notebook could not be run ({type(error).__name__}: {error})."
+    return Ended("failed", reason, CRASHED)
+
+
+def _raised(error: Any, log: Path) -> Ended:
+    """The end of a notebook in which a cell raised: papermill's PapermillExecutionError."""
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, errors.GoemoError):
+        return Ended("failed", _plain(error.evalue or error.ename), kind.exit_code)
+
+    said = f"{error.ename}: {_plain(error.evalue)}"
+    if error.ename == "CellExecutionError":
+        # a magic that failed: IPython printed why and raised nothing
+        printed = _plain(log.read_text(encoding="utf-8")).splitlines()
+        said = next((line for line in printed[::-1] if re.match(r"\w*Error: ", line)), said)
+    where = f"Cell {error.exec_count or error.cell_index} of the notebook raised "
+    return Ended("failed", where + said, CRASHED)
 
 
 @contextmanager
@@ -306,23 +317,15 @@ def _tidy(output: Path, params: Params, folder: Path) -> list[float]:
     """
     try:
         notebook = json.loads(output.read_text(encoding="utf-8"))
-        seconds = [
-            c["metadata"].get("papermill", {}).get("duration") or 0.0 for c in notebook["cells"]
-        ]
-        for key in (
-            "input_path",
-            "output_path",
-            "parameters",
-            "environment_variables",
-        ):  # papermill's; the parameters stand in their cell too
+        cells = [cell["metadata"].get("papermill", {}) for cell in notebook["cells"]]
+        seconds = [cell.get("duration") or 0.0 for cell in cells]
+
+        # papermill's; the parameters stand in their cell too
+        for key in ("input_path", "output_path", "parameters", "environment_variables"):
             notebook["metadata"].get("papermill", {}).pop(key, None)
-        write_text(
-            output,
-            json.dumps(
-                portable(notebook, places(params.resolved(), folder)), ensure_ascii=False, indent=1
-            )
-            + "\n",
-        )
+
+        told = portable(notebook, places(params.resolved(), folder))
+        write_text(output, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     except (OSError, ValueError, KeyError):
         return []
     return seconds
@@ -333,7 +336,7 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def _render(folder: Path, language: str, tell: Callable[[str, dict[str, Any]], None]) -> None:
+def _render(folder: Path, language: str, tell: Tell) -> None:
     """Render the report from what there is; a report that cannot be rendered must not hide how the
     run ended.
     """

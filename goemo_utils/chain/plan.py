@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goemo_utils.errors import RecordError
-from goemo_utils.records.record import STEPS, read_record, sha256_file
+from goemo_utils.records.record import STEPS, StepRecord, read_record, sha256_file
 from goemo_utils.records.step import inputs_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ WORDS = {
     "texts": "the file of texts changed",
     "reference": "the reference pack changed",
 }
+
+
+UNCHANGED = "nothing it depends on changed"
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,16 @@ def why_run(step: str, params: Params, folder: Path) -> str | None:
         return "its record is damaged"
     if record.status != "ok":
         return f"it did not finish last time ({record.status})"
-    inputs = inputs_of(step, params, folder)
-    changed = [
-        name for name in {**record.inputs, **inputs} if record.inputs.get(name) != inputs.get(name)
-    ]
+
+    then, today = record.inputs, inputs_of(step, params, folder)
+    changed = [name for name in {**then, **today} if then.get(name) != today.get(name)]
     if changed:
         return " and ".join(WORDS.get(name, f"the record of {name} changed") for name in changed)
+    return altered(record, folder)
+
+
+def altered(record: StepRecord, folder: Path) -> str | None:
+    """Which artefact of a record is missing or has another hash, in words; None when none has."""
     for artefact in record.artefacts:
         kept = folder / artefact["path"]
         if not kept.is_file():
@@ -79,10 +86,7 @@ def make_plan(
     ahead = None
     for step in STEPS:
         if first and STEPS.index(step) < STEPS.index(first):
-            if (
-                not (folder / f"{step}.json").is_file()
-                or read_record(folder / f"{step}.json").status != "ok"
-            ):
+            if not _finished(step, folder):
                 raise RecordError(
                     f"{'--only' if only else '--from'} {first} needs {step} to have finished in the"
                     f" run '{folder.name}', and it has not. Run without the option, or with --from"
@@ -98,7 +102,10 @@ def make_plan(
         else:
             reason = why_run(step, params, folder)
             ahead = step if reason else None
-            plan.append(
-                Planned(step, reason is not None, reason or "nothing it depends on changed")
-            )
+            plan.append(Planned(step, reason is not None, reason or UNCHANGED))
     return plan
+
+
+def _finished(step: str, folder: Path) -> bool:
+    path = folder / f"{step}.json"
+    return path.is_file() and read_record(path).status == "ok"

@@ -67,46 +67,49 @@ class Screen:
         """Hear of a step and print its line."""
         if event == "note":
             print(f"  {facts['text']}")
-        elif event == "began":
-            if self.live:
-                print(
-                    f"  {facts['step']:15s} running              {facts['reason']}",
-                    end="\r",
-                    flush=True,
-                )
-        else:
-            took = f"{facts['seconds']:6.1f} s" if facts.get("seconds") is not None else " " * 8
-            said = facts.get("verdict") if facts["status"] == "ok" else facts["reason"]
-            width = max(shutil.get_terminal_size((120, 24)).columns, 80)
-            text = textwrap.fill(
-                str(said or ""),
-                width=width,
-                initial_indent=f"  {facts['step']:15s} {facts['status']:8s} {took}  ",
-                subsequent_indent=" " * 36,
-            )
-            print(("\x1b[2K" if self.live else "") + text, flush=True)
+        elif event == "ended":
+            print(("\x1b[2K" if self.live else "") + _told(facts), flush=True)
+        elif self.live:
+            running = f"  {facts['step']:15s} running              {facts['reason']}"
+            print(running, end="\r", flush=True)
 
     def tail(self, outcome: Outcome) -> None:
         """Where the time went, the verdict, the report, and how to go on after a failure."""
-        timed = [s for s in outcome.steps if s.get("time")]
-        if timed:
-            print(f"\n  {'where the time went':24s} {'total':>8s} {'kernel':>8s} {'cells':>8s}")
-            for s in timed:
-                print(
-                    f"  {s['step']:24s} {s['seconds']:6.1f} s {s['time']['kernel']:6.1f} s"
-                    f" {s['time']['cells']:6.1f} s"
-                )
-            inside = sum(s["seconds"] for s in timed)
-            print(
-                f"  {'between the steps':24s} {max(outcome.seconds - inside, 0):6.1f} s\n "
-                f" {'whole run':24s} {outcome.seconds:6.1f} s"
-            )
-        print(
-            f"\n{(REHEARSED if self.params.device == 'rehearsal' else VERDICTS)[outcome.verdict]}"
-        )
+        _times(outcome)
+
+        sentences = REHEARSED if self.params.device == "rehearsal" else VERDICTS
+        print(f"\n{sentences[outcome.verdict]}")
         if (outcome.folder / "report.html").is_file():
             print(f"report: {shown(outcome.folder / 'report.html')}")
         if outcome.exit_code >= 2:
             print(
                 f"go on:  goemo run -f {shown(self.file.resolve())} -p run_id {self.params.run_id}"
             )
+
+
+def _told(facts: dict[str, Any]) -> str:
+    """The line of a step that ended, wrapped to the terminal."""
+    took = f"{facts['seconds']:6.1f} s" if facts.get("seconds") is not None else " " * 8
+    said = facts.get("verdict") if facts["status"] == "ok" else facts["reason"]
+    return textwrap.fill(
+        str(said or ""),
+        width=max(shutil.get_terminal_size((120, 24)).columns, 80),
+        initial_indent=f"  {facts['step']:15s} {facts['status']:8s} {took}  ",
+        subsequent_indent=" " * 36,
+    )
+
+
+def _times(outcome: Outcome) -> None:
+    """Print where the time went; nothing when no step ran."""
+    timed = [step for step in outcome.steps if step.get("time")]
+    if not timed:
+        return
+
+    print(f"\n  {'where the time went':24s} {'total':>8s} {'kernel':>8s} {'cells':>8s}")
+    for step in timed:
+        total, kernel, cells = step["seconds"], step["time"]["kernel"], step["time"]["cells"]
+        print(f"  {step['step']:24s} {total:6.1f} s {kernel:6.1f} s {cells:6.1f} s")
+
+    between = max(outcome.seconds - sum(step["seconds"] for step in timed), 0)
+    print(f"  {'between the steps':24s} {between:6.1f} s")
+    print(f"  {'whole run':24s} {outcome.seconds:6.1f} s")

@@ -84,7 +84,7 @@ def end_to_end_batches(lengths: Sequence[int], budget: int, at_once: int = 1) ->
 
 
 def _powers_of_two(batch: list[int]) -> list[list[int]]:
-    """The batch cut into pieces whose sizes are the powers of two in its own size, largest first."""
+    """The batch cut into pieces of the powers of two in its own size, largest first."""
     pieces = []
     while batch:
         size = 1 << (len(batch).bit_length() - 1)
@@ -147,7 +147,7 @@ def pad(
 def scatter(
     batches: Sequence[Sequence[int]], rows: Sequence[np.ndarray], n_texts: int, n_labels: int
 ) -> np.ndarray:
-    """Put the rows of every batch back at their input positions: float32 ``[n_texts, n_labels]``."""
+    """The rows of every batch at their input positions: float32 ``[n_texts, n_labels]``."""
     out = np.full((n_texts, n_labels), np.nan, dtype=np.float32)
     for batch, values in zip(batches, rows, strict=True):
         out[np.asarray(batch, dtype=np.intp)] = values

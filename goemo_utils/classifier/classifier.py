@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
     float32 ``[n_labels]``, None for an empty text that was skipped.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # a public name, which hides the tuple's own method
     text: str
     labels: list[tuple[str, float]]
     probabilities: np.ndarray | None
@@ -87,11 +87,8 @@ class GoEmotionsClassifier:
     ) -> None:
         _check(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
-        _check_combination(
-            backend,
-            self.dtype,
-            device.kind if isinstance(device, Device) else str(device).partition(":")[0],
-        )
+        kind = device.kind if isinstance(device, Device) else str(device).partition(":")[0]
+        _check_combination(backend, self.dtype, kind)
         if backend == "onnxruntime":
             onnx_runtime.require()
         self.device = device if isinstance(device, Device) else open_device(str(device))
@@ -102,20 +99,20 @@ class GoEmotionsClassifier:
             seed=seed,
         )
         _refuse_without_head(loaded)
-        self.labels, self.task, self.info = (
-            list(loaded.labels),
-            loaded.task,
-            {**loaded.info, "dtype": self.dtype},
-        )
+        self.labels = list(loaded.labels)
+        self.task = loaded.task
+        self.info = {**loaded.info, "dtype": self.dtype}
         self.threshold = thresholds.effective(threshold, self.info)
         self.max_length = tokens_at_most(max_length, loaded)
         self.truncated = 0
+
         self._tokenizer = loaded.tokenizer
         # A fast tokenizer keeps its truncation as state and refuses a second thread; the tokens are
         # counted under the same lock.
         self._tokenising = Lock()
         self._pad_id = loaded.tokenizer.pad_token_id
         self._session: onnx_runtime.Session | None = None
+
         # Every dtype starts from the same float32 weights: random ones drawn in another dtype would
         # be other ones.
         weights = getattr(torch, "float32" if self.dtype == "int8" else self.dtype)
@@ -173,6 +170,7 @@ class GoEmotionsClassifier:
             answers = dict(
                 zip(asked, zip(self._above(probs), probs, cut, strict=True), strict=True)
             )
+
             for i, text in enumerate(chunk):
                 labels, row, truncated = answers.get(i, ([], None, False))
                 yield Prediction(index, text, labels, row, truncated, not text.strip())
@@ -280,12 +278,13 @@ class GoEmotionsClassifier:
         """Token ids of each text, truncated and not padded: padding here would stay set in the
         tokenizer for its next caller.
         """
+        options = {"truncation": True, "max_length": self.max_length}
+        ids: list[list[int]]
         try:
-            return self._tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+            ids = self._tokenizer(texts, **options)["input_ids"]
         except (TypeError, UnicodeError):
-            return self._tokenizer(
-                [_repaired(text) for text in texts], truncation=True, max_length=self.max_length
-            )["input_ids"]
+            ids = self._tokenizer([_repaired(text) for text in texts], **options)["input_ids"]
+        return ids
 
     def _cut(self, texts: list[str], ids: list[list[int]]) -> list[bool]:
         """Which texts lost tokens. Only those that fill the limit can have, so only they are
@@ -317,12 +316,14 @@ class GoEmotionsClassifier:
             torch.from_numpy(array).to(self.device.torch_device) for array in self._padded(ids)
         )
         with torch.inference_mode():
-            return model(input_ids=tokens, attention_mask=mask).logits
+            logits: torch.Tensor = model(input_ids=tokens, attention_mask=mask).logits
+        return logits
 
     def _activate(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities in float32, computed on the host so that they do not depend on the device."""
+        """Probabilities in float32, computed on the host: they do not depend on the device."""
         values = torch.from_numpy(logits)
-        return (values.sigmoid() if self.task == "multi_label" else values.softmax(-1)).numpy()
+        chances = values.sigmoid() if self.task == "multi_label" else values.softmax(-1)
+        return chances.numpy()
 
     def _above(self, probs: np.ndarray) -> list[list[tuple[str, float]]]:
         """(label, probability) pairs above the threshold, or each above its own, most probable

@@ -55,7 +55,8 @@ def quantise(states: torch.Tensor, rows: int | None = None) -> Quantised:
     # torch converts float32 to int8 many times faster than to uint8; flipping the top bit adds the
     # 128 that lie between them.
     piece = max(1, AT_ONCE // flat.shape[1])
-    for part, target in zip(flat.split(piece), signed.split(piece), strict=True):
+    parts = zip(torch.split(flat, piece), torch.split(signed, piece), strict=True)
+    for part, target in parts:
         target.copy_(torch.add(shift, part, alpha=1 / scale).round_())
     return Quantised(
         signed.view(torch.uint8).bitwise_xor_(128).view(states.shape), scale, zero_point
@@ -70,11 +71,9 @@ class Int8Linear(nn.Module):
     def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
         super().__init__()
         self.activation = activation
-        weight = torch.cat([linear.weight.detach() for linear in linears])
-        biases = [linear.bias for linear in linears]
-        self.bias = (
-            biases[0] if len(biases) == 1 else nn.Parameter(torch.cat(biases), requires_grad=False)
-        )
+        weight = packed.stacked([linear.weight.detach() for linear in linears])
+        self.bias = packed.stacked_bias(linears)
+
         # Plain attributes, as in PackedLinear: they are no float weights that .to() may cast.
         self.scales = weight.abs().amax(1).div(127)
         self.scales[self.scales == 0] = 1.0
@@ -94,8 +93,9 @@ class Int8Linear(nn.Module):
         """The product in float32; with ``residual``, of the shape of the result, their sum."""
         values, scale, zero_point = x if isinstance(x, Quantised) else quantise(x)
         given = (values, scale, zero_point, self.weight, self.scales, self.zero_points)
+        product: torch.Tensor
         if residual is not None:
-            return torch.ops.onednn.qlinear_pointwise.binary(
+            product = torch.ops.onednn.qlinear_pointwise.binary(
                 *given,
                 residual,
                 self.bias,
@@ -110,7 +110,9 @@ class Int8Linear(nn.Module):
                 [],
                 "",
             )
-        return torch.ops.onednn.qlinear_pointwise(
+            return product
+        approximation = "none" if self.activation == "gelu" else ""
+        product = torch.ops.onednn.qlinear_pointwise(
             *given,
             self.bias,
             1.0,
@@ -118,8 +120,9 @@ class Int8Linear(nn.Module):
             torch.float32,
             self.activation,
             [],
-            "none" if self.activation == "gelu" else "",
+            approximation,
         )
+        return product
 
 
 def check() -> None:
@@ -158,17 +161,14 @@ def choose(
     try:
         check()
         twin = forms[choice.form](model, Int8Linear)
-        difference = float(np.max(np.abs(probabilities(twin) - probabilities(model))))
+        difference = packed.largest_difference(probabilities(twin), probabilities(model))
         if not math.isfinite(difference):
             raise PackingError("its int8 form gives NaN or infinite answers")
     except (RuntimeError, AttributeError) as error:
         return Choice(model, "eager", f"Not in int8: {first_line(error).rstrip('.')}.", None)
-    return Choice(
-        twin,
-        "packed",
+    reason = (
         f"Dynamic int8 of oneDNN, {choice.form}; probabilities of the built-in texts differ from"
         f" float32's by up to {difference:.2g} (in float32 this form differed by"
-        f" {choice.difference:.1g}).",
-        difference,
-        choice.form,
+        f" {choice.difference:.1g})."
     )
+    return Choice(twin, "packed", reason, difference, choice.form)

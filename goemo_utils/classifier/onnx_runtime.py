@@ -144,7 +144,9 @@ def _session(path: Path) -> Any:
 
 
 def _run(session: Any, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-    return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+    outputs = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})
+    logits: np.ndarray = outputs[0]
+    return logits
 
 
 def _exact(
@@ -207,12 +209,12 @@ class _Logits(torch.nn.Module):
         self.model, self.additive = model, additive
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        hidden = (1 - attention_mask[:, None, None, :]).to(torch.float32) * torch.finfo(
-            torch.float32
-        ).min
-        return self.model(
-            input_ids=input_ids, attention_mask=hidden if self.additive else attention_mask
-        ).logits
+        # [texts, tokens] -> [texts, 1, 1, tokens]: the same for every head and asking token
+        padding = (1 - attention_mask[:, None, None, :]).to(torch.float32)
+        hidden = padding * torch.finfo(torch.float32).min
+        mask = hidden if self.additive else attention_mask
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=mask).logits
+        return logits
 
 
 def _export(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], path: Path) -> Path:

@@ -9,7 +9,7 @@ model is kept and the reason recorded.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,10 +20,9 @@ from torch import nn
 from goemo_utils.errors import first_line
 
 # Largest difference of a probability that counts as the same model. float32: rounding is about
-# 3e-7, an ignored padding mask
-# 0.7. bfloat16 has 8 significant bits: one unit in the last place of a logit between 4 and 8 is
-# 2^-5, the sigmoid's slope is
-# at most 1/4, and two orders of summation may differ by a few such units; four of them make 2^-5.
+# 3e-7, an ignored padding mask 0.7. bfloat16 has 8 significant bits: one unit in the last place
+# of a logit between 4 and 8 is 2^-5, the sigmoid's slope is at most 1/4, and two orders of
+# summation may differ by a few such units; four of them make 2^-5.
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-5}
 
 
@@ -41,23 +40,15 @@ class PackedLinear(nn.Module):
 
     def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
         super().__init__()
-        self.in_features, self.out_features = (
-            linears[0].in_features,
-            sum(linear.out_features for linear in linears),
-        )
+        self.in_features = linears[0].in_features
+        self.out_features = sum(linear.out_features for linear in linears)
         self.activation = activation
-        weights, biases = (
-            [linear.weight.detach() for linear in linears],
-            [linear.bias for linear in linears],
-        )
+
         # A plain attribute: the packed weight is opaque and must not appear in state_dict or be
         # cast by .to().
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(
-            weights[0] if len(weights) == 1 else torch.cat(weights)
-        )
-        self.bias = (
-            biases[0] if len(biases) == 1 else nn.Parameter(torch.cat(biases), requires_grad=False)
-        )
+        weight = stacked([linear.weight.detach() for linear in linears])
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+        self.bias = stacked_bias(linears)
 
     @staticmethod
     def ready(states: torch.Tensor, rows: int) -> torch.Tensor:
@@ -66,23 +57,35 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """The product; with ``residual``, of the shape of the result, their sum."""
+        product: torch.Tensor
         if residual is not None:
-            return torch.ops.mkldnn._linear_pointwise.binary(
+            product = torch.ops.mkldnn._linear_pointwise.binary(
                 x, residual, self.weight, self.bias, "add"
             )
-        return torch.ops.mkldnn._linear_pointwise(
-            x,
-            self.weight,
-            self.bias,
-            self.activation,
-            [],
-            "none" if self.activation == "gelu" else "",
+            return product
+        approximation = "none" if self.activation == "gelu" else ""
+        product = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, self.activation, [], approximation
         )
+        return product
 
     def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, packed for oneDNN"
         )
+
+
+def stacked(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The weights of layers below each other: ``[sum of outputs, inputs]``."""
+    return weights[0] if len(weights) == 1 else torch.cat(list(weights))
+
+
+def stacked_bias(linears: Sequence[nn.Linear]) -> torch.Tensor | None:
+    """The biases of stacked layers, end to end; one layer's own is shared."""
+    biases = [linear.bias for linear in linears]
+    if len(biases) == 1:
+        return biases[0]
+    return nn.Parameter(torch.cat(list(biases)), requires_grad=False)
 
 
 def check(model: nn.Module) -> None:
@@ -125,6 +128,15 @@ def packed_copy(model: nn.Module, linear: type[nn.Module] = PackedLinear) -> nn.
 FORMS: Mapping[str, Callable[..., nn.Module]] = {"with padding": packed_copy}
 
 
+def largest_difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """The largest absolute difference of two arrays; NaN where their shapes differ or they hold
+    one.
+    """
+    if got.shape != expected.shape:
+        return float("nan")
+    return float(np.max(np.abs(got - expected)))
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which model runs, and why. ``difference`` is the largest difference of a probability in the
@@ -161,33 +173,23 @@ def choose(
         ) as error:  # bfloat16 on a processor without AVX-512, for one
             refused.append(f"Not packed {name}: {first_line(error)}.")
             continue
+
         try:
             got = probabilities(twin)
-        except (RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # a model may read what a packed layer has no more
             refused.append(
                 f"Not packed {name}: the packed model failed on a batch ({first_line(error)})."
             )
             continue
+
         limit = TOLERANCE[next(model.parameters()).dtype]
-        difference = (
-            float(np.max(np.abs(got - expected))) if got.shape == expected.shape else float("nan")
-        )
+        difference = largest_difference(got, expected)
         if difference < limit:  # written so that NaN fails
-            return Choice(
-                twin,
-                "packed",
-                " ".join(
-                    [
-                        (
-                            f"Packed for oneDNN, {name}; the self-check differed by"
-                            f" {difference:.1g}, the limit is {limit:.2g}."
-                        ),
-                        *refused,
-                    ]
-                ),
-                difference,
-                name,
+            reason = (
+                f"Packed for oneDNN, {name}; the self-check differed by {difference:.1g}, the limit"
+                f" is {limit:.2g}."
             )
+            return Choice(twin, "packed", " ".join([reason, *refused]), difference, name)
         refused.append(
             f"Not packed {name}: the self-check differed by {difference:.2g}, the limit is"
             f" {limit:.2g}."

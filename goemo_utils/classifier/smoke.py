@@ -75,7 +75,8 @@ def states(
     """
     import torch
 
-    rows, placement = [], {}
+    rows: list[dict[str, Any]] = []
+    placement: dict[str, Any] = {}
     for batch in batches(loaded, encode(loaded, list(SENTENCES), max_length), len(SENTENCES)):
         with torch.no_grad():
             output = loaded.model(
@@ -157,20 +158,20 @@ def ask(params: Any, task: str) -> dict[str, Any]:
     rows = answers(results, probabilities, classifier.labels)
     trained = classifier.info["pretrained_used"]
     found = checks(rows, classifier.labels, trained)
-    why = (
-        None
-        if found
-        else (
-            "the weights are random"
-            if not trained
-            else "its labels are not the ones these sentences were chosen for"
-        )
-    )
     return {
         **common,
         "threshold": classifier.threshold,
         "rows": rows,
         "checks": found,
         "placement": classifier.placement,
-        "why_unchecked": why,
+        "why_unchecked": _why_unchecked(found, trained),
     }
+
+
+def _why_unchecked(found: list[dict[str, Any]], trained: bool) -> str | None:
+    """Why no answer could be checked; None where some were."""
+    if found:
+        return None
+    if not trained:
+        return "the weights are random"
+    return "its labels are not the ones these sentences were chosen for"

@@ -85,13 +85,16 @@ class Device:
         was, how much memory is in use.
         """
         places = sorted({str(p.device) for p in model.parameters()})
+        answered = str(output.device)
+        memory = self.memory()
+        on_device = places == [self.torch_device] and answered == self.torch_device
         return {
             "parameters_device": places,
-            "output_device": str(output.device),
+            "output_device": answered,
             "expected": self.torch_device,
-            "on_device": places == [self.torch_device] and str(output.device) == self.torch_device,
-            "memory_allocated": self.memory()["allocated"],
-            "memory_peak": self.memory()["peak"],
+            "on_device": on_device,
+            "memory_allocated": memory["allocated"],
+            "memory_peak": memory["peak"],
             "simulated": self.simulated,
         }
 
@@ -170,19 +173,20 @@ def _open_npu(spec: str, index: int) -> Device:
             f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Run"
             " `goemo doctor` to see why; use device: rehearsal to practise without a card."
         ) from None
-    if not torch.npu.is_available():
+    npu: Any = vars(torch)["npu"]
+    if not npu.is_available():
         raise DeviceError(
             f"Device '{spec}' was requested and torch.npu.is_available() is False. Run `goemo"
             " doctor`: the usual causes are ASCEND_RT_VISIBLE_DEVICES not ascending, missing"
             " /dev/davinci* nodes, or a user outside the driver's group."
         )
-    if index >= torch.npu.device_count():
+    if index >= npu.device_count():
         raise DeviceError(
-            f"Device '{spec}' was requested and this process sees {torch.npu.device_count()}"
+            f"Device '{spec}' was requested and this process sees {npu.device_count()}"
             " NPU(s), numbered from 0."
         )
-    torch.npu.set_device(index)
-    return Device(spec, "npu", f"npu:{index}", torch.npu.get_device_name(index))
+    npu.set_device(index)
+    return Device(spec, "npu", f"npu:{index}", npu.get_device_name(index))
 
 
 def _open_rehearsal(spec: str, numerics: str, fault: str | None, remedy: str) -> Device:
@@ -191,6 +195,5 @@ def _open_rehearsal(spec: str, numerics: str, fault: str | None, remedy: str) ->
     rehearsal.enable(numerics=numerics, fault=fault)
     import torch
 
-    return Device(
-        spec, "rehearsal", "npu:0", torch.npu.get_device_name(0), True, numerics, fault, remedy
-    )
+    name = vars(torch)["npu"].get_device_name(0)
+    return Device(spec, "rehearsal", "npu:0", name, True, numerics, fault, remedy)

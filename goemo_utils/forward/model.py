@@ -126,7 +126,8 @@ def load_model(
             )
         )
     config = read_config(folder)
-    head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    architectures: list[str] = config.architectures or []
+    head = any(name.endswith("ForSequenceClassification") for name in architectures)
     chosen = _task(task, config, head or architecture_only, folder)
     kind = (
         transformers.AutoModel
@@ -139,7 +140,7 @@ def load_model(
         try:
             if architecture_only:
                 torch.manual_seed(seed)
-                network = kind.from_config(config, **options)
+                network = kind.from_config(config, **options)  # type: ignore[no-untyped-call]
                 _spread(network)
                 missing = [name for name, _ in network.named_parameters()]
             else:
@@ -317,9 +318,16 @@ def _info(
         for p in sorted(folder.iterdir())
         if p.suffix in MODEL_FILES
     ]
-    hashes = {f["name"]: f["sha256"] for f in files}
+    hashes = {str(f["name"]): f["sha256"] for f in files}
     weights = {name: value for name, value in hashes.items() if name.endswith(".safetensors")}
     random = source == "random"
+    places = {
+        "random": None,
+        "local": str(folder),
+        "hub": f"{model}@{commit or revision or 'main'}",
+        "embedded": "goemo_utils/embedded",
+    }
+    stored = next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights)
     # A few kilobytes of the parameters themselves, so that packs of random weights can be told
     # apart by more than their seed.
     drawn = (
@@ -343,28 +351,14 @@ def _info(
         "task": task,
         "max_length": limit,
         "files": files,
-        "weights_sha256": (
-            drawn or (next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights))
-        ),
+        "weights_sha256": drawn or stored,
         "tokenizer_sha256": sha256_json({n: hashes[n] for n in TOKENIZER_FILES if n in hashes}),
         "config_sha256": hashes.get("config.json"),
         "untrained": missing,
         "unused": unused,
         "pretrained_used": not random,
         "local_weight_used": source in ("local", "embedded") and not random,
-        "weight_path": (
-            None
-            if random
-            else (
-                str(folder)
-                if source == "local"
-                else (
-                    f"{model}@{commit or revision or 'main'}"
-                    if source == "hub"
-                    else "goemo_utils/embedded"
-                )
-            )
-        ),
+        "weight_path": places[source],
         "activation": getattr(config, "hidden_act", getattr(config, "activation", None)),
         "dtype": dtype,
         "attn_implementation": attention,

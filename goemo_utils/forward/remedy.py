@@ -35,13 +35,10 @@ def remedied(numerics: str, remedy: str) -> str:
     with ``erf_gelu`` is ``ulp``.
     """
     removed = {cause for name in names(remedy) for cause in REMOVES[name]}
-    modes = [
-        mode
-        for given in numerics.split("+")
-        for mode in (
-            EXPANDED.get(given, (given,)) if removed & set(EXPANDED.get(given, ())) else (given,)
-        )
-    ]
+    modes: list[str] = []
+    for given in numerics.split("+"):
+        parts = EXPANDED.get(given, (given,))
+        modes += parts if removed & set(parts) else [given]
     return "+".join(dict.fromkeys(mode for mode in modes if mode not in removed)) or "exact"
 
 
@@ -80,7 +77,8 @@ def _float32_matmul(kind: str) -> None:
 
     torch.set_float32_matmul_precision("highest")
     if kind == "npu":
-        torch.npu.matmul.allow_hf32 = False
-        torch.npu.conv.allow_hf32 = False
+        npu: Any = vars(torch)["npu"]  # torch_npu puts it there
+        npu.matmul.allow_hf32 = False
+        npu.conv.allow_hf32 = False
     if kind == "cuda":
         torch.backends.cudnn.allow_tf32 = False

@@ -46,20 +46,15 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
             " problem_type in config.json."
         )
     given = found["thresholds"]
-    missing, other = (
-        [label for label in labels if label not in given],
-        [name for name in given if name not in labels],
-    )
-    if missing or other or len(set(labels)) != len(labels):
-        told = "; ".join(
-            f"{what} {', '.join(map(repr, names[:5]))}{', …' if len(names) > 5 else ''}"
-            for what, names in (("missing", missing), ("unknown", other))
-            if names
-        )
+    missing = [label for label in labels if label not in given]
+    unknown = [name for name in given if name not in labels]
+    if missing or unknown or len(set(labels)) != len(labels):
+        wrong = [_some("missing", missing), _some("unknown", unknown)]
+        said = "; ".join(part for part in wrong if part) or "the model names a label twice"
         raise ModelError(
-            f"{path} names {len(given)} labels and the model has {len(labels)}:"
-            f" {told or 'the model names a label twice'}. Expected each label of config.json"
-            " exactly once. Tune the thresholds again, or remove the file."
+            f"{path} names {len(given)} labels and the model has {len(labels)}: {said}. Expected"
+            " each label of config.json exactly once. Tune the thresholds again, or remove the"
+            " file."
         )
     for label, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
@@ -68,6 +63,14 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
                 " below 1. Tune the thresholds again, or remove the file."
             )
     return [float(given[label]) for label in labels]
+
+
+def _some(what: str, names: Sequence[str]) -> str:
+    """``missing 'a', 'b', …``, or nothing without names."""
+    if not names:
+        return ""
+    more = ", …" if len(names) > 5 else ""
+    return f"{what} {', '.join(map(repr, names[:5]))}{more}"
 
 
 def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
@@ -137,27 +140,22 @@ def _contents(path: Path) -> dict[str, Any]:
             f" ({str(error).splitlines()[0] if str(error) else type(error).__name__}): expected"
             f" JSON of the schema {SCHEMA}. Tune the thresholds again, or remove the file."
         ) from None
-    if (
-        not isinstance(found, dict)
-        or found.get("schema") != SCHEMA
-        or not isinstance(found.get("thresholds"), dict)
-        or set(found) - KEYS
-    ):
-        wrong = (
-            "it is no object"
-            if not isinstance(found, dict)
-            else (
-                f"its keys are {', '.join(map(repr, found))}"
-                if set(found) - KEYS or "thresholds" not in found
-                else (
-                    f"its schema is {found.get('schema')!r}"
-                    if found.get("schema") != SCHEMA
-                    else "its thresholds are no object of label to number"
-                )
-            )
-        )
+    if wrong := _wrong_contents(found):
         raise ModelError(
             f"{path} is no file of thresholds: {wrong}; expected the keys {', '.join(sorted(KEYS))}"
             f" and the schema {SCHEMA}. Tune the thresholds again, or remove the file."
         )
-    return found
+    return dict(found)
+
+
+def _wrong_contents(found: Any) -> str | None:
+    """What is wrong with the object of a file; None when nothing is."""
+    if not isinstance(found, dict):
+        return "it is no object"
+    if set(found) - KEYS or "thresholds" not in found:
+        return f"its keys are {', '.join(map(repr, found))}"
+    if found.get("schema") != SCHEMA:
+        return f"its schema is {found.get('schema')!r}"
+    if not isinstance(found["thresholds"], dict):
+        return "its thresholds are no object of label to number"
+    return None

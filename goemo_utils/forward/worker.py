@@ -24,10 +24,10 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from goemo_utils import errors
-from goemo_utils.errors import GoemoError, WorkerError
+from goemo_utils.errors import GoemoError, WorkerError, first_line
 from goemo_utils.records.record import plain, write_json
 
 KINDS = {
@@ -84,9 +84,9 @@ class Server:
         end = time.monotonic() + timeout
         while not os.path.exists(self.address):
             if self.process.poll() is not None:
+                said = self.process.stderr.read() if self.process.stderr else b""
                 raise WorkerError(
-                    "The worker process could not start:"
-                    f" {_tail(self.process.stderr.read().decode(errors='replace'))}"
+                    f"The worker process could not start: {_tail(said.decode(errors='replace'))}"
                 )
             if time.monotonic() > end:
                 raise WorkerError(
@@ -99,7 +99,8 @@ class Server:
     def close(self) -> None:
         """End the server and what it still runs."""
         if self.process.poll() is None:
-            self.process.stdin.close()
+            if self.process.stdin:
+                self.process.stdin.close()
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
@@ -142,6 +143,7 @@ def run(
         raise WorkerError(
             f"Unknown kind of job '{job['kind']}': expected one of {', '.join(KINDS)}."
         )
+
     log = Path(log).resolve()
     log.parent.mkdir(parents=True, exist_ok=True)
     request = {
@@ -149,23 +151,24 @@ def run(
         "log": str(log),
         "path": [p for p in sys.path if p],
     }
-    answer = (
-        _own_interpreter(request, progress)
-        if str(job.get("device", "")).startswith("npu") or _arms_on_npu(job)
-        else _ask(request, progress)
-    )
+    answer = (_own_interpreter if _on_npu(job) else _ask)(request, progress)
+
     if "result" in answer:
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
     if "error" in answer:
         raise getattr(errors, answer["error"], GoemoError)(answer["message"])
+    end = _tail(log.read_text(errors="replace") if log.exists() else "")
     raise WorkerError(
         f"The {job['kind']} job {answer.get('died', 'ended without an answer')}. The end of"
-        f" {log}:\n{_tail(log.read_text(errors='replace') if log.exists() else '')}"
+        f" {log}:\n{end}"
     )
 
 
-def _arms_on_npu(job: dict[str, Any]) -> bool:
-    return any(str(arm.get("device", "")).startswith("npu") for arm in job.get("arms", []))
+def _on_npu(job: dict[str, Any]) -> bool:
+    """Whether a job, or one of its arms, runs on a real NPU."""
+    devices = [job.get("device"), *(arm.get("device") for arm in job.get("arms", []))]
+    return any(str(device).startswith("npu") for device in devices)
 
 
 def _ask(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
@@ -174,7 +177,7 @@ def _ask(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, 
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                answer = json.loads(line)
+                answer: dict[str, Any] = json.loads(line)
                 if "progress" not in answer:
                     return answer
                 progress(answer["progress"])
@@ -186,21 +189,12 @@ def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -
         request_file, answer_file = Path(folder) / "request.json", Path(folder) / "answer.json"
         write_json(request_file, request)
         reader, writer = os.pipe()
+        files = [str(request_file), str(answer_file), str(writer)]
+        command = [sys.executable, "-m", "goemo_utils.forward.worker", "once", *files]
+
         with open(request["log"], "ab") as log, os.fdopen(reader, encoding="utf-8") as lines:
             child = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "goemo_utils.forward.worker",
-                    "once",
-                    str(request_file),
-                    str(answer_file),
-                    str(writer),
-                ],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[writer],
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[writer]
             )
             os.close(writer)
             try:
@@ -211,8 +205,10 @@ def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -
                 raise
             finally:
                 child.wait()
+
         if answer_file.exists():
-            return json.loads(answer_file.read_text(encoding="utf-8"))
+            answer: dict[str, Any] = json.loads(answer_file.read_text(encoding="utf-8"))
+            return answer
         return {"died": _death(child.returncode)}
 
 
@@ -242,18 +238,16 @@ def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[s
         import traceback
 
         traceback.print_exc()
-        return {
-            "died": (
-                f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
-        }
+        return {"died": f"raised {type(error).__name__}: {first_line(error)}"}
 
 
 def serve(path: str) -> None:
     """Import what models need, then fork a child a job until standard input closes."""
-    sys.modules["torch_npu"] = None  # find_spec answers None: transformers takes its plain path
+    # find_spec answers None, and transformers takes its plain path
+    sys.modules["torch_npu"] = None  # type: ignore[assignment]  # documented: None stops an import
     for name in PRELOAD:
         import_module(name)
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path + ".new")
         listener.listen(8)
@@ -264,6 +258,7 @@ def serve(path: str) -> None:
                 pass
             if sys.stdin in ready:
                 return
+
             if listener in ready:
                 connection, _ = listener.accept()
                 if os.fork() == 0:
@@ -287,32 +282,42 @@ def _supervise(connection: socket.socket) -> None:
         request = json.loads(lines.readline() or "null")
     if request is None:
         os._exit(0)
+
     worker = os.fork()
     if worker == 0:
-        os.setsid()
-        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        answer = _perform(
-            request,
-            lambda line: connection.sendall(json.dumps({"progress": line}).encode() + b"\n"),
-        )
-        connection.sendall(json.dumps(answer).encode() + b"\n")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _work(request, connection)
+
     server = os.getppid()
     while True:
         done, status = os.waitpid(worker, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             if code != 0:
-                connection.sendall(json.dumps({"died": _death(code)}).encode() + b"\n")
+                _send(connection, {"died": _death(code)})
             os._exit(0)
+
         gone = select.select([connection], [], [], 0.02)[0] and not connection.recv(1)
         if gone or os.getppid() != server:
             os.killpg(worker, signal.SIGKILL)
             os._exit(0)
+
+
+def _work(request: dict[str, Any], connection: socket.socket) -> NoReturn:
+    """In the grandchild: do the job with its output in the log, answer, and end."""
+    os.setsid()
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+    answer = _perform(request, lambda line: _send(connection, {"progress": line}))
+    _send(connection, answer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _send(connection: socket.socket, message: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
 
 
 def main() -> int:

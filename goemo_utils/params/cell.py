@@ -61,13 +61,10 @@ def from_notebook(schema: type[Closed] = Params, run_id: str = "lab") -> Any:
         )
     source = Source.notebook()
     params = schema.check({key: (value, source) for key, value in values.items()})
-    return (
-        params
-        if params.run_id
-        else schema.check(
-            {key: (value, source) for key, value in {**values, "run_id": run_id}.items()}
-        )
-    )
+    if getattr(params, "run_id", None):
+        return params
+    named = {**values, "run_id": run_id}
+    return schema.check({key: (value, source) for key, value in named.items()})
 
 
 def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
@@ -80,20 +77,22 @@ def assigned(history: list[str], variables: dict[str, Any]) -> dict[str, Any]:
     last: dict[str, dict[str, Any]] = {}
     for text in history:
         values = _assignments(text)
-        kind = (
-            "injected"
-            if re.match(r"# Parameters\s*\n", text)
-            else "defaults"
-            if {"run_id", "model"} <= values.keys()
-            else None
-        )
+        kind = _kind(text, values)
         if kind and values:
-            last.pop(kind, None)
+            last.pop(kind, None)  # put last again: the order is that of running
             last[kind] = values
+
     if "defaults" not in last:
         return {}
     found = {key: node for values in last.values() for key, node in values.items()}
     return {key: _value(key, node, variables) for key, node in found.items()}
+
+
+def _kind(text: str, values: dict[str, ast.expr]) -> str | None:
+    """Whether assignments are papermill's injected cell, the parameters cell, or neither."""
+    if re.match(r"# Parameters\s*\n", text):
+        return "injected"
+    return "defaults" if {"run_id", "model"} <= values.keys() else None
 
 
 def _assignments(text: str) -> dict[str, ast.expr]:
@@ -104,20 +103,19 @@ def _assignments(text: str) -> dict[str, ast.expr]:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError):
         return {}
+
     values: dict[str, ast.expr] = {}
     for statement in statements:
-        targets = (
-            statement.targets
-            if isinstance(statement, ast.Assign)
-            else [getattr(statement, "target", None)]
-        )
-        if (
-            not isinstance(statement, (ast.Assign, ast.AnnAssign))
-            or statement.value is None
-            or not all(isinstance(t, ast.Name) for t in targets)
-        ):
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        else:
             return {}
-        values.update((target.id, statement.value) for target in targets)
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if statement.value is None or len(names) < len(targets):
+            return {}
+        values.update(dict.fromkeys(names, statement.value))
     return values
 
 

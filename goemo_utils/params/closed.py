@@ -39,7 +39,7 @@ class Closed(BaseModel):
     not_in_digest: ClassVar[tuple[str, ...]] = ()
 
     def contradictions(self) -> list[str]:
-        """A sentence for each pair of parameters that exclude each other; empty when there is none."""
+        """A sentence for each pair of parameters that exclude each other."""
         return []
 
     @model_validator(mode="after")
@@ -90,7 +90,8 @@ class Closed(BaseModel):
         """Check values that each come with their source; every problem found is a line of the
         ParamsError.
         """
-        problems, values = [], {}
+        problems: list[str] = []
+        values: dict[str, Any] = {}
         for key, (value, source) in given.items():
             if isinstance(key, str) and looks_secret(key):
                 problems.append(secret_key(key, source))
@@ -101,6 +102,7 @@ class Closed(BaseModel):
                     values[key] = absolute(key, value, source) if isinstance(value, str) else value
                 except ValueError as error:
                     problems.append(f"{source.label}: {key} is {shown(value)}; {error}")
+
         try:
             params = cls.model_validate(values)
         except ValidationError as error:
@@ -137,30 +139,21 @@ class Closed(BaseModel):
         if not detail["loc"]:
             labels = dict.fromkeys(source.label for _, source in given.values())
             return f"{' with '.join(labels)}: {detail['ctx']['error']}"
+
         key = detail["loc"][0]
-        value, source = given.get(
-            key, (cls.model_fields[key].default, Source("the default", "{key}: {value}"))
-        )
+        field, kind = cls.model_fields[key], cls.wanted(key)
+        default = (field.default, Source("the default", "{key}: {value}"))
+        value, source = given.get(key, default)
         if detail["type"] == "value_error":
             return f"{source.label}: {key} is {shown(value)}; {detail['ctx']['error']}"
-        field, kind = cls.model_fields[key], cls.wanted(key)
-        annotation = field.annotation
-        choices = (
-            get_args(annotation)
-            if kind is str and get_args(annotation)
-            else ("rehearsal", "cpu")
-            if key == "device"
-            else ()
-        )
-        return wrong_value(
-            key,
-            value,
-            field.json_schema_extra["expected"],
-            field.default,
-            kind,
-            [c for c in choices if isinstance(c, str)],
-            source,
-        )
+
+        choices: tuple[Any, ...] = get_args(field.annotation) if kind is str else ()
+        if key == "device":
+            choices = ("rehearsal", "cpu")
+        words = [choice for choice in choices if isinstance(choice, str)]
+        extra = field.json_schema_extra
+        expected = str(extra["expected"]) if isinstance(extra, dict) else "another value"
+        return wrong_value(key, value, expected, field.default, kind, words, source)
 
 
 def _plain(annotation: Any) -> Any:

@@ -34,20 +34,20 @@ def shown(value: Any) -> str:
         return "empty (null)"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "the number too large to show"
     if isinstance(value, (int, float)):
-        text = (
-            str(value) if not isinstance(value, int) or abs(value) < 10**30 else "too large to show"
-        )
-        return f"the number {text}"
+        return f"the number {value}"
+
     if isinstance(value, str):
         if _SECRET_VALUE.search(value):
             return "a text that looks like a credential (not shown)"
-        return "the text " + json.dumps(
-            value if len(value) <= 80 else value[:77] + "...", ensure_ascii=not value.isprintable()
-        )
-    return {list: "a list", tuple: "a list", dict: "a mapping"}.get(
-        type(value), f"an object of type {type(value).__name__}"
-    )
+        short = value if len(value) <= 80 else value[:77] + "..."
+        return "the text " + json.dumps(short, ensure_ascii=not value.isprintable())
+
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "a mapping" if isinstance(value, dict) else f"an object of type {type(value).__name__}"
 
 
 def near(word: str, words: Iterable[str]) -> str:
@@ -102,11 +102,11 @@ def wrong_value(
         and (isinstance(value, int) or math.isfinite(value))
     )
     if wanted is str and number:
-        quoted = source.assign.format(
-            key=key, value=json.dumps(str(value) if abs(value) < 10**30 else "...")
-        )
+        text = str(value) if abs(value) < 10**30 else "..."
+        quoted = source.assign.format(key=key, value=json.dumps(text))
         papermill = f" (with papermill, use -r {key} instead of -p)" if "=" in quoted else ""
         return f"{said} Put it in quotes: {quoted}{papermill}."
+
     if (
         wanted is not str
         and isinstance(value, str)
@@ -115,8 +115,7 @@ def wrong_value(
         and not source.textual
     ):
         return f"{said} Write it without quotes: {source.assign.format(key=key, value=value)}."
+
     hint = near(value, choices) if isinstance(value, str) else ""
-    return said + (
-        hint
-        or f" Change it, or leave {key} out for the default, {'none' if default is None else default}."
-    )
+    usual = "none" if default is None else default
+    return said + (hint or f" Change it, or leave {key} out for the default, {usual}.")

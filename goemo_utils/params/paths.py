@@ -22,46 +22,26 @@ def absolute(key: str, value: str, source: Source) -> str:
         ValueError: the path does not exist, or the value can be neither a path nor one of the words
         of the key.
     """
-    if key == "output_root":
-        return (
-            os.path.normpath(os.path.join(source.output_base, os.path.expanduser(value)))
-            if value
-            else value
-        )
+    if key == "output_root" and value:
+        return os.path.normpath(os.path.join(source.output_base, os.path.expanduser(value)))
+
     if key == "model":
         name = value.removeprefix("random:")
         return value[: len(value) - len(name)] + _model(name, source)
+
     if key == "texts" and value not in ("builtin", "stress"):
-        return str(
-            _existing(
-                value,
-                source,
-                "builtin, stress, or the path of a file",
-                hint=near(value, ("builtin", "stress")),
-            )
-        )
-    if (
-        key in ("train", "dev")
-        and value.lower() not in ("sample", "none", "null")
-        and not value.startswith("hub:")
-    ):
-        return str(
-            _existing(
-                value,
-                source,
-                "sample, the path of a file of labelled texts, or hub:OWNER/NAME:SPLIT",
-                hint=near(value, ("sample",)),
-            )
-        )
+        hint = near(value, ("builtin", "stress"))
+        return str(_existing(value, source, "builtin, stress, or the path of a file", hint=hint))
+
+    word = value.lower() in ("sample", "none", "null") or value.startswith("hub:")
+    if key in ("train", "dev") and not word:
+        expected = "sample, the path of a file of labelled texts, or hub:OWNER/NAME:SPLIT"
+        return str(_existing(value, source, expected, hint=near(value, ("sample",))))
+
     if key == "reference" and value != "cpu" and not re.fullmatch(rf"cuda(:{INDEX})?", value):
-        return str(
-            _existing(
-                value,
-                source,
-                "cpu, cuda:N, or the path of a pack made with `goemo reference`",
-                _PACK,
-            )
-        )
+        expected = "cpu, cuda:N, or the path of a pack made with `goemo reference`"
+        return str(_existing(value, source, expected, _PACK))
+
     return value
 
 
@@ -76,6 +56,7 @@ def _model(name: str, source: Source) -> str:
             f"but no such folder was found; looked in {source.looked_in()}. Check the path, or give"
             " a hub id such as org/name."
         )
+
     guess = near(name, ("embedded",)) if "/" not in name and name != "embedded" else ""
     if guess or not _HUB_ID.fullmatch(name) or len(name) > 96 or ".." in name or "--" in name:
         raise ValueError(
@@ -98,5 +79,5 @@ def _existing(
 
 
 def is_folder(model: str) -> bool:
-    """Whether a checked model value names a local folder rather than the embedded or a hub model."""
+    """Whether a checked model value names a local folder, not the embedded or a hub model."""
     return os.path.isabs(model.removeprefix("random:"))

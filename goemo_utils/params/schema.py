@@ -142,20 +142,22 @@ class Params(Closed):
     )
 
     def contradictions(self) -> list[str]:
-        """A sentence for each pair of parameters that exclude each other; empty when there is none."""
+        """A sentence for each pair of parameters that exclude each other."""
         found = closed.rehearsal_only(self.device, self.rehearsal_numerics, self.rehearsal_fault)
-        if self.revision is not None and (
-            self.model.removeprefix("random:") == "embedded" or is_folder(self.model)
-        ):
+
+        embedded = self.model.removeprefix("random:") == "embedded"
+        if self.revision is not None and (embedded or is_folder(self.model)):
             found.append(
                 f"revision is {shown(self.revision)} but model is {shown(self.model)}; only a hub"
                 " model has revisions. Remove revision, or give a hub id as the model."
             )
+
         if self.text_column is not None and self.texts in ("builtin", "stress"):
             found.append(
                 f"text_column is {shown(self.text_column)} but texts is {self.texts}, which has no"
                 " columns. Remove text_column, or give the path of a file as texts."
             )
+
         if self.reference.startswith("cuda:") and self.reference == self.device:
             found.append(
                 f"reference and device are both {self.device}; a device compared with itself proves"

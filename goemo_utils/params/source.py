@@ -45,7 +45,7 @@ class Source:
 
     @classmethod
     def command_line(cls) -> "Source":
-        """``-p key value``: paths are relative to the working directory, as everywhere in a shell."""
+        """``-p key value``: paths are relative to the working directory, as always in a shell."""
         return cls(
             "the command line",
             "-p {key} {value}",
@@ -115,8 +115,21 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         ParamsError: the file is missing, unreadable, not UTF-8, not YAML, not a mapping, or gives a
         key twice.
     """
+    text = _read_text(path)
+    values = _parse(text, path)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ParamsError(
+            f"{path}: holds a {type(values).__name__}; expected lines of the form `key: value`, for"
+            " example `device: rehearsal`."
+        )
+    return values
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(
             f"{path}: there is no such file; expected a YAML file of parameters.{_siblings(path)}"
@@ -132,8 +145,11 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             f"{path}: the file cannot be read ({reason}); expected a YAML file of parameters. Check"
             " the path."
         ) from None
+
+
+def _parse(text: str, path: Path) -> Any:
     try:
-        values = yaml.load(text, Loader=_PlainLoader)
+        return yaml.load(text, Loader=_PlainLoader)
     except yaml.MarkedYAMLError as error:
         # Only the problem and its place: the library's own message quotes the line, which may hold
         # a secret.
@@ -148,14 +164,6 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             f"{path}: not valid YAML; expected lines of the form `key: value`. Look for control"
             " characters or deep nesting."
         ) from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ParamsError(
-            f"{path}: holds a {type(values).__name__}; expected lines of the form `key: value`, for"
-            " example `device: rehearsal`."
-        )
-    return values
 
 
 def _siblings(path: Path) -> str:

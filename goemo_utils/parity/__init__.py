@@ -1,7 +1,8 @@
 """Parity: is the device's answer the reference's answer, and if they differ, why and where?
 
 ``judge`` compares three packs and needs no torch; ``run_job`` explains a difference and is the
-entry point of the worker.
+entry point of the worker. The room knows nothing of notebooks, of runs on disk, or of how a verdict
+is shown.
 """
 
 from collections.abc import Callable

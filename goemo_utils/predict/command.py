@@ -8,7 +8,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
 
 EPILOG = """\
-Output. Without --output, one line a text on the screen: its labels above the threshold with their probabilities, a tab, the text.
---output FILE ending in
-  .jsonl    {"index", "text", "labels": [{"label", "probability"}, …], "truncated", "empty"}, one object a line
-  .csv      index, text, labels (joined by ;), probabilities (joined by ;), top_label, top_probability, truncated, empty
+Output. Without --output, one line a text on the screen: its labels above the threshold with their
+probabilities, a tab, the text. --output FILE ending in
+  .jsonl    one object a line: {"index", "text", "labels": [{"label", "probability"}, …],
+            "truncated", "empty"}
+  .csv      index, text, labels (joined by ;), probabilities (joined by ;), top_label,
+            top_probability, truncated, empty
   .parquet  the same columns, labels and probabilities as lists
-top_label is the most probable label, above the threshold or not. --probabilities adds every label's probability: an object
-"probabilities" in .jsonl, one column p_<label> each in .csv and .parquet. The file appears under its name only when it is complete.
+top_label is the most probable label, above the threshold or not. --probabilities adds every label's
+probability: an object "probabilities" in .jsonl, one column p_<label> each in .csv and .parquet.
+The file appears under its name only when it is complete.
 
-An empty line keeps its place and is answered with "empty": true and no labels. A text longer than the model's limit is cut there
-and marked "truncated". Both are counted at the end, on standard error. What the rehearsal device computed is marked "simulated".
+An empty line keeps its place and is answered with "empty": true and no labels. A text longer than
+the model's limit is cut there and marked "truncated". Both are counted at the end, on standard
+error. What the rehearsal device computed is marked "simulated".
 """
 
 
@@ -139,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         )
     print(thresholds.origin(args.threshold, classifier.info), file=sys.stderr)
     predictions = classifier.predict_stream(_chain(first, source), skip_empty=True)
+    counts: Counts | None
     if args.output:
         with open_output(
             Path(args.output), classifier.labels, args.probabilities, classifier.device.simulated
@@ -169,7 +174,9 @@ class Counts:
                 self.first_empty.append(prediction.index + 1)
 
 
-def _write(predictions: Iterable[Prediction], write, bar: bool) -> Counts:
+def _write(
+    predictions: Iterable[Prediction], write: Callable[[Prediction], None], bar: bool
+) -> Counts:
     from tqdm import tqdm
 
     counts = Counts()
@@ -206,15 +213,14 @@ def _show(
 
 
 def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
+    threshold = classifier.threshold
+    limit = "its own threshold" if isinstance(threshold, list) else f"{threshold:g}"
     if prediction.empty:
         labels = "(empty)"
     elif prediction.labels:
         labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.labels)
     else:
-        labels = (
-            "(none above"
-            f" {'its own threshold' if isinstance(classifier.threshold, list) else f'{classifier.threshold:g}'})"
-        )
+        labels = f"(none above {limit})"
     # Half a surrogate pair, as wrong decoding leaves them, cannot be printed.
     text = " ".join(prediction.text.split()).encode("utf-8", "replace").decode()
     marks = "  [truncated]" * prediction.truncated + "  [SIMULATED]" * classifier.device.simulated

@@ -8,7 +8,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,7 +44,12 @@ def open_output(
     """
     target = path.resolve()  # behind a link, so that the link stays one
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    kind = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}[path.suffix]
+    kinds: dict[str, Callable[..., Output]] = {
+        ".jsonl": JsonLines,
+        ".csv": Csv,
+        ".parquet": Parquet,
+    }
+    kind = kinds[path.suffix]
     try:
         output = kind(temporary, labels, probabilities, simulated)
     except OSError as error:
@@ -71,13 +76,14 @@ def columns(
     """The values of one row under the column names of .csv and .parquet."""
     row, above = prediction.probabilities, prediction.labels
     top = None if row is None else int(np.argmax(row))
+    top_probability = None if row is None else float(row[top])
     values = {
         "index": prediction.index,
         "text": prediction.text,
         "labels": [label for label, _ in above],
         "probabilities": [probability for _, probability in above],
         "top_label": None if top is None else labels[top],
-        "top_probability": None if row is None else float(row[top]),
+        "top_probability": top_probability,
         "truncated": prediction.truncated,
         "empty": prediction.empty,
     }
@@ -113,15 +119,14 @@ class JsonLines:
         if self._simulated:
             row["simulated"] = True
         if self._probabilities:
-            values = prediction.probabilities
-            row["probabilities"] = (
-                None
-                if values is None
-                else {
-                    label: round(float(p), 6) for label, p in zip(self._labels, values, strict=True)
-                }
-            )
+            row["probabilities"] = self._by_label(prediction.probabilities)
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _by_label(self, probabilities: np.ndarray | None) -> dict[str, float] | None:
+        if probabilities is None:
+            return None
+        pairs = zip(self._labels, probabilities, strict=True)
+        return {label: round(float(p), 6) for label, p in pairs}
 
     def close(self) -> None:
         _close_safely(self._file)

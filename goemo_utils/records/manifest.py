@@ -55,15 +55,14 @@ def code_state() -> dict[str, Any]:
 
 def new_manifest(params: Params, params_file: Path | None, command: list[str]) -> dict[str, Any]:
     """The manifest of a run that is about to start: every step still ``not-run``."""
-    file = (
-        None
-        if params_file is None
-        else (
-            str(params_file.resolve().relative_to(ROOT))
-            if params_file.resolve().is_relative_to(ROOT)
-            else params_file.name
-        )
-    )
+    machine = {
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+    steps = [{"step": s, "status": "not-run", "reason": None, "seconds": None} for s in STEPS]
+
     return {
         "schema": SCHEMA,
         "run_id": params.run_id,
@@ -71,19 +70,22 @@ def new_manifest(params: Params, params_file: Path | None, command: list[str]) -
         "updated": now(),
         "params": params.resolved(),
         "params_digest": params.digest,
-        "params_file": file,
+        "params_file": _portable_name(params_file),
         "command": command,
         "code": code_state(),
         "versions": versions(),
-        "platform": {
-            "system": platform.system(),
-            "release": platform.release(),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "platform": machine,
         "simulated": params.device == "rehearsal",
-        "steps": [{"step": s, "status": "not-run", "reason": None, "seconds": None} for s in STEPS],
+        "steps": steps,
     }
+
+
+def _portable_name(file: Path | None) -> str | None:
+    """A parameters file as the manifest names it: from the project, or by its last name alone."""
+    if file is None:
+        return None
+    inside = file.resolve().is_relative_to(ROOT)
+    return str(file.resolve().relative_to(ROOT)) if inside else file.name
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ def release(folder: Path) -> None:
 
 def _lock(folder: Path) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    handle = open(folder / ".lock", "a", encoding="utf-8")
+    handle = (folder / ".lock").open("a", encoding="utf-8")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

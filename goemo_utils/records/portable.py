@@ -42,9 +42,9 @@ def portable(value: Any, known: Mapping[str, str]) -> Any:
         for path, word in known.items()
     } | dict(known)
     # The longest path first, and only whole names: /data/run is not the beginning of /data/runs.
-    pattern = re.compile(
-        rf"(?<!\w)(?:{'|'.join(re.escape(path) for path in sorted(words, key=len, reverse=True))})(?![\w-]|\.\w)"
-    )
+    longest_first = sorted(words, key=len, reverse=True)
+    anyone = "|".join(map(re.escape, longest_first))
+    pattern = re.compile(rf"(?<!\w)(?:{anyone})(?![\w-]|\.\w)")
 
     def told(inner: Any) -> Any:
         if isinstance(inner, str):

@@ -65,7 +65,7 @@ Status = Literal["ok", "failed", "timeout", "died", "skipped", "not-run"]
 
 
 class StepRecord(BaseModel):
-    """What one step leaves behind (``<run>/<step>.json``). ``results`` is the step's own payload."""
+    """What one step leaves behind (``<run>/<step>.json``); ``results`` is its own payload."""
 
     model_config = ConfigDict(extra="forbid")
     schema_: Literal["goemo.step/1"] = Field("goemo.step/1", alias="schema")
@@ -95,8 +95,8 @@ def now() -> str:
 
 def seconds_between(start: str, end: str) -> float:
     """Seconds from one ``now()`` to another."""
-    a, b = (datetime.fromisoformat(t.replace("Z", "+00:00")) for t in (start, end))
-    return round((b - a).total_seconds(), 3)
+    began, ended = (datetime.fromisoformat(t.replace("Z", "+00:00")) for t in (start, end))
+    return round((ended - began).total_seconds(), 3)
 
 
 def plain(value: Any) -> Any:
@@ -109,8 +109,10 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Path):
         return str(value)
     return value

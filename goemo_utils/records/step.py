@@ -15,6 +15,7 @@ from goemo_utils.records.record import (
     READS,
     REQUIRES,
     STEPS,
+    Status,
     StepRecord,
     environment_digest,
     notebook_digest,
@@ -76,6 +77,7 @@ def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
         "environment": environment_digest(),
         **file_digests(params),
     }
+
     for earlier in READS.get(step, ()):
         path = folder / f"{earlier}.json"
         if path.is_file():
@@ -107,27 +109,18 @@ class Step:
         or did not finish.
         """
         folder = run_dir(params)
-        for earlier in REQUIRES.get(name, ()):
-            path = folder / f"{earlier}.json"
-            if not path.is_file():
-                raise RecordError(
-                    f"{name} needs the record of {earlier}, and the run '{folder.name}' has none"
-                    f" ({path}). Run notebooks/{earlier}.ipynb first, with the same run_id."
-                )
-            if (status := read_record(path).status) != "ok":
-                raise RecordError(
-                    f"{name} needs {earlier} to have finished, and its record in the run"
-                    f" '{folder.name}' says '{status}'. Run notebooks/{earlier}.ipynb again first."
-                )
+        _check_earlier(name, folder)
         if name == STEPS[-1] and not any((folder / f"{s}.json").is_file() for s in STEPS):
             raise RecordError(
                 f"{name} found no step record in the run '{folder.name}' ({folder}). Run"
                 f" notebooks/{STEPS[0]}.ipynb first, with the same run_id."
             )
+
         folder.mkdir(parents=True, exist_ok=True)
         _manifest(folder, params)
         # Without widgets tqdm warns on import, in red, in the first cell that loads transformers.
         warnings.filterwarnings("ignore", message="IProgress not found")
+
         upstream = {
             s: read_record(folder / f"{s}.json").dump()
             for s in STEPS[: STEPS.index(name)]
@@ -140,11 +133,13 @@ class Step:
                     f" Run notebooks/{earlier}.ipynb again with these, or give this run its own"
                     " run_id."
                 )
+
         return cls(name, params, folder, inputs_of(name, params, folder), upstream)
 
     def results(self, earlier: str) -> dict[str, Any]:
         """The results an earlier step recorded."""
-        return self.upstream[earlier]["results"]
+        results: dict[str, Any] = self.upstream[earlier]["results"]
+        return results
 
     def path(self, *parts: str) -> Path:
         """A path inside the run folder, its parent made."""
@@ -170,6 +165,11 @@ class Step:
     ) -> StepRecord:
         """Write the record, last and atomically: from here on the step counts as done."""
         ended = now()
+        artefacts = [
+            {"path": str(path.relative_to(self.dir)), "sha256": sha256_file(path)}
+            for path in self.artefacts
+        ]
+
         record = StepRecord(
             schema="goemo.step/1",
             step=self.name,
@@ -182,14 +182,30 @@ class Step:
             findings=plain(findings or []),
             verdict=verdict,
             results=plain(results),
-            artefacts=[
-                {"path": str(p.relative_to(self.dir)), "sha256": sha256_file(p)}
-                for p in self.artefacts
-            ],
+            artefacts=artefacts,
             simulated=self.params.device == "rehearsal",
         )
+
         write_json(self.dir / f"{self.name}.json", record.dump())
         return record
+
+
+def _check_earlier(name: str, folder: Path) -> None:
+    """Raise RecordError unless every step that ``name`` cannot do without has finished."""
+    for earlier in REQUIRES.get(name, ()):
+        path = folder / f"{earlier}.json"
+        if not path.is_file():
+            raise RecordError(
+                f"{name} needs the record of {earlier}, and the run '{folder.name}' has none"
+                f" ({path}). Run notebooks/{earlier}.ipynb first, with the same run_id."
+            )
+
+        status = read_record(path).status
+        if status != "ok":
+            raise RecordError(
+                f"{name} needs {earlier} to have finished, and its record in the run"
+                f" '{folder.name}' says '{status}'. Run notebooks/{earlier}.ipynb again first."
+            )
 
 
 def _manifest(folder: Path, params: Params) -> None:
@@ -209,7 +225,7 @@ def _manifest(folder: Path, params: Params) -> None:
 
 def unfinished(
     name: str,
-    status: str,
+    status: Status,
     params: Params,
     folder: Path,
     inputs: dict[str, str],
@@ -220,18 +236,21 @@ def unfinished(
     reason in a sentence.
     """
     ended = now() if started else None
+    seconds = seconds_between(started, ended) if started and ended else None
+
     record = StepRecord(
         schema="goemo.step/1",
         step=name,
         status=status,
         started=started,
         ended=ended,
-        seconds=seconds_between(started, ended) if started and ended else None,
+        seconds=seconds,
         params_digest=params.digest,
         inputs=inputs,
         verdict=None,
         simulated=params.device == "rehearsal",
         reason=reason,
     )
+
     write_json(folder / f"{name}.json", record.dump())
     return record

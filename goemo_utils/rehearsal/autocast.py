@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import DispatchKey, DispatchKeySet
+
+from goemo_utils.rehearsal.dispatcher import DispatchKey, DispatchKeySet, Library
 
 LOWER = [
     "linear",
@@ -78,13 +79,13 @@ FLOAT32 = [
 _KEY = DispatchKeySet(DispatchKey.AutocastPrivateUse1)
 
 
-def register() -> list[torch.library.Library]:
+def register() -> list[Library]:
     """Register the lists; everything else passes through. The libraries must be kept alive by the
     caller.
     """
-    passing = torch.library.Library("_", "IMPL")
+    passing = Library("_", "IMPL")
     passing.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    library = torch.library.Library("aten", "IMPL")
+    library = Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for names, dtype in ((LOWER, None), (FLOAT32, torch.float32)):

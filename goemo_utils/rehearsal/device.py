@@ -21,9 +21,10 @@ from goemo_utils.rehearsal import (
     standin,
     storage,
 )
+from goemo_utils.rehearsal.dispatcher import Library
 from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.settings import Fault, parse_fault, parse_numerics, parse_size
-from goemo_utils.rehearsal.state import STATE
+from goemo_utils.rehearsal.state import STATE, Settings
 
 OLDEST_TORCH = (2, 10)
 """The first release with torch.utils.backend_registration._setup_privateuseone_for_python_backend.
@@ -58,13 +59,13 @@ def enable(
     arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
     limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
     _check_settings(limit, devices, seed, disturbances)
-    settings = (arithmetic, limit, devices, disturbances, seed)
+    settings = Settings(arithmetic, limit, devices, disturbances, seed)
     if STATE.settings is not None:
         if STATE.settings == settings:
             return
         raise DeviceError(
             "The rehearsal device is already on in this process with numerics"
-            f" {STATE.settings[0].text!r} and fault {STATE.fault!r}, and a process has one such"
+            f" {STATE.numerics.text!r} and fault {STATE.fault!r}, and a process has one such"
             " device; restart it (in a notebook: restart the kernel) to use other settings."
         )
     faults.check(disturbances, _operators())
@@ -91,7 +92,7 @@ def attach(model: nn.Module) -> None:
             "The rehearsal device is not on in this process; call rehearsal.enable() before"
             " rehearsal.attach(model)."
         )
-    faults.attach(model, STATE.settings[3])
+    faults.attach(model, STATE.settings.faults)
 
 
 def fault_hits() -> dict[str, int]:
@@ -181,7 +182,7 @@ def _register() -> None:
     npu = module.make()
     _setup_privateuseone_for_python_backend(rename="npu", backend_module=npu)
     sys.modules["torch.npu"] = npu
-    library = torch.library.Library("aten", "IMPL")
+    library = Library("aten", "IMPL")
     for full, function in factories.RESERVED.items():
         library.impl(full.removeprefix("aten::"), function, "PrivateUse1")
     for postponed in ("Conjugate", "Negative", "ZeroTensor"):
@@ -189,7 +190,7 @@ def _register() -> None:
         # a copy, without end.
         library.impl("_copy_from", torch.library.fallthrough_kernel, postponed)
     kernels.register(library, tuple(factories.RESERVED))
-    others = torch.library.Library("_", "IMPL")
+    others = Library("_", "IMPL")
     others.fallback(kernels.run, "PrivateUse1")
     for kind in (
         "SparsePrivateUse1",

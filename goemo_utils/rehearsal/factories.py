@@ -111,9 +111,10 @@ def resize(
         math.prod([max(extent, 1) for extent in size[axis + 1 :]]) for axis in range(len(size))
     ]
     set_storage = torch.ops.aten.set_.source_Storage_storage_offset
-    return set_storage.redispatch(
+    resized: Tensor = set_storage.redispatch(
         CPU_KEYS, self, storage, self.storage_offset(), list(size), strides
     )
+    return resized
 
 
 def to_copy(self: Tensor, **options: Any) -> Tensor:
@@ -128,7 +129,8 @@ def to_copy(self: Tensor, **options: Any) -> Tensor:
     ):
         options["dtype"] = torch.float32
         _warn_once(NO_DOUBLE)
-    return torch.ops.aten._to_copy.default.redispatch(CPU_KEYS, self, **options)
+    copied: Tensor = torch.ops.aten._to_copy.default.redispatch(CPU_KEYS, self, **options)
+    return copied
 
 
 def _warn_once(text: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import DispatchKey, DispatchKeySet
 
+from goemo_utils.rehearsal.dispatcher import DispatchKey, DispatchKeySet, Library
 from goemo_utils.rehearsal.retag import device, host
 from goemo_utils.rehearsal.state import MARK, STATE, Handler, plain
 
@@ -173,7 +173,7 @@ def refuse(kind: str, operator: Any, *_args: Any, **_kwargs: Any) -> Any:
 def adopt(target: Tensor, source: Tensor) -> Tensor:
     """Make ``target`` look at the memory of ``source``, both on the device."""
     set_storage = torch.ops.aten.set_.source_Storage_storage_offset
-    return set_storage.redispatch(
+    adopted: Tensor = set_storage.redispatch(
         CPU_KEYS,
         target,
         source.untyped_storage(),
@@ -181,6 +181,7 @@ def adopt(target: Tensor, source: Tensor) -> Tensor:
         source.shape,
         source.stride(),
     )
+    return adopted
 
 
 def ordinal(where: torch.device | None) -> int:
@@ -205,7 +206,7 @@ def _mixed(first: str, second: torch.device, name: str) -> RuntimeError:
     )
 
 
-def register(library: torch.library.Library, reserved: Sequence[str]) -> None:
+def register(library: Library, reserved: Sequence[str]) -> None:
     """Register every operator with a CPU kernel on the device, but those in ``reserved`` and those
     torch already composes.
     """

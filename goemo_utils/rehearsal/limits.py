@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from goemo_utils.rehearsal import memory
+from goemo_utils.rehearsal import dispatcher, memory
 from goemo_utils.rehearsal.state import MARK, STATE
 
 
@@ -20,13 +20,13 @@ def patch() -> None:
         if hasattr(torch.accelerator, name):
             setattr(torch.accelerator, name, function)
     if STATE.devices > 1:
-        torch.autograd._engine_run_backward = torch.autograd.graph._engine_run_backward = (
-            _explained(torch.autograd.graph._engine_run_backward)
-        )
+        autograd: Any = torch.autograd
+        explained = _explained(autograd.graph._engine_run_backward)
+        autograd._engine_run_backward = autograd.graph._engine_run_backward = explained
 
 
 def _accelerator() -> dict[str, Callable[..., Any]]:
-    npu = torch.npu
+    npu = dispatcher.npu()
     return {
         "synchronize": npu.synchronize,
         "set_device_index": npu.set_device,

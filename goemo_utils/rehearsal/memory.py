@@ -9,15 +9,15 @@ from collections import Counter
 
 import torch
 
+from goemo_utils.rehearsal.dispatcher import Storage
 from goemo_utils.rehearsal.state import DEFAULT_TOTAL, MARK, STATE
 
-_Storage = torch.UntypedStorage
 _living: dict[int, tuple[int, int]] = {}
 _charged: Counter[int] = Counter()
 _peak: Counter[int] = Counter()
 
 
-def charge(storage: torch.UntypedStorage, index: int) -> None:
+def charge(storage: Storage, index: int) -> None:
     """Count a storage as memory of device ``index`` until it dies.
 
     Raises:
@@ -38,10 +38,10 @@ def charge(storage: torch.UntypedStorage, index: int) -> None:
 def allocated(index: int) -> int:
     """Bytes alive on device ``index`` now."""
     for reference in list(_living):
-        if _Storage._expired(reference):
+        if Storage._expired(reference):
             size, owner = _living.pop(reference)
             _charged[owner] -= size
-            _Storage._free_weak_ref(reference)
+            Storage._free_weak_ref(reference)
     return _charged[index]
 
 

@@ -34,12 +34,15 @@ class Hf32Switch:
     def __init__(self, family: str) -> None:
         object.__setattr__(self, "family", family)
 
+    family: str
+
     def __getattr__(self, name: str) -> bool:
         if name != "allow_hf32":
             raise AttributeError(
                 f"torch.npu.{self.family} has no attribute {name!r} on the rehearsal device {MARK}"
             )
-        return str(getattr(STATE.arithmetic_settings, self.family)).startswith("hf32")
+        rounding: str | None = getattr(STATE.arithmetic_settings, self.family)
+        return rounding is not None and rounding.startswith("hf32")
 
     def __setattr__(self, name: str, value: bool) -> None:
         if name != "allow_hf32" or not isinstance(value, bool):
@@ -47,10 +50,10 @@ class Hf32Switch:
                 f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} ="
                 f" {value!r} {MARK}"
             )
-        _change_arithmetic(**{self.family: "hf32" if value else None})
+        _change_arithmetic({self.family: "hf32" if value else None})
 
 
-def _change_arithmetic(**fields: Any) -> None:
+def _change_arithmetic(fields: dict[str, Any]) -> None:
     STATE.arithmetic_settings = replace(STATE.arithmetic_settings, **fields)
     STATE.arithmetic = handlers(STATE.arithmetic_settings, STATE.seed)
 
@@ -59,7 +62,7 @@ def use_compatible_impl(enabled: bool) -> None:
     """Compute GELU in the form asked for, as torch_npu's switch of this name does; False brings
     back what the numerics say.
     """
-    _change_arithmetic(tanh_gelu=STATE.settings[0].tanh_gelu and not enabled)
+    _change_arithmetic({"tanh_gelu": STATE.numerics.tanh_gelu and not enabled})
 
 
 class Selected:
@@ -71,9 +74,8 @@ class Selected:
     def __enter__(self) -> None:
         self.before, STATE.current = STATE.current, self.index
 
-    def __exit__(self, *_exception: Any) -> bool:
+    def __exit__(self, *_exception: Any) -> None:
         STATE.current = self.before
-        return False
 
 
 class Properties(types.SimpleNamespace):
@@ -135,6 +137,8 @@ def _nothing(*_args: Any, **_kwargs: Any) -> None:
 
 
 def _checked(answer: Callable[[int], Any]) -> Callable[..., Any]:
+    """``answer`` for the index that a caller means by any way of naming a device."""
+
     def function(device: Any = None) -> Any:
         return answer(index_of(device))
 
@@ -200,25 +204,20 @@ def _functions() -> dict[str, Any]:
     }
 
 
+_PARTS = {"random": ("seed", "rng_state"), "memory": ("memory", "empty_cache", "mem_get_info")}
+"""Submodules of ``torch.npu``, and what the names of their functions contain."""
+
+
 def make() -> NpuModule:
     """The module to register as ``torch.npu``."""
     module = NpuModule("torch.npu", "The simulated NPU of a rehearsal. It is not an accelerator.")
     functions = _functions()
     for name, function in functions.items():
         setattr(module, name, function)
-    for name, words in (
-        ("random", ("seed", "rng_state")),
-        ("memory", ("memory", "empty_cache", "mem_get_info")),
-    ):
-        setattr(
-            module,
-            name,
-            types.SimpleNamespace(
-                **{
-                    key: value
-                    for key, value in functions.items()
-                    if any(word in key for word in words)
-                }
-            ),
-        )
+
+    for name, words in _PARTS.items():
+        part = {
+            key: value for key, value in functions.items() if any(word in key for word in words)
+        }
+        setattr(module, name, types.SimpleNamespace(**part))
     return module

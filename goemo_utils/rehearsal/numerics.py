@@ -21,9 +21,20 @@ ULP_UNITS = 4
 """Largest relative noise of ``ulp``, in units of 2^-24 (half the spacing of float32 at 1)."""
 
 MATMUL: dict[str, int] = {
-    "aten::mm": 0, "aten::bmm": 0, "aten::mv": 0, "aten::dot": 0, "aten::addmm": 1, "aten::addmm_": 1, "aten::baddbmm": 1,
-    "aten::baddbmm_": 1, "aten::addbmm": 1, "aten::addbmm_": 1, "aten::addmv": 1, "aten::addmv_": 1, "aten::_addmm_activation": 1,
-}  # fmt: skip
+    "aten::mm": 0,
+    "aten::bmm": 0,
+    "aten::mv": 0,
+    "aten::dot": 0,
+    "aten::addmm": 1,
+    "aten::addmm_": 1,
+    "aten::baddbmm": 1,
+    "aten::baddbmm_": 1,
+    "aten::addbmm": 1,
+    "aten::addbmm_": 1,
+    "aten::addmv": 1,
+    "aten::addmv_": 1,
+    "aten::_addmm_activation": 1,
+}
 """Matrix products, and the position of the first of their two operands."""
 
 CONVOLUTION: dict[str, int] = {"aten::convolution": 2, "aten::convolution_backward": 3}

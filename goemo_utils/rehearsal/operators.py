@@ -184,7 +184,7 @@ def _chosen(only: Sequence[str] | None) -> list[str]:
 
 
 def _earlier(path: Path | None, settings: dict[str, Any]) -> dict[str, Trial]:
-    """Results of an interrupted run; those made with another torch or other samples do not count."""
+    """Results of an interrupted run, but none made with another torch or other samples."""
     if path is None or not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

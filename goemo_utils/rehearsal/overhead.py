@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from goemo_utils.rehearsal import enable
 
@@ -59,10 +60,10 @@ def _forwards(attention: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
     torch.manual_seed(0)
-    config = RobertaConfig(num_labels=28, max_position_embeddings=514)
-    model = RobertaForSequenceClassification._from_config(
-        config, attn_implementation=attention
-    ).eval()
+    settings: dict[str, Any] = {"num_labels": 28, "max_position_embeddings": 514}
+    config = RobertaConfig(**settings)
+    kind: Any = RobertaForSequenceClassification
+    model: nn.Module = kind._from_config(config, attn_implementation=attention).eval()
     identifiers = torch.randint(5, 50000, (TEXTS, TOKENS))
     mask = (torch.arange(TOKENS) < torch.arange(TOKENS, TOKENS - TEXTS, -1)[:, None]).long()
     inputs = {"input_ids": torch.where(mask == 1, identifiers, 1), "attention_mask": mask}

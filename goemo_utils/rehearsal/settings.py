@@ -212,7 +212,7 @@ def _one_fault(text: str) -> Fault:
         )
     fields = match.groupdict()
     kind, value = fields["kind"], fields["value"]
-    site = {"operator": fields.get("operator"), "module": fields.get("module")}
+    operator, module = fields.get("operator"), fields.get("module")
     if kind == "oom":
         return Fault(text, kind, value=math.inf if value is None else parse_size(value))
     if kind in ("zero", "nan", "fallback"):
@@ -221,7 +221,7 @@ def _one_fault(text: str) -> Fault:
             raise DeviceError(
                 f"The fault {text!r} has the value {value!r}; expected: {FAULTS[kind]}."
             )
-        return Fault(text, kind, **site, part=value or "")
+        return Fault(text, kind, operator, module, part=value or "")
     try:
         number = float(value or "")
     except ValueError:
@@ -230,7 +230,7 @@ def _one_fault(text: str) -> Fault:
         raise DeviceError(
             f"The fault {text!r} has the value {value!r}; expected a finite number: {FAULTS[kind]}."
         )
-    return Fault(text, kind, **site, value=number)
+    return Fault(text, kind, operator, module, value=number)
 
 
 def parse_size(text: str) -> int:

@@ -10,8 +10,7 @@ import sys
 import types
 from typing import Any
 
-import torch
-
+from goemo_utils.rehearsal import dispatcher
 from goemo_utils.rehearsal.state import MARK
 
 VERSION = "0+simulated"
@@ -22,6 +21,7 @@ class TorchNpuStandIn(types.ModuleType):
 
     IS_SIMULATED = True
     __version__ = VERSION
+    npu: Any
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("npu_"):
@@ -49,9 +49,10 @@ def install() -> None:
         "torch_npu", "A stand-in made by goemo's rehearsal device. Not torch_npu."
     )
     module.__spec__ = importlib.machinery.ModuleSpec("torch_npu", None)
-    module.npu = torch.npu
+    npu = dispatcher.npu()
+    module.npu = npu
     sys.modules["torch_npu"] = module
-    sys.modules["torch_npu.npu"] = torch.npu
+    sys.modules["torch_npu.npu"] = npu
     _forget_absence()
 
 
@@ -63,9 +64,9 @@ def _forget_absence() -> None:
         ("transformers.utils.import_utils", "is_torch_npu_available"),
         ("accelerate.utils.imports", "is_npu_available"),
     ):
-        cached = getattr(sys.modules.get(module), function, None)
+        cached: Any = getattr(sys.modules.get(module), function, None)
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
-    attention = sys.modules.get("transformers.integrations.sdpa_attention")
+    attention: Any = sys.modules.get("transformers.integrations.sdpa_attention")
     if hasattr(attention, "_is_torch_npu_available"):
         attention._is_torch_npu_available = True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from goemo_utils.rehearsal.settings import Numerics
+from goemo_utils.rehearsal.settings import Fault, Numerics
 
 MARK = "[SIMULATED]"
 DEVICE_NAME = "SIMULATED-NPU (rehearsal on the CPU)"
@@ -23,17 +23,28 @@ def plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return operator(*args, **kwargs)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What ``enable`` was asked for, to be told from another request."""
+
+    numerics: Numerics
+    memory_limit: int | None
+    devices: int
+    faults: tuple[Fault, ...]
+    seed: int
+
+
 @dataclass
 class State:
     """``arithmetic`` and ``disturbances`` are keyed by operator name with its namespace, such as
     ``aten::addmm``.
     """
 
-    settings: tuple[Any, ...] | None = None
+    settings: Settings | None = None
     devices: int = 1
     current: int = 0
     memory_limit: int | None = None
-    arithmetic_settings: Numerics = Numerics()
+    arithmetic_settings: Numerics = field(default_factory=Numerics)
     seed: int = 0
     fault: str | None = None
     arithmetic: dict[str, Handler] = field(default_factory=dict)
@@ -41,6 +52,11 @@ class State:
     before_first: Callable[[], None] | None = None
     warned: set[str] = field(default_factory=set)
     libraries: list[Any] = field(default_factory=list)
+
+    @property
+    def numerics(self) -> Numerics:
+        """The arithmetic that was asked for, whatever switches have changed since."""
+        return self.settings.numerics if self.settings else Numerics()
 
 
 STATE = State()

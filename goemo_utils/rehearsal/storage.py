@@ -18,6 +18,7 @@ from goemo_utils.rehearsal.retag import device
 
 _PRIVATE_USE_1 = 20
 _CPU = 0
+_PINNED = "_goemo_pinned"
 
 
 def _allocate(size: int, where: torch.device | None) -> torch.UntypedStorage:
@@ -31,52 +32,52 @@ def _transfer(source: Any, where: torch.device | None, non_blocking: bool) -> An
     return _allocate(source.nbytes(), torch.device("npu", index)).copy_(source, non_blocking)
 
 
+def _index(device: Any) -> torch.device | None:
+    """The device meant by None, an int, a name or a ``torch.device``."""
+    if isinstance(device, int):
+        return torch.device("npu", device)
+    return None if device is None else torch.device(device)
+
+
 def patch() -> None:
     """Lead ``clone``, ``npu`` and ``to`` of storages, and pinning of tensors, around the missing
     allocator.
     """
-    plain_clone, plain_to = _StorageBase.clone, _StorageBase.to
-    plain_pin = torch.Tensor.pin_memory
+    storage: Any = _StorageBase
+    tensor: Any = torch.Tensor
+    plain_clone, plain_to, plain_pin = storage.clone, storage.to, tensor.pin_memory
 
     def clone(self: Any) -> Any:
-        return (
-            _allocate(self.nbytes(), self.device).copy_(self, False)
-            if self.device.type == "npu"
-            else plain_clone(self)
-        )
+        if self.device.type != "npu":
+            return plain_clone(self)
+        return _allocate(self.nbytes(), self.device).copy_(self, False)
 
     def npu(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
-        where = (
-            torch.device("npu", device)
-            if isinstance(device, int)
-            else device and torch.device(device)
-        )
-        return _transfer(self, where, non_blocking)
+        return _transfer(self, _index(device), non_blocking)
 
     def to(self: Any, *, device: Any, non_blocking: bool = False) -> Any:
         where = torch.device(device)
-        return (
-            _transfer(self, where, non_blocking)
-            if where.type == "npu"
-            else plain_to(self, device=where, non_blocking=non_blocking)
-        )
+        if where.type != "npu":
+            return plain_to(self, device=where, non_blocking=non_blocking)
+        return _transfer(self, where, non_blocking)
 
-    def pin_memory(self: torch.Tensor, device: Any = None) -> torch.Tensor:
+    def pin_memory(self: Any, device: Any = None) -> torch.Tensor:
         """Host memory is the device's memory: a pinned tensor is a copy that remembers that it was
         asked for.
         """
         if self.device.type != "cpu":
-            return plain_pin(self)
-        pinned = self.clone()
-        pinned._goemo_pinned = True
-        return pinned
+            pinned: torch.Tensor = plain_pin(self)
+            return pinned
+        copied: torch.Tensor = self.clone()
+        setattr(copied, _PINNED, True)
+        return copied
 
     def is_pinned(self: torch.Tensor, device: Any = None) -> bool:
-        return getattr(self, "_goemo_pinned", False)
+        return hasattr(self, _PINNED)
 
-    _StorageBase.clone, _StorageBase.to, _StorageBase.npu = clone, to, npu
-    _StorageBase.is_npu = property(lambda self: self.device.type == "npu")
-    torch.Tensor.pin_memory, torch.Tensor.is_pinned = pin_memory, is_pinned
+    storage.clone, storage.to, storage.npu = clone, to, npu
+    storage.is_npu = property(lambda self: self.device.type == "npu")
+    tensor.pin_memory, tensor.is_pinned = pin_memory, is_pinned
 
 
 def borrow_allocator() -> None:

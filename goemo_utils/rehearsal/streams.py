@@ -44,8 +44,8 @@ class Stream:
     def __enter__(self) -> "Stream":
         return self
 
-    def __exit__(self, *_exception: Any) -> bool:
-        return False
+    def __exit__(self, *_exception: Any) -> None:
+        """Let an exception pass."""
 
 
 class Event:

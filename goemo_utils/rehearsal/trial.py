@@ -68,7 +68,7 @@ def database() -> dict[str, Any]:
     try:
         import expecttest  # noqa: F401
     except ImportError:
-        absent = types.ModuleType("expecttest")
+        absent: Any = types.ModuleType("expecttest")
         absent.TestCase = unittest.TestCase
         sys.modules["expecttest"] = absent
     with warnings.catch_warnings():

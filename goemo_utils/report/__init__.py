@@ -1,5 +1,7 @@
 """Records of a run → one page a reviewer can trust, a summary for programs, and the executed
 notebooks as pages.
+
+Every figure shown is read from a record. The room knows nothing of torch and computes no answer.
 """
 
 from pathlib import Path

@@ -125,10 +125,9 @@ def load_texts(params: Any) -> TextSet:
             f"{params.texts} holds {dropped} texts and all are empty; expected at least one with a"
             " word. Check the file and text_column."
         )
-    labels = [row.labels for row in kept]
-    return TextSet(
-        [row.text for row in kept], None if None in labels else labels, params.texts, dropped
-    )
+    marks = [row.labels for row in kept if row.labels is not None]
+    labels = marks if len(marks) == len(kept) else None
+    return TextSet([row.text for row in kept], labels, params.texts, dropped)
 
 
 class NotTexts(TextsError, TypeError):

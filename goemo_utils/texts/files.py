@@ -1,4 +1,4 @@
-"""Files of texts, read one row at a time in constant memory: .txt, .csv, .tsv, .jsonl and .parquet."""
+"""Files of texts, read one row at a time in constant memory."""
 
 import csv
 import itertools
@@ -30,8 +30,7 @@ def read_texts(
 
     Raises:
         TextsError: at once when the path is no readable file of a known kind; while reading when
-        the file is empty, is not
-            UTF-8, lacks the column, or holds a row that is no text.
+        the file is empty, is not UTF-8, lacks the column, or holds a row that is no text.
     """
     return (row.text for row in read_rows(path, column, limit))
 
@@ -185,6 +184,15 @@ def known_column(names: list[str]) -> str | None:
     return next((name for known in COLUMNS for name in names if name.lower() == known), None)
 
 
+def _chosen(path: Path | str, column: str | None, names: list[str]) -> str:
+    """The column of texts among ``names``: as asked, the one called so, or the only one."""
+    only = names[0] if len(names) == 1 else None
+    name = column if column is not None else known_column(names) or only
+    if name is None or name not in names:
+        raise _no_column(path, column, names)
+    return name
+
+
 def listed(names: list[str]) -> str:
     """The columns that there are, for an error: the first twenty, long ones cut."""
     return (
@@ -193,7 +201,7 @@ def listed(names: list[str]) -> str:
     )
 
 
-def _no_column(path: Path, column: str | None, names: list[str]) -> TextsError:
+def _no_column(path: Path | str, column: str | None, names: list[str]) -> TextsError:
     wanted = (
         f"has no column {column!r}"
         if column is not None
@@ -230,13 +238,7 @@ def _jsonl_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]
         if not isinstance(value, dict):
             yield place, value, None
             continue
-        name = (
-            column
-            if column is not None
-            else known_column(list(value)) or (next(iter(value)) if len(value) == 1 else None)
-        )
-        if name not in value:
-            raise _no_column(f"{path}, {place}:", column, list(value))
+        name = _chosen(f"{path}, {place}:", column, list(value))
         yield place, value[name], value.get("labels")
 
 
@@ -248,13 +250,7 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
         # Without a buffer, or with all row groups asked for at once, pyarrow holds the whole file.
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             names = file.schema_arrow.names
-            name = (
-                column
-                if column is not None
-                else known_column(names) or (names[0] if len(names) == 1 else None)
-            )
-            if name not in names:
-                raise _no_column(path, column, names)
+            name = _chosen(path, column, names)
             wanted = [name, "labels"] if "labels" in names and name != "labels" else [name]
             number = 0
             groups = (
@@ -263,9 +259,8 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
             )
             for batch in itertools.chain.from_iterable(groups):
                 columns = {key: batch.column(key).to_pylist() for key in wanted}
-                for text, labels in zip(
-                    columns[name], columns.get("labels", itertools.repeat(None))
-                ):
+                marks = columns.get("labels", itertools.repeat(None))
+                for text, labels in zip(columns[name], marks, strict=False):
                     yield f"row {number}", text, labels
                     number += 1
     except (pyarrow.ArrowException, OSError) as error:

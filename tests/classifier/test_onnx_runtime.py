@@ -43,7 +43,7 @@ def test_a_window_of_attention_that_the_export_loses_is_found_by_a_long_text(
     )  # no built-in text alone has so many tokens
     with pytest.raises(
         ModelError,
-        match="ModernBertForSequenceClassification cannot be exported .*self-check differed by",
+        match=r"ModernBertForSequenceClassification cannot be exported .*self-check differed by",
     ):
         GoEmotionsClassifier(tmp_path, backend="onnxruntime")
 
@@ -60,7 +60,7 @@ class Answering(torch.nn.Module):
 
 def test_a_graph_that_holds_the_traced_length_is_refused() -> None:
     ids, mask = np.array([[1, 2, 3], [1, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]])
-    with pytest.raises(ModelError, match="Answering cannot be exported .*self-check differed by"):
+    with pytest.raises(ModelError, match=r"Answering cannot be exported .*self-check differed by"):
         onnx_runtime.Session(Answering(), (ids, mask), lambda logits: logits)
 
 

@@ -117,7 +117,7 @@ def test_the_original_model_is_left_whole_and_what_is_not_packed_is_shared() -> 
     twin = Unpadded(model)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert (
-        twin.embeddings[0].word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
+        twin.embeddings.word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
     )
 
 

@@ -75,7 +75,7 @@ def test_an_untrained_head_is_declared_and_its_labels_refused(folder, tmp_path) 
     assert loaded.labels == []
     assert any("discriminator_predictions" in name for name in loaded.info["unused"])
     with pytest.raises(
-        ModelError, match="no trained classification head.*classifier.*Use task: encoder"
+        ModelError, match=r"no trained classification head.*classifier.*Use task: encoder"
     ):
         load_model(str(electra), task="multi_label")
 
@@ -116,7 +116,7 @@ def test_pickled_weights_are_never_loaded(folder, tmp_path) -> None:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(
-        ModelError, match="only pytorch_model.bin: pickled weights are never loaded"
+        ModelError, match=r"only pytorch_model.bin: pickled weights are never loaded"
     ):
         load_model(str(tmp_path))
 
@@ -185,5 +185,5 @@ def test_an_attention_that_the_architecture_lacks_is_named(folder, tmp_path) -> 
     config = DebertaV2Config(**SMALL, num_labels=3)
     deberta = other(folder, tmp_path, DebertaV2ForSequenceClassification(config))
     assert load_model(str(deberta)).task == "single_label"
-    with pytest.raises(ModelError, match="deberta-v2.*Use attn_implementation: eager"):
+    with pytest.raises(ModelError, match=r"deberta-v2.*Use attn_implementation: eager"):
         load_model(str(deberta), attn_implementation="sdpa")

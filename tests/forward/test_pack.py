@@ -94,9 +94,26 @@ def test_a_damaged_pack_is_refused_with_its_path(pack, damage) -> None:
         read_pack(pack)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("n_texts", "7"), ("n_texts", -1), ("n_texts", True), ("n_tokens", 1.5), ("dtype", "int4"), ("dtype", None), ("task", "regression"), ("model", None), ("device", "npu"),
-    ("simulated", "no"), ("placement", "npu"), ("labels", [1]), ("fallbacks", "aten::erf"), ("model", {"thresholds": "abc"}), ("model", {"thresholds": [0.5, 1.0]})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n_texts", "7"),
+        ("n_texts", -1),
+        ("n_texts", True),
+        ("n_tokens", 1.5),
+        ("dtype", "int4"),
+        ("dtype", None),
+        ("task", "regression"),
+        ("model", None),
+        ("device", "npu"),
+        ("simulated", "no"),
+        ("placement", "npu"),
+        ("labels", [1]),
+        ("fallbacks", "aten::erf"),
+        ("model", {"thresholds": "abc"}),
+        ("model", {"thresholds": [0.5, 1.0]}),
+    ],
+)
 def test_a_manifest_of_the_wrong_kind_is_refused_by_key_before_anything_is_judged(
     tmp_path, key, value
 ) -> None:

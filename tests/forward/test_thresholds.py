@@ -40,14 +40,38 @@ def values(**changes: object) -> dict:
     return {**GOOD, "thresholds": {**GOOD["thresholds"], **changes}}
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    ("", "cannot be read"), ("{", "cannot be read"), ("[]", "it is no object"), ("null", "it is no object"), ("\ud83d".encode("utf-16", "surrogatepass").decode("latin-1"), "cannot be read"),
-    ({**GOOD, "schema": "goemo.thresholds/2"}, "'goemo.thresholds/2'"), ({k: v for k, v in GOOD.items() if k != "thresholds"}, "no file of thresholds"),
-    ({**GOOD, "note": "x"}, "'note'"), ({**GOOD, "thresholds": [0.1, 0.2, 0.3]}, "no object of label to number"),
-    ({**GOOD, "thresholds": {"joy": 0.2}}, "missing 'anger', 'neutral'"), (values(surprise=0.2), "unknown 'surprise'"), ({**GOOD, "thresholds": {}}, "names 0 labels"),
-    ('{"schema": "goemo.thresholds/1", "thresholds": {"joy": 0.2, "anger": 0.5, "neutral": 0.7, "joy": 0.9}}', "'joy' stands in it twice"),
-    (values(joy=0), "'joy' the threshold 0"), (values(joy=1), "above 0 and below 1"), (values(joy=-0.2), "-0.2"), (values(joy="0.2"), "'0.2'"), (values(joy=True), "True"),
-    (values(joy=None), "None"), (values(joy=float("nan")), "nan"), (values(joy=float("inf")), "inf"), (values(joy=10**400), "above 0 and below 1"), (values(joy=[0.2]), "[0.2]")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "it is no object"),
+        ("null", "it is no object"),
+        ("\ud83d".encode("utf-16", "surrogatepass").decode("latin-1"), "cannot be read"),
+        ({**GOOD, "schema": "goemo.thresholds/2"}, "'goemo.thresholds/2'"),
+        ({k: v for k, v in GOOD.items() if k != "thresholds"}, "no file of thresholds"),
+        ({**GOOD, "note": "x"}, "'note'"),
+        ({**GOOD, "thresholds": [0.1, 0.2, 0.3]}, "no object of label to number"),
+        ({**GOOD, "thresholds": {"joy": 0.2}}, "missing 'anger', 'neutral'"),
+        (values(surprise=0.2), "unknown 'surprise'"),
+        ({**GOOD, "thresholds": {}}, "names 0 labels"),
+        (
+            '{"schema": "goemo.thresholds/1", "thresholds":'
+            ' {"joy": 0.2, "anger": 0.5, "neutral": 0.7, "joy": 0.9}}',
+            "'joy' stands in it twice",
+        ),
+        (values(joy=0), "'joy' the threshold 0"),
+        (values(joy=1), "above 0 and below 1"),
+        (values(joy=-0.2), "-0.2"),
+        (values(joy="0.2"), "'0.2'"),
+        (values(joy=True), "True"),
+        (values(joy=None), "None"),
+        (values(joy=float("nan")), "nan"),
+        (values(joy=float("inf")), "inf"),
+        (values(joy=10**400), "above 0 and below 1"),
+        (values(joy=[0.2]), "[0.2]"),
+    ],
+)
 def test_a_broken_file_is_refused_in_one_sentence_that_names_it(tmp_path, content, told) -> None:
     with pytest.raises(ModelError) as refused:
         thresholds.read(write(tmp_path, content), LABELS, "multi_label")
@@ -66,7 +90,7 @@ def test_a_folder_in_the_file_s_place_is_refused(tmp_path) -> None:
 
 def test_thresholds_beside_a_single_label_model_are_refused(tmp_path) -> None:
     folder = write(save_roberta(tmp_path / "m", problem_type="single_label_classification"), GOOD)
-    with pytest.raises(ModelError, match="single_label.*most probable label"):
+    with pytest.raises(ModelError, match=r"single_label.*most probable label"):
         load_model(str(folder))
 
 
@@ -95,8 +119,9 @@ def test_what_is_asked_comes_first_then_the_model_s_own_then_one_for_all() -> No
     assert thresholds.effective(np.float32(0.5), own) == 0.5
     assert thresholds.effective(None, own) == [0.2, 0.5, 0.7]
     assert thresholds.effective(None, {"labels": LABELS}) == 0.3
-    assert [thresholds.origin(asked, info) for asked, info in ((0.4, own), (None, own), (None, {}))] == [
-        "Threshold: 0.4, as asked.", "Threshold: the model's own, 3 thresholds, 0.2 to 0.7.", "Threshold: 0.3, because the model has none of its own."]  # fmt: skip
+    assert thresholds.origin(0.4, own) == "Threshold: 0.4, as asked."
+    assert thresholds.origin(None, own) == ("Threshold: the model's own, 3 thresholds, 0.2 to 0.7.")
+    assert thresholds.origin(None, {}) == ("Threshold: 0.3, because the model has none of its own.")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +150,8 @@ def test_the_classifier_judges_each_label_by_its_own(tmp_path) -> None:
     folder = save_roberta(tmp_path / "m")
     _, probabilities = GoEmotionsClassifier(str(folder), backend="eager").predict(SENTENCES)
     middle = {
-        label: float(np.sort(column)[1:3].mean()) for label, column in zip(LABELS, probabilities.T)
+        label: float(np.sort(column)[1:3].mean())
+        for label, column in zip(LABELS, probabilities.T, strict=True)
     }
     classifier = GoEmotionsClassifier(
         str(write(folder, {**GOOD, "thresholds": middle})), backend="eager"
@@ -135,7 +161,7 @@ def test_the_classifier_judges_each_label_by_its_own(tmp_path) -> None:
     assert classifier.threshold == [middle[label] for label in LABELS]
     for row, result in zip(probabilities, results, strict=True):
         assert result == sorted(
-            ((label, float(p)) for label, p in zip(LABELS, row) if p > middle[label]),
+            ((label, float(p)) for label, p in zip(LABELS, row, strict=True) if p > middle[label]),
             key=lambda pair: -pair[1],
         )
     assert sorted(label for result in results for label, _ in result) == sorted(LABELS * 2)

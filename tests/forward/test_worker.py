@@ -102,7 +102,7 @@ def test_a_job_in_an_interpreter_of_its_own_tells_how_far_it_is_and_answers(job,
 
 
 def test_an_exception_is_named_with_the_end_of_the_log(job, tmp_path) -> None:
-    with pytest.raises(WorkerError, match="(?s)raised KeyError.*Traceback"):
+    with pytest.raises(WorkerError, match=r"(?s)raised KeyError.*Traceback"):
         worker.run({k: v for k, v in job.items() if k != "seed"}, tmp_path / "log")
     with pytest.raises(WorkerError, match="Unknown kind of job 'dance'"):
         worker.run({**job, "kind": "dance"}, tmp_path / "log")

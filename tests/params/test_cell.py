@@ -136,7 +136,8 @@ def test_papermill_refuses_an_unknown_name_with_the_sentence_of_the_schema(tmp_p
     with pytest.raises(
         papermill.PapermillExecutionError,
         match=(
-            r"the notebook's parameters: unknown key limt, given as the number 3.*Did you mean limit"
+            r"the notebook.s parameters: unknown key limt, given as the number 3"
+            r".*Did you mean limit"
         ),
     ):
         papermill.execute_notebook(

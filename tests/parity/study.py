@@ -1,4 +1,4 @@
-"""Step 03 as its notebook runs it, from the packs to the verdict, with workers, on a model folder."""
+"""Step 03 as its notebook runs it, from packs to verdict, with workers, on a model folder."""
 
 from pathlib import Path
 from typing import Any

@@ -221,7 +221,7 @@ def test_bad_input_is_one_sentence_with_exit_code_two(
 
 def test_an_empty_file_is_an_error_and_leaves_no_output(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("")
-    with pytest.raises(TextsError, match="none.txt"):
+    with pytest.raises(TextsError, match=r"none.txt"):
         run(
             "--batch_file",
             tmp_path / "none.txt",
@@ -294,7 +294,7 @@ def test_rows_of_a_simulated_device_say_so_in_every_format(suffix: str, tmp_path
     if suffix == ".jsonl":
         assert read_jsonl(path)[0]["simulated"] is True
     elif suffix == ".csv":
-        assert list(csv.DictReader(path.open()))[0]["simulated"] == "true"
+        assert next(csv.DictReader(path.open()))["simulated"] == "true"
     else:
         assert pq.read_table(path)["simulated"].to_pylist() == [True]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from goemo_utils import publish as command
+from goemo_utils.publish import command
 from goemo_utils import report
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ParamsError

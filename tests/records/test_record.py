@@ -67,7 +67,7 @@ def test_kill_at_any_moment_leaves_a_whole_file(tmp_path) -> None:
 def test_a_damaged_record_is_named_with_a_remedy(tmp_path) -> None:
     path = tmp_path / "01_load.json"
     path.write_text('{"schema": "goemo.step/1", "step": "01')
-    with pytest.raises(RecordError, match="01_load.json is not readable JSON.*Delete it"):
+    with pytest.raises(RecordError, match=r"01_load.json is not readable JSON.*Delete it"):
         record.read_record(path)
     path.write_text('{"schema": "goemo.step/1", "step": "01_load", "status": "splendid"}')
     with pytest.raises(RecordError, match="not a step record"):

@@ -22,10 +22,10 @@ def params(tmp_path, monkeypatch):
 def test_a_missing_upstream_record_names_the_notebook_to_run_first(params) -> None:
     with pytest.raises(
         RecordError,
-        match="03_parity needs the record of 01_load.*Run notebooks/01_load.ipynb first",
+        match=r"03_parity needs the record of 01_load.*Run notebooks/01_load.ipynb first",
     ):
         Step.begin("03_parity", params)
-    with pytest.raises(RecordError, match="Run notebooks/00_environment.ipynb first"):
+    with pytest.raises(RecordError, match=r"Run notebooks/00_environment.ipynb first"):
         Step.begin("05_report", params)
 
 
@@ -57,7 +57,7 @@ def test_a_figure_keeps_its_description(params) -> None:
     from PIL import Image
 
     step = Step.begin("00_environment", params)
-    figure, axes = plt.subplots()
+    figure, _ = plt.subplots()
     path = step.save_figure(figure, "f", "A line that rises.")
     plt.close(figure)
     assert Image.open(path).text["Description"] == "A line that rises."

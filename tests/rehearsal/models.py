@@ -17,8 +17,13 @@ from transformers import (
 )
 
 _SIZE: dict[str, Any] = {
-    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 200, "num_labels": 28,
-}  # fmt: skip
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "vocab_size": 200,
+    "num_labels": 28,
+}
 
 ARCHITECTURES: dict[str, tuple[Any, Any]] = {
     "roberta": (

@@ -73,7 +73,10 @@ def test_a_module_means_everything_inside_it() -> None:
     assert rehearsal.fault_hits() == {"_softmax@layer.0:scale=2": 1}
 
 
-NAMES = "addmm@layer.0.attention.self.query:zero;bmm@layer.0.attention.self:zero;index_select@word_embeddings:zero;_softmax@layer.1:zero"
+NAMES = (
+    "addmm@layer.0.attention.self.query:zero;bmm@layer.0.attention.self:zero;"
+    "index_select@word_embeddings:zero;_softmax@layer.1:zero"
+)
 
 
 @simulated(fault=NAMES)

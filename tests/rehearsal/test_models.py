@@ -80,7 +80,8 @@ def test_the_device_works_whichever_is_imported_first(first: str, tmp_path: Path
         from transformers.utils import is_torch_npu_available
         from transformers.integrations import sdpa_attention
         assert is_torch_npu_available() and sdpa_attention._is_torch_npu_available
-        model = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=9)).to("npu:0")
+        sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=9)
+        model = BertModel(BertConfig(intermediate_size=8, **sizes)).to("npu:0")
         assert model(torch.tensor([[1, 2]]).npu()).last_hidden_state.device.type == "npu"
         assert TrainingArguments(output_dir=sys.argv[2]).device.type == "npu"
     """

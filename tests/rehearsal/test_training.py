@@ -32,9 +32,15 @@ def _trainer(folder: Path, use_cpu: bool, **more: Any) -> Any:
     model = classifier(spread=1.0)
     model.config.problem_type = "multi_label_classification"
     usual = {
-        "max_steps": 6, "per_device_train_batch_size": 2, "learning_rate": 1e-3, "logging_steps": 1, "report_to": [], "save_strategy": "no",
-        "disable_tqdm": True, "seed": 3,
-    }  # fmt: skip
+        "max_steps": 6,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "report_to": [],
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "seed": 3,
+    }
     arguments = TrainingArguments(output_dir=str(folder), use_cpu=use_cpu, **(usual | more))
     return Trainer(model=model, args=arguments, train_dataset=Examples())
 

@@ -1,0 +1,134 @@
+"""The house: which rooms there are, and which may use which. docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.params import PROJECT_ROOT as ROOT
+
+PACKAGE = ROOT / "goemo_utils"
+
+# From the top floor to the ground: a room uses rooms of lower floors only. A new room is one word.
+FLOORS = [
+    ["cli"],
+    ["chain", "publish", "training"],
+    ["report", "notebook", "predict", "throughput"],
+    ["parity", "classifier"],
+    ["forward", "texts"],
+    ["records"],
+    ["params"],
+    ["rehearsal"],
+    ["environment", "errors"],
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+GROUND_FLOOR = {"__init__.py", "cli.py", "errors.py"}
+DATA = {"embedded"}
+
+
+def room_of(file: Path, package: Path) -> str:
+    """The room of a module: the first folder below the package, or the module itself."""
+    return file.relative_to(package).parts[0].removesuffix(".py")
+
+
+def imported_rooms(node: ast.AST) -> list[str]:
+    """The rooms that one import statement names."""
+    if isinstance(node, ast.Import):
+        dotted = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE.name:
+        dotted = [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        dotted = [node.module or ""]
+    else:
+        dotted = []
+    parts = [name.split(".") for name in dotted]
+    return [part[1] for part in parts if part[0] == PACKAGE.name and len(part) > 1]
+
+
+def imports(package: Path) -> Iterator[tuple[str, str, str]]:
+    """Every import between rooms, those inside functions too: (room, the room it uses, where)."""
+    for file in sorted(package.rglob("*.py")):
+        room = room_of(file, package)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            where = f"{file.relative_to(package)}:{getattr(node, 'lineno', 0)}"
+            used = [other for other in imported_rooms(node) if other != room]
+            yield from ((room, other, where) for other in used)
+
+
+def running_back_up(package: Path) -> list[str]:
+    """The imports that use a room of the same floor or of a higher one, in words."""
+    between_rooms = [row for row in imports(package) if row[0] in FLOOR_OF and row[1] in FLOOR_OF]
+    return [
+        f"{where}: {room} must not use {other}"
+        for room, other, where in between_rooms
+        if FLOOR_OF[other] <= FLOOR_OF[room]
+    ]
+
+
+def circles(package: Path) -> list[set[str]]:
+    """Modules that import each other, directly or around a corner, at import time or later."""
+    uses: dict[str, set[str]] = {}
+    modules = {
+        ".".join(file.relative_to(package.parent).with_suffix("").parts): file
+        for file in package.rglob("*.py")
+    }
+    for name, file in modules.items():
+        uses[name] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                named = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+                uses[name] |= named & set(modules)
+    return [
+        {one, other} for one in uses for other in uses[one] if one < other if one in uses[other]
+    ]
+
+
+def test_the_ground_floor_holds_rooms_and_three_modules() -> None:
+    files = {path.name for path in PACKAGE.glob("*.py")}
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert files == GROUND_FLOOR
+    assert rooms | DATA == set(FLOOR_OF) - {"cli", "errors"} | DATA
+
+
+def test_a_room_uses_rooms_of_lower_floors_only() -> None:
+    assert running_back_up(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from goemo_utils.parity.gates import LIMITS",
+        "from goemo_utils import parity",
+        "import goemo_utils.parity.gates",
+        "def late():\n    from goemo_utils.parity import judge",
+    ],
+)
+def test_an_import_that_runs_back_up_is_found(planted: str, tmp_path: Path) -> None:
+    room = tmp_path / "goemo_utils" / "records"
+    room.mkdir(parents=True)
+    (room / "record.py").write_text(planted, encoding="utf-8")
+    found = running_back_up(tmp_path / "goemo_utils")
+    assert len(found) == 1
+    assert found[0].endswith("records must not use parity")
+
+
+def test_no_two_modules_import_each_other() -> None:
+    assert circles(PACKAGE) == []
+
+
+@pytest.mark.parametrize("room", sorted(set(FLOOR_OF) - {"cli", "errors"}))
+def test_a_room_says_what_it_is_and_hands_out_its_names(room: str) -> None:
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    said = ast.get_docstring(tree) or ""
+    names = [node for node in tree.body if "__all__" in ast.unparse(node)]
+    assert said.count(".") >= 2, "two sentences: what the room is, and what it knows nothing of"
+    assert names, "the room hands out its public names in __all__"
+
+
+def test_every_room_stands_in_the_picture_of_the_house() -> None:
+    picture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    missing = [room for room in FLOOR_OF if f"`{room}" not in picture and f"{room}[" not in picture]
+    assert missing == []
