@@ -235,13 +235,24 @@ def test_every_file_that_the_readme_links_exists() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_continuous_integration_runs_the_readmes_test_command_and_nothing_else() -> None:
+def test_continuous_integration_runs_the_readmes_commands_and_nothing_else() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    commands = [
-        line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))
-    ]
-    assert commands == ["make test"]
+    commands = re.findall(r"^timed (.*)$", script, re.MULTILINE)
+    assert commands == ["make setup", "make check", "make test-long", "make test"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_continuous_integration_stops_at_the_first_command_that_fails(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+    (tmp_path / "Makefile").write_text(
+        "setup:\n\t@true\ncheck:\n\t@false\ntest-long test:\n\t@echo ran\n"
+    )
+    ran = subprocess.run(
+        ["bash", str(tmp_path / ".ci" / "run")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode != 0
+    assert "ran" not in ran.stdout
 
 
 @pytest.mark.parametrize(

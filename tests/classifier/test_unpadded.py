@@ -116,9 +116,7 @@ def test_the_original_model_is_left_whole_and_what_is_not_packed_is_shared() -> 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     twin = Unpadded(model)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert (
-        twin.embeddings.word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
-    )
+    assert twin.embeddings.word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
 
 
 def test_products_meet_few_numbers_of_rows() -> None:
