@@ -23,6 +23,7 @@ from goemo_utils.throughput import conditions, statistics
 from goemo_utils.throughput.energy import per_thousand_texts
 from goemo_utils.throughput.grid import grid
 from goemo_utils.throughput.ladder import climb
+from goemo_utils.throughput.latency import latency
 from goemo_utils.throughput.mlperf import scenarios
 from goemo_utils.throughput.phases import phases
 from goemo_utils.throughput.products import products
@@ -45,9 +46,6 @@ BASELINES = (
 CLASSIFIERS = ("classifier", "packed")
 MOST_REPEATS = 16
 LONG_ENOUGH = 0.25  # seconds of a sample
-MOST_CALLS = 1100  # single-text calls at most: p99 needs 1000
-# single-text calls not counted, because they meet shapes that the warm-up in batches has not
-NEW_SHAPES = 10
 # A rehearsal has no speed to measure: its rounds show that the protocol runs, and the CPU rows keep
 # their minimum of rounds.
 REHEARSAL_SECONDS = 0.1
@@ -89,7 +87,7 @@ def run(
     arms = [timing.arm(way) for way in ways]
     samples = interleave(arms, asked.seconds, asked.rounds, asked.most_seconds, clock)
     progress("single texts")
-    latency = _latency(ways, job, asked.latency_seconds, clock)
+    single = latency(_of_users(ways, job), job["texts"], asked.latency_seconds, clock)
 
     chosen = [way for way in ways if "loaded" in way.notes and way.id in _ids(job)]
     on_device = [way for way in chosen if way.device.kind != "cpu"]
@@ -116,7 +114,7 @@ def run(
     return {
         "protocol": _protocol(job, blocks, samples, asked, reference),
         "rows": rows + absent,
-        "latency": latency,
+        "latency": single,
         "phases": parts,
         "grid": cells,
         "ladder": climb(rows + absent),
@@ -401,48 +399,6 @@ def _padding(way: Way, lengths: list[list[int]]) -> float:
     return float(
         np.mean([batching.padding_share(block, batches, way.width) for block, batches in computed])
     )
-
-
-def _latency(
-    ways: Sequence[Way], job: dict[str, Any], seconds: float, clock: Clock
-) -> list[dict[str, Any]]:
-    """Milliseconds for one text at a time, in turns; percentiles only where calls are enough."""
-    texts = job["texts"]
-    timed = _of_users(ways, job)
-
-    def one_text(way: Way) -> Arm:
-        def step(number: int) -> None:
-            way.run([texts[number % len(texts)]])
-
-        return Arm(way.id, step, way.device.synchronize)
-
-    arms = [one_text(way) for way in timed if not way.device.simulated]
-
-    samples = interleave(arms, 0, MOST_CALLS, seconds * len(arms), clock).seconds if arms else {}
-    rows = []
-
-    for way in timed:
-        values = [1000 * s for s in samples.get(way.id, [])[NEW_SHAPES:]]
-        row = {
-            "id": way.id,
-            "configuration": way.configuration,
-            "device": way.device.requested,
-            "dtype": way.dtype,
-            "unit": "ms",
-            "n": len(values),
-            **statistics.percentiles(values),
-            "raw": values,
-            "reason": _why_no_percentile(way, len(values)),
-        }
-        rows.append(row)
-
-    return rows
-
-
-def _why_no_percentile(way: Way, n_calls: int) -> str | None:
-    if way.device.simulated:
-        return "simulated"
-    return None if n_calls >= 20 else f"only {n_calls} calls, p50 needs 20"
 
 
 def _protocol(
