@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LONG := $(VENV)/.long
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off
 VERSION := import sys; print('%d.%d' % sys.version_info[:2])
 # A file of tests stays in one of the two processes, and so do all notebooks. Nothing is fetched from a model hub.
@@ -35,6 +36,10 @@ $(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproje
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(LONG): $(READY) requirements-long.txt
+	@echo "Installing the packages of requirements-long.txt" && $(PIP) -c requirements-torch.txt -c requirements.txt -r requirements-long.txt
+	@touch $@
+
 report: setup
 	@$(BIN)/goemo run -f params/rehearsal.yaml
 
@@ -46,7 +51,7 @@ check: setup
 test: setup
 	@$(PYTEST) notebooks tests -m 'not long' --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-test-long: setup
+test-long: $(LONG)
 	@$(PYTEST) tests -m long
 
 lab: setup

@@ -237,7 +237,7 @@ def test_every_file_that_the_readme_links_exists() -> None:
 
 def test_continuous_integration_runs_the_readmes_commands_and_nothing_else() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    commands = re.findall(r"^timed (.*)$", script, re.MULTILINE)
+    commands = re.findall(r"^step (.*)$", script, re.MULTILINE)
     assert commands == ["make setup", "make check", "make test-long", "make test"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
@@ -266,7 +266,7 @@ def test_a_module_fits_in_a_readers_head(path: Path) -> None:
         for node in body
     )
     statements = sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(source)))
-    assert only_data or statements <= 220, "what it does is counted, not how the formatter lays it"
+    assert only_data or statements <= 260, "what it does is counted, not how the formatter lays it"
     assert not source.strip() or ast.get_docstring(ast.parse(source)), (
         "a module says in its first line what it holds"
     )
