@@ -205,6 +205,16 @@ class GoEmotionsClassifier:
             ]
         return batching.scatter(batches, rows, len(ids), len(self.labels))
 
+    def tokenise(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
+        """Token ids of each text, cut at ``max_length``, and which texts were cut."""
+        with self._tokenising:
+            ids = self._tokenise(texts)
+            return ids, self._cut(texts, ids)
+
+    def probabilities(self, ids: Sequence[list[int]]) -> np.ndarray:
+        """Probabilities float32 ``[n_texts, n_labels]`` of tokenised texts, in input order."""
+        return self._activate(self.logits(ids))
+
     def width(self, longest: int) -> int:
         """The width to which a batch is padded whose longest text has ``longest`` tokens; never
         beyond the limit of the model.
@@ -269,10 +279,8 @@ class GoEmotionsClassifier:
         """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32), []
-        with self._tokenising:
-            ids = self._tokenise(texts)
-            cut = self._cut(texts, ids)
-        return self._activate(self.logits(ids)), cut
+        ids, cut = self.tokenise(texts)
+        return self.probabilities(ids), cut
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded: padding here would stay set in the
