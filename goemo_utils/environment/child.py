@@ -54,7 +54,7 @@ def torch_stage() -> dict[str, Any]:
 
 def torch_npu_stage() -> dict[str, Any]:
     import torch
-    import torch_npu  # type: ignore[import-not-found]  # has no stubs, and stands on a card's machine only
+    import torch_npu
 
     npu: Any = torch.npu  # type: ignore[attr-defined]  # torch_npu adds it to torch
 

@@ -1,25 +1,20 @@
-"""Matches the text of a log against the table of known Ascend messages in diagnosis.json."""
+"""Matches the text of a log against the table of known Ascend messages in diagnosis.json, and the
+codes in it against codes.json; the cause nearest the root comes first.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
-from goemo_utils.environment.findings import Finding, ranked, table
+from goemo_utils.environment import codes
+from goemo_utils.environment.codes import Code
+from goemo_utils.environment.findings import SEVERITIES, Finding, table
+from goemo_utils.environment.messages import ABOUT, ERR, Hit, line_at, row_hits, weak_hits
 
-ABOUT = ("npu",)
-# CANN's numeric codes as torch_npu and CANN print them. "ret = 200000" is a common line of other
-# programs, so the looser forms need a 500000s code.
-NUMBER = re.compile(
-    r"(?:(?:error code(?: is|:| =|=)?|err(?:or)?_?[Cc]ode\s*(?:is|=|:))\s*"
-    r"|\b(?:result|ret|retCode)\s*(?:=|is)\s*(?=50[07]\d{3}\b))(\d{6})\b"
-)
-ERR = re.compile(r"\bERR(\d{2})(\d{3})\b")
-# E, a letter or digit for the module, four digits of which 9000 and above are internal errors (CANN
-# error manager documentation).
-CANN_CODE = re.compile(r"^(?:\[[^\]\n]*\]\s*)?(E[A-Z1-9]\d{4}): [^\n]*", re.MULTILINE)
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 OPERATOR = re.compile(r"\b[A-Za-z_]\w*::[A-Za-z_][\w.]*")
 FALLBACK = re.compile(
     r"CAUTION: The operator ([^\n]*?) is (?:currently not|not currently) supported on the NPU"
@@ -28,76 +23,67 @@ FALLBACK = re.compile(
     r" CPU)"
 )
 LAST_WORD = re.compile(r"^[\w.]+(?:Error|Exception)\b|\b(?:ERROR|FATAL|Segmentation fault)\b")
-CODE_HINTS = (
-    "error code",
-    "rrorCode",
-    "rrCode",
-    "rr_code",
-    "rror_code",
-    "result",
-    "ret = 50",
-    "ret=50",
-    "ret is 50",
-    "retCode",
+PLOG = "grep -rm1 ERROR ~/ascend/log/debug/plog   # the first error is the cause"
+LOOK_UP = (
+    "goemo doctor --bundle report.zip   # what a maintainer needs to know\n"
+    f"{PLOG}\n"
+    "# then look the code up with its sentence in the documentation of your CANN release"
 )
 # characters kept on either side of a hint, so that a log that is one long line stays cheap to match
 WINDOW = 2000
 
 
 def diagnose(text: str) -> list[Finding]:
-    """The known messages in ``text``, most important first, each id once with the first line that
-    showed it.
+    """The known messages and codes in ``text``, most important first and the cause nearest the root
+    before what followed from it, each id once with the first line that showed it.
 
-    Weak rows (a code that accompanies every failure) count only where no specific row of severity
-    error matched. An empty list means that nothing in the table matched; see explain.
+    Weak rows (a line that accompanies every failure) count only where nothing else is an error; the
+    codes that no row explains are told in words beside the first error. An empty list means that
+    nothing in the tables matched; see explain.
     """
-    text = _candidates(text)
+    whole = COLOUR.sub("", text) if "\x1b" in text else text
+    text = _candidates(whole)
     if not text:
         return []
-    found = [
-        hit for row in table("diagnosis.json")["rows"] for hit in _first(row, text, weak=False)
-    ]
-    if not any(one.severity == "error" for _, one in found):
-        known = {one.id for _, one in found}
-        found += [
-            hit
-            for row in table("diagnosis.json")["rows"]
-            if row["id"] not in known
-            for hit in _first(row, text, weak=True)
-        ]
-    if not any(one.severity == "error" for _, one in found):
-        found += list(_bare_codes(text))
-    return ranked(one for _, one in sorted(found, key=lambda hit: hit[0]))
+
+    read = codes.read(text)
+    hits = row_hits(text, whole, read)
+    if not any(hit.finding.severity == "error" for hit in hits):
+        hits += _code_hits(text, read)
+    if not any(hit.finding.severity == "error" for hit in hits):
+        hits += weak_hits(text, {hit.finding.id for hit in hits})
+
+    return _beside(_ordered(hits), hits, text, read)
 
 
 def explain(text: str) -> list[Finding]:
-    """diagnose, and where it finds nothing one finding ``unknown`` that quotes the last line that
-    looks like an error.
+    """diagnose, and where it finds no cause one finding ``unknown`` in front that quotes the last
+    line that looks like an error.
     """
     found = diagnose(text)
-    if found:
+    if any(one.id not in ("C10", "C11") for one in found):
         return found
+
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    evidence = next(
-        (line for line in reversed(lines) if LAST_WORD.search(line[:WINDOW])),
-        lines[-1] if lines else "(empty)",
-    )
+    errors = (line for line in reversed(lines) if LAST_WORD.search(line[:WINDOW]))
+    evidence = next(errors, lines[-1] if lines else "(empty)")
     cause = (
         "Nothing in the table of known Ascend messages matches this text, so goemo does not know"
         " what it means."
     )
-    return [
-        Finding(
-            "unknown",
-            "note",
-            "unknown: no known message in this text",
-            evidence,
-            cause,
-            "",
-            "diagnosis.json",
-            ABOUT,
+    remedy = ""
+    if found:
+        cause = (
+            "This text holds only the line that torch_npu prints after every failure. The cause"
+            " stands in the lines above it."
         )
-    ]
+        remedy = (
+            "python your_script.py 2>&1 | tee run.log; goemo doctor --explain run.log"
+            "   # the whole output, from the first Traceback on"
+        )
+    title = "unknown: no known message in this text"
+    unknown = Finding("unknown", "note", title, evidence, cause, remedy, "diagnosis.json", ABOUT)
+    return [unknown, *found]
 
 
 def fallbacks(text: str) -> list[str]:
@@ -109,130 +95,117 @@ def fallbacks(text: str) -> list[str]:
 
 def decode(code: str) -> str:
     """An ERRmmkkk code of torch_npu in words: which part failed, and how."""
-    match = ERR.fullmatch(code)
-    if match is None:
-        return f"{code} is not of the form ERR and five digits"
-    data = table("diagnosis.json")
-    module, kind = match.groups()
-    return (
-        f"{data['err_modules'].get(module, f'unlisted part {module}')}:"
-        f" {data['err_kinds'].get(kind, f'unlisted kind {kind}')}"
-    )
+    return codes.err(code) or f"{code} is not of the form ERR and five digits"
 
 
 def _candidates(text: str) -> str:
-    """The lines worth matching, in order and each once: those that hold a hint of some row, or a
-    code of CANN.
+    """The lines worth matching, in order and each once: those that hold a hint of some row, or what
+    may be a code.
 
     A run's log has millions of lines that no row knows; finding plain strings in them costs
     milliseconds, matching every pattern half a minute.
     """
-    hints = {hint for row in table("diagnosis.json")["rows"] for hint in row["hints"]} | set(
-        CODE_HINTS
-    )
-    spans: dict[int, int] = {
-        match.start(1): min(match.end(), match.start() + WINDOW)
-        for match in CANN_CODE.finditer(text)
-    }
-    for hint in hints:
+    spans: dict[int, int] = {}
+    for hint in _hints():
         place = text.find(hint)
         while place >= 0:
-            start = max(text.rfind("\n", 0, place) + 1, place - WINDOW)
-            end = text.find("\n", place)
-            end = min(len(text) if end < 0 else end, place + WINDOW)
+            start, end = _window(text, place)
             spans[start] = max(end, spans.get(start, 0))
             place = text.find(hint, end)
+
+    for match in codes.LIKELY.finditer(text):
+        start, end = _window(text, match.start())
+        spans[start] = max(end, spans.get(start, 0))
+
     return "\n".join(dict.fromkeys(text[start : spans[start]] for start in sorted(spans)))
 
 
+def _window(text: str, place: int) -> tuple[int, int]:
+    start = max(text.rfind("\n", 0, place) + 1, place - WINDOW)
+    end = text.find("\n", place)
+    return start, min(len(text) if end < 0 else end, place + WINDOW)
+
+
 @cache
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+def _hints() -> tuple[str, ...]:
+    rows = table("diagnosis.json")["rows"]
+    return tuple({hint for row in rows for hint in row.get("hints", [])})
 
 
-def _first(row: dict[str, Any], text: str, weak: bool) -> Iterator[tuple[int, Finding]]:
-    """The first place where ``row`` matches, by its patterns or, for a strong row, by its numeric
-    codes.
+def _code_hits(text: str, read: list[Code]) -> list[Hit]:
+    """One hit for the code that says most, where no row explains any: a word with its sentence,
+    then a number, then what only says that CANN failed.
     """
-    pattern = _compiled(tuple(row.get("weak" if weak else "patterns", ())))
-    places = []
-    if pattern and (match := pattern.search(text)):
-        places.append(match.start())
-    if not weak and row.get("codes"):
-        places += [
-            match.start() for match in NUMBER.finditer(text) if int(match.group(1)) in row["codes"]
-        ][:1]
-    if places:
-        start = min(places)
-        yield start, _from_row(row, _line(text, start))
+    if not read:
+        return []
+
+    code = min(read, key=_rank)
+    evidence = line_at(text, code.position)
+    cause, remedy = f"{code.name} means: {code.meaning}.", PLOG
+    if code.sentence:
+        cause = f"{cause} CANN says: {code.sentence}"
+    title, id = f"CANN reported {code.name}: {code.meaning}", _code_id(code)
+    if code.meaning is None:
+        id = "unknown-code"
+        title = f"unknown: CANN's code {code.name} is in no published list"
+        cause, remedy = _unlisted(code), LOOK_UP
+    finding = Finding(id, "error", title, evidence, cause, remedy, code.source, ABOUT)
+    return [Hit(finding, 2, code.position, owned=frozenset({code.name}))]
 
 
-def _from_row(row: dict[str, Any], evidence: str) -> Finding:
-    code = ERR.search(evidence)
-    decoded = f"{code.group(0)} = {decode(code.group(0))}" if code else ""
-    texts = {
-        name: (
-            row[name].format(decoded=decoded)
-            if "{decoded}" in row[name]
-            else row[name].replace("{{", "{").replace("}}", "}")
-        )
-        for name in ("title", "cause", "remedy")
-    }
-    return Finding(
-        row["id"], row["severity"], evidence=evidence, source=row["source"], about=ABOUT, **texts
+def _rank(code: Code) -> tuple[bool, bool, bool, int]:
+    return (code.generic, code.meaning is None, not code.sentence, code.position)
+
+
+def _code_id(code: Code) -> str:
+    if code.name[0].isdigit():
+        return f"acl-{code.name}"
+    return code.name if "-" in code.name else f"cann-{code.name}"
+
+
+def _unlisted(code: Code) -> str:
+    """What can be said of a code that no public source names."""
+    said = f" CANN says: {code.sentence}" if code.sentence else ""
+    if code.name[0].isdigit():
+        rule = codes.kind(code.name)
+        return f"No public source names {code.name}. By its first digit it is {rule}.{said}"
+    return (
+        f"No public source names {code.name}. By its letters it is {codes.part(code.name)}'s.{said}"
     )
 
 
-def _bare_codes(text: str) -> Iterator[tuple[int, Finding]]:
-    """Codes that the official lists know but no row explains."""
-    meanings = table("diagnosis.json")["acl_codes"]
-    source = "Ascend/pytorch, NPUErrorCodes.h"
-    match = next((one for one in NUMBER.finditer(text) if one.group(1) in meanings), None)
-    if match:
-        code, meaning = match.group(1), meanings[match.group(1)]
-        cause = f"CANN's code {code} means: {meaning}."
-        remedy = "grep -rm1 ERROR ~/ascend/log/debug/plog   # the first error is the cause"
-        yield (
-            match.start(),
-            Finding(
-                f"acl-{code}",
-                "error",
-                f"CANN reported {code}: {meaning}",
-                _line(text, match.start()),
-                cause,
-                remedy,
-                source,
-                ABOUT,
-            ),
-        )
-        return
-    match = CANN_CODE.search(text)
-    if match:
-        code = match.group(1)
-        kind = (
-            "an internal error of CANN"
-            if code[2] == "9"
-            else "an error that CANN attributes to its caller"
-        )
-        cause = f"{code} is {kind}; the text after it is all that is known here."
-        remedy = "grep -rm1 ERROR ~/ascend/log/debug/plog   # the first error is the cause"
-        source = "CANN documentation, error manager: codes 9000 to 9999 of a module are internal"
-        yield (
-            match.start(),
-            Finding(
-                f"cann-{code}",
-                "error",
-                f"CANN reported {code}, {kind}",
-                match.group(0).strip(),
-                cause,
-                remedy,
-                source,
-                ABOUT,
-            ),
-        )
+def _ordered(hits: Iterable[Hit]) -> list[Finding]:
+    """By severity, then the root before what followed, then by place; what a row names as its own
+    cause makes it a note.
+    """
+    ordered = sorted(hits, key=lambda hit: (hit.level, hit.position))
+    evidence = {hit.finding.id: hit.finding.evidence for hit in ordered}
+    findings = []
+    for hit in ordered:
+        one = hit.finding
+        root = next((id for id in evidence if id in hit.after), None)
+        if root and evidence[root] == one.evidence:
+            continue  # the same line read a second time
+
+        if root:
+            cause = f"A consequence of the finding {root}. {one.cause}"
+            one = replace(one, severity="note", cause=cause)
+        findings.append(one)
+    return sorted(findings, key=lambda one: SEVERITIES.index(one.severity))
 
 
-def _line(text: str, position: int) -> str:
-    start = text.rfind("\n", 0, position) + 1
-    end = text.find("\n", position)
-    return text[start : len(text) if end < 0 else end].strip()
+def _beside(findings: list[Finding], hits: list[Hit], text: str, read: list[Code]) -> list[Finding]:
+    """The findings, the first error of them with every other code of the text in words."""
+    if not findings or findings[0].severity != "error":
+        return findings
+
+    owned = {name for hit in hits for name in hit.owned}
+    told = [code.words for code in sorted(read, key=_rank) if code.name not in owned]
+    told += [f"{code} = {decode(code)}" for code in dict.fromkeys(ERR.findall(text))]
+    first = findings[0]
+    told = [words for words in told if words not in first.title]
+    if not told:
+        return findings
+
+    cause = f"{first.cause} Beside it: {'; '.join(told)}."
+    return [replace(first, cause=cause), *findings[1:]]

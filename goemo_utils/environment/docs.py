@@ -42,15 +42,7 @@ def page() -> str:
         f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n",
     ]
     parts += [_row(row, _forms(row)) for row in data["rows"]]
-    parts.append(
-        "## Codes\n\n`ERRmmkkk` is printed by torch_npu: two digits for the part, three for the"
-        " kind of failure.\n"
-    )
-    parts += [_map("part", data["err_modules"]) + "\n", _map("kind", data["err_kinds"]) + "\n"]
-    parts.append(
-        "`error code is N` is printed by CANN; these are the codes that the doctor"
-        f" knows.\n\n{_map('code', data['acl_codes'])}\n"
-    )
+    parts += _codes(data)
     parts.append(
         "## Findings about the machine\n\nWords in braces are filled in from what was seen.\n"
     )
@@ -79,8 +71,32 @@ def _compatibility() -> str:
     )
 
 
+def _codes(data: dict[str, Any]) -> list[str]:
+    """Every code with its meaning and the public source that gives it."""
+    known = table("codes.json")
+    heading = (
+        "## Codes\n\nEvery code with the public source that gives its meaning; a code that is in"
+        f" none of these lists stays unknown. Table of {known['dated']}.\n"
+    )
+    parts = [
+        heading,
+        "`ERRmmkkk` is printed by torch_npu: two digits for the part, three for how.\n",
+    ]
+    parts += [_map("part", data["err_modules"]) + "\n", _map("kind", data["err_kinds"]) + "\n"]
+    for name, rows in (
+        ("number of CANN", known["numbers"]),
+        ("word of CANN", known["words"]),
+        ("HCCL", known["hccl"]),
+        ("DCMI (npu-smi)", known["dcmi"]),
+    ):
+        lines = [f"| {code} | {meaning} | {source} |" for code, (meaning, source) in rows.items()]
+        parts.append("\n".join([f"| {name} | meaning | source |", "|---|---|---|", *lines]) + "\n")
+    parts.append(_map("source", known["sources"]) + "\n")
+    return parts
+
+
 def _forms(row: dict[str, Any]) -> str:
-    codes = [f"error code is {code}" for code in row.get("codes", [])]
+    codes = [f"the code {code}" for code in row.get("codes", [])]
     return "\n".join([*row.get("patterns", []), *row.get("weak", []), *codes])
 
 
