@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LONG := $(VENV)/.long
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off
+# torch for the CPU, from the index that PyTorch documents for it. A CUDA build (about 5 GB) only where it is asked for: make setup TORCH=cuda
+TORCH ?= cpu
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 VERSION := import sys; print('%d.%d' % sys.version_info[:2])
 # A file of tests stays in one of the two processes, and so do all notebooks. Nothing is fetched from a model hub.
 PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
@@ -31,7 +34,10 @@ $(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproje
 	case $$version in 3.10|3.11|3.12|3.13) ;; *) echo "$(PYTHON) is Python $$version; expected 3.10 to 3.13. Name another: make setup PYTHON=python3.11"; exit 2;; esac; \
 	[ "$$($(BIN)/python -c "$(VERSION)" 2>/dev/null)" = "$$version" ] || $(PYTHON) -m venv --clear $(VENV)
 	@pins=requirements.txt; $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || pins=requirements-py310.txt; \
-	echo "Installing torch into $(VENV) (about 200 MB, once)" && $(PIP) -c $$pins -r requirements-torch.txt && \
+	echo "Installing torch into $(VENV) (its CPU build is about 200 MB, once)"; \
+	[ "$(TORCH)" != cpu ] || $(PIP) --retries 1 --timeout 15 --no-deps --index-url $(CPU_INDEX) -r requirements-torch.txt 2>/dev/null || \
+	echo "PyTorch's index of CPU builds did not answer; taking the build that pip's own settings bring. On x86-64 that may be the CUDA build, about 5 GB."; \
+	$(PIP) -c $$pins -r requirements-torch.txt && \
 	echo "Installing the packages of $$pins" && $(PIP) -c requirements-torch.txt -r $$pins
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
