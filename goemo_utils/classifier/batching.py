@@ -127,23 +127,6 @@ def padding_share(
     return 1.0 - sum(lengths[i] for batch in batches for i in batch) / computed
 
 
-def pad(
-    sequences: Sequence[Sequence[int]], pad_id: int, to: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pad token ids on the right to the longest of them, or to ``to`` where that is more:
-    ``(input_ids, attention_mask)``, int64 ``[rows, width]``.
-
-    Padding here instead of in the tokenizer leaves the tokenizer's shared padding state alone.
-    """
-    columns = max(to, *(len(sequence) for sequence in sequences))
-    ids = np.full((len(sequences), columns), pad_id, dtype=np.int64)
-    mask = np.zeros((len(sequences), columns), dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-        mask[row, : len(sequence)] = 1
-    return ids, mask
-
-
 def scatter(
     batches: Sequence[Sequence[int]], rows: Sequence[np.ndarray], n_texts: int, n_labels: int
 ) -> np.ndarray:

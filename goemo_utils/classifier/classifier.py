@@ -13,23 +13,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from numbers import Integral
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from goemo_utils.classifier import batching, int8, onnx_runtime, packed, spread
+from goemo_utils.classifier import batching, checks, int8, onnx_runtime, packed, spread
 from goemo_utils.classifier.unpadded import FORMS, Unpadded
-from goemo_utils.errors import DeviceError, ModelError, ParamsError, first_line
+from goemo_utils.errors import DeviceError, ModelError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
-from goemo_utils.forward.model import Loaded, load_model
+from goemo_utils.forward.model import load_model
 from goemo_utils.texts.builtin import BUILTIN, strings
 
-BACKENDS = ("auto", "eager", "packed", "onnxruntime")
-DTYPES = ("float32", "float16", "bfloat16", "int8")
 # Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches and, with padding,
 # hold less of it; a device is fed more at a time.
 BATCH_TOKENS = {"cpu": 512, "rehearsal": 512, "cuda": 16384, "npu": 16384}
@@ -63,7 +60,8 @@ class GoEmotionsClassifier:
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager",
     "packed" and "onnxruntime" insist. ``batch_tokens``: tokens a batch; None takes 2048 on a CPU
     without padding, 512 with it, and more on an accelerator. ``max_length`` is cut to the model's
-    limit.
+    limit. ``task``: "auto" takes the checkpoint's word, else one label is a sigmoid and several are
+    a softmax, as in transformers' pipeline; "multi_label" or "single_label" says what it does not.
 
     After construction: ``labels``, ``threshold`` (in use: a number, or one a label), ``task``,
     ``info`` (what was loaded), ``placement`` (proof of where it ran), ``backend_used``,
@@ -84,33 +82,34 @@ class GoEmotionsClassifier:
         max_length: int = 512,
         revision: str | None = None,
         seed: int = 0,
+        task: str = "auto",
     ) -> None:
-        _check(threshold, batch_tokens, max_length, dtype, backend)
+        checks.settings(threshold, batch_tokens, max_length, dtype, backend)
         self.dtype = dtype or "float32"
         kind = device.kind if isinstance(device, Device) else str(device).partition(":")[0]
-        _check_combination(backend, self.dtype, kind)
+        checks.combination(backend, self.dtype, kind)
         if backend == "onnxruntime":
             onnx_runtime.require()
         self.device = device if isinstance(device, Device) else open_device(str(device))
         loaded = load_model(
             os.fspath(model_path),
             revision=revision,
+            task=task,
             attn_implementation=attn_implementation,
             seed=seed,
         )
-        _refuse_without_head(loaded)
+        checks.refuse_without_head(loaded)
         self.labels = list(loaded.labels)
         self.task = loaded.task
         self.info = {**loaded.info, "dtype": self.dtype}
         self.threshold = thresholds.effective(threshold, self.info)
-        self.max_length = tokens_at_most(max_length, loaded)
+        self.max_length = checks.tokens_at_most(max_length, loaded)
         self.truncated = 0
 
-        self._tokenizer = loaded.tokenizer
+        self.inputs = loaded.inputs
         # A fast tokenizer keeps its truncation as state and refuses a second thread; the tokens are
         # counted under the same lock.
         self._tokenising = Lock()
-        self._pad_id = loaded.tokenizer.pad_token_id
         self._session: onnx_runtime.Session | None = None
 
         # Every dtype starts from the same float32 weights: random ones drawn in another dtype would
@@ -177,9 +176,12 @@ class GoEmotionsClassifier:
                 index += 1
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """The batches, as positions, in which texts of so many tokens run."""
+        """The batches, as positions, in which texts of so many tokens run: of one length each
+        where padding would change the model's answers.
+        """
         if self.padded:
-            return batching.token_budget_batches(lengths, self.batch_tokens)
+            batches = batching.token_budget_batches(lengths, self.batch_tokens)
+            return self.inputs.apart(batches, lengths)
         return batching.end_to_end_batches(lengths, self.batch_tokens, spread.workers(sum(lengths)))
 
     @property
@@ -219,6 +221,8 @@ class GoEmotionsClassifier:
         """The width to which a batch is padded whose longest text has ``longest`` tokens; never
         beyond the limit of the model.
         """
+        if not self.inputs.pads:
+            return longest
         return max(longest, min(batching.width(longest), self.max_length))
 
     def _start(self, backend: str) -> None:
@@ -227,9 +231,11 @@ class GoEmotionsClassifier:
         if backend == "onnxruntime":
             # A long text too: attention within a window, as ModernBERT has it, shows only in texts
             # longer than the window.
-            example = self._padded(self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)]))
+            texts = self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)])
+            rows = self.inputs.apart([_by_length(texts)], [len(row) for row in texts])
+            examples = [self._padded([texts[i] for i in batch]) for batch in rows]
             self._session = onnx_runtime.Session(
-                self._model, example, self._activate, int8=self.dtype == "int8"
+                self._model, examples, self._activate, int8=self.dtype == "int8"
             )
             self.backend_used, self.backend_reason = "onnxruntime", self._session.describe()
             self.placement = self._session.placement()
@@ -243,11 +249,7 @@ class GoEmotionsClassifier:
         )
         if backend != "eager" and self.device.kind == "cpu":
             choose = int8.choose if self.dtype == "int8" else packed.choose
-            choice = choose(
-                self._model,
-                lambda model: self._activate(_numpy(self._forward(batch, model))),
-                FORMS,
-            )
+            choice = choose(self._model, lambda model: self._probabilities(batch, model), FORMS)
             if self.dtype == "int8" and choice.backend != "packed":
                 raise ModelError(
                     f"dtype='int8' cannot be had: {choice.reason} Use dtype='float32', or"
@@ -275,6 +277,12 @@ class GoEmotionsClassifier:
                 f" {self.placement['output_device']}."
             )
 
+    def _probabilities(self, ids: list[list[int]], model: torch.nn.Module) -> np.ndarray:
+        """``model``'s answers to all of ``ids`` at once, or by length where it is not padded."""
+        batches = self.inputs.apart([_by_length(ids)], [len(row) for row in ids])
+        rows = [_numpy(self._forward([ids[i] for i in batch], model)) for batch in batches]
+        return self._activate(batching.scatter(batches, rows, len(ids), len(self.labels)))
+
     def _classify(self, texts: list[str]) -> tuple[np.ndarray, list[bool]]:
         """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
         if not texts:
@@ -286,13 +294,10 @@ class GoEmotionsClassifier:
         """Token ids of each text, truncated and not padded: padding here would stay set in the
         tokenizer for its next caller.
         """
-        options = {"truncation": True, "max_length": self.max_length}
-        ids: list[list[int]]
         try:
-            ids = self._tokenizer(texts, **options)["input_ids"]
+            return self.inputs.encode(texts, self.max_length)
         except (TypeError, UnicodeError):
-            ids = self._tokenizer([_repaired(text) for text in texts], **options)["input_ids"]
-        return ids
+            return self.inputs.encode([_repaired(text) for text in texts], self.max_length)
 
     def _cut(self, texts: list[str], ids: list[list[int]]) -> list[bool]:
         """Which texts lost tokens. Only those that fill the limit can have, so only they are
@@ -301,30 +306,25 @@ class GoEmotionsClassifier:
         full = [i for i, sequence in enumerate(ids) if len(sequence) >= self.max_length]
         cut = [False] * len(texts)
         for i in full:
-            whole = self._tokenizer(_repaired(texts[i]), truncation=False, verbose=False)[
-                "input_ids"
-            ]
+            whole = self.inputs.encode([_repaired(texts[i])], None)[0]
             cut[i] = len(whole) > self.max_length
         self.truncated += sum(cut)
         return cut
 
     def _run(self, ids: list[list[int]]) -> torch.Tensor | np.ndarray:
-        return (
-            self._session.run(*self._padded(ids))
-            if self._session
-            else self._forward(ids, self._model)
-        )
+        if self._session:
+            return self._session.run(self._padded(ids))
+        return self._forward(ids, self._model)
 
-    def _padded(self, ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-        return batching.pad(ids, self._pad_id, self.width(max(map(len, ids))))
+    def _padded(self, ids: list[list[int]]) -> dict[str, np.ndarray]:
+        return self.inputs.pad(ids, self.width(max(map(len, ids))))
 
     def _forward(self, ids: list[list[int]], model: torch.nn.Module) -> torch.Tensor:
         """Logits ``[n_texts, n_labels]`` of one batch, still on the device."""
-        tokens, mask = (
-            torch.from_numpy(array).to(self.device.torch_device) for array in self._padded(ids)
-        )
+        place = self.device.torch_device
+        batch = {name: torch.from_numpy(a).to(place) for name, a in self._padded(ids).items()}
         with torch.inference_mode():
-            logits: torch.Tensor = model(input_ids=tokens, attention_mask=mask).logits
+            logits: torch.Tensor = model(**batch).logits
         return logits
 
     def _activate(self, logits: np.ndarray) -> np.ndarray:
@@ -337,7 +337,7 @@ class GoEmotionsClassifier:
         """(label, probability) pairs above the threshold, or each above its own, most probable
         first, for every row.
         """
-        above = probs > np.asarray(self.threshold)
+        above = thresholds.above(probs, self.threshold)
         order = np.argsort(np.where(above, -probs, 1), axis=1, kind="stable")
         return [
             [(self.labels[j], float(row[j])) for j in ranks[:count]]
@@ -345,22 +345,9 @@ class GoEmotionsClassifier:
         ]
 
 
-def tokens_at_most(max_length: int, loaded: Loaded) -> int:
-    """The limit in tokens that is in use: the model's own where that is lower.
-
-    Raises ParamsError for one that leaves no room: a limit below the special tokens is ignored by
-    the tokenizer, and one that holds nothing else answers every text alike.
-    """
-    limit, special = (
-        min(max_length, loaded.max_length),
-        loaded.tokenizer.num_special_tokens_to_add(),
-    )
-    if limit <= special:
-        raise ParamsError(
-            f"max_length is {limit} and the tokenizer of '{loaded.info['id']}' adds {special}"
-            f" tokens to each text: expected at least {special + 1}."
-        )
-    return limit
+def _by_length(ids: Sequence[Sequence[int]]) -> list[int]:
+    """The positions, shortest first."""
+    return sorted(range(len(ids)), key=lambda i: len(ids[i]))
 
 
 def _repaired(text: str) -> str:
@@ -372,51 +359,3 @@ def _repaired(text: str) -> str:
 
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
     return output if isinstance(output, np.ndarray) else output.float().cpu().numpy()
-
-
-def _check(
-    threshold: Any, batch_tokens: int | None, max_length: int, dtype: str | None, backend: str
-) -> None:
-    thresholds.effective(threshold, {})
-    for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
-        if (value is not None or name == "max_length") and (
-            isinstance(value, bool) or not isinstance(value, Integral) or value < 1
-        ):
-            raise ParamsError(
-                f"{name} is {value!r}; it must be a whole number of tokens, at least 1."
-            )
-    if dtype is not None and dtype not in DTYPES:
-        raise ParamsError(f"Unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}.")
-    if backend not in BACKENDS:
-        raise ParamsError(f"Unknown backend '{backend}': expected one of {', '.join(BACKENDS)}.")
-
-
-def _check_combination(backend: str, dtype: str, device: str) -> None:
-    if dtype == "int8" and backend == "eager":
-        raise ParamsError(
-            "dtype='int8' has no eager form and backend='eager' was asked: leave the backend at"
-            " 'auto'."
-        )
-    if dtype == "int8" and device != "cpu":
-        raise ParamsError(f"dtype='int8' is for the CPU, and device='{device}' was asked.")
-    if backend == "onnxruntime" and dtype in ("float16", "bfloat16"):
-        raise ParamsError(
-            f"backend='onnxruntime' offers float32 and int8, and dtype='{dtype}' was asked."
-        )
-    if backend in ("onnxruntime", "packed") and device != "cpu":
-        raise ParamsError(f"backend='{backend}' is for the CPU, and device='{device}' was asked.")
-
-
-def _refuse_without_head(loaded: Loaded) -> None:
-    name = loaded.info["id"]
-    if loaded.task == "encoder":
-        raise ModelError(
-            f"'{name}' is an encoder without a trained classification head, so it has no labels to"
-            " predict. Use a fine-tuned classifier."
-        )
-    untrained: list[Any] = loaded.info.get("untrained") or []
-    if untrained and loaded.info.get("source") != "random":
-        raise ModelError(
-            f"'{name}' leaves {', '.join(map(str, untrained))} untrained, so its labels would be"
-            " random. Use a fine-tuned classifier."
-        )

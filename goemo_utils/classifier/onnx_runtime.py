@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from goemo_utils.classifier.packed import TOLERANCE
+from goemo_utils.classifier.packed import TOLERANCE, largest_difference
 from goemo_utils.errors import ModelError, first_line
+
+Batch = Mapping[str, np.ndarray]
+"""A batch by the name of its input, ``attention_mask`` among them: int64 ``[rows, width]``."""
 
 OPSET = 17  # the newest that torch's own exporter writes without the onnxscript package
 
@@ -46,14 +49,14 @@ class Session:
     def __init__(
         self,
         model: torch.nn.Module,
-        example: tuple[np.ndarray, np.ndarray],
+        examples: Sequence[Batch],
         activate: Callable[[np.ndarray], np.ndarray],
         int8: bool = False,
     ) -> None:
-        """``example`` is a padded batch ``(input_ids, attention_mask)`` of several lengths,
-        ``activate`` makes probabilities of logits.
+        """``examples`` are batches of several lengths, padded or one a length as the model takes
+        them; ``activate`` makes probabilities of logits.
 
-        Both sizes of a batch become free in the exported graph, which must answer ``example`` like
+        Both sizes of a batch become free in the exported graph, which must answer the examples like
         the model. Raises ModelError where none does.
         """
         require()
@@ -64,13 +67,13 @@ class Session:
         folder = Path(tempfile.mkdtemp(prefix="goemo-onnx-"))
         weakref.finalize(self, _remove, folder, os.getpid())
         self._building = Lock()
-        self._path, session, self.difference = _exact(model, example, activate, folder)
+        self._path, session, self.difference = _exact(model, examples, activate, folder)
         self._sessions = {torch.get_num_threads(): session}
         if int8:
             del session
             self._sessions.clear()  # two graphs of one model need not be held at a time
             self._path = _quantise(self._path)
-            if not np.isfinite(self.run(*example)).all():
+            if not all(np.isfinite(self.run(example)).all() for example in examples):
                 raise ModelError(
                     "ONNX Runtime's int8 form of this model gives NaN or infinite answers. Use"
                     " float32, or dtype='bfloat16'."
@@ -79,7 +82,7 @@ class Session:
             if file != self._path:  # other forms of the graph, each as large as the model
                 file.unlink()
 
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+    def run(self, batch: Batch) -> np.ndarray:
         """Logits float32 ``[rows, n_labels]`` of one padded batch, on as many threads as torch has
         in the calling thread.
 
@@ -96,7 +99,7 @@ class Session:
                     if self._path.exists()
                     else next(iter(self._sessions.values()))
                 )
-        return _run(self._sessions[threads], input_ids, attention_mask)
+        return _run(self._sessions[threads], batch)
 
     def describe(self) -> str:
         """One sentence on what runs."""
@@ -143,47 +146,48 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _run(session: Any, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-    outputs = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})
+def _run(session: Any, batch: Batch) -> np.ndarray:
+    # The exporter leaves out an input that the model does not read, such as FNet's mask.
+    given = {put.name: batch[put.name] for put in session.get_inputs()}
+    outputs = session.run(None, given)
     logits: np.ndarray = outputs[0]
     return logits
 
 
 def _exact(
     model: torch.nn.Module,
-    example: tuple[np.ndarray, np.ndarray],
+    examples: Sequence[Batch],
     activate: Callable[[np.ndarray], np.ndarray],
     folder: Path,
 ) -> tuple[Path, Any, float]:
-    """The exported float32 graph that answers ``example`` like the model, a session on it, and
+    """The exported float32 graph that answers the examples like the model, a session on it, and
     their largest difference of a probability.
 
     Traced from one text alone and checked on all of them, so that a graph that holds the traced
     shape as a constant is found out.
     """
-    ids, mask = example
-    with torch.inference_mode():
-        expected = activate(
-            model(
-                input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)
-            ).logits.numpy()
-        )
-    shortest = int(mask.sum(1).argmin())
-    traced = (
-        ids[shortest : shortest + 1, : mask[shortest].sum()],
-        mask[shortest : shortest + 1, : mask[shortest].sum()],
-    )
+    expected = []
+    for example in examples:
+        tensors = {name: torch.from_numpy(array) for name, array in example.items()}
+        with torch.inference_mode():
+            expected.append(activate(model(**tensors).logits.numpy()))
+    traced = _shortest(examples)
+
     refused = []
     for additive in (True, False):
         try:
-            path = _export(_Logits(model, additive), traced, folder / f"model-{additive}.onnx")
+            path = folder / f"model-{additive}.onnx"
+            _export(_Logits(model, list(traced), additive), traced, path)
             session = _session(path)
-            difference = float(np.max(np.abs(activate(_run(session, ids, mask)) - expected)))
-        except (
-            Exception
-        ) as error:  # the model, torch's exporter and ONNX Runtime each raise their own
+            differences = [
+                largest_difference(activate(_run(session, example)), answer)
+                for example, answer in zip(examples, expected, strict=True)
+            ]
+        except Exception as error:  # the model, torch's exporter and ONNX Runtime: their own each
             refused.append(f"{type(error).__name__}: {first_line(error)}")
             continue
+
+        difference = float(np.max(differences))
         if difference < TOLERANCE[torch.float32]:  # written so that NaN fails
             return path, session, difference
         refused.append(
@@ -196,6 +200,18 @@ def _exact(
     )
 
 
+def _shortest(examples: Sequence[Batch]) -> Batch:
+    """The shortest text of the examples as a batch of its own, without padding."""
+    lengths = [
+        (int(length), i, row)
+        for i, example in enumerate(examples)
+        for row, length in enumerate(example["attention_mask"].sum(1))
+    ]
+    _, i, row = min(lengths)
+    real = examples[i]["attention_mask"][row].astype(bool)
+    return {name: array[row : row + 1, real] for name, array in examples[i].items()}
+
+
 class _Logits(torch.nn.Module):
     """Positional inputs and a bare tensor out, as the exporter wants them.
 
@@ -204,34 +220,35 @@ class _Logits(torch.nn.Module):
     no other.
     """
 
-    def __init__(self, model: torch.nn.Module, additive: bool) -> None:
+    def __init__(self, model: torch.nn.Module, names: Sequence[str], additive: bool) -> None:
         super().__init__()
-        self.model, self.additive = model, additive
+        self.model, self.names, self.additive = model, names, additive
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        # [texts, tokens] -> [texts, 1, 1, tokens]: the same for every head and asking token
-        padding = (1 - attention_mask[:, None, None, :]).to(torch.float32)
-        hidden = padding * torch.finfo(torch.float32).min
-        mask = hidden if self.additive else attention_mask
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=mask).logits
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        batch = dict(zip(self.names, tensors, strict=True))
+        if self.additive:
+            # [texts, tokens] -> [texts, 1, 1, tokens]: the same for every head and asking token
+            padding = (1 - batch["attention_mask"][:, None, None, :]).to(torch.float32)
+            batch["attention_mask"] = padding * torch.finfo(torch.float32).min
+        logits: torch.Tensor = self.model(**batch).logits
         return logits
 
 
-def _export(model: torch.nn.Module, example: tuple[np.ndarray, np.ndarray], path: Path) -> Path:
+def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:
+    names = list(example)
     free = {0: "rows", 1: "tokens"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval(),
-            tuple(torch.from_numpy(array) for array in example),
+            tuple(torch.from_numpy(array) for array in example.values()),
             str(path),
             dynamo=False,
             opset_version=OPSET,
-            input_names=["input_ids", "attention_mask"],
+            input_names=names,
             output_names=["logits"],
-            dynamic_axes={"input_ids": free, "attention_mask": free, "logits": {0: "rows"}},
+            dynamic_axes={**dict.fromkeys(names, free), "logits": {0: "rows"}},
         )
-    return path
 
 
 def _quantise(path: Path) -> Path:

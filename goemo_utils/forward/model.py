@@ -7,14 +7,27 @@ Only safetensors are read, and no code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import ModelError, first_line
 from goemo_utils.forward import thresholds
+from goemo_utils.forward.checkpoint import (
+    check_weights,
+    head_on_disk,
+    locate,
+    other_head,
+    read_config,
+    read_tokenizer,
+    strange_weights,
+    tensor_names,
+)
+from goemo_utils.forward.inputs import Inputs
+from goemo_utils.forward.task import labels_of, task_of
 from goemo_utils.records.record import sha256_file, sha256_json
-from goemo_utils.records.step import EMBEDDED, MODEL_FILES
+from goemo_utils.records.step import MODEL_FILES
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +45,8 @@ TOKENIZER_FILES = (
 # A matrix drawn with the usual 0.02 gives outputs so quiet that no error shows; spread, it behaves
 # like trained weights.
 RANDOM_SPREAD = 2.5
+# Tokens that count as no limit: the largest max_length that a run may ask for.
+MOST = 8192
 
 
 @dataclass
@@ -46,50 +61,11 @@ class Loaded:
     labels: list[str]
     max_length: int
     info: dict[str, Any]
+    inputs: Inputs = field(default_factory=lambda: Inputs(None))
 
-
-def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | None]:
-    """Where a checkpoint is: (source, folder, commit) with source embedded, local or hub;
-    ``random:`` in front is ignored here.
-
-    Raises ModelError when the folder is missing or the hub cannot give it.
-    """
-    name = model.removeprefix("random:")
-    if name == "embedded":
-        return "embedded", EMBEDDED, None
-    folder = Path(name).expanduser()
-    if not name.strip():
-        raise ModelError(
-            f"`model` is {model!r}; expected embedded, a hub id, a local folder, or random: before"
-            " one of them."
-        )
-    if folder.is_dir():
-        return "local", folder.resolve(), None
-    if name.startswith((".", "/", "~")):
-        raise ModelError(
-            f"Model folder '{name}' does not exist. Expected a folder with config.json, a tokenizer"
-            " and .safetensors weights."
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"],
-            )
-        )
-    except (
-        Exception
-        # offline, no such repository, no such revision, gated: the hub has a class for each
-    ) as error:
-        raise ModelError(
-            f"Model '{name}' (revision {revision or 'main'}) could not be fetched from the hub"
-            f" ({type(error).__name__}). Check the name and the network, set HF_ENDPOINT to a"
-            " mirror, or give `model` a local folder."
-        ) from None
-    return "hub", path, path.name
+    def __post_init__(self) -> None:
+        if self.inputs.tokenizer is None:
+            self.inputs = Inputs(self.tokenizer)
 
 
 def load_model(
@@ -108,81 +84,28 @@ def load_model(
     random weights drawn from ``seed``. ``info["thresholds"]`` are the model's own, in label order,
     None without thresholds.json. Raises ModelError in one sentence.
     """
-    import torch
-    import transformers
+    from goemo_utils.forward.traits import look
 
     source, folder, commit = locate(model, revision)
-    architecture_only = model.startswith("random:")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights and not architecture_only:
-        pickled = sorted(p.name for p in folder.glob("*.bin"))
-        raise ModelError(
-            f"{folder} has no .safetensors weights"
-            + (
-                f", only {', '.join(pickled)}: pickled weights are never loaded. "
-                "Convert them with save_pretrained(safe_serialization=True) in a place you trust."
-                if pickled
-                else "."
-            )
-        )
+    random = model.startswith("random:")
+    if not random:
+        check_weights(folder)
     config = read_config(folder)
-    architectures: list[str] = config.architectures or []
-    head = any(name.endswith("ForSequenceClassification") for name in architectures)
-    chosen = _task(task, config, head or architecture_only, folder)
-    kind = (
-        transformers.AutoModel
-        if chosen == "encoder"
-        else transformers.AutoModelForSequenceClassification
-    )
-    options = {"dtype": getattr(torch, dtype), "attn_implementation": attn_implementation}
-    missing, unused = [], []
+    chosen = task_of(task, config, random or head_on_disk(folder, config), folder)
+    labels = [] if chosen == "encoder" else labels_of(config, folder)
+
     with quiet():
-        try:
-            if architecture_only:
-                torch.manual_seed(seed)
-                network = kind.from_config(config, **options)  # type: ignore[no-untyped-call]
-                _spread(network)
-                missing = [name for name, _ in network.named_parameters()]
-            else:
-                network, told = kind.from_pretrained(
-                    folder,
-                    config=config,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                    **options,
-                )
-                missing, unused = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
-        except (
-            Exception
-            # safetensors, transformers and torch each raise their own for a damaged or mismatched
-            # checkpoint
-        ) as error:
-            if "does not support an attention implementation" in str(error):
-                raise ModelError(
-                    f"{folder} is a {config.model_type} model, which transformers"
-                    f" {transformers.__version__} cannot run with attn_implementation:"
-                    f" {attn_implementation}. Use attn_implementation: eager."
-                ) from None
-            raise ModelError(
-                f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}:"
-                f" {first_line(error)}). Check that its weights are complete and belong to its"
-                " config.json."
-            ) from None
+        drawn_from = seed if random else None
+        network, told = build(folder, config, chosen, dtype, attn_implementation, drawn_from)
         tokenizer = read_tokenizer(folder)
-    if chosen != "encoder" and missing and not architecture_only:
-        raise ModelError(
-            f"{folder} has no trained classification head: {', '.join(missing)} would be random."
-            " Use task: encoder, which judges hidden states."
-        )
-    limit = length_limit(config, tokenizer)
-    labels = (
-        [] if chosen == "encoder" else [str(config.id2label[i]) for i in range(config.num_labels)]
-    )
+    if not random:
+        check_loaded(folder, config, network, told, chosen)
+
+    traits = look(network.eval(), tokenizer, folder)
+    limit = length_limit(config, tokenizer, traits.places)
     info = _info(
         model,
-        "random" if architecture_only else source,
+        "random" if random else source,
         folder,
         commit,
         revision,
@@ -191,101 +114,101 @@ def load_model(
         chosen,
         labels,
         limit,
-        missing,
-        unused,
+        told.missing,
+        told.unused,
         dtype,
         attn_implementation,
     )
-    info["thresholds"] = None if architecture_only else thresholds.read(folder, labels, chosen)
-    return Loaded(network.eval(), tokenizer, chosen, labels, limit, info)
+    info["thresholds"] = None if random else thresholds.read(folder, labels, chosen)
+    inputs = traits.inputs(tokenizer)
+    info["padding"] = inputs.why
+    return Loaded(network, tokenizer, chosen, labels, limit, info, inputs)
 
 
-def read_config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        raise ModelError(
-            f"{folder} has no usable config.json ({type(error).__name__}: {first_line(error)})."
-            " Expected a model type that transformers knows; code that comes with a checkpoint is"
-            " not run."
-        ) from None
-
-
-def read_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True, use_fast=True
-        )
-    except Exception as error:
-        raise ModelError(
-            f"{folder} has no usable tokenizer ({type(error).__name__}: {first_line(error)})."
-            " Expected tokenizer.json or the vocabulary files beside config.json."
-        ) from None
-    if len(tokenizer) <= len(
-        set(tokenizer.all_special_ids)
-    ):  # transformers makes up a vocabulary of special tokens where it finds no file
-        raise ModelError(
-            f"The tokenizer in {folder} knows {len(tokenizer)} tokens, all of them special, so"
-            " every text would be empty. Expected its vocabulary in tokenizer.json or its own"
-            " files (vocab.json, vocab.txt, *.model) beside config.json. Fetch the checkpoint"
-            " again."
-        )
-    if tokenizer.pad_token is None:
-        raise ModelError(
-            f"The tokenizer in {folder} has no padding token, so texts cannot be batched. Set"
-            " pad_token in its tokenizer_config.json."
-        )
-    return tokenizer
-
-
-def _task(asked: str, config: Any, head: bool, folder: Path) -> str:
-    """multi_label | single_label | encoder, and a ModelError when what was asked contradicts the
-    checkpoint.
+@dataclass(frozen=True)
+class Report:
+    """What loading says of the weights: those of the model that the files lack, and those of the
+    files that the model does not take.
     """
-    if asked == "encoder" or (asked == "auto" and not head):
-        return "encoder"
-    declared = {
-        "multi_label_classification": "multi_label",
-        "single_label_classification": "single_label",
-        None: None,
-    }.get(config.problem_type, "regression")
-    if declared == "regression" or (
-        config.num_labels < 2 and "multi_label" not in (asked, declared)
-    ):
-        raise ModelError(
-            f"{folder} declares problem_type '{config.problem_type}' with {config.num_labels}"
-            " label(s): goemo ports classifiers. Use task: encoder to compare its hidden states."
-        )
-    if asked != "auto" and declared and asked != declared:
-        raise ModelError(
-            f"task: {asked} contradicts {folder}/config.json, whose problem_type is"
-            f" '{config.problem_type}'. Use task: auto."
-        )
-    return asked if asked != "auto" else declared or "single_label"
+
+    missing: list[str]
+    unused: list[str]
 
 
-def length_limit(config: Any, tokenizer: Any) -> int:
-    """Longest input in tokens. RoBERTa-like position tables begin after the padding index, which
-    costs pad_token_id + 1 places.
+def build(
+    folder: Path, config: Any, task: str, dtype: str, attention: str, seed: int | None
+) -> tuple[torch.nn.Module, Report]:
+    """The network for ``task`` with the folder's weights; with a ``seed``, drawn from it instead.
+
+    Raises ModelError where files and configuration do not make one.
     """
-    places = getattr(config, "max_position_embeddings", None) or 512
-    if config.model_type in (
-        "roberta",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "camembert",
-        "longformer",
-        "mpnet",
-        "roberta-prelayernorm",
-        "xmod",
-        "data2vec-text",
-    ):
-        places -= (config.pad_token_id or 0) + 1
-    return int(min(places, tokenizer.model_max_length))
+    import torch
+    import transformers
+
+    encoder = task == "encoder"
+    auto = transformers.AutoModel if encoder else transformers.AutoModelForSequenceClassification
+    options = {"dtype": getattr(torch, dtype), "attn_implementation": attention}
+    try:
+        if seed is not None:
+            torch.manual_seed(seed)
+            network = auto.from_config(config, **options)  # type: ignore[no-untyped-call]
+            _spread(network)
+            return network, Report([name for name, _ in network.named_parameters()], [])
+        network, told = auto.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # safetensors, transformers and torch each raise their own
+        if "does not support an attention implementation" in str(error):
+            raise ModelError(
+                f"{folder} is a {config.model_type} model, which transformers"
+                f" {transformers.__version__} cannot run with attn_implementation: {attention}."
+                " Use attn_implementation: eager."
+            ) from None
+        raise ModelError(
+            f"{folder} could not be loaded as {auto.__name__} ({type(error).__name__}:"
+            f" {first_line(error)}). Check that its weights are complete and belong to its"
+            " config.json."
+        ) from None
+    return network, Report(sorted(told["missing_keys"]), sorted(told["unexpected_keys"]))
+
+
+def check_loaded(
+    folder: Path, config: Any, network: torch.nn.Module, told: Report, task: str
+) -> None:
+    """Raise ModelError where what was loaded is not the model that was asked for, and name the
+    cause.
+    """
+    stored = tensor_names(folder)
+    if told.missing and (cause := strange_weights(stored, network.state_dict())):
+        raise ModelError(f"The weights in {folder} are not read by transformers: {cause}.")
+    if task != "encoder" and told.missing:
+        names = ", ".join(told.missing[:4]) + (", …" if len(told.missing) > 4 else "")
+        raise ModelError(
+            f"{folder} has no trained classification head: {names} would be random. Use task:"
+            f" encoder, which judges hidden states.{other_head(stored, config.num_labels)}"
+        )
+
+
+def length_limit(config: Any, tokenizer: Any, places: int | None) -> int:
+    """Longest input in tokens: the smallest of what the tokenizer says, what config.json says, and
+    the ``places`` that the model's own table of positions holds (None without one).
+
+    A number below 1, as XLNet's -1, or a tokenizer's 10^30, is no limit; without any it is MOST.
+    """
+    stated = (
+        getattr(config, "max_position_embeddings", None),
+        getattr(tokenizer, "model_max_length", None),
+        places,
+        MOST,
+    )
+    numbers = [n for n in stated if isinstance(n, int | float) and not isinstance(n, bool)]
+    return int(min(n for n in numbers if 1 <= n < math.inf))
 
 
 def _spread(network: torch.nn.Module) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.inputs import hidden_states, real_states
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.pack import write_pack
 from goemo_utils.records.record import sha256_json, versions
@@ -92,20 +93,14 @@ def encode(loaded: Loaded, texts: list[str], max_length: int) -> list[list[int]]
     """Token ids of each text, truncated to the shorter of ``max_length`` and the model's own limit,
     not padded.
     """
-    limit = min(max_length, loaded.max_length)
-    return loaded.tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
+    return loaded.inputs.encode(texts, min(max_length, loaded.max_length))
 
 
 def batches(loaded: Loaded, ids: list[list[int]], size: int) -> Iterator[dict[str, torch.Tensor]]:
     """Consecutive padded batches in the order of the texts. They are not sorted by length: padding
-    is the risk this must exercise.
+    is the risk this must exercise. A model whose answers padding changes gets none.
     """
-    for start in range(0, len(ids), size):
-        yield dict(
-            loaded.tokenizer.pad(
-                {"input_ids": ids[start : start + size]}, padding=True, return_tensors="pt"
-            )
-        )
+    return loaded.inputs.batches(ids, size)
 
 
 def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -146,12 +141,13 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             )
         if loaded.task != "encoder":
             logits.append(output.logits.cpu().to(wide))
-        states = list(enumerate(output.hidden_states))
+        states = list(enumerate(hidden_states(output)))
         mask = batch["attention_mask"].bool()
         for index, state in (
             states if keep == "all" else states[-1:] if loaded.task == "encoder" else []
         ):
-            hidden.setdefault(f"hidden.{index}", []).append(state.cpu().to(wide)[mask])
+            kept = real_states(state.cpu().to(wide), mask)
+            hidden.setdefault(f"hidden.{index}", []).append(kept)
         done += len(batch["input_ids"])
         progress(f"{job['role']}: {done} of {len(ids)} texts")
     hits = fired(device)
@@ -205,7 +201,7 @@ def _forward(loaded: Loaded, batch: dict[str, torch.Tensor], device: Device) -> 
 
 
 def _states(output: Any) -> list[torch.Tensor]:
-    return [*output.hidden_states, *([output.logits] if "logits" in output else [])]
+    return [*hidden_states(output), *([output.logits] if "logits" in output else [])]
 
 
 def fallbacks_of(log: str | None) -> list[str]:

@@ -99,6 +99,19 @@ def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
     return [float(v) for v in values] if several else float(asked)
 
 
+def above(probabilities: Any, threshold: Any) -> np.ndarray:
+    """Which probabilities count: those above ``threshold`` (one number, or one a label), of the
+    same shape.
+
+    Both are compared in float32, the precision of every probability that a user is shown: a printed
+    probability, given back as the threshold, is never above itself. NaN is above nothing. Whoever
+    decides anywhere in this package asks here; the published program compares in the same way.
+    """
+    given = np.asarray(probabilities).astype(np.float32)
+    decided: np.ndarray = given > np.asarray(threshold).astype(np.float32)
+    return decided
+
+
 def described(threshold: Any) -> str:
     """A threshold in a few words: ``0.3``, or ``28 thresholds, 0.12 to 0.61``."""
     if isinstance(threshold, (int, float)):

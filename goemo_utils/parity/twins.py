@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from goemo_utils.errors import TextsError
 from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.inputs import hidden_states, real_states
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.run import encode
 from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
@@ -90,12 +91,7 @@ class Twins:
                 " here."
             )
         ids = encode(self.loaded, list(texts), max_length)
-        padding = {"padding": "max_length", "max_length": pad_to} if pad_to else {"padding": True}
-        pad = self.loaded.tokenizer.pad
-        return [
-            dict(pad({"input_ids": ids[i : i + size]}, return_tensors="pt", **padding))
-            for i in range(0, len(ids), size)
-        ]
+        return list(self.loaded.inputs.batches(ids, size, pad_to or 0))
 
     @torch.no_grad()
     def run(
@@ -124,12 +120,12 @@ class Twins:
                 )
                 if self.loaded.task != "encoder":
                     found.setdefault("logits", []).append(output.logits.cpu())
-                states = list(enumerate(output.hidden_states)) if hidden else []
+                states = list(enumerate(hidden_states(output))) if hidden else []
                 if not hidden and self.loaded.task == "encoder":
                     states = [(0, output.last_hidden_state)]
                 real = batch["attention_mask"].bool()
                 for index, state in states:
-                    found.setdefault(f"hidden.{index}", []).append(state.cpu()[real])
+                    found.setdefault(f"hidden.{index}", []).append(real_states(state.cpu(), real))
         return {name: torch.cat(parts) for name, parts in found.items()}
 
     def main(self, states: States) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward import thresholds
-from goemo_utils.forward.model import locate
+from goemo_utils.forward.checkpoint import locate
 from goemo_utils.publish import card
 from goemo_utils.publish.check import check
 from goemo_utils.publish.logs import logs

@@ -537,7 +537,7 @@ def _model(name: str) -> Iterator[str]:
         yield name
         return
 
-    from goemo_utils.forward.model import locate
+    from goemo_utils.forward.checkpoint import locate
 
     _, embedded, _ = locate("embedded")
     config = json.loads((embedded / "config.json").read_text(encoding="utf-8"))

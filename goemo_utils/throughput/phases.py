@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from goemo_utils.classifier import batching
 from goemo_utils.throughput.protocol import Clock
 
 if TYPE_CHECKING:
@@ -72,16 +71,17 @@ def _once(bench: Bench, way: Way, texts: Sequence[str], clock: Clock) -> dict[st
 
     now = clock()
     ids = bench.encode(loaded, texts)
-    batches = way.batches([len(i) for i in ids])
+    lengths = [len(i) for i in ids]
+    batches = loaded.inputs.apart(way.batches(lengths), lengths)
     now = since("tokenise", now)
 
     for batch in batches:
-        arrays = batching.pad([ids[i] for i in batch], loaded.tokenizer.pad_token_id)
-        tokens, mask = (torch.from_numpy(array).to(device.torch_device) for array in arrays)
+        tensors = loaded.inputs.tensors([ids[i] for i in batch])
+        given = {name: tensor.to(device.torch_device) for name, tensor in tensors.items()}
         now = since("transfer", now)
         begin, end = _events(device.torch_device)
         with torch.inference_mode():
-            output = loaded.model(input_ids=tokens, attention_mask=mask)
+            output = loaded.model(**given)
         if end is not None:
             end.record()
         now = since("compute", now)

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from goemo_utils.classifier import batching, onnx_runtime, spread
-from goemo_utils.classifier.classifier import GoEmotionsClassifier, tokens_at_most
+from goemo_utils.classifier.checks import tokens_at_most
+from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.model import Loaded, load_model
@@ -103,11 +104,7 @@ class Bench:
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded."""
-        limit = self.limit(loaded)
-        ids: list[list[int]] = loaded.tokenizer(list(texts), truncation=True, max_length=limit)[
-            "input_ids"
-        ]
-        return ids
+        return loaded.inputs.encode(texts, self.limit(loaded))
 
     def limit(self, loaded: Loaded) -> int:
         """Tokens a text at most."""
@@ -154,7 +151,8 @@ class Bench:
 
         def run(texts: Sequence[str]) -> np.ndarray:
             ids = self.encode(loaded, texts)
-            batches = plan([len(i) for i in ids])
+            lengths = [len(i) for i in ids]
+            batches = loaded.inputs.apart(plan(lengths), lengths)
             outputs = [forward(loaded, model, device, [ids[i] for i in batch]) for batch in batches]
             rows = [output.float().cpu().numpy() for output in outputs]
             return activate(
@@ -309,12 +307,9 @@ def forward(
     """Logits of one padded batch, or the first token's last hidden state of a model without a head;
     still on the device.
     """
-    tokens, mask = (
-        torch.from_numpy(array).to(device.torch_device)
-        for array in batching.pad(ids, loaded.tokenizer.pad_token_id)
-    )
+    batch = loaded.inputs.tensors(ids)
     with torch.inference_mode():
-        output = model(input_ids=tokens, attention_mask=mask)
+        output = model(**{name: tensor.to(device.torch_device) for name, tensor in batch.items()})
     first: torch.Tensor = (
         output.last_hidden_state[:, 0] if loaded.task == "encoder" else output.logits
     )

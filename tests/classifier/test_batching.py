@@ -116,14 +116,6 @@ def test_a_text_that_no_batch_answered_stays_nan_and_not_zero() -> None:
     assert np.isnan(out[0]).all()
 
 
-def test_pad_marks_only_the_real_tokens() -> None:
-    ids, mask = batching.pad([[5, 6, 7], [8]], pad_id=1)
-    assert ids.tolist() == [[5, 6, 7], [8, 1, 1]]
-    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batching.pad([[5], [8]], pad_id=1, to=2)[0].tolist() == [[5, 1], [8, 1]]
-    assert batching.pad([[5, 6, 7]], pad_id=1, to=2)[0].tolist() == [[5, 6, 7]]
-
-
 @given(st.lists(st.text(max_size=20), max_size=50), st.integers(1, 10), st.integers(1, 40))
 def test_chunks_keep_the_order_and_the_limits(
     texts: list[str], max_texts: int, max_characters: int

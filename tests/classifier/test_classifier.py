@@ -215,7 +215,7 @@ def test_a_model_and_a_device_may_be_given_as_objects(
 
 def test_a_model_that_cannot_take_its_own_tokens_is_refused_in_a_sentence(tmp_path: Path) -> None:
     tiny_model.save(tmp_path, "bert", chunk_size_feed_forward=7)
-    with pytest.raises(ModelError, match=r"fails on its first batch .*chunk size 7"):
+    with pytest.raises(ModelError, match=r"fails on its first text .*chunk size 7"):
         GoEmotionsClassifier(str(tmp_path), backend="eager")
 
 
@@ -250,7 +250,7 @@ def test_empty_texts_can_be_left_out_and_keep_their_place(classifier: GoEmotions
 
 def test_the_tokenizer_is_left_without_padding(classifier: GoEmotionsClassifier) -> None:
     classifier.predict(TEXTS)
-    assert classifier._tokenizer.backend_tokenizer.padding is None
+    assert classifier.inputs.tokenizer.backend_tokenizer.padding is None
 
 
 def test_auto_packs_on_the_cpu_and_says_so(classifier: GoEmotionsClassifier) -> None:

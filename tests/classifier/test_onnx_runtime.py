@@ -16,6 +16,7 @@ import torch
 from goemo_utils.classifier import onnx_runtime
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ModelError
+from goemo_utils.forward.inputs import filled
 from tests.forward import tiny_model
 
 pytestmark = pytest.mark.skipif(bool(onnx_runtime.missing()), reason="needs the onnx extra")
@@ -35,17 +36,43 @@ def test_every_family_answers_like_the_model(architecture: str, tmp_path: Path) 
     assert not list(classifier._model.parameters())  # the weights are not held twice
 
 
-def test_a_window_of_attention_that_the_export_loses_is_found_by_a_long_text(
-    tmp_path: Path,
+class Windowed(torch.nn.Module):
+    """Logits that read the first five tokens of a longer text: a branch that an export from a short
+    text loses, as exports have lost ModernBERT's window.
+    """
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> "Windowed":
+        kept = (input_ids * attention_mask).float()
+        if input_ids.shape[1] > 5:
+            kept = kept[:, :5]
+        self.logits = kept.sum(1, keepdim=True)
+        return self
+
+
+def batch_of(*lengths: int) -> dict[str, np.ndarray]:
+    ids = filled([list(range(1, length + 1)) for length in lengths], 0, max(lengths))
+    return {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
+
+
+def test_a_window_of_attention_that_the_export_loses_is_found_by_a_long_text() -> None:
+    with pytest.raises(ModelError, match=r"Windowed cannot be exported .*self-check differed by"):
+        onnx_runtime.Session(Windowed(), [batch_of(3, 8)], lambda logits: logits)
+
+
+def test_the_export_is_checked_on_a_text_longer_than_every_built_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny_model.save(
-        tmp_path, "modernbert", limit=600, local_attention=400
-    )  # no built-in text alone has so many tokens
-    with pytest.raises(
-        ModelError,
-        match=r"ModernBertForSequenceClassification cannot be exported .*self-check differed by",
-    ):
+    widths = []
+
+    def stop(model, examples, activate, int8):
+        widths.extend(example["input_ids"].shape[1] for example in examples)
+        raise ModelError("seen enough")
+
+    monkeypatch.setattr(onnx_runtime, "Session", stop)
+    tiny_model.save(tmp_path, "modernbert", limit=600)
+    with pytest.raises(ModelError, match="seen enough"):
         GoEmotionsClassifier(tmp_path, backend="onnxruntime")
+    assert max(widths) > 400
 
 
 class Answering(torch.nn.Module):
@@ -59,9 +86,8 @@ class Answering(torch.nn.Module):
 
 
 def test_a_graph_that_holds_the_traced_length_is_refused() -> None:
-    ids, mask = np.array([[1, 2, 3], [1, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]])
     with pytest.raises(ModelError, match=r"Answering cannot be exported .*self-check differed by"):
-        onnx_runtime.Session(Answering(), (ids, mask), lambda logits: logits)
+        onnx_runtime.Session(Answering(), [batch_of(3, 1)], lambda logits: logits)
 
 
 def test_quantising_leaves_the_programs_logging_alone(
@@ -105,11 +131,7 @@ def test_only_the_graph_that_runs_stays_on_disk_and_goes_with_its_owner(
 @pytest.mark.usefixtures("_temporary")
 def test_a_graph_that_is_refused_leaves_no_folder() -> None:
     with pytest.raises(ModelError):
-        onnx_runtime.Session(
-            Answering(),
-            (np.array([[1, 2, 3], [1, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]])),
-            lambda logits: logits,
-        )
+        onnx_runtime.Session(Answering(), [batch_of(3, 1)], lambda logits: logits)
     gc.collect()
     assert not _folders()
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from goemo_utils.classifier import batching, packed
+from goemo_utils.classifier import packed
 from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, _filled
+from goemo_utils.forward.inputs import filled
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
@@ -52,8 +53,15 @@ def texts_of(lengths: list[int], seed: int = 0) -> list[list[int]]:
     return [rng.integers(2, VOCABULARY, size=length).tolist() for length in lengths]
 
 
+def padded(ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, ids))
+    tokens = filled(ids, PAD, width)
+    mask = filled([[1] * len(row) for row in ids], 0, width)
+    return torch.from_numpy(tokens), torch.from_numpy(mask)
+
+
 def logits(model: nn.Module, ids: list[list[int]]) -> np.ndarray:
-    tokens, mask = map(torch.from_numpy, batching.pad(ids, PAD))
+    tokens, mask = padded(ids)
     with torch.inference_mode():
         return model(input_ids=tokens, attention_mask=mask).logits.numpy()
 
@@ -175,7 +183,7 @@ def test_a_wrong_answer_without_padding_falls_back_to_padding(
 
 def test_bfloat16_stays_bfloat16() -> None:
     model, ids = classifier().bfloat16(), texts_of([9, 4])
-    tokens, mask = map(torch.from_numpy, batching.pad(ids, PAD))
+    tokens, mask = padded(ids)
     with torch.inference_mode():
         got, expected = (
             m(input_ids=tokens, attention_mask=mask).logits for m in (Unpadded(model), model)

@@ -20,7 +20,7 @@ from goemo_utils.forward.model import load_model
 from tests.forward.tiny_model import save_roberta
 
 SMALL = {
-    "vocab_size": 300,
+    "vocab_size": 400,
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
@@ -88,7 +88,7 @@ def test_a_missing_part_of_an_encoder_is_listed(folder, tmp_path) -> None:
 
 def test_other_architectures_load_by_the_same_call(folder, tmp_path) -> None:
     config = DistilBertConfig(
-        vocab_size=300,
+        vocab_size=400,
         dim=32,
         n_layers=2,
         n_heads=2,

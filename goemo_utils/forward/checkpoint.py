@@ -1,0 +1,257 @@
+"""The folder of a checkpoint: where it is, its configuration and tokenizer, the names of its
+weights, and what is wrong with one that is no classifier.
+
+Only safetensors are read, and no code that comes with a checkpoint is run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from goemo_utils.errors import ModelError, first_line
+from goemo_utils.records.step import EMBEDDED
+
+# What puts a name of its own before every weight, by that name.
+WRAPPERS = {
+    "_orig_mod": "torch.compile (save model._orig_mod instead)",
+    "module": "DataParallel or DistributedDataParallel (save model.module instead)",
+    "_fsdp_wrapped_module": "FullyShardedDataParallel (save its full state dict)",
+    "_forward_module": "a Lightning strategy (save the model inside it)",
+}
+ADAPTER = "adapter_config.json"
+# Packages that read a vocabulary which is not in tokenizer.json.
+READERS = {
+    ".model": ("sentencepiece", "google.protobuf"),
+    ".tiktoken": ("tiktoken",),
+}
+
+
+def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | None]:
+    """Where a checkpoint is: (source, folder, commit) with source embedded, local or hub;
+    ``random:`` in front is ignored here.
+
+    Raises ModelError when the folder is missing or the hub cannot give it.
+    """
+    name = model.removeprefix("random:")
+    if name == "embedded":
+        return "embedded", EMBEDDED, None
+    folder = Path(name).expanduser()
+    if not name.strip():
+        raise ModelError(
+            f"`model` is {model!r}; expected embedded, a hub id, a local folder, or random: before"
+            " one of them."
+        )
+    if folder.is_dir():
+        return "local", folder.resolve(), None
+    if name.startswith((".", "/", "~")):
+        raise ModelError(
+            f"Model folder '{name}' does not exist. Expected a folder with config.json, a tokenizer"
+            " and .safetensors weights."
+        )
+    path = _from_hub(name, revision)
+    return "hub", path, path.name
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # offline, no such name or revision, gated: a class for each
+        raise ModelError(
+            f"Model '{name}' (revision {revision or 'main'}) could not be fetched from the hub"
+            f" ({type(error).__name__}). Check the name and the network, set HF_ENDPOINT to a"
+            " mirror, or give `model` a local folder."
+        ) from None
+
+
+def check_weights(folder: Path) -> None:
+    """Raise ModelError where the folder holds no safetensors of a whole model, and say what it
+    holds instead.
+    """
+    if (folder / ADAPTER).is_file():
+        raise ModelError(_adapter(folder))
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt")))
+        if not pickled:
+            raise ModelError(f"{folder} has no .safetensors weights.")
+        raise ModelError(
+            f"{folder} has no .safetensors weights, only {', '.join(pickled)}: pickled weights are"
+            " never loaded. Convert them with save_pretrained(safe_serialization=True) in a place"
+            " you trust."
+        )
+
+
+def _adapter(folder: Path) -> str:
+    """The sentence on a folder that holds an adapter."""
+    try:
+        given = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        given = {}
+    described = given if isinstance(given, dict) else {}
+    kind = str(described.get("peft_type") or "").replace("LORA", "LoRA") or "PEFT"
+    base = described.get("base_model_name_or_path") or described.get("model_name")
+    of = f" for '{base}'" if base else ""
+    return (
+        f"{folder} holds a {kind} adapter{of} ({ADAPTER}), not a whole model: merge it into its"
+        " base model (in PEFT: merge_and_unload(), then save_pretrained) and give that folder."
+    )
+
+
+def read_config(folder: Path) -> Any:
+    """The configuration; raises ModelError in a sentence."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"{folder} has no usable config.json ({type(error).__name__}: {first_line(error)})."
+            " Expected a model type that transformers knows; code that comes with a checkpoint is"
+            " not run."
+        ) from None
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer, checked for a vocabulary and a token to pad with; raises ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, use_fast=True
+        )
+    except Exception as error:
+        raise ModelError(
+            f"{folder} has no usable tokenizer ({type(error).__name__}: {first_line(error)})."
+            f" {_tokenizer_advice(folder)}"
+        ) from None
+    # transformers makes up a vocabulary of special tokens where it finds no file; a tokenizer of
+    # characters (CANINE) has none either, and reads every text.
+    words = getattr(tokenizer, "backend_tokenizer", None) is not None
+    if words and len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelError(
+            f"The tokenizer in {folder} knows {len(tokenizer)} tokens, all of them special, so"
+            " every text would be empty. Expected its vocabulary in tokenizer.json or its own"
+            " files (vocab.json, vocab.txt, *.model) beside config.json. Fetch the checkpoint"
+            " again."
+        )
+    if tokenizer.pad_token is None:
+        raise ModelError(
+            f"The tokenizer in {folder} has no padding token, so texts cannot be batched. Set"
+            " pad_token in its tokenizer_config.json."
+        )
+    return tokenizer
+
+
+def _tokenizer_advice(folder: Path) -> str:
+    """What to do about a tokenizer that does not load."""
+    if not (folder / "tokenizer.json").exists():
+        for suffix, packages in READERS.items():
+            files = sorted(path.name for path in folder.glob(f"*{suffix}"))
+            absent = [name for name in packages if not _installed(name)]
+            if files and absent:
+                names = " ".join(absent).replace("google.protobuf", "protobuf")
+                return f"Its vocabulary is in {files[0]}, which needs: pip install {names}."
+    return "Expected tokenizer.json or the vocabulary files beside config.json."
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def tensor_names(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights on disk, read from the files' headers alone; files that
+    cannot be read have none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    names: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "np") as file:
+                names |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  no mapping
+        except (SafetensorError, OSError):
+            continue
+    return names
+
+
+def strange_weights(stored: Iterable[str], expected: Iterable[str]) -> str | None:
+    """Why the weights on disk do not fit the model by their names, as the end of a sentence; None
+    where most do.
+
+    Names: as ``tensor_names`` has them, and those of the model.
+    """
+    stored, wanted = set(stored), set(expected)
+    bare = {name.partition(".")[2] for name in wanted} | wanted
+    if not stored or len(stored & bare) * 2 >= len(stored):
+        return None
+    if any(".lora_" in name or name.startswith("base_model.model.") for name in stored):
+        return (
+            "they are those of a LoRA adapter or of a model inside PEFT: merge it into its base"
+            " model (merge_and_unload(), then save_pretrained) and give that folder"
+        )
+    heads = {name.partition(".")[0] for name in stored}
+    prefix = next(iter(heads)) if len(heads) == 1 else None
+    if prefix is None or not {name.partition(".")[2] for name in stored} & bare:
+        return None
+    by = WRAPPERS.get(prefix, "a class that holds the model inside (save that model instead)")
+    return f"every name begins with '{prefix}.', as {by} leaves them"
+
+
+def head_on_disk(folder: Path, config: Any) -> bool:
+    """Whether the files hold the weights of a classification head, whatever class saved them.
+
+    A class that transformers knows for another task (``…ForTokenClassification``) has a head of the
+    same names that is none for texts.
+    """
+    import transformers
+
+    architectures: list[str] = config.architectures or []
+    if any(name.endswith("ForSequenceClassification") for name in architectures):
+        return True
+    if any("For" in name and hasattr(transformers, name) for name in architectures):
+        return False
+    head = head_names(config)
+    return bool(head & set(tensor_names(folder)))
+
+
+def head_names(config: Any) -> set[str]:
+    """The names of the weights of transformers' classification head for such a model; none where it
+    has no such class.
+    """
+    import torch
+    import transformers
+
+    auto = transformers.AutoModelForSequenceClassification
+    try:
+        with torch.device("meta"):
+            network = auto.from_config(config)
+    except Exception:  # no such class for the model type, or a configuration it refuses
+        return set()
+    inside = network.base_model_prefix + "."
+    return {name for name in network.state_dict() if not name.startswith(inside)}
+
+
+def other_head(stored: Mapping[str, tuple[int, ...]], labels: int) -> str:
+    """A clause on tensors that look like a head of other names: of as many rows as labels; empty
+    without one.
+    """
+    likely = [
+        f"{name} {list(shape)}"
+        for name, shape in stored.items()
+        if len(shape) == 2 and shape[0] == labels and labels > 1
+    ]
+    if not likely:
+        return ""
+    return (
+        f" Its files hold {', '.join(likely[:2])}, which may be a head of its own: name it as"
+        " transformers' class for this model type does."
+    )

@@ -1,0 +1,182 @@
+"""How texts become the input of a model: what its tokenizer gives, what the model takes of that,
+and on which side and whether it may be padded.
+
+Every path of the package (runs, parity, bench, classifier, smoke) encodes and pads here, so that
+one text has one input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+# A pair of texts travels as one, its halves on either side of ASCII's unit separator: so a list of
+# texts stays a list of texts in every record, digest and job.
+PAIR = "\x1f"
+PLAIN = ("input_ids", "attention_mask")
+# What pads a field when the model's tokenizer does not say; input_ids are padded by its own token.
+PADDING = {"attention_mask": 0, "token_type_ids": 0}
+
+
+class Tokens(list[int]):
+    """The token ids of one text, with what else the tokenizer gives for them (``beside``: name to
+    one value a token, as token_type_ids). Most models need nothing beside, and get plain lists.
+    """
+
+    beside: Mapping[str, list[Any]]
+
+    def __init__(self, ids: Sequence[int], beside: Mapping[str, list[Any]]) -> None:
+        super().__init__(ids)
+        self.beside = beside
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model takes.
+
+    ``fields``: what it needs beside token ids and mask for single texts; ``pair_fields``: the same
+    for pairs. ``pads``: whether a text's answer stays the same in padded company; otherwise texts
+    of one length run together, and ``why`` says so in a sentence.
+    """
+
+    tokenizer: Any
+    fields: tuple[str, ...] = ()
+    pair_fields: tuple[str, ...] = ()
+    pads: bool = True
+    why: str | None = None
+
+    @property
+    def side(self) -> str:
+        """The side of padding, "right" or "left", as the tokenizer says."""
+        return str(getattr(self.tokenizer, "padding_side", "right"))
+
+    def encode(self, texts: Sequence[str], max_length: int | None) -> list[list[int]]:
+        """Token ids of each text (or pair), truncated to ``max_length`` and not padded; whole with
+        None.
+        """
+        if not texts:
+            return []
+        pairs = any(PAIR in text for text in texts)
+        cut = {"truncation": True, "max_length": max_length} if max_length else {"verbose": False}
+        if pairs:
+            first, second = zip(*(halves(text) for text in texts), strict=True)
+            given = self.tokenizer(list(first), list(second), padding=False, **cut)
+        else:
+            given = self.tokenizer(list(texts), padding=False, **cut)
+        ids: list[list[int]] = given["input_ids"]
+        fields = [name for name in (self.pair_fields if pairs else self.fields) if name in given]
+        if not fields:
+            return ids
+        return [Tokens(row, {name: given[name][i] for name in fields}) for i, row in enumerate(ids)]
+
+    def pad(self, rows: Sequence[Sequence[int]], to: int = 0) -> dict[str, np.ndarray]:
+        """One batch, padded to its longest row, or to ``to`` where that is more: int64
+        ``[rows, width]`` by name of the input.
+
+        Padding here instead of in the tokenizer leaves the tokenizer's shared padding state alone.
+        """
+        width = max(1, to, *(len(row) for row in rows))
+        beside = rows[0].beside if isinstance(rows[0], Tokens) else {}
+        if any(name not in PADDING for name in beside):
+            return self._padded_by_tokenizer(rows, width)
+
+        ids = filled(rows, self.tokenizer.pad_token_id, width, self.side)
+        mask = filled([[1] * len(row) for row in rows], 0, width, self.side)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        for name in beside:
+            filler = getattr(self.tokenizer, "pad_token_type_id", PADDING[name])
+            given = [beside_of(row)[name] for row in rows]
+            batch[name] = filled(given, filler, width, self.side)
+        return batch
+
+    def tensors(self, rows: Sequence[Sequence[int]], to: int = 0) -> dict[str, torch.Tensor]:
+        """As ``pad``, as tensors on the CPU."""
+        import torch
+
+        return {name: torch.from_numpy(array) for name, array in self.pad(rows, to).items()}
+
+    def batches(
+        self, rows: Sequence[Sequence[int]], size: int, to: int = 0
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Consecutive padded batches of at most ``size`` rows, in order; cut where the length
+        changes for a model that is not padded.
+        """
+        lengths = [len(row) for row in rows]
+        for start in range(0, len(rows), size):
+            whole = [list(range(start, min(start + size, len(rows))))]
+            for run in self.apart(whole, lengths):
+                yield self.tensors([rows[i] for i in run], to if self.pads else 0)
+
+    def apart(self, batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
+        """The batches (positions in ``lengths``), cut into neighbours of one length for a model
+        that is not padded.
+        """
+        if self.pads:
+            return [list(batch) for batch in batches]
+        cut: list[list[int]] = []
+        for batch in batches:
+            before = -1
+            for i in batch:
+                if lengths[i] != before:
+                    cut.append([])
+                    before = lengths[i]
+                cut[-1].append(i)
+        return cut
+
+    def _padded_by_tokenizer(
+        self, rows: Sequence[Sequence[int]], width: int
+    ) -> dict[str, np.ndarray]:
+        """For inputs of other shapes, such as MarkupLM's paths: only its tokenizer knows them."""
+        given = {"input_ids": [list(row) for row in rows]}
+        for name in beside_of(rows[0]):
+            given[name] = [beside_of(row)[name] for row in rows]
+        padded = self.tokenizer.pad(
+            given, padding="max_length", max_length=width, return_tensors="np"
+        )
+        return {name: np.asarray(array, dtype=np.int64) for name, array in padded.items()}
+
+
+def filled(
+    rows: Sequence[Sequence[int]], filler: int, width: int, side: str = "right"
+) -> np.ndarray:
+    """The rows in an int64 array ``[rows, width]``, the rest of each filled on ``side``."""
+    array = np.full((len(rows), width), filler, dtype=np.int64)
+    for i, row in enumerate(rows):
+        if side == "left":
+            array[i, width - len(row) :] = row
+        else:
+            array[i, : len(row)] = row
+    return array
+
+
+def beside_of(row: Sequence[int]) -> Mapping[str, list[Any]]:
+    """What else a row carries; nothing for plain ids."""
+    return row.beside if isinstance(row, Tokens) else {}
+
+
+def halves(text: str) -> tuple[str, str]:
+    """Both texts of a pair; the second of a single text is empty."""
+    first, _, second = text.partition(PAIR)
+    return first, second
+
+
+def real_states(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Hidden states of real tokens, ``[tokens, features]``, from ``[texts, width, features]``.
+
+    A model that pools or pads inside (Funnel, BigBird) has states of another width than its input:
+    they have no token to belong to, and are compared whole.
+    """
+    if states.shape[:2] == mask.shape:
+        return states[mask]
+    return states.flatten(0, -2)
+
+
+def hidden_states(output: Any) -> list[torch.Tensor]:
+    """The hidden states of a model's output, first layer first; none where it gives none."""
+    return list(output.get("hidden_states") or ())

@@ -1,0 +1,355 @@
+"""What a model does with padding, with positions and with itself, found by running it on a few
+short texts: no list of names says it.
+
+Four questions are asked of every model that is loaded. Which inputs does its forward take? Where
+does its table of positions begin, and how many places are left? Does an answer stay the same in
+padded company? Does a forward change the model for the next one?
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from goemo_utils.errors import ModelError, first_line
+from goemo_utils.forward.inputs import PAIR, PLAIN, Inputs
+
+SHORT = "I am so happy today!"
+LONG = (
+    "Why does the second draft cost more than the first? I don't get it, and nobody has told me"
+    " what the meeting on Thursday at ten is going to be about."
+)
+# Lengths of the longer probe that are tried, in tokens: a model of few places takes a shorter one.
+LENGTHS = (24, 14, 10)
+SHORTER = 8
+# Rounding between shapes of a batch is about 1e-6 of the largest value; what padding does to a
+# model that does not mask it is above 1e-4 even with random weights.
+SAME = 2e-5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of absolute positions: its rows, and the place that the first token takes."""
+
+    rows: int
+    first: int
+
+    @property
+    def places(self) -> int:
+        return self.rows - self.first
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What was found. ``places``: tokens that the table of positions holds, None without one;
+    ``vocabulary``: rows of the table of tokens, None where tokens have none.
+    """
+
+    fields: tuple[str, ...]
+    pair_fields: tuple[str, ...]
+    places: int | None
+    vocabulary: int | None
+    pads: bool
+    why: str | None
+
+    def inputs(self, tokenizer: Any) -> Inputs:
+        """What the paths of the package need of it."""
+        return Inputs(tokenizer, self.fields, self.pair_fields, self.pads, self.why)
+
+
+def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
+    """Run ``model`` (on the CPU, in evaluation mode) on two short texts and say what it does.
+
+    A forward that does not take all that tokenizers give, or that changes the model, is mended on
+    the way by a hook of the model's own (``Fitting``), which its copies keep. Raises ModelError
+    where the model answers no text.
+    """
+    fitting = Fitting.of(model)
+    model.register_forward_pre_hook(fitting, with_kwargs=True)
+    probe = _in_float32(model)
+    fitting_of_probe = fitting if probe is model else _hook_of(probe)
+
+    asker = _Asker(probe, tokenizer, folder)
+    fields = asker.fields(SHORT)
+    pair_fields = asker.fields(SHORT + PAIR + LONG[:40]) or fields
+    short, long = asker.rows(Inputs(tokenizer, fields))
+    inputs = Inputs(tokenizer, fields)
+
+    before = State(probe)
+    with Watch() as watch_short:
+        alone_short = asker.answer(inputs, [short])
+    with Watch() as watch_long:
+        alone_long = asker.answer(inputs, [long])
+    switches = before.switches()
+    if switches:
+        fitting.restore = [switch.elsewhere(model) for switch in switches]
+        if fitting_of_probe is not fitting:
+            fitting_of_probe.restore = switches
+        alone_long = asker.answer(inputs, [long])
+
+    pads, why = _padding(asker, inputs, (short, long), (alone_short, alone_long), fitting, switches)
+    vocabulary = watch_short.rows_for(short)
+    check_vocabulary(folder, tokenizer, vocabulary)
+    table = positions(watch_short, watch_long, len(short), len(long))
+    return Traits(
+        fields=fields,
+        pair_fields=pair_fields,
+        places=table.places if table else None,
+        vocabulary=vocabulary,
+        pads=pads,
+        why=why,
+    )
+
+
+def _padding(
+    asker: _Asker,
+    inputs: Inputs,
+    rows: tuple[list[int], list[int]],
+    alone: tuple[list[torch.Tensor], list[torch.Tensor]],
+    fitting: Fitting,
+    switches: list[Switch],
+) -> tuple[bool, str | None]:
+    """Whether texts may be padded, and the sentence where not."""
+    if "attention_mask" in fitting.refused:
+        return False, "it takes no attention mask, so padding would change its answers"
+    if switches:
+        names = ", ".join(dict.fromkeys(switch.name for switch in switches[:3]))
+        return False, f"a forward changes its own {names} by the length of the input"
+    try:
+        together = asker.answer(inputs, list(rows))
+    except Exception as error:
+        return False, f"it fails on a padded batch ({type(error).__name__}: {first_line(error)})"
+    difference = max(_apart(together, i, alone[i]) for i in (0, 1))
+    if difference <= SAME:
+        return True, None
+    return False, (
+        f"padding changes its answers (by up to {difference:.1g} of the largest output, on a text"
+        f" of {len(rows[0])} tokens beside one of {len(rows[1])})"
+    )
+
+
+def _apart(together: list[torch.Tensor], row: int, alone: list[torch.Tensor]) -> float:
+    """The largest difference of a text's outputs in company, relative to the largest output."""
+    differences = []
+    for both, one in zip(together, alone, strict=True):
+        if both.dim() > 2 and both.shape[1] < one.shape[1]:
+            return float("inf")
+        scale = max(1.0, float(one.abs().max()))
+        differences.append(float((both[row] - one[0]).abs().max()) / scale)
+    return max(differences)
+
+
+class _Asker:
+    """Runs the model on rows of tokens."""
+
+    def __init__(self, model: nn.Module, tokenizer: Any, folder: Path) -> None:
+        self.model, self.tokenizer, self.folder = model, tokenizer, folder
+
+    def fields(self, text: str) -> tuple[str, ...]:
+        """What the model needs of the tokenizer beside ids and mask, for such a text.
+
+        token_type_ids of nothing but zeros are what every model assumes without them.
+        """
+        first, pair, second = text.partition(PAIR)
+        given = self.tokenizer(first, second) if pair else self.tokenizer(first)
+        takes = accepted(self.model)
+        names = [name for name in given if name not in PLAIN and (takes is None or name in takes)]
+        return tuple(name for name in names if name != "token_type_ids" or any(given[name]))
+
+    def rows(self, inputs: Inputs) -> tuple[list[int], list[int]]:
+        """The tokens of a short and of a longer text; the longer is as long as the model allows."""
+        error: Exception = ValueError("no length was tried")
+        for length in LENGTHS:
+            short = inputs.encode([SHORT + " " + LONG], min(SHORTER, length - 2))[0]
+            long = inputs.encode([LONG + " " + LONG], length)[0]
+            with Watch() as watch:
+                try:
+                    self.answer(inputs, [short])
+                    self.answer(inputs, [long])
+                    return short, long
+                except Exception as failed:  # each family raises its own
+                    error = failed
+            check_vocabulary(self.folder, self.tokenizer, watch.rows_for(short))
+        raise ModelError(
+            f"{self.folder} fails on its first text ({type(error).__name__}: {first_line(error)})."
+            " Check that config.json and the tokenizer belong to its weights, and that it needs"
+            " nothing but text."
+        )
+
+    def answer(self, inputs: Inputs, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """The logits ``[texts, labels]``, or, of a model without a head, the hidden states of each
+        text's real tokens, averaged: ``[texts, features]``.
+        """
+        batch = inputs.tensors(rows)
+        with torch.no_grad():
+            output = self.model(**batch)
+        if "logits" in output:
+            return [output.logits.float()]
+        states = output.last_hidden_state.float()
+        if states.shape[:2] != batch["attention_mask"].shape:
+            return [states.mean(1)]
+        mask = batch["attention_mask"][..., None].float()
+        return [(states * mask).sum(1) / mask.sum(1).clamp(min=1)]
+
+
+def accepted(model: nn.Module) -> set[str] | None:
+    """The names that the model's forward takes; None where it takes any."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named if "input_ids" in named else None
+
+
+@dataclass
+class Fitting:
+    """A forward pre-hook that gives a model only what its forward takes, and undoes what an earlier
+    forward changed. It belongs to the model: a copy of the model has a copy of it.
+    """
+
+    refused: frozenset[str]
+    restore: list[Switch] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Fitting:
+        takes = accepted(model)
+        return cls(frozenset(name for name in PLAIN if takes is not None and name not in takes))
+
+    def __call__(
+        self, model: nn.Module, args: Any, kwargs: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        for switch in self.restore:
+            switch.back()
+        return args, {name: value for name, value in kwargs.items() if name not in self.refused}
+
+
+def _hook_of(model: nn.Module) -> Fitting:
+    return next(hook for hook in model._forward_pre_hooks.values() if isinstance(hook, Fitting))
+
+
+@dataclass
+class Switch:
+    """One thing that a forward changes: an attribute or a child of a module, and what it was."""
+
+    path: str
+    module: nn.Module
+    name: str
+    value: Any
+    child: bool
+
+    def back(self) -> None:
+        """Put it back as it was."""
+        if self.child:
+            self.module._modules[self.name] = self.value
+        else:
+            vars(self.module)[self.name] = self.value
+
+    def elsewhere(self, model: nn.Module) -> Switch:
+        """The same place in another copy of the model."""
+        module = model.get_submodule(self.path)
+        value = module._modules[self.name] if self.child else self.value
+        return Switch(self.path, module, self.name, value, self.child)
+
+
+class State:
+    """What a model's modules hold beside weights: switches (texts, truth values) and children.
+
+    Numbers and tensors that a forward leaves are caches, made anew when they do not fit; a switch
+    or another child is another way of computing.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._held = [
+            (path, module, self._switches(module), dict(module._modules))
+            for path, module in model.named_modules()
+        ]
+
+    @staticmethod
+    def _switches(module: nn.Module) -> dict[str, Any]:
+        return {name: v for name, v in vars(module).items() if isinstance(v, str | bool)}
+
+    def switches(self) -> list[Switch]:
+        """What has changed since, children first."""
+        children: list[Switch] = []
+        attributes: list[Switch] = []
+        for path, module, held, modules in self._held:
+            for name, child in modules.items():
+                if module._modules.get(name) is not child:
+                    children.append(Switch(path, module, name, child, True))
+            for name, value in held.items():
+                if vars(module).get(name) != value:
+                    attributes.append(Switch(path, module, name, value, False))
+        return children + attributes
+
+
+class Watch(TorchFunctionMode):
+    """Notes which tables are looked up, and by which indices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.nn.functional.embedding:
+            indices = given.get("input", args[0] if args else None)
+            weight = given.get("weight", args[1] if len(args) > 1 else None)
+            if indices is not None and weight is not None:
+                self.lookups.append((weight, indices.detach().clone()))
+        return func(*args, **given)
+
+    def rows_for(self, row: Sequence[int]) -> int | None:
+        """Rows of the table in which these tokens were looked up."""
+        for weight, indices in self.lookups:
+            if indices.flatten().tolist() == list(row):
+                return len(weight)
+        return None
+
+
+def positions(short: Watch, long: Watch, shorter: int, longer: int) -> Table | None:
+    """The smallest table whose highest index grows by one a token: that of absolute positions.
+
+    Tables of relative positions are looked up for pairs of tokens, and grow by less.
+    """
+    tables = []
+    for (weight, few), (same, many) in zip(short.lookups, long.lookups, strict=False):
+        if weight is not same or few.numel() != shorter or many.numel() != longer:
+            continue
+        first = int(many.min())
+        counted = torch.arange(first, first + longer, device=many.device)
+        grown = int(many.max()) - int(few.max())
+        if torch.equal(many.flatten().sort().values, counted) and grown == longer - shorter:
+            tables.append(Table(len(weight), first))
+    return min(tables, key=lambda table: table.places, default=None)
+
+
+def check_vocabulary(folder: Path, tokenizer: Any, rows: int | None) -> None:
+    """Raise ModelError where the tokenizer knows tokens beyond the ``rows`` of the model's table.
+
+    Tokens are added to a tokenizer in one line, and the table is resized in another.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
+    tokens = max([len(tokenizer), *(number + 1 for number in added)])
+    if rows is not None and tokens > rows:
+        raise ModelError(
+            f"The tokenizer in {folder} knows {tokens} tokens and the model's table holds {rows}:"
+            " a text with one of the others would fail. Resize the embeddings where the tokens"
+            " were added (resize_token_embeddings) and save again, or take the tokenizer that"
+            " belongs to the weights."
+        )
+
+
+def _in_float32(model: nn.Module) -> nn.Module:
+    """The model itself, or a copy in float32: in fewer bits rounding hides what padding does."""
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if kinds <= {torch.float32, torch.float64}:
+        return model
+    return copy.deepcopy(model).float()
