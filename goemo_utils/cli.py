@@ -29,6 +29,7 @@ MODULES = {
         "measure the ways of running a classifier against each other",
     ),
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
+    "serve": ("goemo_utils.serve.command", "answer over HTTP, with a page to try texts"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
     "publish": ("goemo_utils.publish.command", "write the model repository of a run"),
