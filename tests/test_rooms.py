@@ -16,7 +16,7 @@ PACKAGE = ROOT / "goemo_utils"
 FLOORS = [
     ["cli"],
     ["chain", "publish", "training"],
-    ["report", "notebook", "predict", "throughput"],
+    ["report", "notebook", "predict", "serve", "throughput"],
     ["parity", "classifier"],
     ["forward", "texts"],
     ["records"],
