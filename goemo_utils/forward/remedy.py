@@ -18,6 +18,8 @@ REMOVES: dict[str, tuple[str, ...]] = {
         "tf32",
         "fp16_matmul",
         "bf16_matmul",
+        "hf32_linear",
+        "hf32_bmm",
         "hf32_conv",
     ),
 }

@@ -13,7 +13,8 @@ on first use. The user's guide is docs/rehearsal.md.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.rehearsal.settings import NUMERICS, Fault, Numerics, parse_fault, parse_numerics
+from goemo_utils.rehearsal.grammar import Fault, parse_fault
+from goemo_utils.rehearsal.settings import NUMERICS, Numerics, parse_numerics
 from goemo_utils.rehearsal.state import is_simulated
 
 if TYPE_CHECKING:

@@ -22,9 +22,11 @@ from goemo_utils.rehearsal import (
     storage,
 )
 from goemo_utils.rehearsal.dispatcher import Library
+from goemo_utils.rehearsal.grammar import Fault, parse_fault, parse_size
 from goemo_utils.rehearsal.numerics import handlers
-from goemo_utils.rehearsal.settings import Fault, parse_fault, parse_numerics, parse_size
+from goemo_utils.rehearsal.settings import parse_numerics
 from goemo_utils.rehearsal.state import STATE, Settings
+from goemo_utils.rehearsal.tracker import hits
 
 OLDEST_TORCH = (2, 10)
 """The first release with torch.utils.backend_registration._setup_privateuseone_for_python_backend.
@@ -99,7 +101,7 @@ def fault_hits() -> dict[str, int]:
     """How often each fault has fired so far, by its text. A zero says that the fault was never
     reached.
     """
-    return dict(faults.hits)
+    return dict(hits)
 
 
 def _check_settings(

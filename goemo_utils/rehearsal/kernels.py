@@ -116,7 +116,9 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         result = _again(compute, operator, host_args, host_kwargs, call, error)
     disturbance = STATE.disturbances.get(name)
     if disturbance is not None:
-        disturbance(result)
+        disturbance(result, host_args)
+    if STATE.observer is not None:
+        STATE.observer(result, host_args)
     for original, twin in call.fresh:
         if twin.numel() or twin.shape != original.shape:
             adopt(original, device(twin, call.index or 0))

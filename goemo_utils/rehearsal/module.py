@@ -23,6 +23,10 @@ class NpuModule(types.ModuleType):
     IS_SIMULATED = True
 
 
+_FAMILIES = {"matmul": ("matmul", "linear", "batched"), "convolution": ("convolution",)}
+"""The fields of ``Numerics`` that a switch sets; the first is what it reads."""
+
+
 class Hf32Switch:
     """``torch.npu.matmul`` or ``torch.npu.conv``: ``allow_hf32`` reads and changes the rounding of
     that family's operands.
@@ -50,7 +54,8 @@ class Hf32Switch:
                 f"torch.npu.{self.family} takes only allow_hf32 = True or False, but got {name} ="
                 f" {value!r} {MARK}"
             )
-        _change_arithmetic({self.family: "hf32" if value else None})
+        rounding = "hf32" if value else None
+        _change_arithmetic(dict.fromkeys(_FAMILIES[self.family], rounding))
 
 
 def _change_arithmetic(fields: dict[str, Any]) -> None:

@@ -17,6 +17,14 @@ from goemo_utils.rehearsal.state import Handler, plain
 REORDER_BLOCK = 48
 """Length of the blocks of K that ``reorder`` sums from the last to the first."""
 
+ROW_BLOCKS = (48, 16)
+"""Lengths of the blocks of K under ``row_order``: of the first half of the rows, and the second."""
+
+TRUNCATED_BLOCK = 16
+"""Length of the blocks of K that ``truncating`` cuts off after: a fractal of Ascend's cube unit is
+16 x 16.
+"""
+
 ULP_UNITS = 4
 """Largest relative noise of ``ulp``, in units of 2^-24 (half the spacing of float32 at 1)."""
 
@@ -36,6 +44,10 @@ MATMUL: dict[str, int] = {
     "aten::_addmm_activation": 1,
 }
 """Matrix products, and the position of the first of their two operands."""
+
+BATCHED = ("aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::addbmm", "aten::addbmm_")
+"""Products of batches of matrices, as eager attention makes them; the others are linear layers."""
+
 
 CONVOLUTION: dict[str, int] = {"aten::convolution": 2, "aten::convolution_backward": 3}
 """Convolutions, and how many of their leading arguments are operands."""
@@ -118,6 +130,43 @@ def blocked_matmul(left: Tensor, right: Tensor, block: int = REORDER_BLOCK) -> T
     return (left @ right) if total is None else total.to(left.dtype)
 
 
+def row_ordered_matmul(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` with K summed in other blocks in the second half of the rows."""
+    half = left.shape[-2] // 2
+    first = blocked_matmul(left[..., :half, :], right, ROW_BLOCKS[0])
+    second = blocked_matmul(left[..., half:, :], right, ROW_BLOCKS[1])
+    return torch.cat([first, second], dim=-2)
+
+
+def truncated_matmul(left: Tensor, right: Tensor, block: int = TRUNCATED_BLOCK) -> Tensor:
+    """``left @ right`` with an accumulator of float32 that cuts off towards zero after each block
+    of K; the products of a block are exact.
+    """
+    total = torch.zeros((), dtype=torch.float32)
+    for start in range(0, left.shape[-1], block):
+        rows, columns = left[..., start : start + block], right[..., start : start + block, :]
+        total = _cut(total.double() + rows.double() @ columns.double())
+    return total.to(left.dtype)
+
+
+def _cut(exact: Tensor) -> Tensor:
+    """float64 to float32, towards zero."""
+    nearest = exact.float()
+    beyond = nearest.double().abs() > exact.abs()
+    return torch.where(beyond, nearest.nextafter(torch.zeros(())), nearest)
+
+
+ORDERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "reorder": blocked_matmul,
+    "row_order": row_ordered_matmul,
+    "truncating": truncated_matmul,
+}
+"""How each order of accumulation multiplies two CPU tensors ``[..., M, K]`` and ``[..., K, N]``."""
+
+SHORTEST = {"reorder": REORDER_BLOCK, "row_order": ROW_BLOCKS[1], "truncating": 0}
+"""The longest K that an order leaves to the CPU, because one block holds it."""
+
+
 def ulp_noise(tensor: Tensor, seed: int, units: float = ULP_UNITS) -> Tensor:
     """``tensor * (1 + e)``, ``e`` uniform in ±``units`` x 2^-24 and a fixed function of seed and
     value: equal inputs stay equal.
@@ -139,9 +188,10 @@ def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
     says.
     """
     table: dict[str, Handler] = {}
-    if numerics.matmul or numerics.reorder:
-        for name, first in MATMUL.items():
-            table[name] = _matmul(name, first, numerics)
+    for name, first in MATMUL.items():
+        family = numerics.batched if name in BATCHED else numerics.linear
+        if family or numerics.order:
+            table[name] = _matmul(name, first, family, numerics.order)
     if numerics.convolution:
         for name, count in CONVOLUTION.items():
             table[name] = _convolution(count, numerics.convolution)
@@ -150,7 +200,7 @@ def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
             table[name] = _tanh
     if numerics.ulp:
         for name in VECTOR:
-            table[name] = _noisy(table.get(name, plain), seed)
+            table[name] = _noisy(table.get(name, plain), seed, numerics.ulp)
     return table
 
 
@@ -158,48 +208,54 @@ def _tanh(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return operator(*args, **{**kwargs, "approximate": "tanh"})
 
 
-def _matmul(name: str, first: int, numerics: Numerics) -> Handler:
-    plain_product = name in ("aten::mm", "aten::bmm")
-    added_product = name in ("aten::addmm", "aten::baddbmm")
+_ORDERED = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
+"""The products whose order of accumulation can be chosen, in these overloads."""
+
+
+def _orders(name: str, operator: Any, left: Tensor, right: Tensor, order: str | None) -> bool:
+    """Whether ``order`` has something to say about this product."""
+    return (
+        order is not None
+        and name in _ORDERED
+        and operator._overloadname in ("default", "out")
+        and left.is_floating_point()
+        and left.dtype == right.dtype
+        and left.shape[-1] > SHORTEST[order]
+    )
+
+
+def _matmul(name: str, first: int, rounding: str | None, order: str | None) -> Handler:
+    """A product whose operands are ``args[first]`` and the next; ``first`` 1 adds ``args[0]``."""
 
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        left, right = (
-            round_operand(operand, numerics.matmul) for operand in args[first : first + 2]
-        )
-        reorder = (
-            numerics.reorder
-            and (plain_product or added_product)
-            and left.is_floating_point()
-            and left.shape[-1] > REORDER_BLOCK
-        )
-        if (
-            not reorder
-            or left.dtype != right.dtype
-            or operator._overloadname not in ("default", "out")
-        ):
+        left = round_operand(args[first], rounding)
+        right = round_operand(args[first + 1], rounding)
+        if order is None or not _orders(name, operator, left, right, order):
             return operator(*args[:first], left, right, *args[first + 2 :], **kwargs)
-        product = blocked_matmul(left, right)
-        if added_product:
+
+        product = ORDERS[order](left, right)
+        if first == 1:
             product = kwargs.get("beta", 1) * args[0] + kwargs.get("alpha", 1) * product
-        return kwargs["out"].resize_(product.shape).copy_(product) if "out" in kwargs else product
+        if "out" not in kwargs:
+            return product
+        return kwargs["out"].resize_(product.shape).copy_(product)
 
     return compute
 
 
 def _convolution(count: int, rounding: str) -> Handler:
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return operator(
-            *(round_operand(operand, rounding) for operand in args[:count]), *args[count:], **kwargs
-        )
+        operands = (round_operand(operand, rounding) for operand in args[:count])
+        return operator(*operands, *args[count:], **kwargs)
 
     return compute
 
 
-def _noisy(inner: Handler, seed: int) -> Handler:
+def _noisy(inner: Handler, seed: int, units: int) -> Handler:
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         result = inner(operator, args, kwargs)
         main = result[0] if isinstance(result, tuple) else result
-        noisy = ulp_noise(main, seed)
+        noisy = ulp_noise(main, seed, units)
         if noisy is main:
             return result
         if "out" in kwargs or operator._schema.is_mutable:

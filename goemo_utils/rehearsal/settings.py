@@ -1,11 +1,9 @@
-"""What a rehearsal device can be asked to do, and the parsers that refuse anything else. Imports no
-torch.
+"""The words of ``rehearsal_numerics``: which arithmetic the device has. Imports no torch.
 
-The arithmetic itself is in ``numerics``, the faults themselves in ``faults``.
+The arithmetic itself is in ``numerics``; the words for faults are in ``grammar``.
 """
 
-import math
-import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from goemo_utils.errors import DeviceError
@@ -45,6 +43,15 @@ NUMERICS: dict[str, str] = {
         " usual meaning of bfloat16 matrix units; torch calls it the 'medium' float32 matmul"
         " precision)"
     ),
+    "hf32_linear": (
+        "operands of linear layers (addmm, mm, mv) alone rounded as in hf32, products of attention"
+        " exact (source: fused attention has a setting of its own, inner_precise of"
+        " npu_fusion_attention, beside torch.npu.matmul.allow_hf32)"
+    ),
+    "hf32_bmm": (
+        "operands of batched products (bmm, baddbmm: eager attention) alone rounded as in hf32,"
+        " linear layers exact (source: the other half of hf32_linear)"
+    ),
     "hf32_conv": (
         "operands of convolution alone rounded as in hf32, unless a mode above rounds them (source:"
         " torch.npu.conv.allow_hf32 is True by default, torch.npu.matmul.allow_hf32 False)"
@@ -57,10 +64,25 @@ NUMERICS: dict[str, str] = {
         "matmul accumulates K in blocks of 48 from the last to the first (source: any tiled matrix"
         " unit has its own order, and none is documented; this one merely differs from the CPU's)"
     ),
+    "row_order": (
+        "matmul accumulates K in blocks of 48 in the first half of the rows and of 16 in the"
+        " second, so that a text's last bits depend on its place in the batch (source: stream-K"
+        " and tail tiles of matrix units; the sizes are an assumption)"
+    ),
+    "truncating": (
+        "matmul accumulates K in blocks of 16 and cuts each sum off towards zero in float32"
+        " (source: matrix units that do not round their accumulator, as measured on NVIDIA tensor"
+        " cores by Fasi et al. 2021, https://doi.org/10.7717/peerj-cs.330)"
+    ),
     "ulp": (
         "softmax, log-softmax, GELU, tanh and LayerNorm with up to 4 units of 2^-24 relative noise,"
         " a fixed function of seed and value (source: the size is an assumption, an eighth of the"
         " 32 units in the last place that CANN's operator tests allow)"
+    ),
+    "ulp12": "as ulp with 12 units (source: between ulp and ulp32)",
+    "ulp32": (
+        "as ulp with 32 units (source: the largest error that CANN's operator tests allow a vector"
+        " kernel in float32)"
     ),
     "ascend910b": (
         "what the documentation says an untouched 910B does: tanh_gelu, hf32_conv, reorder and ulp"
@@ -69,28 +91,38 @@ NUMERICS: dict[str, str] = {
 }
 
 _OPERANDS = ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
+_ORDERS = ("reorder", "row_order", "truncating")
+_UNITS = {"ulp": 4, "ulp12": 12, "ulp32": 32}
+_LIKE_910B = ("tanh_gelu", "hf32_conv", "reorder", "ulp")
+"""What ``ascend910b`` stands for."""
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """The arithmetic of the device. ``matmul`` and ``convolution`` name an operand rounding, or
-    None for float32 operands.
+    """The arithmetic of the device.
+
+    ``matmul`` names the operand rounding of every matrix product, ``linear`` and ``batched`` those
+    of one family where it differs, ``convolution`` that of convolutions; None is float32 operands.
+    ``order`` names how K is accumulated, None as the CPU does; ``ulp`` is the noise of the vector
+    kernels in units of 2^-24.
     """
 
     text: str = "exact"
     matmul: str | None = None
     convolution: str | None = None
+    linear: str | None = None
+    batched: str | None = None
     tanh_gelu: bool = False
-    reorder: bool = False
-    ulp: bool = False
+    order: str | None = None
+    ulp: int = 0
 
 
 def parse_numerics(text: str) -> Numerics:
     """Read names of ``NUMERICS`` joined by ``+``, for example ``hf32+tanh_gelu``.
 
     Raises:
-        DeviceError: a name is unknown or given twice, ``exact`` is combined, or two names round the
-        same operands.
+        DeviceError: a name is unknown or given twice, ``exact`` is combined, or two names set the
+        same thing, such as the rounding of operands.
     """
     names = [name.strip() for name in text.split("+")] if isinstance(text, str) else []
     unknown = [name for name in names if name not in NUMERICS]
@@ -109,141 +141,43 @@ def parse_numerics(text: str) -> Numerics:
             f"The rehearsal arithmetic {text!r} combines 'exact' with a deviation; drop 'exact' or"
             " the others."
         )
-    operands = [name for name in names if name in _OPERANDS]
-    if len(operands) > 1:
-        raise DeviceError(
-            f"The rehearsal arithmetic {text!r} rounds the matmul operands in {len(operands)} ways"
-            f" ({', '.join(operands)}); keep one of them."
-        )
-    rounding = operands[0] if operands else None
-    ascend = "ascend910b" in names
+    modes = {*names, *(_LIKE_910B if "ascend910b" in names else ())}
+    _one_of_each(text, modes)
+    rounding = _only(modes, _OPERANDS)
+    units = _only(modes, _UNITS)
     return Numerics(
         text="+".join(name for name in NUMERICS if name in names),
         matmul=rounding,
-        convolution=rounding or ("hf32" if ascend or "hf32_conv" in names else None),
-        tanh_gelu=ascend or "tanh_gelu" in names,
-        reorder=ascend or "reorder" in names,
-        ulp=ascend or "ulp" in names,
+        convolution=rounding or ("hf32" if "hf32_conv" in modes else None),
+        linear=rounding or ("hf32" if "hf32_linear" in modes else None),
+        batched=rounding or ("hf32" if "hf32_bmm" in modes else None),
+        tanh_gelu="tanh_gelu" in modes,
+        order=_only(modes, _ORDERS),
+        ulp=_UNITS[units] if units else 0,
     )
 
 
-FAULTS: dict[str, str] = {
-    "scale": "OPERATOR[@MODULE]:scale=1.01 multiplies the output",
-    "add": "OPERATOR[@MODULE]:add=1e-3 adds to the output",
-    "zero": "OPERATOR[@MODULE]:zero sets the output to zero, zero=row only its first row",
-    "clamp": "OPERATOR[@MODULE]:clamp=2.5 limits the output to -2.5..2.5",
-    "nan": (
-        "OPERATOR[@MODULE]:nan puts a NaN into the first element of the output, nan=all into every"
-        " element"
-    ),
-    "fallback": (
-        "OPERATOR[@MODULE]:fallback writes torch_npu's CPU-fallback warning to stderr once an"
-        " operator and changes nothing"
-    ),
-    "oom": (
-        "oom=200MiB limits the device memory; plain oom leaves nothing beyond what is allocated"
-        " when attach() is called"
-    ),
-    "slow_first": (
-        "slow_first=2.5 makes the first operator take so many seconds longer, as compilation on"
-        " first use does"
-    ),
+def _only(modes: Collection[str], group: Iterable[str]) -> str | None:
+    """The mode of ``group`` that is asked for."""
+    return next((name for name in group if name in modes), None)
+
+
+_GROUPS = {
+    "rounds the matmul operands": _OPERANDS,
+    "rounds the operands of linear layers": (*_OPERANDS, "hf32_linear"),
+    "rounds the operands of batched products": (*_OPERANDS, "hf32_bmm"),
+    "orders the accumulation": _ORDERS,
+    "sets the noise": tuple(_UNITS),
 }
+"""What modes do of which one can be asked for."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One fault: ``kind`` is a key of ``FAULTS``; ``operator`` has no ``aten::``; ``module`` is a
-    dotted path or its end, or None.
-
-    ``value`` is a factor, a summand, a bound, a number of seconds, or a number of bytes, by
-    ``kind``; ``part`` is "", "row" or "all".
-    """
-
-    text: str
-    kind: str
-    operator: str | None = None
-    module: str | None = None
-    value: float = 0.0
-    part: str = ""
-
-
-_SITE = re.compile(
-    r"(?:aten::)?(?P<operator>[A-Za-z_]\w*)(?:@(?P<module>[\w.]+))?:(?P<kind>\w+)(?:=(?P<value>.+))?"
-)
-_GLOBAL = re.compile(r"(?P<kind>oom|slow_first)(?:=(?P<value>.+))?")
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>B|KiB|MiB|GiB|kB|KB|MB|GB)?")
-_UNITS = {
-    None: 1,
-    "B": 1,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-    "kB": 10**3,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-}
-
-
-def parse_fault(text: str | None) -> tuple[Fault, ...]:
-    """Read faults joined by ``;``, for example
-    ``native_layer_norm@encoder.layer.1.output.LayerNorm:scale=1.01``.
-
-    None or an empty text is no fault. Whether the operator and the module exist is checked by
-    ``enable`` and ``attach``.
-
-    Raises:
-        DeviceError: a fault is malformed, its kind is unknown, or its value is missing, superfluous
-        or not finite.
-    """
-    return tuple(_one_fault(item.strip()) for item in (text or "").split(";") if item.strip())
-
-
-def _one_fault(text: str) -> Fault:
-    match = _GLOBAL.fullmatch(text) or _SITE.fullmatch(text)
-    if (
-        match is None
-        or match["kind"] not in FAULTS
-        or (match.re is _SITE and match["kind"] in ("oom", "slow_first"))
-    ):
-        raise DeviceError(
-            f"The fault {text!r} cannot be read; expected one of: {'; '.join(FAULTS.values())}."
-        )
-    fields = match.groupdict()
-    kind, value = fields["kind"], fields["value"]
-    operator, module = fields.get("operator"), fields.get("module")
-    if kind == "oom":
-        return Fault(text, kind, value=math.inf if value is None else parse_size(value))
-    if kind in ("zero", "nan", "fallback"):
-        allowed = {"zero": (None, "row"), "nan": (None, "all"), "fallback": (None,)}[kind]
-        if value not in allowed:
+def _one_of_each(text: str, modes: Collection[str]) -> None:
+    """Refuse two modes that would set the same thing."""
+    for deed, group in _GROUPS.items():
+        chosen = [name for name in group if name in modes]
+        if len(chosen) > 1:
             raise DeviceError(
-                f"The fault {text!r} has the value {value!r}; expected: {FAULTS[kind]}."
+                f"The rehearsal arithmetic {text!r} {deed} in {len(chosen)} ways"
+                f" ({', '.join(chosen)}); keep one of them."
             )
-        return Fault(text, kind, operator, module, part=value or "")
-    try:
-        number = float(value or "")
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or (number < 0 and kind in ("clamp", "slow_first")):
-        raise DeviceError(
-            f"The fault {text!r} has the value {value!r}; expected a finite number: {FAULTS[kind]}."
-        )
-    return Fault(text, kind, operator, module, value=number)
-
-
-def parse_size(text: str) -> int:
-    """Read a number of bytes: ``1048576``, ``200MiB``, ``1.5 GB``.
-
-    Raises:
-        DeviceError: it is no size, or zero.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    size = int(float(match["number"]) * _UNITS[match["unit"]]) if match else 0
-    if size <= 0:
-        raise DeviceError(
-            f"The memory size {text!r} cannot be read; expected a number above 0 with a unit, for"
-            " example '200MiB'."
-        )
-    return size

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from goemo_utils.rehearsal.settings import Fault, Numerics
+from goemo_utils.rehearsal.grammar import Fault
+from goemo_utils.rehearsal.settings import Numerics
 
 MARK = "[SIMULATED]"
 DEVICE_NAME = "SIMULATED-NPU (rehearsal on the CPU)"
@@ -15,7 +16,10 @@ DEFAULT_TOTAL = 64 * 2**30
 
 Handler = Callable[[Any, list[Any], dict[str, Any]], Any]
 """Computes an operator from its CPU arguments: ``(operator, args, kwargs) -> result``."""
-Disturbance = Callable[[Any], None]
+Disturbance = Callable[[Any, list[Any]], None]
+"""Changes the CPU result of an operator in place: ``(result, args)``."""
+Observer = Callable[[Any, list[Any]], None]
+"""Sees the CPU result and arguments of every operator that computes."""
 
 
 def plain(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -49,6 +53,7 @@ class State:
     fault: str | None = None
     arithmetic: dict[str, Handler] = field(default_factory=dict)
     disturbances: dict[str, Disturbance] = field(default_factory=dict)
+    observer: Observer | None = None
     before_first: Callable[[], None] | None = None
     warned: set[str] = field(default_factory=set)
     libraries: list[Any] = field(default_factory=list)

@@ -12,8 +12,14 @@ from transformers import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
 )
 
 _SIZE: dict[str, Any] = {
@@ -44,7 +50,27 @@ ARCHITECTURES: dict[str, tuple[Any, Any]] = {
             **_SIZE, relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"]
         ),
     ),
+    "modernbert": (
+        ModernBertForSequenceClassification,
+        ModernBertConfig(
+            **_SIZE,
+            local_attention=8,
+            global_attn_every_n_layers=2,
+            pad_token_id=1,
+            bos_token_id=2,
+            eos_token_id=3,
+            cls_token_id=2,
+            sep_token_id=3,
+        ),
+    ),
+    "mpnet": (MPNetForSequenceClassification, MPNetConfig(**_SIZE, max_position_embeddings=40)),
+    "xlm-roberta": (
+        XLMRobertaForSequenceClassification,
+        XLMRobertaConfig(**_SIZE, max_position_embeddings=40),
+    ),
 }
+EAGER_ONLY = ("deberta-v2", "mpnet")
+"""Architectures that transformers runs with eager attention alone."""
 
 
 def classifier(architecture: str = "roberta", attention: str = "eager", spread: float = 3.0) -> Any:

@@ -17,6 +17,7 @@ from goemo_utils.rehearsal.numerics import (
     blocked_matmul,
     round_mantissa,
     round_operand,
+    truncated_matmul,
     ulp_noise,
 )
 from goemo_utils.rehearsal.settings import NUMERICS
@@ -170,6 +171,59 @@ def test_the_device_multiplies_rounded_operands_and_accumulates_in_float32(name:
         expected = conv2d(ROUNDING[name](image), ROUNDING[name](kernel))
         torch.testing.assert_close(conv2d(image.npu(), kernel.npu()).cpu(), expected)
         assert torch.equal(gelu(left.npu()).cpu(), gelu(left))
+
+    body()
+
+
+@simulated(numerics="hf32_linear")
+def test_linear_layers_alone_can_round_their_operands() -> None:
+    left, right = torch.randn(5, 64), torch.randn(64, 3)
+    rounded = ROUNDING["hf32"]
+    assert torch.equal((left.npu() @ right.npu()).cpu(), rounded(left) @ rounded(right))
+    assert torch.equal(torch.bmm(left[None].npu(), right[None].npu()).cpu()[0], left @ right)
+
+
+@simulated(numerics="hf32_bmm")
+def test_batched_products_alone_can_round_their_operands() -> None:
+    left, right = torch.randn(5, 64), torch.randn(64, 3)
+    rounded = ROUNDING["hf32"]
+    batched = torch.bmm(left[None].npu(), right[None].npu()).cpu()[0]
+    assert torch.equal(batched, rounded(left) @ rounded(right))
+    assert torch.equal((left.npu() @ right.npu()).cpu(), left @ right)
+
+
+@simulated(numerics="row_order")
+def test_the_order_of_accumulation_can_depend_on_the_place_of_a_row() -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(6, 640), torch.randn(640, 5)
+    received = (left.npu() @ right.npu()).cpu()
+    turned = (left.roll(3, 0).npu() @ right.npu()).cpu().roll(-3, 0)
+    assert torch.equal((left.npu() @ right.npu()).cpu(), received)
+    assert not torch.equal(turned, received)
+    torch.testing.assert_close(turned, received, rtol=1e-5, atol=1e-4)
+
+
+def test_a_truncating_accumulator_never_exceeds_the_exact_sum() -> None:
+    torch.manual_seed(0)
+    left, right = torch.rand(4, 320), torch.rand(320, 4)
+    cut, exact = truncated_matmul(left, right).double(), left.double() @ right.double()
+    assert (cut <= exact).all()
+    assert (cut < exact).any()
+    torch.testing.assert_close(cut, exact, rtol=20 * 2.0**-23, atol=0)
+
+
+def test_what_a_float32_holds_is_not_cut() -> None:
+    left, right = torch.arange(40.0).reshape(1, 40), -torch.arange(40.0).reshape(40, 1)
+    assert torch.equal(truncated_matmul(left, right), left @ right)
+
+
+@pytest.mark.parametrize(("mode", "units"), [("ulp", 4), ("ulp12", 12), ("ulp32", 32)])
+def test_the_noise_of_the_vector_kernels_has_the_size_of_its_name(mode: str, units: int) -> None:
+    @simulated(numerics=mode)
+    def body() -> None:
+        rows = torch.rand(200, 16) + 0.5
+        relative = (rows.npu().tanh().cpu().double() / rows.tanh().double() - 1).abs().max()
+        assert 0.8 * units * 2.0**-24 < relative < (units + 1.5) * 2.0**-24
 
     body()
 

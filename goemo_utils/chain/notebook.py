@@ -1,0 +1,180 @@
+"""Runs one notebook in a kernel of its own, and says how it ended.
+
+papermill's own metadata is no evidence: it marks timeouts and dead kernels as completed. What a
+notebook raised, the end of its kernel, a full disk and a signal are each told in a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils import errors
+from goemo_utils.boundary.credentials import without_credentials
+from goemo_utils.boundary.remedies import of_error, shortage
+from goemo_utils.params import papermill_parameters
+from goemo_utils.records.portable import places, portable
+from goemo_utils.records.record import Status, notebooks, now, write_text
+
+if TYPE_CHECKING:
+    from goemo_utils.params import Params
+
+CRASHED = 3
+
+
+@dataclass
+class Ended:
+    """How one notebook ended: status, reason and exit code, and where its time went (seconds)."""
+
+    status: Status
+    reason: str | None
+    exit_code: int
+    cells: list[float] = field(default_factory=list)
+
+
+def execute(step: str, params: Params, folder: Path) -> Ended:
+    """Run one notebook in a kernel of its own; its streams go to ``logs/<step>.log``."""
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    import logging
+
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    output, log = folder / f"{step}.ipynb", folder / "logs" / f"{step}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+
+    ended = Ended("ok", None, 0)
+    with open(log, "a", encoding="utf-8") as stream, _standard_error(stream.fileno()):
+        stream.write(f"{step} began {now()}\n")
+        stream.flush()
+        try:
+            papermill.execute_notebook(
+                str(notebooks() / f"{step}.ipynb"),
+                str(output),
+                parameters=papermill_parameters(params),
+                kernel_name="python3",
+                progress_bar=False,
+                execution_timeout=params.step_timeout,
+                start_timeout=max(60, params.step_timeout),
+                stdout_file=stream,
+                stderr_file=stream,
+                coalesce_streams=True,
+                shutdown_kernel="immediate",
+            )
+        except Exception as error:
+            stream.flush()
+            stream.write(_plain("\n".join(getattr(error, "traceback", None) or [])) + "\n")
+            ended = _how_it_ended(error, step, log, params.step_timeout)
+        because = f" - {ended.reason}" if ended.reason else ""
+        stream.write(f"{step} ended {now()}: {ended.status}{because}\n")
+
+    ended.cells = _tidy(output, params, folder)
+    _diagnose(ended, log)
+    return ended
+
+
+def _how_it_ended(error: Exception, step: str, log: Path, timeout: int) -> Ended:
+    """The end that an exception of papermill tells of."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError):
+        return _raised(error, log)
+    if isinstance(error, CellTimeoutError):
+        reason = (
+            f"A cell ran longer than step_timeout, {timeout} s. Raise it with -p step_timeout"
+            f" SECONDS, or look at logs/{step}.log."
+        )
+        return Ended("timeout", reason, CRASHED)
+    if isinstance(error, DeadKernelError):
+        reason = (
+            "The notebook's kernel died. Usual causes: out of memory, or a crash in a driver or"
+            f" extension; see logs/{step}.log."
+        )
+        return Ended("died", reason, CRASHED)
+
+    # no kernel, an unreadable notebook, a full disk
+    reason = f"The notebook could not be run ({type(error).__name__}: {error})."
+    return Ended("failed", reason, CRASHED)
+
+
+def _raised(error: Any, log: Path) -> Ended:
+    """The end of a notebook in which a cell raised: papermill's PapermillExecutionError."""
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, errors.GoemoError):
+        return Ended("failed", _plain(error.evalue or error.ename), kind.exit_code)
+
+    said = f"{error.ename}: {_plain(error.evalue)}"
+    if error.ename == "CellExecutionError":
+        # a magic that failed: IPython printed why and raised nothing
+        printed = _plain(log.read_text(encoding="utf-8")).splitlines()
+        said = next((line for line in printed[::-1] if re.match(r"\w*Error: ", line)), said)
+    where = f"Cell {error.exec_count or error.cell_index} of the notebook raised "
+    return Ended("failed", where + said, CRASHED)
+
+
+@contextmanager
+def _standard_error(target: int) -> Iterator[None]:
+    """Send the standard error of this process and of the kernels it starts to a file descriptor:
+    drivers write there, past Python and past Jupyter.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _diagnose(ended: Ended, log: Path) -> None:
+    """Match a failure's log against the known messages of torch_npu and CANN, and add the cause and
+    remedy to the reason.
+    """
+    if ended.status == "ok":
+        return
+    from goemo_utils.environment import diagnose
+
+    texts = [
+        p.read_text(encoding="utf-8", errors="replace")
+        for p in (log, *sorted(log.parent.glob("*worker*.log")))
+        if p.is_file()
+    ]
+    found = diagnose("\n".join([ended.reason or "", *texts]))
+    for finding in [f for f in found if f["severity"] == "error"][:2]:
+        ended.reason = f"{ended.reason} [{finding['id']}] {finding['cause']} {finding['remedy']}"
+
+
+def _tidy(output: Path, params: Params, folder: Path) -> list[float]:
+    """Take this machine's paths out of an executed notebook, and return the seconds of each cell;
+    nothing where it cannot be read.
+    """
+    try:
+        notebook = json.loads(output.read_text(encoding="utf-8"))
+        cells = [cell["metadata"].get("papermill", {}) for cell in notebook["cells"]]
+        seconds = [cell.get("duration") or 0.0 for cell in cells]
+
+        # papermill's; the parameters stand in their cell too
+        for key in ("input_path", "output_path", "parameters", "environment_variables"):
+            notebook["metadata"].get("papermill", {}).pop(key, None)
+
+        told = portable(notebook, places(params.resolved(), folder))
+        write_text(output, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    except (OSError, ValueError, KeyError):
+        return []
+    return seconds
+
+
+def _plain(text: str) -> str:
+    """Text without terminal colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
