@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> 
         "seed": params.seed,
         "numerics": params.rehearsal_numerics if rehearsed else "exact",
         "fault": params.rehearsal_fault if rehearsed else None,
+        "degraded": params.rehearsal_fault,
         "remedy": params.remedy if role == "candidate" else "none",
         "threads": None,
         "out": str(out),
@@ -130,11 +132,11 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             if done >= HIDDEN_TEXTS
             else job["hidden"]
         )
-        output = _forward(loaded, batch, device)
+        output = _forward(loaded, batch, device, job)
         if placement is None:
             head = output.logits if loaded.task != "encoder" else output.last_hidden_state
             placement = device.proof(loaded.model, head)
-            again = _forward(loaded, batch, device)
+            again = _forward(loaded, batch, device, job)
             repeat_equal = all(
                 torch.equal(a.cpu(), b.cpu())
                 for a, b in zip(_states(output), _states(again), strict=True)
@@ -190,14 +192,25 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     return manifest
 
 
-def _forward(loaded: Loaded, batch: dict[str, torch.Tensor], device: Device) -> Any:
+def _forward(loaded: Loaded, batch: dict[str, torch.Tensor], device: Device, job: Any) -> Any:
     import torch
 
-    with torch.no_grad():
+    with torch.no_grad(), rehearsed(job, device):
         return loaded.model(
             **{name: tensor.to(device.torch_device) for name, tensor in batch.items()},
             output_hidden_states=True,
         )
+
+
+def rehearsed(job: dict[str, Any], device: Device) -> AbstractContextManager[Any]:
+    """Within this context a reference or gold on the CPU computes as badly as ``rehearsal_fault``
+    asks of its role; of any other job nothing changes.
+    """
+    if device.kind != "cpu" or not job.get("degraded"):
+        return nullcontext()
+    from goemo_utils.rehearsal.roles import degraded
+
+    return degraded(job["role"], job["degraded"])
 
 
 def _states(output: Any) -> list[torch.Tensor]:
@@ -220,8 +233,8 @@ def fallbacks_of(log: str | None) -> list[str]:
 
 def fired(device: Device, whole: str = "run") -> dict[str, int] | None:
     """How many calls each rehearsed fault changed in the ``whole``; None without a fault. Raises
-    DeviceError when one changed none: a limit of memory need not be reached, every other fault
-    would prove nothing."""
+    DeviceError when one changed none: a limit of memory need not be reached nor an occasion come,
+    every other fault would prove nothing."""
     if not device.fault:
         return None
     from goemo_utils import rehearsal
@@ -230,7 +243,7 @@ def fired(device: Device, whole: str = "run") -> dict[str, int] | None:
     if idle := [
         fault.text
         for fault in rehearsal.parse_fault(device.fault)
-        if fault.kind != "oom" and not hits.get(fault.text)
+        if not fault.may_rest and not hits.get(fault.text)
     ]:
         raise DeviceError(
             f"The fault '{'; '.join(idle)}' never fired: no such call was made in the whole"

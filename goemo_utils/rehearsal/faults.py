@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import memory, model_faults
 from goemo_utils.rehearsal.factories import write_stderr
-from goemo_utils.rehearsal.grammar import Fault
+from goemo_utils.rehearsal.grammar import ROLES, Fault
 from goemo_utils.rehearsal.state import STATE, Disturbance
 from goemo_utils.rehearsal.tracker import TRACKER, hits, near
 
@@ -46,7 +46,8 @@ def check(faults: Sequence[Fault], operators: Iterable[str]) -> None:
 def install(faults: Sequence[Fault]) -> None:
     """Arm ``faults``, which have been checked."""
     for fault in faults:
-        hits[fault.text] = 0
+        if fault.kind not in ROLES:
+            hits[fault.text] = 0
         if fault.kind == "oom" and math.isfinite(fault.value):
             STATE.memory_limit = int(fault.value)
         elif fault.kind == "slow_first":

@@ -41,7 +41,7 @@ class Degraded(TorchDispatchMode):
     """Replaces the operators in ``table``, by name."""
 
     def __init__(self, table: dict[str, Handler]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.table = table
 
     def __torch_dispatch__(
