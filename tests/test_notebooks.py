@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 from goemo_utils.params import Params, parameters_cell
+from goemo_utils.params.reads import READS
 from goemo_utils.records.record import ROOT, STEPS
 from goemo_utils.training.params import TrainingParams
 
@@ -58,12 +59,46 @@ def test_it_says_what_it_is_for_reads_and_writes_before_any_code(notebook) -> No
     assert "**Writes**" in first.source
 
 
-def test_the_parameters_cell_of_a_step_is_the_schema(notebook) -> None:
+def schema_of(name: str) -> type:
+    return TrainingParams if name == "10_finetune" else Params
+
+
+@pytest.fixture
+def name(request) -> str:
+    return request.node.callspec.params["notebook"].stem
+
+
+def test_the_parameters_cell_of_a_notebook_is_made_from_the_schema(notebook, name) -> None:
     tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
-    assert tagged[0].source == parameters_cell(
-        Params if notebook.cells[0].source[2:4] < "10" else TrainingParams
-    )
+    assert tagged[0].source == parameters_cell(schema_of(name), name)
+
+
+def test_a_notebook_takes_its_parameters_from_the_step_that_holds_it_to_what_it_reads(
+    notebook, name
+) -> None:
+    """``Step.begin`` sets back what the step does not read, so no other value can reach it."""
+    source = "\n".join(code(notebook))
+    if schema_of(name) is TrainingParams:
+        return
+    begin = f'step = Step.begin("{name}", params)\nparams = step.params\n'
+    assert source.count("params = ") == 2
+    before, _, after = source.partition(begin)
+    assert after
+    assert "params." not in before.partition("params = from_notebook")[2].partition("\n")[2]
+
+
+def test_a_notebook_reads_no_parameter_that_the_table_does_not_name(notebook, name) -> None:
+    used = {
+        node.attr
+        for source in code(notebook)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+    }
+    known = READS[name].keys if name in READS else TrainingParams.model_fields
+    assert used <= set(known)
 
 
 def test_code_cells_are_short_and_define_nothing(notebook) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goemo_utils.errors import RecordError
+from goemo_utils.params.reads import recorded
 from goemo_utils.records.record import STEPS, StepRecord, read_record, sha256_file
 from goemo_utils.records.step import inputs_of
 
@@ -53,7 +54,8 @@ def why_run(step: str, params: Params, folder: Path) -> str | None:
     then, today = record.inputs, inputs_of(step, params, folder)
     changed = [name for name in {**then, **today} if then.get(name) != today.get(name)]
     if changed:
-        return " and ".join(WORDS.get(name, f"the record of {name} changed") for name in changed)
+        words = WORDS | {"params": _other_values(record, params)}
+        return " and ".join(words.get(name, f"the record of {name} changed") for name in changed)
     return altered(record, folder)
 
 
@@ -66,6 +68,14 @@ def altered(record: StepRecord, folder: Path) -> str | None:
         if sha256_file(kept) != artefact["sha256"]:
             return f"{artefact['path']} was altered"
     return None
+
+
+def _other_values(record: StepRecord, params: Params) -> str:
+    """Which parameters a record was made with that are others now: key, then and now."""
+    today = recorded(params, record.step)
+    others = [key for key, value in record.params.items() if today.get(key) != value]
+    told = [f"{key} was {record.params[key]} and is {today.get(key)}" for key in others]
+    return ", ".join(told) or WORDS["params"]
 
 
 def make_plan(

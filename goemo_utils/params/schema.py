@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from goemo_utils.params import closed
 from goemo_utils.params.closed import Closed, setting
@@ -38,7 +38,7 @@ class Params(Closed):
     )
     model: str = setting(
         "embedded",
-        "embedded, a hub id, a local folder, or random: before one of them for random weights",
+        "embedded, a hub id or a local folder; random: before one of them for random weights",
         "embedded, a hub id, a local folder, or random: before one of them",
         min_length=1,
     )
@@ -75,7 +75,7 @@ class Params(Closed):
     )
     texts: str = setting(
         "builtin",
-        "builtin (23 texts), stress, or the path of a .txt .csv .tsv .jsonl .parquet file",
+        "builtin (23 texts), stress, or the path of a file; .txt .csv .tsv .jsonl .parquet",
         "builtin, stress or the path of a file",
         min_length=1,
     )
@@ -126,13 +126,12 @@ class Params(Closed):
     )
     remedy: Literal["none", "erf_gelu", "float32_matmul", "erf_gelu+float32_matmul"] = setting(
         "none",
-        "setting that removes a known cause on the device: none, erf_gelu, float32_matmul, or both"
-        " joined by +",
+        "removes a known cause: none, erf_gelu, float32_matmul; or both joined by +",
         "none, erf_gelu, float32_matmul or erf_gelu+float32_matmul",
     )
     rehearsal_numerics: Annotated[str, AfterValidator(closed.numerics)] = setting(
-        "exact",
-        "arithmetic of the rehearsal device: exact, hf32, ascend910b …",
+        "ascend910b",
+        "arithmetic of the rehearsal: exact, hf32 …; ascend910b is an untouched card's",
         "names of arithmetic modes joined by +",
     )
     rehearsal_fault: Annotated[OptionalText, AfterValidator(closed.fault)] = setting(
@@ -140,6 +139,15 @@ class Params(Closed):
         "a fault the rehearsal device shall have, or none",
         "a fault such as gelu:scale=1.01, or none",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _imitates_only_when_rehearsing(cls, values: Any) -> Any:
+        """The default arithmetic is the rehearsal's: any other device computes as it does."""
+        if not isinstance(values, dict) or "rehearsal_numerics" in values:
+            return values
+        rehearsed = values.get("device", "rehearsal") == "rehearsal"
+        return values if rehearsed else {**values, "rehearsal_numerics": "exact"}
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of parameters that exclude each other."""

@@ -75,6 +75,7 @@ class StepRecord(BaseModel):
     ended: str | None
     seconds: float | None
     params_digest: str
+    params: dict[str, Any] = {}
     inputs: dict[str, str]
     findings: list[dict[str, Any]] = []
     verdict: str | None

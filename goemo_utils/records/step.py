@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import RecordError
+from goemo_utils.params.reads import narrowed, recorded
 from goemo_utils.records.manifest import new_manifest, write_manifest
 from goemo_utils.records.record import (
     READS,
@@ -30,6 +31,7 @@ from goemo_utils.records.record import (
     sha256_paths,
     write_json,
 )
+from goemo_utils.records.taken import take_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,12 +72,13 @@ def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
     """Digests of everything a step's result depends on. Resume compares them one by one and names
     the one that differs.
     """
+    seen = narrowed(params, step)
     found = {
         "notebook": notebook_digest(step),
         "package": package_digest(),
-        "params": params.digest,
+        "params": seen.digest,
         "environment": environment_digest(),
-        **file_digests(params),
+        **file_digests(seen),
     }
 
     for earlier in READS.get(step, ()):
@@ -91,7 +94,9 @@ def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
 
 @dataclass
 class Step:
-    """A step in progress. ``upstream`` holds the records of earlier steps by name."""
+    """A step in progress. ``upstream`` holds the records of earlier steps by name; ``params`` are
+    those that hold in this step, and ``origin`` names the step that a value was taken over from.
+    """
 
     name: str
     params: Params
@@ -100,6 +105,7 @@ class Step:
     upstream: dict[str, dict[str, Any]]
     started: str = field(default_factory=now)
     artefacts: list[Path] = field(default_factory=list)
+    origin: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, name: str, params: Params) -> Step:
@@ -116,8 +122,6 @@ class Step:
                 f" notebooks/{STEPS[0]}.ipynb first, with the same run_id."
             )
 
-        folder.mkdir(parents=True, exist_ok=True)
-        _manifest(folder, params)
         # Without widgets tqdm warns on import, in red, in the first cell that loads transformers.
         warnings.filterwarnings("ignore", message="IProgress not found")
 
@@ -126,15 +130,19 @@ class Step:
             for s in STEPS[: STEPS.index(name)]
             if (folder / f"{s}.json").is_file()
         }
-        for earlier, record in upstream.items():
-            if earlier in REQUIRES.get(name, ()) and record["params_digest"] != params.digest:
-                raise RecordError(
-                    f"{name} was given other parameters than {earlier} in the run '{folder.name}'."
-                    f" Run notebooks/{earlier}.ipynb again with these, or give this run its own"
-                    " run_id."
-                )
+        taken = take_over(name, params, upstream)
+        inputs = inputs_of(name, taken.params, folder)
 
-        return cls(name, params, folder, inputs_of(name, params, folder), upstream)
+        folder.mkdir(parents=True, exist_ok=True)
+        _manifest(folder, name, taken.params)
+        return cls(name, taken.params, folder, inputs, upstream, origin=taken.origin)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the rehearsal device takes part, in this step or in one that it reads."""
+        if "device" in recorded(self.params, self.name):
+            return bool(self.params.device == "rehearsal")
+        return any(record["simulated"] for record in self.upstream.values())
 
     def results(self, earlier: str) -> dict[str, Any]:
         """The results an earlier step recorded."""
@@ -178,12 +186,13 @@ class Step:
             ended=ended,
             seconds=seconds_between(self.started, ended),
             params_digest=self.params.digest,
+            params=recorded(self.params, self.name),
             inputs=self.inputs,
             findings=plain(findings or []),
             verdict=verdict,
             results=plain(results),
             artefacts=artefacts,
-            simulated=self.params.device == "rehearsal",
+            simulated=self.simulated,
         )
 
         write_json(self.dir / f"{self.name}.json", record.dump())
@@ -208,19 +217,21 @@ def _check_earlier(name: str, folder: Path) -> None:
             )
 
 
-def _manifest(folder: Path, params: Params) -> None:
-    """Give a run that was begun by opening a notebook its manifest; the chain has written its own
-    already.
+def _manifest(folder: Path, step: str, params: Params) -> None:
+    """Keep the manifest of a run that is made notebook by notebook: what this step reads is put
+    over what the steps before read. The chain has written its own already.
     """
-    path = folder / "manifest.json"
+    values = recorded(params, step)
     try:
-        if read_json(path)["params_digest"] == params.digest:
+        before = read_json(folder / "manifest.json")["params"]
+        if all(before[key] == value for key, value in values.items()):
             return
     except (RecordError, KeyError, TypeError):
-        pass
-    write_manifest(
-        folder, new_manifest(params.model_copy(update={"run_id": folder.name}), None, ["notebook"])
-    )
+        before = {}
+
+    known = {key: before[key] for key in type(params).model_fields if key in before}
+    merged = params.model_copy(update={**known, **values, "run_id": folder.name})
+    write_manifest(folder, new_manifest(merged, None, ["notebook"]))
 
 
 def unfinished(
@@ -245,7 +256,8 @@ def unfinished(
         started=started,
         ended=ended,
         seconds=seconds,
-        params_digest=params.digest,
+        params_digest=narrowed(params, name).digest,
+        params=recorded(params, name),
         inputs=inputs,
         verdict=None,
         simulated=params.device == "rehearsal",

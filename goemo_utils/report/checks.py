@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from goemo_utils.params.reads import READS
+from goemo_utils.records.record import REQUIRES
 from goemo_utils.report.measured import is_cpu
 from goemo_utils.report.read import ReportError, Run
 
@@ -163,19 +165,25 @@ def _check_contradictions(run: Run) -> None:
             f"01_load: model.n_labels is {model['n_labels']} but {len(model['labels'])} labels are"
             " listed: run the step again."
         )
-    digests = {
-        step: record["params_digest"]
-        for step, record in run.records.items()
-        if step in run.results and record.get("params_digest")
-    }
-    if len(set(digests.values())) > 1:
-        first, other = next((a, b) for a in digests for b in digests if digests[a] != digests[b])
-        raise ReportError(
-            f"{other}: params_digest differs from that of {first}, expected one set of parameters"
-            " in a run: run the chain again without --only."
-        )
+    _check_parameters(run)
     if run.simulated:
         _check_no_speed(speed)
+
+
+def _check_parameters(run: Run) -> None:
+    """A step may have been run again with other values of its own, but never with another value of
+    what an earlier record, that it builds on, was made for.
+    """
+    for step in run.results:
+        values = run.records[step].get("params") or {}
+        for earlier in REQUIRES[step]:
+            before = (run.records.get(earlier) or {}).get("params") or {}
+            for key in READS[step].fixed:
+                if key in values and key in before and values[key] != before[key]:
+                    raise ReportError(
+                        f"{step}: {key} is {values[key]!r} but {earlier} recorded"
+                        f" {before[key]!r}, expected one value in a run: run {step} again."
+                    )
 
 
 def _check_no_speed(speed: dict[str, Any]) -> None:

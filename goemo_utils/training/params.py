@@ -74,8 +74,8 @@ class TrainingParams(Closed):
     )
     model: str = setting(
         "embedded",
-        "what is fine-tuned: embedded, a hub id, a local folder, random: before one of them, or new"
-        " (from scratch, by recipe)",
+        "what is fine-tuned: embedded, a hub id, a local folder or new; new is made from scratch by"
+        " recipe, random: stands before one of them",
         "embedded, a hub id, a local folder, random: before one of them, or new",
         min_length=1,
     )
@@ -86,7 +86,7 @@ class TrainingParams(Closed):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
     )
     train: Annotated[str, AfterValidator(_data)] = setting(
-        "sample", f"labelled texts to learn from: {_WHERE}", _WHERE, min_length=1
+        "sample", f"labelled texts to learn from; {_WHERE}", _WHERE, min_length=1
     )
     dev: Annotated[OptionalText, AfterValidator(_data)] = setting(
         "sample",
@@ -235,7 +235,7 @@ class TrainingParams(Closed):
     )
     rehearsal_numerics: Annotated[str, AfterValidator(closed.numerics)] = setting(
         "exact",
-        "arithmetic of the rehearsal device: exact, hf32, ascend910b …",
+        "arithmetic of the rehearsal: exact, hf32 …; ascend910b is an untouched card's",
         "names of arithmetic modes joined by +",
     )
     rehearsal_fault: Annotated[OptionalText, AfterValidator(closed.fault)] = setting(

@@ -87,11 +87,18 @@ def test_a_changed_notebook_runs_again_and_what_reads_its_record_only_if_the_rec
     assert outcome.steps[5]["reason"] == "the record of 02_smoke changed"
 
 
-def test_changed_parameters_run_everything_again(params) -> None:
+def test_a_changed_parameter_runs_what_reads_it_and_what_builds_on_that(params) -> None:
     chain.run(params)
     outcome = chain.run(params.model_copy(update={"seed": 7}))
-    assert states(outcome) == ["ok"] * 6
-    assert outcome.steps[0]["reason"] == "the parameters changed"
+    assert states(outcome) == ["skipped"] + ["ok"] * 5
+    assert outcome.steps[1]["reason"] == "seed was 0 and is 7"
+
+
+def test_a_changed_threshold_loads_nothing_again(params) -> None:
+    chain.run(params)
+    outcome = chain.run(params.model_copy(update={"threshold": 0.7}))
+    assert states(outcome)[:2] == ["skipped"] * 2
+    assert outcome.steps[2]["reason"] == "threshold was None and is 0.7"
 
 
 @pytest.mark.parametrize(

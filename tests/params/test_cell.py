@@ -13,6 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from goemo_utils.errors import ParamsError
 from goemo_utils.params import Params, from_notebook, parameters_cell
 from goemo_utils.params.cell import assigned
+from goemo_utils.params.reads import READS, narrowed
+from goemo_utils.training.params import TrainingParams
 from tests.params.values import KEYS, refusal
 
 
@@ -71,6 +73,68 @@ def test_an_injected_cell_overrides_and_its_unknown_names_are_refused_as_on_the_
     )
 
 
+def test_a_line_left_alone_sets_nothing_and_none_in_quotes_says_none(notebook: Notebook) -> None:
+    cell = parameters_cell(step="03_parity")
+    notebook.run(cell)
+    assert from_notebook(step="03_parity").model_fields_set == {"run_id"}
+    notebook.run(cell.replace("rehearsal_fault: str = None", 'rehearsal_fault: str = "none"'))
+    left = from_notebook(step="03_parity")
+    assert left.model_fields_set == {"run_id", "rehearsal_fault"}
+    assert left.rehearsal_fault is None
+
+
+def test_the_default_can_be_asked_for_where_an_earlier_notebook_decides(notebook: Notebook) -> None:
+    numerics = 'rehearsal_numerics: str = "ascend910b"'
+    notebook.run(
+        parameters_cell(step="03_parity").replace("rehearsal_numerics: str = None", numerics)
+    )
+    assert "rehearsal_numerics" in from_notebook(step="03_parity").model_fields_set
+
+
+def test_an_injected_value_counts_even_where_it_is_the_default_or_none(notebook: Notebook) -> None:
+    notebook.run(parameters_cell(step="02_smoke"))
+    notebook.run("# Parameters\nthreshold = None\nmax_length = 512\nlanguage = 'zh'\n")
+    params = from_notebook(step="02_smoke")
+    assert params.model_fields_set == {"run_id", "threshold", "max_length", "language"}
+    assert params.language == "zh"
+
+
+@pytest.mark.parametrize("step", READS)
+def test_the_cell_of_a_notebook_is_short_and_narrow(step: str) -> None:
+    lines = parameters_cell(step=step).splitlines()
+    assert 4 <= len(lines) <= 10
+    assert max(map(len, lines)) <= 88
+
+
+def test_the_cell_of_a_training_is_short_and_narrow() -> None:
+    lines = parameters_cell(TrainingParams, "10_finetune").splitlines()
+    assert 4 <= len(lines) <= 10
+    assert max(map(len, lines)) <= 88
+
+
+@pytest.mark.parametrize("step", READS)
+def test_a_step_sees_nothing_of_what_it_does_not_read(step: str) -> None:
+    every = {
+        "model": "random:embedded",
+        "task": "single_label",
+        "dtype": "bfloat16",
+        "threshold": 0.7,
+        "batch_size": 3,
+        "max_length": 77,
+        "seed": 9,
+        "language": "zh",
+        "remedy": "erf_gelu",
+        "limit": 5,
+        "attn_implementation": "sdpa",
+        "rehearsal_numerics": "hf32",
+        "rehearsal_fault": "gelu:scale=1.01",
+    }
+    params = Params.load(None, every)
+    seen = narrowed(params, step)
+    changed = {key for key in every if getattr(seen, key) == getattr(params, key)}
+    assert changed == set(every) & set(READS[step].keys)
+
+
 def test_a_learners_own_variables_never_matter_in_whatever_order_cells_run(
     notebook: Notebook,
 ) -> None:
@@ -104,7 +168,7 @@ def test_a_front_end_that_stores_no_history_as_nbval_gives_the_same_parameters(
 
 def test_without_a_parameters_cell_the_notebook_says_which_cell_to_run(notebook: Notebook) -> None:
     notebook.run("x = 1")
-    with pytest.raises(ParamsError, match="run the cell that assigns run_id and model first"):
+    with pytest.raises(ParamsError, match="run the cell that assigns run_id first"):
         from_notebook()
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from goemo_utils.errors import RecordError
+from goemo_utils.errors import ParamsError, RecordError
 from goemo_utils.params import Params
 from goemo_utils.records.record import read_record
 from goemo_utils.records.step import Step, inputs_of, unfinished
 from tests.chain.stand_ins import write_notebooks
 from tests.forward.tiny_model import save_roberta
+
+PLACE = {"run_id", "output_root"}
 
 
 @pytest.fixture
@@ -35,10 +37,63 @@ def test_an_unfinished_upstream_step_is_not_built_on(params, tmp_path) -> None:
         Step.begin("01_load", params)
 
 
-def test_other_parameters_upstream_are_refused(params) -> None:
-    Step.begin("00_environment", params).finish("fine", {})
-    with pytest.raises(RecordError, match="other parameters than 00_environment"):
-        Step.begin("01_load", params.model_copy(update={"seed": 3}))
+@pytest.fixture
+def loaded(params):
+    """A run whose first two steps have finished, with an arithmetic of its own."""
+    chosen = params.model_copy(update={"rehearsal_numerics": "hf32", "dtype": "bfloat16"})
+    Step.begin("00_environment", chosen).finish("fine", {})
+    Step.begin("01_load", chosen).finish("fine", {})
+    return params
+
+
+def test_what_an_earlier_step_recorded_is_taken_over(loaded) -> None:
+    step = Step.begin("03_parity", loaded)
+    assert (step.params.rehearsal_numerics, step.params.dtype) == ("hf32", "bfloat16")
+    assert step.origin["rehearsal_numerics"] == "01_load"
+
+
+def test_what_this_notebook_sets_holds_in_it(loaded) -> None:
+    here = loaded.model_copy(update={"rehearsal_numerics": "ascend910b"})
+    step = Step.begin("03_parity", here)
+    assert step.params.rehearsal_numerics == "ascend910b"
+    assert "rehearsal_numerics" not in step.origin
+
+
+def test_a_contradiction_names_the_key_both_values_and_what_to_do(loaded) -> None:
+    with pytest.raises(RecordError) as caught:
+        Step.begin("03_parity", loaded.model_copy(update={"dtype": "float16"}))
+    said = str(caught.value)
+    assert 'dtype is the text "float16" here' in said
+    assert 'recorded the text "bfloat16"' in said
+    assert "notebooks/01_load.ipynb" in said
+    assert "another run_id" in said
+
+
+def test_a_value_taken_over_that_excludes_one_set_here_is_refused(params) -> None:
+    on_cpu = Params.load(None, {**params.model_dump(include=PLACE), "device": "cpu"})
+    Step.begin("00_environment", on_cpu).finish("fine", {})
+    broken = Params.load(
+        None, {**params.model_dump(include=PLACE), "rehearsal_fault": "gelu:scale=2"}
+    )
+    with pytest.raises(ParamsError, match="the record of 00_environment.*rehearsal_fault is"):
+        Step.begin("01_load", broken)
+
+
+def test_a_record_keeps_what_its_step_read_and_nothing_of_this_machine(loaded) -> None:
+    kept = read_record(Path(loaded.output_root) / "r1" / "01_load.json").params
+    assert kept["dtype"] == "bfloat16"
+    assert "threshold" not in kept
+    assert "output_root" not in kept
+
+
+def test_the_report_of_a_run_knows_whether_a_step_it_reads_was_simulated(loaded) -> None:
+    assert Step.begin("05_report", loaded).finish("rendered", {}).simulated
+
+
+def test_the_manifest_gathers_what_each_notebook_read(loaded) -> None:
+    Step.begin("02_smoke", loaded.model_copy(update={"threshold": 0.7})).finish("fine", {})
+    told = json.loads((Path(loaded.output_root) / "r1" / "manifest.json").read_text())["params"]
+    assert (told["threshold"], told["dtype"]) == (0.7, "bfloat16")
 
 
 def test_a_finished_step_is_read_by_the_next(params) -> None:
@@ -77,18 +132,23 @@ def test_digests_see_the_model_the_texts_and_the_parameters(params, tmp_path) ->
             "texts": str(texts),
         },
     )
-    before = inputs_of("00_environment", made, tmp_path)
+    before = inputs_of("03_parity", made, tmp_path)
     (folder / "config.json").write_text(
         json.dumps(json.loads((folder / "config.json").read_text()) | {"seen": 1})
     )
     texts.write_text("one\nthree\n")
-    after = inputs_of("00_environment", made, tmp_path)
+    after = inputs_of("03_parity", made, tmp_path)
     assert {k for k in before if before[k] != after[k]} == {"model", "texts"}
-    assert {
-        k
-        for k in after
-        if after[k] != inputs_of("00_environment", made.model_copy(update={"seed": 9}), tmp_path)[k]
-    } == {"params"}
+
+    seeded = inputs_of("03_parity", made.model_copy(update={"seed": 9}), tmp_path)
+    assert {k for k in after if after[k] != seeded[k]} == {"params"}
+
+
+def test_digests_see_only_the_parameters_that_the_step_reads(params, tmp_path) -> None:
+    other = params.model_copy(update={"threshold": 0.7})
+    same = inputs_of("01_load", params, tmp_path) == inputs_of("01_load", other, tmp_path)
+    assert same
+    assert inputs_of("02_smoke", params, tmp_path) != inputs_of("02_smoke", other, tmp_path)
 
 
 def test_the_time_a_step_took_does_not_make_the_next_one_run_again(params) -> None:

@@ -153,7 +153,8 @@ def _labels_disagree(m: dict, r: dict) -> None:
 
 
 def _other_params(m: dict, r: dict) -> None:
-    r["04_throughput"]["params_digest"] = "sha256:" + "1" * 64
+    r["03_parity"]["params"] = {"dtype": "float32"}
+    r["04_throughput"]["params"] = {"dtype": "float16"}
 
 
 def _rate_without_reason(m: dict, r: dict) -> None:
@@ -176,7 +177,7 @@ def _time_is_no_time(m: dict, r: dict) -> None:
     ("spoil", "names"),
     [
         (_gate_value_missing, "rounding"), (_metric_blank, "cosine_similarity"), (_metric_null_without_reason, "top1_match"), (_placeholder_weight, "weight_path"),
-        (_two_values, "max_abs_diff"), (_pass_with_failed_gate, "place"), (_nothing_compared, "n_texts"), (_no_gates, "gates"), (_labels_disagree, "n_labels"), (_other_params, "params_digest"),
+        (_two_values, "max_abs_diff"), (_pass_with_failed_gate, "place"), (_nothing_compared, "n_texts"), (_no_gates, "gates"), (_labels_disagree, "n_labels"), (_other_params, "dtype"),
         (_rate_without_reason, "ONNX Runtime int8"), (_speed_of_a_simulated_device, "simulated"), (_parity_disagrees, "parity_verdict"), (_time_is_no_time, "updated"),
     ],
 )  # fmt: skip
