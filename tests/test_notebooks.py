@@ -19,7 +19,7 @@ from goemo_utils.params.reads import READS
 from goemo_utils.records.record import ROOT, STEPS
 from goemo_utils.training.params import TrainingParams
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 TAGS = {"parameters", "hide-input", "skip-execution", "nbval-skip", "nbval-ignore-output"}
 
 
@@ -105,6 +105,7 @@ def test_code_cells_are_short_and_define_nothing(notebook) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
             assert len(cell.source.splitlines()) <= 15
+            assert max(map(len, cell.source.splitlines())) <= 88
             assert not any(
                 isinstance(n, (ast.FunctionDef, ast.ClassDef))
                 for n in ast.walk(ast.parse(cell.source))
@@ -125,8 +126,31 @@ def test_prose_stands_before_every_idea(notebook) -> None:
     assert words >= 100
 
 
-def test_the_last_code_cell_leaves_the_record(notebook) -> None:
-    assert "step.finish(" in code(notebook)[-1] or notebook.cells[0].source[2:4] >= "10"
+def before_the_exercise(notebook: nbformat.NotebookNode) -> list[str]:
+    """The code of a notebook up to its last section, which holds the exercise."""
+    headings = [c.source.startswith("## Exercise") for c in notebook.cells]
+    return [c.source for c in notebook.cells[: headings.index(True)] if c.cell_type == "code"]
+
+
+def test_the_record_is_left_before_the_exercise(notebook) -> None:
+    last = before_the_exercise(notebook)[-1]
+    assert "step.finish(" in last or "lab.finish(" in last
+
+
+def test_it_ends_with_an_exercise_that_the_reader_can_check(notebook) -> None:
+    last = code(notebook)[-1]
+    assert last.startswith("guess")
+    assert "check(guess" in last
+
+
+def test_it_asserts_a_claim_that_its_prose_makes(notebook, name) -> None:
+    if name in ("00_environment",):
+        return  # it claims nothing: it says what it saw
+    assert any(
+        isinstance(node, ast.Assert)
+        for source in code(notebook)
+        for node in ast.walk(ast.parse(source))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +186,19 @@ def test_the_default_chain_passes_and_is_labelled_simulated(default_run) -> None
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["simulated"] is True
     assert summary["speedup"] is None
-    assert summary["verdict"] == "pass"
+    assert summary["verdict"] == "pass-with-cause"
+    assert summary["causes"] == ["tanh_gelu"]
     report = (folder / "report.html").read_text()
     assert "SIMULATED" in report
     assert "<script" not in report
     assert "Ported to" not in report
+
+
+def test_the_default_shows_a_cause_and_its_remedy_before_and_after(default_run) -> None:
+    results = json.loads((default_run[1] / "03_parity.json").read_text())["results"]
+    remedy = results["remedies"][0]
+    assert remedy["cause"] == "tanh_gelu"
+    assert remedy["before"]["R"] > 2 > remedy["after"]["R"]
 
 
 def test_the_default_answers_are_sensible(default_run) -> None:
@@ -200,6 +232,7 @@ def test_a_rerun_skips_every_step_and_says_why(default_run) -> None:
 def test_an_executed_notebook_holds_no_error_and_no_warning(default_run) -> None:
     for step in STEPS:
         notebook = nbformat.read(default_run[1] / f"{step}.ipynb", as_version=4)
+        assert any("injected-parameters" in c.metadata.get("tags", []) for c in notebook.cells)
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 assert output.output_type != "error"

@@ -4,7 +4,6 @@ logs go.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from goemo_utils import parity
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, read_pack
 from goemo_utils.forward.run import job
+from goemo_utils.notebook.progress import Progress
 from goemo_utils.parity import known
 from goemo_utils.parity.reference import fits
 from goemo_utils.records.record import write_json
@@ -26,11 +26,6 @@ SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
 MOVED = ("R", "max_abs_diff", "mean_abs_diff", "cosine_similarity")
 
 
-def tell(line: str) -> None:
-    """Show progress on one line, in a notebook as on a terminal."""
-    print(f"\r{line}", end="", file=sys.stderr, flush=True)
-
-
 def asked(step: Step) -> dict[str, Any]:
     """What the run's model says about the smoke sentences on the run's device: the payload of
     02_smoke's record.
@@ -41,7 +36,7 @@ def asked(step: Step) -> dict[str, Any]:
         "task": step.results("01_load")["model"]["task"],
         "device": step.params.device,
     }
-    return worker.run(request, step.path("logs", "worker-smoke.log"), tell)
+    return _run(step, "smoke", request, Progress.of(step))
 
 
 def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
@@ -51,54 +46,61 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
     Such a pack is read before anything runs, and compared with gold before the device is used: gold
     has this run's inputs.
     """
-    made: dict[str, Pack] = {}
+    packs: dict[str, Pack] = {}
     given = read_pack(step.params.reference) if Path(step.params.reference).is_absolute() else None
+    progress = Progress.of(step)
     for role in ("gold", "reference", "candidate"):
         if role == "reference" and given:
-            fits(given, made["gold"].manifest | {"dtype": step.params.dtype})
-            made[role] = given
+            fits(given, packs["gold"].manifest | {"dtype": step.params.dtype})
+            packs[role] = given
             continue
         out = step.path("packs", role)
         request = job(step.params, texts, role, out)
         write_json(out.with_suffix(".job.json"), request)
-        worker.run(request, step.path("logs", f"worker-{role}.log"), tell)
-        step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
-        made[role] = read_pack(out)
-    return made["gold"], made["reference"], made["candidate"]
+        _run(step, role, request, progress)
+        packs[role] = _kept(step, out)
+    return packs["gold"], packs["reference"], packs["candidate"]
 
 
 def before_and_after(
     step: Step, gold: Pack, reference: Pack, result: dict[str, Any], texts: list[str]
 ) -> list[dict[str, Any]]:
-    """With a remedy applied: the same run without it, judged the same way, and both sides of the
+    """The remedies of the causes that were named, and what one of them does: both sides of the
     metrics that a remedy moves.
 
-    Without one: the remedies of the causes that were named, as ``result`` holds them.
+    With the parameter ``remedy``, the device is run once more without it. Without, it is run once
+    more with the first remedy that is a setting of the device. Both runs are judged the same way.
     """
-    if step.params.remedy == "none":
-        return result["remedies"]
-    out = step.path("packs", "before")
-    worker.run(
-        job(step.params, texts, "candidate", out, remedy="none"),
-        step.path("logs", "worker-before.log"),
-        tell,
-    )
-    step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
-    without = parity.judge(gold, reference, read_pack(out), step.params.threshold, texts)
-    sides = [
-        {m["id"]: m["value"] for m in side["metrics"] if m["id"] in MOVED}
-        | {"flips": side["flips"].get("count")}
-        for side in (without, result)
-    ]
-    return [
-        {
-            "cause": "applied",
-            "title": f"Applied: {step.params.remedy}",
-            "before": sides[0],
-            "after": sides[1],
-        },
-        *result["remedies"],
-    ]
+    rows: list[dict[str, Any]] = [dict(row) for row in result["remedies"]]
+    applied = step.params.remedy
+    if applied != "none":
+        without = _judged_again(step, gold, reference, "before", "none", texts)
+        title = f"Applied: {applied}"
+        effect = {"before": _moved(without), "after": _moved(result)}
+        return [{"cause": "applied", "title": title, **effect}, *rows]
+
+    for row in rows:
+        setting = (row.get("parameter") or {}).get("remedy")
+        if setting:
+            cured = _judged_again(step, gold, reference, "after", setting, texts)
+            row |= {"before": _moved(result), "after": _moved(cured)}
+            break
+    return rows
+
+
+def _judged_again(
+    step: Step, gold: Pack, reference: Pack, name: str, remedy: str, texts: list[str]
+) -> dict[str, Any]:
+    """The device's answers with another remedy, judged as the run is."""
+    out = step.path("packs", name)
+    request = job(step.params, texts, "candidate", out, remedy=remedy)
+    _run(step, name, request, Progress.of(step))
+    return parity.judge(gold, reference, _kept(step, out), step.params.threshold, texts)
+
+
+def _moved(result: dict[str, Any]) -> dict[str, Any]:
+    moved = {row["id"]: row["value"] for row in result["metrics"] if row["id"] in MOVED}
+    return moved | {"flips": result["flips"].get("count")}
 
 
 def explain(step: Step, texts: list[str]) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def explain(step: Step, texts: list[str]) -> dict[str, Any]:
         "threshold": step.params.threshold,
         "known_answer": known.asked(step.results("01_load")["model"]),
     }
-    found = worker.run(request, step.path("logs", "worker-explain.log"), tell)
+    found = _run(step, "explain", request, Progress.of(step))
     cause, place = found["cause"], found["place"]
     summary = {
         "arithmetic": cause["claim"],
@@ -120,13 +122,8 @@ def explain(step: Step, texts: list[str]) -> dict[str, Any]:
         "calls compared": place["covered"],
         "calls at fault": [f"{f['module']} {f['operator']}" for f in place["faults"]] or "none",
     }
-    return {
-        "summary": summary,
-        "evidence": {
-            name: found.get(name) for name in ("cause", "place", "invariance", "known_answer")
-        },
-        "probe": found["probe"],
-    }
+    evidence = {name: found.get(name) for name in ("cause", "place", "invariance", "known_answer")}
+    return {"summary": summary, "evidence": evidence, "probe": found["probe"]}
 
 
 def timed(step: Step, texts: list[str]) -> dict[str, Any]:
@@ -134,33 +131,44 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
     answer has no speed-up.
     """
     params, verdict = step.params, step.results("03_parity")["verdict"]
-    common = job(params, texts, "candidate", step.path("packs", "throughput"))
-    arms = [{"id": "cpu", "device": "cpu"}]
+    arms: list[dict[str, Any]] = [{"id": "cpu", "device": "cpu"}]
     if params.device != "cpu":
-        arms.append(
-            {
-                "id": "candidate",
-                "device": params.device,
-                "numerics": params.rehearsal_numerics,
-                "fault": params.rehearsal_fault,
-                "remedy": params.remedy,
-            }
-        )
+        candidate = {
+            "id": "candidate",
+            "device": params.device,
+            "numerics": params.rehearsal_numerics,
+            "fault": params.rehearsal_fault,
+            "remedy": params.remedy,
+        }
+        arms.append(candidate)
+
     request = {
-        **common,
+        **job(params, texts, "candidate", step.path("packs", "throughput")),
         "kind": "throughput",
         "arms": arms,
         "threshold": params.threshold,
         "seconds": SECONDS,
         "min_rounds": REHEARSAL_ROUNDS if params.device == "rehearsal" else ROUNDS,
     }
-    result = worker.run(request, step.path("logs", "worker-throughput.log"), tell)
+    result = _run(step, "throughput", request, Progress.of(step))
     result["parity_verdict"] = verdict
     if verdict == "fail" and result["speedup"]["value"] is not None:
-        result["speedup"] = {
-            **result["speedup"],
-            "value": None,
-            "ci95": None,
-            "reason": "parity failed: the speed of a wrong answer is not a speed-up",
-        }
+        reason = "parity failed: the speed of a wrong answer is not a speed-up"
+        result["speedup"] |= {"value": None, "ci95": None, "reason": reason}
     return result
+
+
+def _run(step: Step, name: str, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """A job in a child process, its log in the run's folder, its progress in the notebook."""
+    log = step.path("logs", f"worker-{name}.log")
+    try:
+        answer: dict[str, Any] = worker.run(request, log, progress.job())
+    finally:
+        progress.close()
+    return answer
+
+
+def _kept(step: Step, out: Path) -> Pack:
+    """The pack that a job left, counted among the step's artefacts."""
+    step.keep(out.with_suffix(".safetensors"), out.with_suffix(".json"))
+    return read_pack(out)

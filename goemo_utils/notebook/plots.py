@@ -15,11 +15,26 @@ matplotlib.rcParams.update(
 )
 
 import matplotlib.pyplot as plt  # noqa: E402  after the settings
+import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import seaborn as sns  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 BLUE, BROWN, GREY = "#0b5c8a", "#8a5c00", "#5b6675"
+NOT_COVERED = "not covered"
+# What a figure shows, for a reader who cannot see it.
+ALT = {
+    "layers": "Error ratio R after each layer, with the limit 2 as a dashed line.",
+    "ladder": "Distance of the candidate from gold and from each imitated arithmetic, log scale.",
+    "heat": "Local error ratio of each call in each layer, with its value in the cell.",
+    "margins": (
+        "Error against margin for the decisions nearest the threshold, both on log axes, with the"
+        " diagonal above which a decision can change."
+    ),
+    "throughput": (
+        "Median texts per second of each configuration as bars from zero, with 95 % intervals."
+    ),
+}
 
 
 def titled(text: str, simulated: bool) -> str:
@@ -34,20 +49,13 @@ def margins(near: Sequence[Sequence[float]], envelope: float | None, simulated: 
     A decision can only change where the error is at least the margin, on or above the diagonal.
     """
     points = [(m, e) for m, e in near if m > 0 and e > 0]
+    across, up = [m for m, _ in points], [e for _, e in points]
+    low = min([*across, *up], default=1e-7) / 2
+    high = max([*across, *up], default=1) * 2
+
     figure, axes = plt.subplots(figsize=(7.5, 4))
     if points:
-        sns.scatterplot(
-            x=[m for m, _ in points],
-            y=[e for _, e in points],
-            ax=axes,
-            color=GREY,
-            s=16,
-            linewidth=0,
-        )
-    low, high = (
-        min([v for p in points for v in p], default=1e-7) / 2,
-        max([v for p in points for v in p], default=1) * 2,
-    )
+        sns.scatterplot(x=across, y=up, ax=axes, color=GREY, s=16, linewidth=0)
     axes.plot([low, high], [low, high], color=BROWN, linewidth=1)
     axes.text(low * 1.5, high / 4, "a decision can change", color=BROWN)
     if envelope:
@@ -61,49 +69,33 @@ def margins(near: Sequence[Sequence[float]], envelope: float | None, simulated: 
         xlabel="margin: distance of the gold logit from the threshold (logit units)",
         ylabel="error |candidate − gold|\n(logit units)",
     )
+
     crossed = sum(e >= m for m, e in points)
-    axes.set_title(
-        titled(
-            (
-                f"{crossed} of the {len(points)} nearest decisions could have changed"
-                if crossed
-                else f"None of the {len(points)} nearest decisions is near enough to change"
-            ),
-            simulated,
-        ),
-        loc="left",
-    )
-    plt.close(figure)
-    return figure
+    finding = f"None of the {len(points)} nearest decisions is near enough to change"
+    if crossed:
+        finding = f"{crossed} of the {len(points)} nearest decisions could have changed"
+    return _finished(figure, finding, simulated)
 
 
 def layers(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
     """Accumulated error ratio R after each layer (embeddings first, logits last)."""
-    figure, axes = plt.subplots(figsize=(7.5, 3.2))
     kept = [r for r in rows if isinstance(r["R"], (int, float))]
-    sns.lineplot(
-        x=[str(r["layer"]) for r in kept], y=[r["R"] for r in kept], ax=axes, marker="o", color=BLUE
-    )
+    names, ratios = [str(r["layer"]) for r in kept], [r["R"] for r in kept]
+    worst = max(ratios, default=0)
+
+    figure, axes = plt.subplots(figsize=(7.5, 3.2))
+    sns.lineplot(x=names, y=ratios, ax=axes, marker="o", color=BLUE)
     axes.axhline(2, color=BROWN, linestyle="--", linewidth=1)
     axes.set(
         xlabel="state",
         ylabel="R = RMSE(candidate) ÷ RMSE(reference)\nboth against float64",
-        yscale="log" if any(r["R"] > 30 for r in kept) else "linear",
+        yscale="log" if worst > 30 else "linear",
     )
-    worst = max((r["R"] for r in kept), default=0)
-    axes.set_title(
-        titled(
-            (
-                "The device is as near to float64 as the CPU, layer by layer"
-                if worst <= 2
-                else f"Up to {worst:.3g} times further from float64 than the CPU"
-            ),
-            simulated,
-        ),
-        loc="left",
-    )
-    plt.close(figure)
-    return figure
+
+    finding = f"Up to {worst:.3g} times further from float64 than the CPU"
+    if worst <= 2:
+        finding = "The device is as near to float64 as the CPU, layer by layer"
+    return _finished(figure, finding, simulated)
 
 
 def ladder(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
@@ -113,37 +105,25 @@ def ladder(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure:
     kept = [r for r in rows if isinstance(r["rmse"], (int, float))]
     floor = min((r["rmse"] for r in kept if r["rmse"] > 0), default=1e-9) / 10
     values = [max(r["rmse"], floor) for r in kept]
+
     figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.38 * len(kept)))
     axes.hlines(range(len(kept)), floor, values, color=GREY, linewidth=1)
     sns.scatterplot(x=values, y=range(len(kept)), ax=axes, color=BLUE, s=55, zorder=3)
-    for place, row in enumerate(kept):
-        axes.text(
-            max(row["rmse"], floor) * 1.3,
-            place,
-            "bit-equal" if row["rmse"] == 0 else f"{row['rmse']:.1e}",
-            va="center",
-        )
+    for place, (row, value) in enumerate(zip(kept, values, strict=True)):
+        words = "bit-equal" if row["rmse"] == 0 else f"{row['rmse']:.1e}"
+        axes.text(value * 1.3, place, words, va="center")
     axes.set(
         xscale="log",
         xlim=(floor, max(values, default=1) * 30),
-        xlabel=(
-            "RMSE between the candidate and each run (log scale; a bit-equal run stands at the left"
-            " edge)"
-        ),
+        xlabel="RMSE between the candidate and each run\n(log scale; bit-equal at the left edge)",
         ylabel="",
     )
     axes.set_yticks(range(len(kept)), [r["rung"] for r in kept])
     axes.invert_yaxis()
+
     nearest = min(kept, key=lambda r: r["rmse"], default=None)
-    axes.set_title(
-        titled(
-            f"Nearest to the device: {nearest['rung']}" if nearest else "No run to compare with",
-            simulated,
-        ),
-        loc="left",
-    )
-    plt.close(figure)
-    return figure
+    finding = f"Nearest to the device: {nearest['rung']}" if nearest else "No run to compare with"
+    return _finished(figure, finding, simulated)
 
 
 def heat(table: Mapping[str, Any], simulated: bool) -> Figure:
@@ -156,32 +136,14 @@ def heat(table: Mapping[str, Any], simulated: bool) -> Figure:
         columns=table["columns"],
         dtype=object,
     )
-    missed = frame.map(lambda v: v == "not covered")
+    missed = frame.map(lambda value: value == NOT_COVERED)
     frame = frame.mask(missed, None)
-    shown = frame.map(
-        lambda v: (
-            ""
-            if v is None or v != v
-            else (
-                v
-                if isinstance(v, str)
-                else f"{v:.1f}"
-                if v < 100
-                else f"{v:,.0f}"
-                if v < 1e5
-                else f"{v:.0e}"
-            )
-        )
-    )
-    depth = frame.map(
-        lambda v: (
-            6.0 if isinstance(v, str) else math.log10(max(v, 1.0)) if v is not None else math.nan
-        )
-    ).astype(float)
+    depth = frame.map(_depth).astype(float)
+
     figure, axes = plt.subplots(figsize=(3.6 + 0.62 * len(frame.columns), 1 + 0.3 * len(frame)))
     sns.heatmap(
         depth,
-        annot=shown,
+        annot=frame.map(_ratio),
         fmt="",
         ax=axes,
         cmap="YlOrBr",
@@ -191,29 +153,37 @@ def heat(table: Mapping[str, Any], simulated: bool) -> Figure:
         linewidths=1,
         annot_kws={"fontsize": 8},
     )
-    for y, x in zip(*missed.to_numpy().nonzero()):
+    for y, x in np.argwhere(missed.to_numpy()):
         axes.text(x + 0.5, y + 0.5, "n/c", ha="center", va="center", fontsize=8, color="gray")
-    axes.set(
-        xlabel=(
-            "layer   (n/c: the call could not be repeated)" if missed.to_numpy().any() else "layer"
-        ),
-        ylabel="",
-    )
+    note = "   (n/c: the call could not be repeated)" if missed.to_numpy().any() else ""
+    axes.set(xlabel=f"layer{note}", ylabel="")
+
     # The last row shows what has accumulated by the end of each layer, not where it was made.
-    hot = [name for name, row in depth.iterrows() if row.max() > 1 and "accumulated" not in name]
-    axes.set_title(
-        titled(
-            (
-                "Every call is right on the reference's inputs"
-                if not hot
-                else f"Error enters at {', '.join(hot[:2])}" + (" …" if len(hot) > 2 else "")
-            ),
-            simulated,
-        ),
-        loc="left",
-    )
-    plt.close(figure)
-    return figure
+    made = [str(name) for name, row in depth.iterrows() if row.max() > 1]
+    hot = [name for name in made if "accumulated" not in name]
+    more = " …" if len(hot) > 2 else ""
+    finding = "Every call is right on the reference's inputs"
+    if hot:
+        finding = f"Error enters at {', '.join(hot[:2])}{more}"
+    return _finished(figure, finding, simulated)
+
+
+def _ratio(value: Any) -> str:
+    """A ratio as its cell prints it."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str):
+        return value
+    if value < 100:
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if value < 1e5 else f"{value:.0e}"
+
+
+def _depth(value: Any) -> float:
+    """How dark a cell is: the decades of its ratio, and beyond all of them for a NaN."""
+    if isinstance(value, str):
+        return 6.0
+    return math.nan if value is None else math.log10(max(value, 1.0))
 
 
 def rates(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure | None:
@@ -223,22 +193,39 @@ def rates(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure | None:
     kept = [r for r in rows if r.get("median") is not None]
     if not kept:
         return None
+
+    names = [short(r) for r in kept]
+    medians = [r["median"] for r in kept]
     figure, axes = plt.subplots(figsize=(7.5, 0.8 + 0.55 * len(kept)))
-    names = [r["configuration"] for r in kept]
-    sns.barplot(
-        x=[r["median"] for r in kept], y=names, ax=axes, color=BLUE, width=0.5, errorbar=None
+    sns.barplot(x=medians, y=names, ax=axes, color=BLUE, width=0.5, errorbar=None)
+    for place, row in enumerate(kept):
+        interval = row.get("ci95") or [row["median"]]
+        axes.plot(interval, [place] * len(interval), color="black", linewidth=1.2)
+        axes.text(max(row["median"], *interval), place, f"  {row['median']:,.0f}", va="center")
+    axes.set(xlabel=f"{kept[0]['unit']}, median with 95 % interval", ylabel="")
+
+    best = max(kept, key=lambda r: float(r["median"]))
+    finding = f"Fastest: {short(best)}, {best['median']:,.0f} {best['unit']}"
+    return _finished(figure, finding, simulated)
+
+
+def short(row: Mapping[str, Any]) -> str:
+    """A way of running the model by a name that fits beside a bar: what runs it, in what precision,
+    in what batches, and where if not on the CPU.
+    """
+    kind = str(row["id"]).partition("-")[0]
+    name = {"pipeline": "pipeline", "classifier": "goemo", "onnx": "ONNX Runtime"}.get(
+        kind, "eager"
     )
-    for place, r in enumerate(kept):
-        if r.get("ci95"):
-            axes.plot(r["ci95"], [place, place], color="black", linewidth=1.2)
-        axes.text(
-            max(r["median"], *(r.get("ci95") or [0])), place, f"  {r['median']:,.0f}", va="center"
-        )
-    axes.set(xlabel=f"{kept[0]['unit']} (median, 95 % interval)", ylabel="", xlim=(0, None))
-    best = max(kept, key=lambda r: r["median"])
-    axes.set_title(
-        titled(f"{best['configuration']}: {best['median']:,.0f} {best['unit']}", simulated),
-        loc="left",
-    )
+    batch = f", batch {row['batch_size']}" if row.get("batch_size") else ""
+    where = "" if row["device"] == "cpu" else f", {row['device']}"
+    return f"{name} {row['dtype']}{batch}{where}"
+
+
+def _finished(figure: Figure, finding: str, simulated: bool) -> Figure:
+    """The figure with its finding as title, not shown a second time by the notebook."""
+    axes = figure.axes[0]
+    axes.set_title(titled(finding, simulated), loc="left", fontsize=11)
+    figure.tight_layout()
     plt.close(figure)
     return figure

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from goemo_utils.notebook.plots import short
+from goemo_utils.params.reads import recorded
+
+if TYPE_CHECKING:
+    from goemo_utils.forward.pack import Pack
+    from goemo_utils.records.step import Step
 
 pd.set_option("display.max_colwidth", None)
 
@@ -23,16 +31,28 @@ def number(value: Any) -> str:
     return f"{value:.2e}" if abs(value) < 1e-3 or abs(value) >= 1e6 else f"{value:.4g}"
 
 
-def facts(values: Mapping[str, Any], title: str = "value") -> pd.DataFrame:
-    """One row a fact."""
-    return pd.DataFrame(
-        {
-            title: {
-                name: ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else number(v)
-                for name, v in values.items()
-            }
+def facts(values: Mapping[str, Any], title: str = "value", keys: str = "") -> pd.DataFrame:
+    """One row a fact; where ``keys`` names some, with spaces between them, only those."""
+    chosen = {key: values.get(key) for key in keys.split()} if keys else values
+    return pd.DataFrame({title: {key: _listed(value) for key, value in chosen.items()}})
+
+
+def _listed(value: Any) -> str:
+    """A list as its items with commas, anything else as ``number`` shows it."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else number(value)
+
+
+def packs(rows: Sequence[Pack]) -> pd.DataFrame:
+    """The forward runs that are compared: where each ran, in what precision, and for how long."""
+    shown = {
+        pack.manifest["role"]: {
+            "where": pack.manifest["device"]["name"],
+            "precision": pack.manifest["dtype"],
+            "seconds": number(pack.manifest["seconds"]),
         }
-    )
+        for pack in rows
+    }
+    return pd.DataFrame(shown).T
 
 
 def findings(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -155,27 +175,72 @@ def smoke(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def throughput(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Median rates with their quartiles and intervals; a rate that is not reported says why."""
+    """Median rates with their quartiles and intervals, and what the first call cost; a rate that is
+    not reported says why.
+    """
+    return pd.DataFrame([_rate(row) for row in rows]).set_index("way")
 
-    def cell(row: Mapping[str, Any], key: str) -> str:
-        return (
-            number(row.get(key))
-            if row.get(key) is not None
-            else f"– ({row.get('reason') or 'absent'})"
-        )
 
-    return pd.DataFrame(
-        [
-            {
-                "configuration": r["configuration"],
-                "batch size": r["batch_size"],
-                "n": r["n"],
-                f"median ({r['unit']})": cell(r, "median"),
-                "quartiles": (
-                    f"{number(r['q1'])} – {number(r['q3'])}" if r.get("median") is not None else "–"
-                ),
-                "95 % interval": " – ".join(map(number, r["ci95"])) if r.get("ci95") else "–",
-            }
-            for r in rows
-        ]
+def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
+    absent = f"– ({row.get('reason') or 'absent'})"
+    measured = row.get("median") is not None
+    interval = row.get("ci95")
+    return {
+        "way": short(row),
+        "n": row["n"],
+        row["unit"]: number(row["median"]) if measured else absent,
+        "quartiles": f"{number(row['q1'])} – {number(row['q3'])}" if measured else "–",
+        "95 % interval": " – ".join(map(number, interval)) if interval else "–",
+        "first call (s)": number(row.get("cold_seconds")),
+        "warm-up calls": number((row.get("warm_up") or {}).get("n")),
+    }
+
+
+def latency(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Milliseconds for one text at a time; a percentile for which there were too few calls is a
+    dash.
+    """
+    shown = [
+        {"way": short(row), "calls": number(row["n"])}
+        | {name: number(row.get(name)) for name in ("p50", "p90", "p99")}
+        | {"note": row.get("reason") or ""}
+        for row in rows
+    ]
+    return pd.DataFrame(shown).set_index("way") if shown else pd.DataFrame()
+
+
+def parameters(step: Step) -> pd.DataFrame:
+    """The parameters that hold in this step, and where each comes from: this notebook, an earlier
+    record, or the default.
+    """
+    rows = {}
+    for key, value in recorded(step.params, step.name).items():
+        default = type(step.params).model_fields[key].default
+        origin = "default" if value == default else "set here"
+        rows[key] = {"value": number(value), "from": step.origin.get(key, origin)}
+    return pd.DataFrame(rows).T
+
+
+def headline(result: Mapping[str, Any]) -> pd.DataFrame:
+    """The five figures to look at before all others."""
+    values = {row["id"]: row["value"] for row in result["metrics"]}
+    flips = result["flips"].get("count")
+    return facts(
+        {
+            "R, the error beside the CPU's own": values.get("R"),
+            "largest difference of a logit": values.get("max_abs_diff"),
+            "texts with the same highest label": values.get("top1_match"),
+            "decisions that changed": "–"
+            if flips is None
+            else f"{flips} of {result['n_decisions']}",
+            "cause": ", ".join(result["causes"]) or "none",
+        }
     )
+
+
+def folded(title: str, frame: pd.DataFrame) -> Any:
+    """A table that opens on a click."""
+    from IPython.display import HTML
+
+    words = f"<details><summary>{html.escape(title)}</summary>{frame.to_html()}</details>"
+    return HTML(words)  # type: ignore[no-untyped-call]  # IPython has no types here

@@ -50,7 +50,7 @@ class Params(Closed):
     )
     task: Literal["auto", "multi_label", "single_label", "encoder"] = setting(
         "auto",
-        "auto, multi_label (sigmoid), single_label (softmax) or encoder (no head)",
+        "auto, multi_label (sigmoid), single_label (softmax), encoder; it has no head",
         "auto, multi_label, single_label or encoder",
     )
     device: Annotated[str, AfterValidator(closed.indexed)] = setting(
@@ -61,7 +61,7 @@ class Params(Closed):
     )
     reference: Annotated[str, AfterValidator(_reference)] = setting(
         "cpu",
-        "what the device is compared with: cpu, cuda:N or the path of a pack",
+        "what it is compared with: cpu, cuda:N or the path of a pack",
         "cpu, cuda:N or the path of a pack",
         min_length=1,
     )

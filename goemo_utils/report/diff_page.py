@@ -132,10 +132,23 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         "sim" if simulated else "fail" if worse else "pass",
     )
     return Page(
-        language=words("lang"), title=f"{words('simulated') + ': ' if simulated else ''}{first['run_id']} → {second['run_id']} · goemo", kind=words("d_kind_page"), subject=first["run_id"],
-        run_id=second["run_id"], moment=n.moment(moment), margin=words("simulated") if simulated else "", simulated=simulated, verdict=told, keys=keys, gates=None, gates_absent="", unchecked="",
-        sections=sections, foot=words("d_foot", version=__version__), words=words,
-    )  # fmt: skip
+        language=words("lang"),
+        title=f"{words('simulated') + ': ' if simulated else ''}{first['run_id']} → {second['run_id']} · goemo",
+        kind=words("d_kind_page"),
+        subject=first["run_id"],
+        run_id=second["run_id"],
+        moment=n.moment(moment),
+        margin=words("simulated") if simulated else "",
+        simulated=simulated,
+        verdict=told,
+        keys=keys,
+        gates=None,
+        gates_absent="",
+        unchecked="",
+        sections=sections,
+        foot=words("d_foot", version=__version__),
+        words=words,
+    )
 
 
 def _state(change: str, words: Words) -> tuple[str, str]:

@@ -139,9 +139,17 @@ def _cause(results: dict[str, Any], words: Words) -> list[Any]:
     rungs.sort(key=lambda r: r["rmse"])
     title = words("p_ladder_title", rung=rungs[0]["rung"], n=len(rungs))
     chart = Ladder(
-        [Rung(str(r["rung"]), float(r["rmse"]), r.get("share"), i == 0) for i, r in enumerate(rungs)],
-        words("p_ladder_rung"), words("p_ladder_share"), words("p_none"), words("p_cause"), "; ".join(f"{r['rung']}: {n.number(float(r['rmse']))}" for r in rungs), words.language,
-    )  # fmt: skip
+        [
+            Rung(str(r["rung"]), float(r["rmse"]), r.get("share"), i == 0)
+            for i, r in enumerate(rungs)
+        ],
+        words("p_ladder_rung"),
+        words("p_ladder_share"),
+        words("p_none"),
+        words("p_cause"),
+        "; ".join(f"{r['rung']}: {n.number(float(r['rmse']))}" for r in rungs),
+        words.language,
+    )
     return [*blocks, Figure(title, words("p_ladder_cap"), chart)]
 
 

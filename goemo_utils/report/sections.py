@@ -302,8 +302,13 @@ def where(run: Run, words: Words) -> Section:
 
 def _pack(pack: dict[str, Any], words: Words) -> str:
     device = pack.get("device") or {}
-    return words("w_pack", device=device.get("name") or device.get("requested") or words("unknown"), dtype=pack.get("dtype") or words("unknown"),
-                 threads=pack.get("threads") or words("unknown"), capability=pack.get("cpu_capability") or words("unknown"))  # fmt: skip
+    return words(
+        "w_pack",
+        device=device.get("name") or device.get("requested") or words("unknown"),
+        dtype=pack.get("dtype") or words("unknown"),
+        threads=pack.get("threads") or words("unknown"),
+        capability=pack.get("cpu_capability") or words("unknown"),
+    )
 
 
 def environment(run: Run, words: Words) -> Section:

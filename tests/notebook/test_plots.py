@@ -87,10 +87,33 @@ def test_heat_tells_nan_from_a_call_that_was_not_covered() -> None:
 
 
 def test_rates_are_drawn_only_where_there_are_any() -> None:
-    row = {"configuration": "CPU", "median": 1234.4, "ci95": [1200, 1300], "unit": "texts/s"}
+    row = {
+        "id": "cpu",
+        "device": "cpu",
+        "dtype": "float32",
+        "batch_size": 16,
+        "median": 1234.4,
+        "ci95": [1200, 1300],
+        "unit": "texts/s",
+    }
     assert plots.rates([{**row, "median": None}], True) is None
-    assert "1,234" in words(plots.rates([row], False))
-    assert "texts/s (median, 95 % interval)" in words(plots.rates([row], False))
+    said = words(plots.rates([row], False))
+    assert "1,234" in said
+    assert "texts/s, median with 95 % interval" in said
+
+
+@pytest.mark.parametrize(
+    ("identity", "batch", "name"),
+    [
+        ("cpu", 16, "eager float32, batch 16"),
+        ("classifier-bf16", None, "goemo float32"),
+        ("onnx-int8", None, "ONNX Runtime float32"),
+        ("pipeline-1", 1, "pipeline float32, batch 1"),
+    ],
+)
+def test_a_way_has_a_name_that_fits_beside_its_bar(identity, batch, name) -> None:
+    row = {"id": identity, "device": "cpu", "dtype": "float32", "batch_size": batch}
+    assert plots.short(row) == name
 
 
 def test_a_simulated_figure_says_so() -> None:

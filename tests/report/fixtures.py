@@ -89,26 +89,75 @@ def _device(kind: str = "npu", simulated: bool = False) -> dict[str, Any]:
 
 def _model() -> dict[str, Any]:
     return {
-        "id": "SamLowe/roberta-base-go_emotions", "source": "hub", "path": None, "revision": "58b6c5b44a7a12093f782442969019c7e2982299",
-        "architecture": "RobertaForSequenceClassification", "model_type": "roberta", "n_parameters": 124_667_164, "n_layers": 12, "hidden_size": 768,
-        "labels": list(LABELS), "n_labels": 28, "problem_type": "multi_label_classification", "task": "multi_label", "max_length": 512,
-        "files": [{"name": "model.safetensors", "bytes": 498_694_696, "sha256": DIGEST}, {"name": "config.json", "bytes": 1716, "sha256": "sha256:" + "6" * 64}],
-        "weights_sha256": DIGEST, "tokenizer_sha256": "sha256:" + "7" * 64, "config_sha256": "sha256:" + "6" * 64, "untrained": [], "unused": ["roberta.embeddings.position_ids"],
-        "pretrained_used": True, "local_weight_used": False, "weight_path": "SamLowe/roberta-base-go_emotions@58b6c5b4", "activation": "gelu", "dtype": "float32", "attn_implementation": "eager",
-    }  # fmt: skip
+        "id": "SamLowe/roberta-base-go_emotions",
+        "source": "hub",
+        "path": None,
+        "revision": "58b6c5b44a7a12093f782442969019c7e2982299",
+        "architecture": "RobertaForSequenceClassification",
+        "model_type": "roberta",
+        "n_parameters": 124_667_164,
+        "n_layers": 12,
+        "hidden_size": 768,
+        "labels": list(LABELS),
+        "n_labels": 28,
+        "problem_type": "multi_label_classification",
+        "task": "multi_label",
+        "max_length": 512,
+        "files": [
+            {"name": "model.safetensors", "bytes": 498_694_696, "sha256": DIGEST},
+            {"name": "config.json", "bytes": 1716, "sha256": "sha256:" + "6" * 64},
+        ],
+        "weights_sha256": DIGEST,
+        "tokenizer_sha256": "sha256:" + "7" * 64,
+        "config_sha256": "sha256:" + "6" * 64,
+        "untrained": [],
+        "unused": ["roberta.embeddings.position_ids"],
+        "pretrained_used": True,
+        "local_weight_used": False,
+        "weight_path": "SamLowe/roberta-base-go_emotions@58b6c5b4",
+        "activation": "gelu",
+        "dtype": "float32",
+        "attn_implementation": "eager",
+    }
 
 
 def _pack(role: str, device: dict[str, Any]) -> dict[str, Any]:
     placement = {
-        "parameters_device": [device["torch_device"]], "output_device": device["torch_device"], "expected": device["torch_device"], "on_device": True,
-        "memory_allocated": 501_219_328, "memory_peak": 1_272_971_264, "simulated": device["simulated"],
-    }  # fmt: skip
+        "parameters_device": [device["torch_device"]],
+        "output_device": device["torch_device"],
+        "expected": device["torch_device"],
+        "on_device": True,
+        "memory_allocated": 501_219_328,
+        "memory_peak": 1_272_971_264,
+        "simulated": device["simulated"],
+    }
     return {
-        "schema": "goemo.pack/1", "role": role, "model": _model(), "task": "multi_label", "labels": list(LABELS), "texts_digest": "sha256:" + "8" * 64, "input_ids_digest": "sha256:" + "9" * 64,
-        "n_texts": 5427, "n_tokens": 98_765, "dtype": "float64" if role == "gold" else "float32", "attn_implementation": "eager", "device": device, "placement": placement, "fallbacks": [],
-        "simulated": device["simulated"], "numerics": "exact", "fault": None, "batch_size": 16, "max_length": 512, "seed": 0, "threads": 2, "cpu_capability": "AVX512",
-        "versions": {"torch": "2.8.0"}, "seconds": 12.5, "repeat_equal": True,
-    }  # fmt: skip
+        "schema": "goemo.pack/1",
+        "role": role,
+        "model": _model(),
+        "task": "multi_label",
+        "labels": list(LABELS),
+        "texts_digest": "sha256:" + "8" * 64,
+        "input_ids_digest": "sha256:" + "9" * 64,
+        "n_texts": 5427,
+        "n_tokens": 98_765,
+        "dtype": "float64" if role == "gold" else "float32",
+        "attn_implementation": "eager",
+        "device": device,
+        "placement": placement,
+        "fallbacks": [],
+        "simulated": device["simulated"],
+        "numerics": "exact",
+        "fault": None,
+        "batch_size": 16,
+        "max_length": 512,
+        "seed": 0,
+        "threads": 2,
+        "cpu_capability": "AVX512",
+        "versions": {"torch": "2.8.0"},
+        "seconds": 12.5,
+        "repeat_equal": True,
+    }
 
 
 def _parity() -> dict[str, Any]:
@@ -223,17 +272,80 @@ def _parity() -> dict[str, Any]:
         },
     ]
     return {
-        "n_texts": 5427, "n_tokens": 98_765, "n_labels": 28, "n_decisions": n, "threshold": 0.3, "quantity": "logits", "limits": {"state_ratio": 3.0}, "metrics": metrics, "gates": gates, "verdict": "pass",
-        "causes": [], "faults": [], "worst": worst, "near": near, "layers": [{"layer": i, "R": 1.0 + 0.03 * i, "n": 9000} for i in range(13)],
-        "flips": {"count": 0, "explained": 0, "unexplained": 0, "outside": 0, "texts": 0, "rung": "reference", "rung_flips": 0, "more_than_expected": False, "bound": 1.9e-5, "formula": "explained iff ..."},
+        "n_texts": 5427,
+        "n_tokens": 98_765,
+        "n_labels": 28,
+        "n_decisions": n,
+        "threshold": 0.3,
+        "quantity": "logits",
+        "limits": {"state_ratio": 3.0},
+        "metrics": metrics,
+        "gates": gates,
+        "verdict": "pass",
+        "causes": [],
+        "faults": [],
+        "worst": worst,
+        "near": near,
+        "layers": [{"layer": i, "R": 1.0 + 0.03 * i, "n": 9000} for i in range(13)],
+        "flips": {
+            "count": 0,
+            "explained": 0,
+            "unexplained": 0,
+            "outside": 0,
+            "texts": 0,
+            "rung": "reference",
+            "rung_flips": 0,
+            "more_than_expected": False,
+            "bound": 1.9e-5,
+            "formula": "explained iff ...",
+        },
         "states": [
-            {"state": name, "n": 9000, "R": 1.05, "rmse": 1e-6, "mae": 8e-7, "max": 4e-6, "mean_relative": None, "max_relative": 2e-5, "cosine": 1 - 3e-13, "same": True,
-             "required_tolerance": 0.0, "grade": "L1", "rmse_reference": 1e-6, "n_relative": 8990, "ratios": {"MARE": 1.0, "MERE": 1.0, "RMSE": 1.05}} for name in ("logits", "hidden.0")],
-        "ladder": [{"rung": "fp32", "rmse": 1.9e-6, "share": 0.0}, {"rung": "tanh_gelu", "rmse": 8.4e-4, "share": None}, {"rung": "hf32", "rmse": 9.3e-4, "share": None}],
-        "heat": {"columns": list(range(12)), "rows": [{"module": m, "values": [1.0 + 0.03 * i for i in range(12)]} for m in ("attention.self", "intermediate.dense", "output.LayerNorm")]},
-        "packs": {"gold": _pack("gold", _device("cpu")), "reference": _pack("reference", _device("cpu")), "candidate": _pack("candidate", _device())},
-        "remedies": [], "not_checked": [{"what": "float16", "why": "this run compared float32", "how": "goemo run -p dtype float16"}], "explanation": {},
-    }  # fmt: skip
+            {
+                "state": name,
+                "n": 9000,
+                "R": 1.05,
+                "rmse": 1e-6,
+                "mae": 8e-7,
+                "max": 4e-6,
+                "mean_relative": None,
+                "max_relative": 2e-5,
+                "cosine": 1 - 3e-13,
+                "same": True,
+                "required_tolerance": 0.0,
+                "grade": "L1",
+                "rmse_reference": 1e-6,
+                "n_relative": 8990,
+                "ratios": {"MARE": 1.0, "MERE": 1.0, "RMSE": 1.05},
+            }
+            for name in ("logits", "hidden.0")
+        ],
+        "ladder": [
+            {"rung": "fp32", "rmse": 1.9e-6, "share": 0.0},
+            {"rung": "tanh_gelu", "rmse": 8.4e-4, "share": None},
+            {"rung": "hf32", "rmse": 9.3e-4, "share": None},
+        ],
+        "heat": {
+            "columns": list(range(12)),
+            "rows": [
+                {"module": m, "values": [1.0 + 0.03 * i for i in range(12)]}
+                for m in ("attention.self", "intermediate.dense", "output.LayerNorm")
+            ],
+        },
+        "packs": {
+            "gold": _pack("gold", _device("cpu")),
+            "reference": _pack("reference", _device("cpu")),
+            "candidate": _pack("candidate", _device()),
+        },
+        "remedies": [],
+        "not_checked": [
+            {
+                "what": "float16",
+                "why": "this run compared float32",
+                "how": "goemo run -p dtype float16",
+            }
+        ],
+        "explanation": {},
+    }
 
 
 def _throughput() -> dict[str, Any]:
@@ -255,15 +367,58 @@ def _throughput() -> dict[str, Any]:
         }
 
     return {
-        "protocol": {"blocks": 40, "block_seconds": 8, "synchronised": True, "order": "alternating"},
-        "rows": [row("npu", "NPU eager", "npu:0", 1318.0), row("ort", "ONNX Runtime int8", "cpu", 426.5), row("torch", "PyTorch eager", "cpu", 193.7)],
-        "latency": [
-            {"id": "npu", "configuration": "NPU eager", "device": "npu:0", "n": 2000, "p50": 7.61, "p90": 7.74, "p95": 7.82, "p99": 8.4, "p99.9": None, "reason": "p99.9 needs 10,000 samples"},
-            {"id": "ort", "configuration": "ONNX Runtime int8", "device": "cpu", "n": 2000, "p50": 5.92, "p90": 6.6, "p95": 7.11, "p99": 9.85, "p99.9": None, "reason": "p99.9 needs 10,000 samples"},
+        "protocol": {
+            "blocks": 40,
+            "block_seconds": 8,
+            "synchronised": True,
+            "order": "alternating",
+        },
+        "rows": [
+            row("npu", "NPU eager", "npu:0", 1318.0),
+            row("ort", "ONNX Runtime int8", "cpu", 426.5),
+            row("torch", "PyTorch eager", "cpu", 193.7),
         ],
-        "speedup": {"id": "npu", "baseline_id": "ort", "value": 3.09, "ci95": [3.01, 3.17], "reason": None, "baseline": "ONNX Runtime int8", "cores": 28},
-        "worker": {"TASK_QUEUE_ENABLE": "1"}, "parity_verdict": "pass", "not_checked": [{"what": "Energy", "why": "npu-smi samples once a second", "how": "-p block_seconds 60"}],
-    }  # fmt: skip
+        "latency": [
+            {
+                "id": "npu",
+                "configuration": "NPU eager",
+                "device": "npu:0",
+                "n": 2000,
+                "p50": 7.61,
+                "p90": 7.74,
+                "p95": 7.82,
+                "p99": 8.4,
+                "p99.9": None,
+                "reason": "p99.9 needs 10,000 samples",
+            },
+            {
+                "id": "ort",
+                "configuration": "ONNX Runtime int8",
+                "device": "cpu",
+                "n": 2000,
+                "p50": 5.92,
+                "p90": 6.6,
+                "p95": 7.11,
+                "p99": 9.85,
+                "p99.9": None,
+                "reason": "p99.9 needs 10,000 samples",
+            },
+        ],
+        "speedup": {
+            "id": "npu",
+            "baseline_id": "ort",
+            "value": 3.09,
+            "ci95": [3.01, 3.17],
+            "reason": None,
+            "baseline": "ONNX Runtime int8",
+            "cores": 28,
+        },
+        "worker": {"TASK_QUEUE_ENABLE": "1"},
+        "parity_verdict": "pass",
+        "not_checked": [
+            {"what": "Energy", "why": "npu-smi samples once a second", "how": "-p block_seconds 60"}
+        ],
+    }
 
 
 def passing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -272,29 +427,87 @@ def passing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         "00_environment": {
             "facts": {"torch": "2.8.0"},
             "findings": [
-                {"id": "pair", "severity": "ok", "title": "Published version pair", "evidence": "torch 2.8.0, torch_npu 2.8.0.post4", "cause": "", "remedy": "", "source": "release notes"},
-                {"id": "hf32", "severity": "note", "title": "Convolution may use HF32", "evidence": "torch.npu.conv.allow_hf32 = True", "cause": "default", "remedy": "None needed: no convolution here.", "source": "docs"},
+                {
+                    "id": "pair",
+                    "severity": "ok",
+                    "title": "Published version pair",
+                    "evidence": "torch 2.8.0, torch_npu 2.8.0.post4",
+                    "cause": "",
+                    "remedy": "",
+                    "source": "release notes",
+                },
+                {
+                    "id": "hf32",
+                    "severity": "note",
+                    "title": "Convolution may use HF32",
+                    "evidence": "torch.npu.conv.allow_hf32 = True",
+                    "cause": "default",
+                    "remedy": "None needed: no convolution here.",
+                    "source": "docs",
+                },
             ],
-            "verdicts": {"npu": {"ok": True, "why": "one Ascend 910B3 answers"}, "cuda": {"ok": False, "why": "no CUDA device"}},
+            "verdicts": {
+                "npu": {"ok": True, "why": "one Ascend 910B3 answers"},
+                "cuda": {"ok": False, "why": "no CUDA device"},
+            },
         },
-        "01_load": {"model": _model(), "device": _device(), "placement": _pack("candidate", _device())["placement"]},
+        "01_load": {
+            "model": _model(),
+            "device": _device(),
+            "placement": _pack("candidate", _device())["placement"],
+        },
         "02_smoke": {
-            "threshold": 0.3, "n": 2,
-            "rows": [{"text": "I am so happy today!", "labels": [["joy", 0.9123]], "top": "joy", "top_probability": 0.9123}, {"text": "I love you.", "labels": [["love", 0.8812]], "top": "love", "top_probability": 0.8812}],
-            "checks": [{"text": "I am so happy today!", "expected": "joy", "got": "joy", "result": "pass"}, {"text": "I love you.", "expected": "love", "got": "love", "result": "pass"}],
+            "threshold": 0.3,
+            "n": 2,
+            "rows": [
+                {
+                    "text": "I am so happy today!",
+                    "labels": [["joy", 0.9123]],
+                    "top": "joy",
+                    "top_probability": 0.9123,
+                },
+                {
+                    "text": "I love you.",
+                    "labels": [["love", 0.8812]],
+                    "top": "love",
+                    "top_probability": 0.8812,
+                },
+            ],
+            "checks": [
+                {"text": "I am so happy today!", "expected": "joy", "got": "joy", "result": "pass"},
+                {"text": "I love you.", "expected": "love", "got": "love", "result": "pass"},
+            ],
             "placement": {},
         },
         "03_parity": _parity(),
         "04_throughput": _throughput(),
-    }  # fmt: skip
+    }
     records = {step: _record(step, "ok", results[step]) for step in STEPS}
     manifest = {
-        "schema": "goemo.manifest/1", "run_id": "20261121-091407-npu-7f3a", "started": "2026-11-21T09:14:07.120Z", "updated": "2026-11-21T09:31:52.400Z",
-        "params": {"run_id": "20261121-091407-npu-7f3a", "model": "SamLowe/roberta-base-go_emotions", "device": "npu:0", "dtype": "float32", "texts": "builtin", "threshold": 0.3, "seed": 0, "language": "en"},
-        "params_digest": DIGEST, "params_file": "params/npu.yaml", "command": ["goemo", "run", "-f", "params/npu.yaml"], "code": {"version": "0.1.0", "revision": "cd0aa9856147" + "0" * 28, "dirty": False},
-        "versions": {"python": "3.11.9", "torch": "2.8.0", "transformers": "5.8.1"}, "platform": {"system": "Linux", "machine": "aarch64", "cores": 28}, "simulated": False,
-        "steps": [{"step": s, "status": "ok", "reason": None, "seconds": 20.0} for s in STEPS] + [{"step": "05_report", "status": "not-run", "reason": None, "seconds": None}],
-    }  # fmt: skip
+        "schema": "goemo.manifest/1",
+        "run_id": "20261121-091407-npu-7f3a",
+        "started": "2026-11-21T09:14:07.120Z",
+        "updated": "2026-11-21T09:31:52.400Z",
+        "params": {
+            "run_id": "20261121-091407-npu-7f3a",
+            "model": "SamLowe/roberta-base-go_emotions",
+            "device": "npu:0",
+            "dtype": "float32",
+            "texts": "builtin",
+            "threshold": 0.3,
+            "seed": 0,
+            "language": "en",
+        },
+        "params_digest": DIGEST,
+        "params_file": "params/npu.yaml",
+        "command": ["goemo", "run", "-f", "params/npu.yaml"],
+        "code": {"version": "0.1.0", "revision": "cd0aa9856147" + "0" * 28, "dirty": False},
+        "versions": {"python": "3.11.9", "torch": "2.8.0", "transformers": "5.8.1"},
+        "platform": {"system": "Linux", "machine": "aarch64", "cores": 28},
+        "simulated": False,
+        "steps": [{"step": s, "status": "ok", "reason": None, "seconds": 20.0} for s in STEPS]
+        + [{"step": "05_report", "status": "not-run", "reason": None, "seconds": None}],
+    }
     return manifest, records
 
 
@@ -302,9 +515,21 @@ def _record(
     step: str, status: str, results: dict[str, Any], reason: str | None = None
 ) -> dict[str, Any]:
     return {
-        "schema": "goemo.step/1", "step": step, "status": status, "started": "2026-11-21T09:15:00.000Z", "ended": "2026-11-21T09:15:20.000Z", "seconds": 20.0, "params_digest": DIGEST, "inputs": {},
-        "findings": [], "verdict": "pass" if status == "ok" else None, "results": results, "artefacts": [], "simulated": False, "reason": reason,
-    }  # fmt: skip
+        "schema": "goemo.step/1",
+        "step": step,
+        "status": status,
+        "started": "2026-11-21T09:15:00.000Z",
+        "ended": "2026-11-21T09:15:20.000Z",
+        "seconds": 20.0,
+        "params_digest": DIGEST,
+        "inputs": {},
+        "findings": [],
+        "verdict": "pass" if status == "ok" else None,
+        "results": results,
+        "artefacts": [],
+        "simulated": False,
+        "reason": reason,
+    }
 
 
 def with_cause() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

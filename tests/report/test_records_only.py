@@ -176,11 +176,22 @@ def _time_is_no_time(m: dict, r: dict) -> None:
 @pytest.mark.parametrize(
     ("spoil", "names"),
     [
-        (_gate_value_missing, "rounding"), (_metric_blank, "cosine_similarity"), (_metric_null_without_reason, "top1_match"), (_placeholder_weight, "weight_path"),
-        (_two_values, "max_abs_diff"), (_pass_with_failed_gate, "place"), (_nothing_compared, "n_texts"), (_no_gates, "gates"), (_labels_disagree, "n_labels"), (_other_params, "dtype"),
-        (_rate_without_reason, "ONNX Runtime int8"), (_speed_of_a_simulated_device, "simulated"), (_parity_disagrees, "parity_verdict"), (_time_is_no_time, "updated"),
+        (_gate_value_missing, "rounding"),
+        (_metric_blank, "cosine_similarity"),
+        (_metric_null_without_reason, "top1_match"),
+        (_placeholder_weight, "weight_path"),
+        (_two_values, "max_abs_diff"),
+        (_pass_with_failed_gate, "place"),
+        (_nothing_compared, "n_texts"),
+        (_no_gates, "gates"),
+        (_labels_disagree, "n_labels"),
+        (_other_params, "dtype"),
+        (_rate_without_reason, "ONNX Runtime int8"),
+        (_speed_of_a_simulated_device, "simulated"),
+        (_parity_disagrees, "parity_verdict"),
+        (_time_is_no_time, "updated"),
     ],
-)  # fmt: skip
+)
 def test_a_defect_refuses_to_render_and_names_the_field(tmp_path: Path, spoil, names: str) -> None:
     manifest, records = fixtures.passing()
     spoil(manifest, records)
