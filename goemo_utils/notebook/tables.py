@@ -209,15 +209,18 @@ def latency(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(shown).set_index("way") if shown else pd.DataFrame()
 
 
-def parameters(step: Step) -> pd.DataFrame:
-    """The parameters that hold in this step, and where each comes from: this notebook, an earlier
-    record, or the default.
+def parameters(step: Step) -> pd.DataFrame | str:
+    """The parameters that differ from their defaults in this step, and where each comes from: this
+    notebook, or the record of an earlier one.
     """
-    rows = {}
-    for key, value in recorded(step.params, step.name).items():
-        default = type(step.params).model_fields[key].default
-        origin = "default" if value == default else "set here"
-        rows[key] = {"value": number(value), "from": step.origin.get(key, origin)}
+    fields = type(step.params).model_fields
+    rows = {
+        key: {"value": number(value), "from": step.origin.get(key, "set here")}
+        for key, value in recorded(step.params, step.name).items()
+        if value != fields[key].default
+    }
+    if not rows:
+        return "Every parameter has its default."
     return pd.DataFrame(rows).T
 
 

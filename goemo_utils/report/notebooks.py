@@ -193,10 +193,19 @@ def _cell(cell: Any) -> str:
         return f'<div class="text">{clean(markdown2html_mistune(cell.source))}</div>'
     if cell.cell_type != "code":
         return _pre(cell.source)
-    source = (
-        "" if not cell.source.strip() else f'<div class="code">{_pre(cell.source, "Code")}</div>'
-    )
-    return source + "".join(_output(output, cell) for output in cell.get("outputs", []))
+    return _source(cell) + "".join(_output(output, cell) for output in cell.get("outputs", []))
+
+
+def _source(cell: Any) -> str:
+    """The code of a cell; what papermill injected is folded, for it says only how the cell above it
+    was filled in.
+    """
+    if not cell.source.strip():
+        return ""
+    code = f'<div class="code">{_pre(cell.source, "Code")}</div>'
+    if "injected-parameters" not in cell.get("metadata", {}).get("tags", []):
+        return code
+    return f"<details><summary>Parameters of this run</summary>{code}</details>"
 
 
 def _output(output: Any, cell: Any) -> str:

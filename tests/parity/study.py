@@ -28,6 +28,7 @@ def step_of(model: Path | str, folder: Path, **settings: Any) -> Step:
             "run_id": "r",
             "max_length": 64,
             "batch_size": 4,
+            "rehearsal_numerics": "exact",
             **settings,
         },
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 
+from goemo_utils.report import notebooks
 from goemo_utils.report.notebooks import clean, write_pages
 from tests.report import fixtures
 from tests.report.pages import Page
@@ -71,3 +72,14 @@ def test_header_cells_of_a_frame_get_their_scope_and_an_empty_one_is_no_header()
         == '<table><thead><tr><td></td><th scope="col">R</th></tr></thead><tbody><tr><th'
         ' scope="row">logits</th><td>1.4</td></tr></tbody></table>'
     )
+
+
+def test_what_papermill_injected_is_folded_and_the_parameters_cell_is_not() -> None:
+    cells = [
+        nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("seed = 7", metadata={"tags": ["injected-parameters"]}),
+    ]
+    source = notebooks.page(nbformat.v4.new_notebook(cells=cells), "02_smoke", "en")
+    before, _, folded = source.partition("<details>")
+    assert "seed = 0" in before
+    assert "seed = 7" in folded.partition("</details>")[0]
