@@ -25,3 +25,7 @@ def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]
 
 
 __getattr__ = on_first_use(__name__, {"GoEmotionsClassifier": "classifier.classifier"})
+
+# After the names above, which the room imports: torch_npu without CANN must not stop `import torch`
+# in a program that imports this package first.
+import_module("goemo_utils.environment.torch_npu").hide_unusable()

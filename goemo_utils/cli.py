@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goemo_utils import __version__
+from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, ParamsError
 from goemo_utils.records.record import ROOT, STEPS
 
@@ -151,6 +152,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] != ["doctor"]:  # which looks at the environment as it is
+        torch_npu.for_device(torch_npu.asked_for(arguments))
+
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if name in MAINS:

@@ -34,6 +34,10 @@ class DeviceError(GoemoError):
     """The requested device is absent or cannot be used. It is never replaced by another."""
 
 
+class PackageError(GoemoError):
+    """A package that a library imports is missing or broken."""
+
+
 class PackError(GoemoError):
     """A pack is missing, damaged, or was made from other weights, texts or tokenizer."""
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goemo_utils.environment import diagnosis
-from goemo_utils.environment.checkup import check
-from goemo_utils.environment.diagnosis import fallbacks
+from goemo_utils import on_first_use
 
 __all__ = ["check", "diagnose", "explain", "fallbacks"]
 
@@ -19,9 +17,16 @@ def diagnose(text: str) -> list[dict[str, Any]]:
     """The known Ascend messages in a log, most important first, as finding dictionaries; empty when
     none is in the table.
     """
+    from goemo_utils.environment import diagnosis
+
     return [one.as_dict() for one in diagnosis.diagnose(text)]
 
 
 def explain(text: str) -> list[dict[str, Any]]:
     """diagnose, but a text without a known message gives one finding with the id "unknown"."""
+    from goemo_utils.environment import diagnosis
+
     return [one.as_dict() for one in diagnosis.explain(text)]
+
+
+__getattr__ = on_first_use(__name__, {"check": "checkup", "fallbacks": "diagnosis"})

@@ -112,6 +112,7 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
         *rules_python.interpreter_findings(facts),
         *rules_python.torch_findings(facts),
         *rules_python.package_findings(facts),
+        *rules_python.path_findings(facts),
     ]
     if wants_npu(facts, purpose):
         found += [*rules_python.torch_npu_findings(facts), *rules_cann.cann_findings(facts)]

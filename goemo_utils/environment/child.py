@@ -52,6 +52,17 @@ def torch_stage() -> dict[str, Any]:
     return facts
 
 
+def transformers_stage() -> dict[str, Any]:
+    """What goemo's processes do on cpu, cuda and rehearsal: torch_npu hidden, then transformers,
+    which would import it by itself.
+    """
+    sys.modules["torch_npu"] = None  # type: ignore[assignment]  # None is documented
+    import transformers
+    from transformers.utils.import_utils import is_torch_npu_available
+
+    return {"version": transformers.__version__, "sees_npu": bool(is_torch_npu_available())}
+
+
 def torch_npu_stage() -> dict[str, Any]:
     import torch
     import torch_npu
@@ -81,7 +92,12 @@ def operator_stage() -> dict[str, Any]:
     }
 
 
-STAGES = {"torch": torch_stage, "torch_npu": torch_npu_stage, "operator": operator_stage}
+STAGES = {
+    "torch": torch_stage,
+    "transformers": transformers_stage,
+    "torch_npu": torch_npu_stage,
+    "operator": operator_stage,
+}
 
 
 def main(names: list[str]) -> None:

@@ -117,30 +117,21 @@ def gather(
 def _slow(gathered: Gathered, machine: Machine, purpose: str | None, ask: hub.Reach | None) -> None:
     """The probes that start processes or wait for the network, side by side."""
     facts, light = gathered.facts, purpose in ("rehearsal", "cpu")
-    has_torch, has_npu = (
-        facts["torch"]["version"] is not None,
-        facts["torch_npu"]["version"] is not None,
-    )
+    has_torch = facts["torch"]["version"] is not None
+    has_npu = facts["torch_npu"]["version"] is not None
     if facts["model"]["source"] != "hub" and purpose is not None:
         ask = None
+
     jobs: dict[str, Callable[[], Any]] = {"hub": lambda: hub.read_hub(machine, ask)}
     if has_torch:
-        names = (
-            ("torch", "torch_npu", "operator")
-            if has_npu and purpose in (None, "npu")
-            else ("torch",)
-        )
-        jobs["stages"] = lambda: stages.run_stages(machine, names, autoload=False)
-        if has_npu and not light:
-            jobs["autoload"] = lambda: stages.run_stages(machine, ("torch",), autoload=True)[
-                "torch"
-            ]
+        jobs |= _children(facts, machine, purpose)
     if not light:
         jobs["smi"] = lambda: driver.read_smi(machine)
         jobs["cuda"] = lambda: cuda.read_cuda(machine)
     with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         futures = {name: pool.submit(gathered.probe, name, job, None) for name, job in jobs.items()}
         answers = {name: future.result() for name, future in futures.items()}
+
     smi = answers.get("smi") or {
         "text": None,
         "error": None,
@@ -163,7 +154,33 @@ def _slow(gathered: Gathered, machine: Machine, purpose: str | None, ask: hub.Re
     }
     facts["stages"] = dict(answers.get("stages") or {})
     facts["stages"]["autoload"] = answers.get("autoload")
+    if "path" in answers:
+        facts["stages"]["transformers"] = answers["path"]
     _note_skipped(gathered, purpose, has_torch, has_npu, light)
+
+
+def _children(
+    facts: dict[str, Any], machine: Machine, purpose: str | None
+) -> dict[str, Callable[[], Any]]:
+    """The child processes that import torch. Beside an installed torch_npu, the path that a run on
+    the CPU takes is walked too: transformers imports torch_npu by itself unless it is hidden.
+    """
+    has_npu = facts["torch_npu"]["version"] is not None
+    path = ("torch", "transformers") if has_npu and "transformers" in facts["packages"] else ()
+    if purpose in ("rehearsal", "cpu"):
+        names = path or ("torch",)
+        return {"stages": lambda: stages.run_stages(machine, names, autoload=False)}
+
+    chosen: tuple[str, ...] = ("torch",)
+    jobs: dict[str, Callable[[], Any]] = {}
+    if has_npu:
+        jobs["autoload"] = lambda: stages.run_stages(machine, ("torch",), autoload=True)["torch"]
+    if has_npu and purpose in (None, "npu"):
+        chosen = ("torch", "torch_npu", "operator")
+    if path and purpose in (None, "cuda"):
+        jobs["path"] = lambda: stages.run_stages(machine, path, autoload=False)["transformers"]
+    jobs["stages"] = lambda: stages.run_stages(machine, chosen, autoload=False)
+    return jobs
 
 
 def _note_skipped(

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from goemo_utils.environment.torch_npu import original
+
 
 @dataclass(frozen=True)
 class Output:
@@ -85,7 +87,7 @@ class Machine:
     """
 
     root: Path = Path("/")
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: original(os.environ))
     run: Runner = run_command
     python: str = sys.executable
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))

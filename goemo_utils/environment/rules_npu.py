@@ -116,7 +116,7 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("operator-wrong", f"device {ran['device']}, {ran['name']}")
     plain = stages.get("autoload")
     if plain and plain["ok"] is False:
-        yield finding("autoload-breaks-torch", _last_line(plain["error"]))
+        yield finding("autoload-breaks-torch", _last_line(plain["error"]), python=python)
         yield from (one for one in diagnose(plain["error"]))
 
 

@@ -25,6 +25,13 @@ def interpreter_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("architecture", f"machine: {facts['machine']}", found=facts["machine"])
 
 
+def path_findings(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Whether transformers can be imported as a run on the CPU imports it: torch_npu hidden."""
+    stage = facts["stages"].get("transformers")
+    if stage and stage["ok"] is False:
+        yield finding("transformers-import", stage["error"], python=facts["executable"])
+
+
 def package_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     """The packages that every purpose needs, and those of the notebooks."""
     needs = table("compat.json")["goemo"]

@@ -6,13 +6,16 @@ A requested device that is absent is an error. It is never replaced by another o
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.errors import DeviceError
+from goemo_utils.environment import diagnose, torch_npu
+from goemo_utils.errors import DeviceError, first_line
 from goemo_utils.forward.remedy import apply, remedied
 
 if TYPE_CHECKING:
@@ -109,6 +112,7 @@ def open_device(
     the device is absent or cannot be used.
     """
     kind, _, index = spec.partition(":")
+    torch_npu.for_device(spec)
     if kind not in ("cpu", "cuda", "npu", "rehearsal"):
         raise DeviceError(f"Unknown device '{spec}': expected cpu, cuda:N, npu:N or rehearsal.")
     if kind != "rehearsal" and (numerics != "exact" or fault):
@@ -165,14 +169,7 @@ def _open_npu(spec: str, index: int) -> Device:
                 f"Device '{spec}' was requested and this process already runs the SIMULATED one."
                 " Use device: rehearsal, or start a new process."
             )
-    try:
-        import torch_npu  # noqa: F401  registers torch.npu; autoload may be off
-    except Exception as error:  # a broken CANN raises ImportError, OSError or RuntimeError here
-        raise DeviceError(
-            f"Device '{spec}' was requested and torch_npu cannot be imported"
-            f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Run"
-            " `goemo doctor` to see why; use device: rehearsal to practise without a card."
-        ) from None
+    import_torch_npu(spec)
     npu: Any = vars(torch)["npu"]
     if not npu.is_available():
         raise DeviceError(
@@ -187,6 +184,24 @@ def _open_npu(spec: str, index: int) -> Device:
         )
     npu.set_device(index)
     return Device(spec, "npu", f"npu:{index}", npu.get_device_name(index))
+
+
+def import_torch_npu(spec: str) -> None:
+    """Import torch_npu by name, which registers torch.npu. Raises DeviceError with the diagnosis of
+    what stopped it.
+    """
+    torch_npu.let_in()
+    try:
+        importlib.import_module("torch_npu")
+    except Exception as error:  # a broken CANN raises ImportError, OSError or RuntimeError here
+        text = "".join(traceback.format_exception(error))
+        known = [one for one in diagnose(text) if one["severity"] == "error"]
+        told = f" [{known[0]['id']}] {known[0]['title']}. {known[0]['cause']}" if known else ""
+        raise DeviceError(
+            f"Device '{spec}' was requested and torch_npu cannot be imported"
+            f" ({type(error).__name__}: {first_line(error)}).{told} Run `goemo doctor --for npu`"
+            " for the remedy; use device: rehearsal to practise without a card."
+        ) from None
 
 
 def _open_rehearsal(spec: str, numerics: str, fault: str | None, remedy: str) -> Device:

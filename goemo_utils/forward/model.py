@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.errors import ModelError, first_line
+from goemo_utils.errors import ModelError, PackageError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.checkpoint import (
     check_weights,
@@ -163,6 +163,12 @@ def build(
             output_loading_info=True,
             **options,
         )
+    except ImportError as error:
+        raise PackageError(
+            f"{folder} could not be loaded, because a package that transformers imports failed"
+            f" ({type(error).__name__}: {first_line(error)}). The weights are not the cause. Run"
+            " `goemo doctor`, and look for the package in the message."
+        ) from None
     except Exception as error:  # safetensors, transformers and torch each raise their own
         if "does not support an attention implementation" in str(error):
             raise ModelError(

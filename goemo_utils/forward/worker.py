@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from goemo_utils import errors
+from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, WorkerError, first_line
+from goemo_utils.forward.device import import_torch_npu
 from goemo_utils.records.record import plain, write_json
 
 KINDS = {
@@ -67,7 +69,7 @@ class Server:
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="goemo-")
         self.address = os.path.join(self.folder.name, "worker")
-        environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1"}
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen(
@@ -194,7 +196,12 @@ def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -
 
         with open(request["log"], "ab") as log, os.fdopen(reader, encoding="utf-8") as lines:
             child = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[writer]
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[writer],
+                env=torch_npu.original(os.environ),
             )
             os.close(writer)
             try:
@@ -231,6 +238,8 @@ def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[s
     sys.path[:] = [*request["path"], *(p for p in sys.path if p not in request["path"])]
     module, _, name = KINDS[job["kind"]].partition(":")
     try:
+        if _on_npu(job):
+            import_torch_npu(str(job.get("device")))
         return {"result": plain(getattr(import_module(module), name)(job, progress))}
     except GoemoError as error:
         return {"error": type(error).__name__, "message": str(error)}
@@ -243,8 +252,7 @@ def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[s
 
 def serve(path: str) -> None:
     """Import what models need, then fork a child a job until standard input closes."""
-    # find_spec answers None, and transformers takes its plain path
-    sys.modules["torch_npu"] = None  # type: ignore[assignment]  # documented: None stops an import
+    torch_npu.keep_out()  # transformers takes its plain path
     for name in PRELOAD:
         import_module(name)
 

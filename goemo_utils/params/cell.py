@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from goemo_utils.environment import torch_npu
 from goemo_utils.errors import ParamsError
 from goemo_utils.params.closed import Closed
 from goemo_utils.params.reads import PLACE, READS, TRAINING_CELL
@@ -108,6 +109,7 @@ def from_notebook(
         if entry.injected or key not in untouched or entry.value != untouched[key]
     }
     params = schema.check(given)
+    torch_npu.for_device(getattr(params, "device", None))
     if getattr(params, "run_id", None):
         return params
     return schema.check({**given, "run_id": (run_id, source)})

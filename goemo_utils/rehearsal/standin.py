@@ -10,6 +10,7 @@ import sys
 import types
 from typing import Any
 
+from goemo_utils.environment.torch_npu import forget_absence
 from goemo_utils.rehearsal import dispatcher
 from goemo_utils.rehearsal.state import MARK
 
@@ -53,20 +54,7 @@ def install() -> None:
     module.npu = npu
     sys.modules["torch_npu"] = module
     sys.modules["torch_npu.npu"] = npu
-    _forget_absence()
-
-
-def _forget_absence() -> None:
-    """transformers and accelerate remember that torch_npu was absent; both are asked again, in
-    whatever order things were imported.
-    """
-    for module, function in (
-        ("transformers.utils.import_utils", "is_torch_npu_available"),
-        ("accelerate.utils.imports", "is_npu_available"),
-    ):
-        cached: Any = getattr(sys.modules.get(module), function, None)
-        if hasattr(cached, "cache_clear"):
-            cached.cache_clear()
+    forget_absence()
     attention: Any = sys.modules.get("transformers.integrations.sdpa_attention")
     if hasattr(attention, "_is_torch_npu_available"):
         attention._is_torch_npu_available = True

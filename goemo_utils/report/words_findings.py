@@ -22,6 +22,7 @@ TITLES: dict[str, str] = {
     "torch-cuda-build": "torch {found} 是 {build} 版本，而 torch_npu 需要 CPU 版本",
     "torch-npu-shadow": "工作目录中的 torch_npu 文件夹遮蔽了已安装的软件包",
     "torch-npu-import": "import torch_npu 失败，报错信息不在已知列表中",
+    "transformers-import": "按运行时的方式 import transformers 失败",
     "autoload-breaks-torch": "此处直接 import torch 会失败，因为 torch 会自动加载 torch_npu",
     "operator-failed": "npu:0 上的加法失败，报错信息不在已知列表中",
     "operator-wrong": "npu:0 上的加法结果错误",

@@ -37,6 +37,7 @@ class FakeMachine:
         self.nvidia: Output = Output(None, missing=True)
         self.torch_error: str | None = None
         self.import_error: str | None = None
+        self.transformers_error: str | None = None
         self.operator_error: str | None = None
         self.devices = 8
         self.hub: str | None = None
@@ -177,6 +178,7 @@ class FakeMachine:
         for stage in stages:
             error = {
                 "torch": self.torch_error,
+                "transformers": self.transformers_error,
                 "torch_npu": self.import_error,
                 "operator": self.operator_error,
             }[stage]
@@ -199,6 +201,7 @@ class FakeMachine:
                     "cuda_available": False,
                     "cuda_devices": [],
                 },
+                "transformers": {"version": "5.8.1", "sees_npu": False},
                 "torch_npu": {
                     "version": "2.8.0.post4",
                     "path": "torch_npu",

@@ -286,13 +286,26 @@ def test_what_an_operator_disproved_is_a_warning_and_not_an_error(fake):
     assert result["verdicts"]["npu"]["ok"]
 
 
-def test_a_rehearsal_starts_one_child_that_imports_torch_alone_and_asks_no_card(fake):
+def test_a_rehearsal_starts_one_child_that_walks_the_path_of_a_run_and_asks_no_card(fake):
     result = fake.check("rehearsal")
     assert len(fake.commands) == 1
-    assert fake.commands[0][-1] == "torch"
+    assert fake.commands[0][-2:] == ["torch", "transformers"]
     assert "NPU and CUDA devices: not checked" in " ".join(
         one["title"] for one in result["findings"]
     )
+
+
+def test_without_torch_npu_the_child_of_a_rehearsal_imports_torch_alone(fake):
+    fake.uninstall("torch-npu")
+    fake.check("rehearsal")
+    assert fake.commands[0][-1] == "torch"
+
+
+def test_the_cpu_is_not_ready_where_transformers_cannot_be_imported(fake):
+    fake.transformers_error = "ImportError: cannot import name 'x' from 'huggingface_hub'"
+    result = fake.check("cpu")
+    assert faults(result) == ["transformers-import"]
+    assert not result["verdicts"]["cpu"]["ok"]
 
 
 def test_torch_too_old_for_the_rehearsal_stops_the_rehearsal_and_nothing_else(fake):
