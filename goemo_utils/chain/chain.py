@@ -7,10 +7,7 @@ record says so, and only then.
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,26 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils import errors
+from goemo_utils.chain.notebook import CRASHED, Ended, execute
 from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.forward import worker
-from goemo_utils.params import papermill_parameters
 from goemo_utils.records.manifest import locked, new_manifest, point_latest, write_manifest
-from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import (
-    Status,
     StepRecord,
-    notebooks,
     now,
     read_json,
     read_record,
-    write_text,
 )
 from goemo_utils.records.step import inputs_of, run_dir, unfinished
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
 
-CRASHED = 3
 Tell = Callable[[str, dict[str, Any]], None]
 """Hears of each step as it begins and ends: an event (began, ended, note) and its facts."""
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils import errors
-from goemo_utils.boundary.credentials import without_credentials
-from goemo_utils.boundary.remedies import of_error, shortage
 from goemo_utils.params import papermill_parameters
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import Status, notebooks, now, write_text
