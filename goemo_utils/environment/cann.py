@@ -24,8 +24,8 @@ LIBRARIES = ("libhccl.so", "libascendcl.so")
 def read_cann(machine: Machine) -> dict[str, Any]:
     """What is installed and what this process would use.
 
-    {"installations": [{"root", "layout", "toolkit", "ops", "set_env"}], "active": the one
-    ASCEND_HOME_PATH names or the first found or None, "sourced": whether ASCEND_HOME_PATH is set,
+    {"installations": [{"root", "layout", "toolkit", "ops", "kernels", "set_env"}], "active": the
+    one ASCEND_HOME_PATH names or the first found or None, "sourced": whether ASCEND_HOME_PATH is set,
     "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads somewhere, "missing_libraries":
     names that no directory of LD_LIBRARY_PATH holds}.
     """
@@ -87,8 +87,15 @@ def _read(machine: Machine, root: str, set_env: str) -> dict[str, Any] | None:
         "layout": layout,
         "toolkit": toolkit,
         "ops": ops,
+        "kernels": _kernels(machine, root),
         "set_env": set_env if machine.exists(set_env) else None,
     }
+
+
+def _kernels(machine: Machine, root: str) -> list[str]:
+    """The chips that the installed ops package has kernels for, by the names of their folders."""
+    pattern = f"{root}/opp/built-in/op_impl/ai_core/tbe/kernel/ascend*"
+    return [path.rsplit("/", 1)[1] for path in machine.glob(pattern)]
 
 
 def _version(machine: Machine, *patterns: str) -> str | None:

@@ -53,8 +53,12 @@ EXPLAINED_BY = {
     "B6": ("card-unhealthy",),
     "C1": ("cann-numpy", "cann-python", "cann-ops-missing"),
     "C2": ("cann-numpy",),
-    "C3": ("cann-ops-missing",),
+    "C3": ("cann-ops-missing", "cann-ops-chip"),
     "autoload-breaks-torch": LOADED,
+    "B12": ("smi-failed", *REACHED),
+    "B9": REACHED,
+    "B11": REACHED,
+    "B15": ("nodes-permission",),
     "smi-failed": ("nodes-missing", "nodes-permission", "driver-missing"),
     "torch-npu-import": STACK,
 }

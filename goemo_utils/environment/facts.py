@@ -76,6 +76,7 @@ def gather(
         "the memory", lambda: host.read_memory(machine), {"total": None, "available": None}
     )
     facts["disk"] = probe("the disk", lambda: host.read_disk(machine), {"path": None, "free": None})
+    facts["container"] = probe("the container", lambda: host.in_container(machine), False)
     facts["packages"] = probe("the packages", lambda: packages.read_packages(machine), {})
     facts["torch"] = probe(
         "torch's metadata",

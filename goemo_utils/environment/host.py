@@ -77,6 +77,14 @@ def read_disk(machine: Machine) -> dict[str, Any]:
         return {"path": str(machine.cwd), "free": None}
 
 
+def in_container(machine: Machine) -> bool:
+    """Whether this process runs in a container, by the marks that the usual runtimes leave."""
+    if machine.exists("/.dockerenv") or machine.exists("/run/.containerenv"):
+        return True
+    groups = machine.read("/proc/1/cgroup") or ""
+    return bool(re.search(r"docker|kubepods|containerd|lxc", groups))
+
+
 def _field(text: str, name: str) -> str | None:
     match = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
     return match.group(1).strip() if match else None

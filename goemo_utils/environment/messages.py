@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from goemo_utils.environment import codes, symbols
+from goemo_utils.environment.chips import of_soc_version
 from goemo_utils.environment.codes import Code
 from goemo_utils.environment.findings import Finding, table
 
@@ -108,11 +109,7 @@ def _chip(evidence: str) -> str:
     if match is None:
         return "one that the message does not name"
 
-    number = int(match[1])
-    for low, high, name in table("chips.json")["soc_versions"]:
-        if low <= number <= high:
-            return f"{name} (soc_version {number})"
-    return f"unlisted (soc_version {number})"
+    return of_soc_version(int(match[1]))
 
 
 def _of_a_library(hit: Hit, whole: str) -> Hit:

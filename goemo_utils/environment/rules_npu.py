@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from goemo_utils.environment.chips import Chip, chip_of
 from goemo_utils.environment.diagnosis import diagnose
 from goemo_utils.environment.findings import Finding, finding
 
 # idle 910B and 910C chips show 2900 to 4500 MB of driver reservation in public npu-smi tables
 BUSY_MB = 6000
-FLOAT16_CHIPS = re.compile(r"(?:Ascend\s*)?(?:310\w*|910(?:A|ProA|ProB)?)$")
+# idle 310P chips, which have no HBM, show 1400 to 1900 MB there; an idle Ascend950 6620 of 131072
+BUSY_WITHOUT_HBM_MB = 4000
+BUSY_SHARE = 0.08
 
 
 def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -31,36 +35,55 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield from _node_findings(facts, cards)
     if npu["smi_error"] not in (None, "absent", "layout"):
         yield finding("smi-failed", npu["smi_error"])
+        yield from (one for one in diagnose(npu["smi_error"]) if one.id != "smi-failed")
     for device in devices:
-        values = {name: device[name] for name in ("npu", "chip", "name", "health")}
-        row = (
-            f"{device['npu']} {device['name']} {device['health']} {device['bus_id']}"
-            f" {device['memory_used']} / {device['memory_total']}"
-        )
-        if device["health"] != "OK":
+        yield from _device_findings(device, npu["processes"])
+    chips = {device["name"]: chip_of(device) for device in devices}
+    for name, chip in sorted(chips.items()):
+        if chip and chip.float16:
+            yield finding("card-precision", name, name=name, generation=chip.generation)
+    yield from _kernel_findings(facts, chips)
+
+
+def _device_findings(device: dict[str, Any], processes: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Health and memory of one chip."""
+    names = ("npu", "name", "health", "bus_id", "memory_used")
+    row = " ".join(str(device[name]) for name in names) + f" / {device['memory_total']}"
+    place = {name: device[name] for name in ("npu", "chip")}
+    if device["health"] != "OK":
+        weight = "warning" if device["health"] == "Warning" else None
+        values = {**place, "name": device["name"], "health": device["health"]}
+        yield finding("card-unhealthy", row, severity=weight, **values)
+
+    used, total = device["memory_used"], device["memory_total"]
+    if used and total and used > _reserved(device):
+        guests = [one for one in processes if (one["npu"], one["chip"]) == tuple(place.values())]
+        told = "".join(f"\n{one['pid']} {one['name']} {one['memory']} MB" for one in guests)
+        yield finding("card-busy", row + told, used=used, total=total, **place)
+
+
+def _reserved(device: dict[str, Any]) -> float:
+    """MB that the driver itself may hold on an idle chip."""
+    floor = BUSY_MB if device["hbm"] else BUSY_WITHOUT_HBM_MB
+    return max(floor, BUSY_SHARE * device["memory_total"])
+
+
+def _kernel_findings(facts: dict[str, Any], chips: dict[str, Chip | None]) -> Iterator[Finding]:
+    """The chip of npu-smi beside the kernels of the ops package that is installed."""
+    active = facts["cann"]["active"]
+    there = (active or {}).get("kernels") or []
+    for name, chip in sorted(chips.items()):
+        if chip and there and chip.kernels not in there:
             yield finding(
-                "card-unhealthy",
-                row,
-                severity="warning" if device["health"] == "Warning" else None,
-                **values,
+                "cann-ops-chip",
+                f"npu-smi: {name}; kernels: {', '.join(there)}",
+                name=name,
+                generation=chip.generation,
+                wanted=chip.kernels,
+                package=chip.package,
+                there=", ".join(there),
+                root=active["root"],
             )
-        if device["hbm"] and device["memory_used"] and device["memory_used"] > BUSY_MB:
-            yield finding(
-                "card-busy",
-                row,
-                npu=device["npu"],
-                chip=device["chip"],
-                used=device["memory_used"],
-                total=device["memory_total"],
-            )
-    names = {
-        device["name"]
-        for device in devices
-        if FLOAT16_CHIPS.match(device["name"])
-        and not (device["name"] == "Ascend910" and _two_chips(devices))
-    }
-    for name in sorted(names):
-        yield finding("card-precision", name, name=name)
 
 
 def _node_findings(facts: dict[str, Any], cards: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -77,19 +100,30 @@ def _node_findings(facts: dict[str, Any], cards: list[dict[str, Any]]) -> Iterat
         )
     closed = [node for node in nodes if node["present"] and not node["usable"]]
     if closed:
-        why = {
-            False: "The user is not in the driver's group HwHiAiUser.",
-            True: "The user is in the group HwHiAiUser, and the nodes do not let the group in.",
-        }
-        text = why.get(
-            facts["npu"]["in_group"], "The nodes' owner, group and mode do not include this user."
-        )
-        yield finding(
-            "nodes-permission",
-            "\n".join(f"{node['mode']} {node['path']}" for node in closed),
-            names=" ".join(node["path"] for node in closed),
-            why=text,
-        )
+        yield _permission(facts, closed)
+
+
+def _permission(facts: dict[str, Any], closed: list[dict[str, Any]]) -> Finding:
+    """Nodes that this user may not open, with the way that works here: by the group's number where
+    the group has no name, as in most containers.
+    """
+    why = {
+        False: "The user is not in the driver's group HwHiAiUser.",
+        True: "The user is in the group HwHiAiUser, and the nodes do not let the group in.",
+    }
+    text = why.get(
+        facts["npu"]["in_group"], "The nodes' owner, group and mode do not include this user."
+    )
+    group = closed[0]["group"]
+    way = f"sudo groupadd --gid {group} HwHiAiUser && sudo usermod -aG HwHiAiUser $USER"
+    if facts["npu"]["in_group"] is not None:
+        way = "sudo usermod -aG HwHiAiUser $USER"
+    way = f"{way}   # on a host, by an administrator; then log in again"
+    if facts.get("container"):
+        way = f"# start the container again with: --group-add {group}"
+    names = " ".join(node["path"] for node in closed)
+    evidence = "\n".join(f"{node['mode']} {node['group']} {node['path']}" for node in closed)
+    return finding("nodes-permission", evidence, names=names, why=text, way=way)
 
 
 def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -98,7 +132,9 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     loaded = stages.get("torch_npu")
     if loaded and loaded["ok"] is False:
         yield from _known(
-            loaded["error"], finding("torch-npu-import", loaded["error"], python=python)
+            loaded["error"],
+            finding("torch-npu-import", loaded["error"], python=python),
+            facts["npu"]["devices"],
         )
     elif loaded and loaded["ok"] and not loaded["available"]:
         yield from diagnose(
@@ -111,6 +147,7 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield from _known(
             ran["error"] + "\n" + ran["stderr"],
             finding("operator-failed", ran["error"], python=python),
+            facts["npu"]["devices"],
         )
     elif ran and ran["ok"] and not ran["right"]:
         yield finding("operator-wrong", f"device {ran['device']}, {ran['name']}")
@@ -120,15 +157,20 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield from (one for one in diagnose(plain["error"]))
 
 
-def _known(text: str, unknown: Finding) -> list[Finding]:
-    return [one for one in diagnose(text) if one.severity == "error"] or [unknown]
+def _known(text: str, unknown: Finding, devices: list[dict[str, Any]]) -> list[Finding]:
+    """What the tables know of ``text``; missing kernels are told with the chip that needs them."""
+    found = [one for one in diagnose(text) if one.severity == "error"] or [unknown]
+    return [_with_chip(one, devices) if one.id == "C3" else one for one in found]
 
 
-def _two_chips(devices: list[dict[str, Any]]) -> bool:
-    """A3 cards show as "Ascend910" with two chips, of which the second has no power reading; the
-    first 910 has one.
-    """
-    return any(device["chip"] > 0 for device in devices)
+def _with_chip(one: Finding, devices: list[dict[str, Any]]) -> Finding:
+    chips = {device["name"]: chip_of(device) for device in devices}
+    told = [
+        f"npu-smi shows {name} ({chip.generation}), whose ops package is {chip.package}."
+        for name, chip in sorted(chips.items())
+        if chip
+    ]
+    return replace(one, cause=" ".join([one.cause, *told]))
 
 
 def _last_line(text: str) -> str:

@@ -1,5 +1,6 @@
 """Reads the table that `npu-smi info` prints, in every layout seen: one or two chips a card, with
-or without HBM, wide or narrow columns.
+or without HBM, wide or narrow columns, number, name and health in cells of their own, and a process
+table with or without the number inside the container.
 """
 
 from __future__ import annotations
@@ -7,19 +8,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-BUS = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d")
+BUS = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|NA|N/A|-")
 PAIR = re.compile(r"(\d+)\s*/\s*(\d+)")
+VERSION = re.compile(r"npu-smi\s+(\S+)\s+Version:\s*(\S+)")
 
 
 def parse(text: str) -> dict[str, Any]:
     """{"version", "devices": [...], "processes": [...]} of the output; "devices" is empty when it
     holds no table.
 
-    A device: npu, chip, name, health, power (W or None), temperature (C or None), bus_id, aicore (%
-    or None), memory_used, memory_total (MB: of the HBM where the table has it, else of the card's
-    memory), hbm (whether it is HBM).
+    A device: npu, chip, physical (its number among all chips, where the table has it), name,
+    health, power (W or None), temperature (C or None), bus_id (None where the table says NA),
+    aicore (% or None), memory_used, memory_total (MB: of the HBM where the table has it, else of
+    the card's memory), hbm (whether it is HBM).
     """
-    version = re.search(r"npu-smi\s+(\S+)\s+Version:\s*(\S+)", text)
+    version = VERSION.search(text)
     hbm = "HBM-Usage" in text
     devices: list[dict[str, Any]] = []
     processes: list[dict[str, Any]] = []
@@ -29,14 +32,16 @@ def parse(text: str) -> dict[str, Any]:
         # bar hold cells.
         if not line.lstrip().startswith("|"):
             continue
+
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) == 4 and cells[1].isdigit():
+        if _is_process(cells):
             processes.append(_process(cells))
-        elif len(cells) == 3 and BUS.fullmatch(cells[1]) and upper is not None:
+        elif upper is not None and _is_lower(cells):
             devices.append({**upper, **_lower(cells, hbm)})
             upper = None
-        elif len(cells) == 3 and re.match(r"\d+\s+\S", cells[0]):
+        elif _is_upper(cells):
             upper = _upper(cells)
+
     return {
         "version": version.group(2) if version else None,
         "devices": devices,
@@ -44,28 +49,53 @@ def parse(text: str) -> dict[str, Any]:
     }
 
 
+def _is_process(cells: list[str]) -> bool:
+    place = re.fullmatch(r"\d+(?:\s+\d+)?", cells[0])
+    return bool(place) and len(cells) in (4, 5) and cells[1].isdigit()
+
+
+def _is_upper(cells: list[str]) -> bool:
+    """A card's first line: number and name in one cell, or in two (Ascend950)."""
+    if len(cells) == 3:
+        return bool(re.match(r"\d+\s+\D?\S*[A-Za-z]|\d+\s+\d{3}", cells[0]))
+    return len(cells) == 4 and cells[0].isdigit() and bool(re.search(r"[A-Za-z]", cells[1]))
+
+
+def _is_lower(cells: list[str]) -> bool:
+    """A card's second line, which holds its bus and its memory."""
+    if len(cells) == 3:
+        return bool(BUS.fullmatch(cells[1]))
+    return len(cells) == 4 and not cells[1] and bool(BUS.fullmatch(cells[2]))
+
+
 def _upper(cells: list[str]) -> dict[str, Any]:
-    number, name = cells[0].split(None, 1)
-    figures = cells[2].split()
+    if len(cells) == 3:
+        number, name = cells[0].split(None, 1)
+    else:
+        number, name = cells[0], cells[1]
+    figures = cells[-1].split()
     power, temperature = (
         _number(figures[index]) if len(figures) > index else None for index in (0, 1)
     )
     return {
         "npu": int(number),
         "name": name.strip(),
-        "health": cells[1],
+        "health": cells[-2],
         "power": power,
         "temperature": temperature,
     }
 
 
 def _lower(cells: list[str], hbm: bool) -> dict[str, Any]:
-    pairs = [(int(used), int(total)) for used, total in PAIR.findall(cells[2])]
+    pairs = [(int(used), int(total)) for used, total in PAIR.findall(cells[-1])]
     used, total = pairs[-1] if pairs else (None, None)
-    aicore = _number(cells[2].split()[0]) if cells[2] else None
+    place = [int(number) for number in re.findall(r"\d+", cells[0])]
+    bus = cells[-2]
+    aicore = _number(cells[-1].split()[0]) if cells[-1] else None
     return {
-        "chip": int(cells[0].split()[0]),
-        "bus_id": cells[1],
+        "chip": place[0] if place else 0,
+        "physical": place[1] if len(place) > 1 else None,
+        "bus_id": bus if ":" in bus else None,
         "aicore": aicore,
         "memory_used": used,
         "memory_total": total,
@@ -88,5 +118,5 @@ def _process(cells: list[str]) -> dict[str, Any]:
 def _number(text: str) -> float | None:
     try:
         return float(text)
-    except ValueError:  # the second chip of a card shows "-" for its power
+    except ValueError:  # the second chip of a card shows "-" for its power, others NA
         return None

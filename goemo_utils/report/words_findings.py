@@ -32,6 +32,7 @@ TITLES: dict[str, str] = {
     "cann-variable": "已设置 ASCEND_HOME_PATH，但未设置 ASCEND_OPP_PATH",
     "cann-library-path": "LD_LIBRARY_PATH 的各目录中都没有 {names}",
     "cann-ops-missing": "CANN {toolkit} 没有 ops 软件包",
+    "cann-ops-chip": "此 CANN 的 ops 软件包没有适用于 {name} 的内核",
     "cann-several": "共有 {count} 个 CANN 安装，当前进程将使用 {toolkit}",
     "cann-numpy": "numpy {found} 与 CANN {cann} 并存，后者需要 numpy {wanted}",
     "cann-protobuf": "protobuf {found} 与 CANN {cann} 并存，后者要求 {wanted}",

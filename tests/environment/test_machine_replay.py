@@ -5,7 +5,7 @@ import json
 import pytest
 
 from goemo_utils.environment.machine import Output
-from tests.environment.fake_machine import FakeMachine, faults
+from tests.environment.fake_machine import GROUP, FakeMachine, faults
 
 HCCL = "ImportError: libhccl.so: cannot open shared object file: No such file or directory"
 COMPILER = "error code is 500001\n[ERROR] ERR00100 PTA call acl api failed"
@@ -458,3 +458,23 @@ def test_the_build_of_torch_is_known_from_its_version_alone(fake):
         "build": "cuda",
         "cuda": None,
     }
+
+
+def closed_nodes(fake):
+    """Nodes that the user's groups may not open."""
+    fake.groups = frozenset({4242})
+    return fake.check("npu")
+
+
+def test_in_a_container_without_the_drivers_group_the_remedy_is_the_groups_number(fake):
+    fake.write("/.dockerenv")
+    fake.write("/etc/group", "root:x:99999:\n")
+    (one,) = [one for one in closed_nodes(fake)["findings"] if one["id"] == "nodes-permission"]
+    assert f"--group-add {GROUP}" in one["remedy"]
+    assert "usermod" not in one["remedy"]
+
+
+def test_on_a_host_the_remedy_names_the_group_and_who_may_add_to_it(fake):
+    (one,) = [one for one in closed_nodes(fake)["findings"] if one["id"] == "nodes-permission"]
+    assert "usermod -aG HwHiAiUser" in one["remedy"]
+    assert "by an administrator" in one["remedy"]
