@@ -42,6 +42,10 @@ MAINS = {
         "goemo_utils.environment.doctor",
         "say what is wrong with this machine, and what fixes it",
     ),
+    "cann": (
+        "goemo_utils.cann.command",
+        "run a command with the genuine torch_npu on a SIMULATED CANN",
+    ),
     "selftest parity": (
         "goemo_utils.parity.selftest",
         "prove the parity study: causes named, faults found",

@@ -47,9 +47,7 @@ class Screen:
 
     def head(self) -> None:
         """Which run, with which parameters, on what."""
-        simulated = (
-            "  SIMULATED: no Ascend device takes part" if self.params.device == "rehearsal" else ""
-        )
+        simulated = "  SIMULATED: no Ascend device takes part" if self.params.simulated else ""
         print(
             f"goemo run {self.params.run_id}   model {self.params.model}, device"
             f" {self.params.device}{simulated}",
@@ -77,7 +75,7 @@ class Screen:
         """Where the time went, the verdict, the report, and how to go on after a failure."""
         _times(outcome)
 
-        sentences = REHEARSED if self.params.device == "rehearsal" else VERDICTS
+        sentences = REHEARSED if self.params.simulated else VERDICTS
         print(f"\n{sentences[outcome.verdict]}")
         if (outcome.folder / "report.html").is_file():
             print(f"report: {shown(outcome.folder / 'report.html')}")

@@ -116,10 +116,7 @@ class GoEmotionsClassifier:
         # be other ones.
         weights = getattr(torch, "float32" if self.dtype == "int8" else self.dtype)
         self._model = loaded.model.to(weights).to(self.device.torch_device).eval()
-        if self.device.simulated:
-            from goemo_utils import rehearsal
-
-            rehearsal.attach(self._model)
+        self.device.attach(self._model)
         try:
             self._start(backend)
         except (

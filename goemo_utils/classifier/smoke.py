@@ -118,7 +118,7 @@ def ask(params: Any, task: str) -> dict[str, Any]:
     from goemo_utils.forward.device import open_device
 
     device = open_device(
-        params.device, params.rehearsal_numerics, params.rehearsal_fault, params.remedy
+        params.opened_as, params.rehearsal_numerics, params.rehearsal_fault, params.remedy
     )
     common = {"n": len(SENTENCES)}
     if task == "encoder":

@@ -14,12 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils import cann
 from goemo_utils.environment import diagnose, torch_npu
 from goemo_utils.errors import DeviceError, first_line
 from goemo_utils.forward.remedy import apply, remedied
 
 if TYPE_CHECKING:
     import torch
+
+
+GENUINE = "rehearsal:torch_npu"
+"""The rehearsal with ``rehearsal_engine: torch_npu``."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,22 @@ class Device:
             "launch_blocking": os.environ.get("ASCEND_LAUNCH_BLOCKING"),
         }
 
+    def attach(self, model: torch.nn.Module) -> None:
+        """Tell a simulated device in which model its faults are placed; a real one needs nothing.
+
+        Raises DeviceError when a fault names a module that the model does not have.
+        """
+        if not self.simulated:
+            return
+        if self.kind == "rehearsal" and self.requested != GENUINE:
+            from goemo_utils import rehearsal
+
+            rehearsal.attach(model)
+        else:
+            from goemo_utils.cann import rehearse
+
+            rehearse.attach(model)
+
     def proof(self, model: torch.nn.Module, output: torch.Tensor) -> dict[str, Any]:
         """Evidence of where a forward run took place: where the parameters are, where the output
         was, how much memory is in use.
@@ -105,7 +126,8 @@ class Device:
 def open_device(
     spec: str, numerics: str = "exact", fault: str | None = None, remedy: str = "none"
 ) -> Device:
-    """Open ``cpu``, ``cuda:N``, ``npu:N`` or ``rehearsal``.
+    """Open ``cpu``, ``cuda:N``, ``npu:N``, ``rehearsal``, or ``rehearsal:torch_npu``: the genuine
+    torch_npu on a simulated CANN.
 
     ``numerics`` and ``fault`` belong to the rehearsal device alone; ``remedy`` throws the device's
     switches, and takes the arithmetic they remove away from a rehearsal. Raises DeviceError when
@@ -120,6 +142,8 @@ def open_device(
             f"Numerics '{numerics}' and fault '{fault}' were asked of '{spec}': only the rehearsal"
             " device can imitate them."
         )
+    if spec == GENUINE:
+        return _open_genuine(numerics, fault, remedy)
     if kind == "rehearsal":
         return _open_rehearsal(spec, remedied(numerics, remedy), fault, remedy)
     device = {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu}[kind](spec, int(index or 0))
@@ -183,7 +207,29 @@ def _open_npu(spec: str, index: int) -> Device:
             " NPU(s), numbered from 0."
         )
     npu.set_device(index)
-    return Device(spec, "npu", f"npu:{index}", npu.get_device_name(index))
+    simulated = cann.is_loaded()
+    name = npu.get_device_name(index)
+    if simulated and cann.NAME not in name:
+        name = f"{name} ({cann.NAME})"
+    return Device(spec, "npu", f"npu:{index}", name, simulated)
+
+
+def _open_genuine(numerics: str, fault: str | None, remedy: str) -> Device:
+    """The genuine torch_npu on a simulated CANN; its own switches are the remedies."""
+    cann.enable()
+    from goemo_utils.cann import rehearse
+
+    rehearse.arm(numerics, fault)
+    device = _open_npu("npu:0", 0)
+    apply(remedy, "npu")
+    return replace(
+        device,
+        requested=GENUINE,
+        kind="rehearsal",
+        numerics=numerics,
+        fault=fault,
+        remedy=remedy,
+    )
 
 
 def import_torch_npu(spec: str) -> None:

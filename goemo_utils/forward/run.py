@@ -36,8 +36,8 @@ def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> 
     gold: CPU, float64 on the weights as cast to the run's dtype; reference: CPU (or ``cuda:N``) in
     the run's dtype; candidate: the run's device.
     """
-    device = {"gold": "cpu", "reference": params.reference, "candidate": params.device}[role]
-    rehearsed = device == "rehearsal"
+    device = {"gold": "cpu", "reference": params.reference, "candidate": params.opened_as}[role]
+    rehearsed = device.startswith("rehearsal")
     return {
         "kind": "forward",
         "role": role,
@@ -84,10 +84,7 @@ def prepare(job: dict[str, Any]) -> tuple[Device, Loaded]:
         job["seed"],
     )
     loaded.model = loaded.model.to(getattr(torch, job["dtype"])).to(device.torch_device)
-    if device.simulated:
-        from goemo_utils import rehearsal
-
-        rehearsal.attach(loaded.model)
+    device.attach(loaded.model)
     return device, loaded
 
 

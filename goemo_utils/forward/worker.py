@@ -170,7 +170,7 @@ def run(
 def _on_npu(job: dict[str, Any]) -> bool:
     """Whether a job, or one of its arms, runs on a real NPU."""
     devices = [job.get("device"), *(arm.get("device") for arm in job.get("arms", []))]
-    return any(str(device).startswith("npu") for device in devices)
+    return any(str(device).startswith(("npu", "rehearsal:")) for device in devices)
 
 
 def _ask(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def asked(step: Step) -> dict[str, Any]:
         "kind": "smoke",
         "params": step.params.resolved(),
         "task": step.results("01_load")["model"]["task"],
-        "device": step.params.device,
+        "device": step.params.opened_as,
     }
     return _run(step, "smoke", request, Progress.of(step))
 
@@ -135,7 +135,7 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
     if params.device != "cpu":
         candidate = {
             "id": "candidate",
-            "device": params.device,
+            "device": params.opened_as,
             "numerics": params.rehearsal_numerics,
             "fault": params.rehearsal_fault,
             "remedy": params.remedy,
@@ -148,7 +148,7 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
         "arms": arms,
         "threshold": params.threshold,
         "seconds": SECONDS,
-        "min_rounds": REHEARSAL_ROUNDS if params.device == "rehearsal" else ROUNDS,
+        "min_rounds": REHEARSAL_ROUNDS if params.simulated else ROUNDS,
     }
     result = _run(step, "throughput", request, Progress.of(step))
     result["parity_verdict"] = verdict

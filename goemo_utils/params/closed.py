@@ -217,7 +217,12 @@ def output_root(value: str) -> str:
     return str(PROJECT_ROOT / value)
 
 
-def rehearsal_only(device: str, rehearsal_numerics: str, rehearsal_fault: str | None) -> list[str]:
+def rehearsal_only(
+    device: str,
+    rehearsal_numerics: str,
+    rehearsal_fault: str | None,
+    rehearsal_engine: str = "pytorch",
+) -> list[str]:
     """A sentence for each setting of the rehearsal device that another device was given."""
     return [
         f"{key} is {shown(value)} but device is {device}; only the rehearsal device can be told how"
@@ -225,6 +230,7 @@ def rehearsal_only(device: str, rehearsal_numerics: str, rehearsal_fault: str | 
         for key, value, idle in (
             ("rehearsal_numerics", rehearsal_numerics, "exact"),
             ("rehearsal_fault", rehearsal_fault, None),
+            ("rehearsal_engine", rehearsal_engine, "pytorch"),
         )
         if value != idle and device != "rehearsal"
     ]

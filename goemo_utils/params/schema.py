@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from goemo_utils.params import closed
-from goemo_utils.params.closed import Closed, setting
+from goemo_utils.params.closed import setting
+from goemo_utils.params.device import ENGINE, Engine, OnDevice
 from goemo_utils.params.messages import shown
 from goemo_utils.params.paths import INDEX, is_folder
 
@@ -24,7 +25,7 @@ def _reference(value: str) -> str:
 OptionalText = Annotated[str | None, BeforeValidator(closed.none)]
 
 
-class Params(Closed):
+class Params(OnDevice):
     """Everything a run can be told. Closed: an unknown key is an error. Make one with
     ``Params.load`` or ``from_notebook``.
     """
@@ -140,18 +141,25 @@ class Params(Closed):
         "a fault such as gelu:scale=1.01, or none",
     )
 
+    rehearsal_engine: Engine = setting(*ENGINE)
+
     @model_validator(mode="before")
     @classmethod
     def _imitates_only_when_rehearsing(cls, values: Any) -> Any:
-        """The default arithmetic is the rehearsal's: any other device computes as it does."""
+        """The default arithmetic is the rehearsal's: any other device computes as it does, and so
+        does the genuine torch_npu.
+        """
         if not isinstance(values, dict) or "rehearsal_numerics" in values:
             return values
         rehearsed = values.get("device", "rehearsal") == "rehearsal"
+        rehearsed &= values.get("rehearsal_engine", "pytorch") == "pytorch"
         return values if rehearsed else {**values, "rehearsal_numerics": "exact"}
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of parameters that exclude each other."""
-        found = closed.rehearsal_only(self.device, self.rehearsal_numerics, self.rehearsal_fault)
+        found = closed.rehearsal_only(
+            self.device, self.rehearsal_numerics, self.rehearsal_fault, self.rehearsal_engine
+        )
 
         embedded = self.model.removeprefix("random:") == "embedded"
         if self.revision is not None and (embedded or is_folder(self.model)):

@@ -72,10 +72,7 @@ class Twins:
         """Tell the rehearsal device in which model its faults are placed; a real device needs
         nothing.
         """
-        if self.device.simulated:
-            from goemo_utils import rehearsal
-
-            rehearsal.attach(model)
+        self.device.attach(model)
 
     def batches(
         self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None

@@ -75,7 +75,7 @@ def new_manifest(params: Params, params_file: Path | None, command: list[str]) -
         "code": code_state(),
         "versions": versions(),
         "platform": machine,
-        "simulated": params.device == "rehearsal",
+        "simulated": params.simulated,
         "steps": steps,
     }
 

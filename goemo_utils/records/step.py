@@ -141,7 +141,7 @@ class Step:
     def simulated(self) -> bool:
         """Whether the rehearsal device takes part, in this step or in one that it reads."""
         if "device" in recorded(self.params, self.name):
-            return bool(self.params.device == "rehearsal")
+            return bool(self.params.simulated)
         return any(record["simulated"] for record in self.upstream.values())
 
     def results(self, earlier: str) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def unfinished(
         params=recorded(params, name),
         inputs=inputs,
         verdict=None,
-        simulated=params.device == "rehearsal",
+        simulated=params.simulated,
         reason=reason,
     )
 

@@ -70,9 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     step = lab.begin(params)
     try:
-        simulated = (
-            "  SIMULATED: no Ascend device takes part" if params.device == "rehearsal" else ""
-        )
+        simulated = "  SIMULATED: no Ascend device takes part" if params.simulated else ""
         print(
             f"goemo finetune {step.dir.name}   model {params.model}, device"
             f" {params.device}{simulated}",

@@ -70,11 +70,11 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
         if made[name] is None:
             made[name] = float(usual[task] if value(parameter) is None else value(parameter))
 
-    rehearsed = value("device") == "rehearsal"
+    device = changes.get("device", params.opened_as)
+    rehearsed = device.startswith("rehearsal")
     same = (
         "model",
         "revision",
-        "device",
         "dtype",
         "epochs",
         "batch_size",
@@ -98,6 +98,7 @@ def job(params: Any, splits: Any, out: Path | str, **changes: Any) -> dict[str, 
     return {
         "kind": "training",
         **{name: value(name) for name in same},
+        "device": device,
         "task": task,
         "labels": list(splits.train.labels),
         **parts,
@@ -143,11 +144,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     folder = out / "checkpoints"
     made = trainer.arguments(job, device, folder)
     begun = start(job)
-
-    if device.simulated:
-        from goemo_utils import rehearsal
-
-        rehearsal.attach(begun.model)
+    device.attach(begun.model)
 
     rows = {
         name: begun.encode(job[name]["texts"], job["max_length"])

@@ -79,9 +79,9 @@ def begin(params: TrainingParams) -> TrainingStep:
         )
 
     # a child opens it: no process that holds a notebook may
-    if params.device.startswith(("npu", "cuda")):
+    if params.opened_as.startswith(("npu", "cuda", "rehearsal:")):
         with tempfile.TemporaryDirectory(prefix="goemo-") as scratch:
-            worker.run({"kind": "device", "device": params.device}, Path(scratch) / "device.log")
+            worker.run({"kind": "device", "device": params.opened_as}, Path(scratch) / "device.log")
 
     try:
         hold(folder)
@@ -298,7 +298,7 @@ def finish(
         "task": splits.dev.task,
         "data": splits.counts | {"notes": splits.notes},
         "versions": versions(),
-        "simulated": params.device == "rehearsal",
+        "simulated": params.simulated,
         **result,
         **studies,
     }

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.params import closed
-from goemo_utils.params.closed import Closed, setting
+from goemo_utils.params.closed import setting
+from goemo_utils.params.device import ENGINE, Engine, OnDevice
 from goemo_utils.params.messages import shown
 from goemo_utils.params.paths import INDEX, is_folder
 from goemo_utils.params.schema import OptionalText
@@ -64,7 +65,7 @@ OptionalNumber = Annotated[float | None, BeforeValidator(closed.none)]
 OptionalCount = Annotated[int | None, BeforeValidator(closed.none)]
 
 
-class TrainingParams(Closed):
+class TrainingParams(OnDevice):
     """Everything a training can be told. Closed: an unknown key is an error."""
 
     not_in_digest: ClassVar[tuple[str, ...]] = ("run_id", "output_root")
@@ -243,6 +244,7 @@ class TrainingParams(Closed):
         "a fault the rehearsal device shall have, or none",
         "a fault such as gelu:scale=1.01, or none",
     )
+    rehearsal_engine: Engine = setting(*ENGINE)
     recipe: Annotated[dict[str, Any] | None, BeforeValidator(closed.none)] = setting(
         None,
         "how a new model is made; params/embedded.yaml has one",
@@ -254,7 +256,9 @@ class TrainingParams(Closed):
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of parameters that exclude each other; empty without any."""
-        found = closed.rehearsal_only(self.device, self.rehearsal_numerics, self.rehearsal_fault)
+        found = closed.rehearsal_only(
+            self.device, self.rehearsal_numerics, self.rehearsal_fault, self.rehearsal_engine
+        )
         if self.revision is not None and (
             self.model.removeprefix("random:") in ("embedded", "new") or is_folder(self.model)
         ):

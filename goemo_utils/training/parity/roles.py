@@ -112,10 +112,7 @@ def trainings(
     for detail in DETAILS[:orders]:
         dtype = torch.float64 if role == "gold" else torch.float32
         one = copy.deepcopy(model).to(dtype).to(device.torch_device)
-        if device.simulated:
-            from goemo_utils import rehearsal
-
-            rehearsal.attach(one)
+        device.attach(one)
 
         name = f"{role} {claim.name}" if claim != PLAIN else role
         if detail != Detail():

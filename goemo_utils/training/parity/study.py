@@ -70,7 +70,7 @@ class Study:
         self, params: Any, splits: Any, folder: Path, progress: Say, limits: Limits
     ) -> None:
         self.folder, self.progress, self.limits = folder / "parity", progress, limits
-        self.simulated = params.device == "rehearsal"
+        self.simulated = params.simulated
         changes = {"model": str(folder / "model")} if params.model == "new" else {}
         made = fit.job(params, splits, self.folder, **changes)
 
@@ -125,7 +125,7 @@ class Study:
 
     def _worker(self, role: str, **changes: Any) -> dict[str, Any]:
         job = {**self.job, "role": role, **changes}
-        if job["device"] != "rehearsal":
+        if not job["device"].startswith("rehearsal"):
             job |= {"numerics": "exact", "fault": None}
         return worker.run(job, self.folder / f"worker-{role}.log", self.progress)
 

@@ -1,0 +1,1 @@
+"""The operators of a simulated CANN, as Python functions over views of device memory."""
