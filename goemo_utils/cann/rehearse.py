@@ -14,8 +14,8 @@ from typing import Any
 from goemo_utils.cann.calls import register_kernels
 from goemo_utils.cann.kernels.registry import ATEN
 from goemo_utils.rehearsal import faults
-from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.grammar import Fault, parse_fault
+from goemo_utils.rehearsal.numerics import handlers
 from goemo_utils.rehearsal.settings import parse_numerics
 from goemo_utils.rehearsal.state import STATE
 
