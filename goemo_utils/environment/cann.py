@@ -25,9 +25,9 @@ def read_cann(machine: Machine) -> dict[str, Any]:
     """What is installed and what this process would use.
 
     {"installations": [{"root", "layout", "toolkit", "ops", "kernels", "set_env"}], "active": the
-    one ASCEND_HOME_PATH names or the first found or None, "sourced": whether ASCEND_HOME_PATH is set,
-    "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads somewhere, "missing_libraries":
-    names that no directory of LD_LIBRARY_PATH holds}.
+    one that ASCEND_HOME_PATH names, or the first found, or None, "sourced": whether
+    ASCEND_HOME_PATH is set, "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads
+    somewhere, "missing_libraries": names that no directory of LD_LIBRARY_PATH holds}.
     """
     home = machine.environ.get("ASCEND_HOME_PATH") or machine.environ.get("ASCEND_TOOLKIT_HOME")
     read = [_read(machine, root, set_env) for root, set_env in _roots(machine)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from goemo_utils.environment import rules_cann, rules_host, rules_npu, rules_python
+from goemo_utils.environment import rules_cann, rules_host, rules_npu, rules_python, rules_stack
 from goemo_utils.environment.facts import Gathered, gather
 from goemo_utils.environment.findings import PURPOSES, Finding, finding, ranked
 from goemo_utils.environment.hub import Reach, reach
@@ -119,7 +119,8 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
         *rules_python.path_findings(facts),
     ]
     if wants_npu(facts, purpose):
-        found += [*rules_python.torch_npu_findings(facts), *rules_cann.cann_findings(facts)]
+        found += [*rules_stack.stack_findings(facts), *rules_cann.cann_findings(facts)]
+        found += list(rules_stack.driver_findings(facts)) if purpose in (None, "npu") else []
         found += list(rules_npu.card_findings(facts)) if purpose in (None, "npu") else []
         found += list(rules_npu.run_findings(facts))
     found += [*rules_host.variable_findings(facts), *rules_host.model_findings(facts)]
@@ -130,7 +131,24 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
     ]
     found += [finding("probe-failed", error, what=what) for what, error in gathered.failed]
     operator = facts["stages"].get("operator")
-    return _explained(_once(found), ran=bool(operator and operator["ok"]))
+    explained = _explained(_once(found), ran=bool(operator and operator["ok"]))
+    return [_offline(one) for one in explained] if _without_network(facts) else explained
+
+
+def _without_network(facts: dict[str, Any]) -> bool:
+    return facts["hub"]["state"] in ("unreachable", "offline")
+
+
+def _offline(one: Finding) -> Finding:
+    """The finding, its installation with the way that works without a network."""
+    if "pip install" not in one.remedy:
+        return one
+    way = (
+        "# without a network: on another machine of this processor and Python, python -m pip"
+        " download -d wheels PACKAGES\n# bring the folder here, and add to the line above:"
+        " --no-index --find-links wheels"
+    )
+    return replace(one, remedy=f"{one.remedy}\n{way}")
 
 
 def wants_npu(facts: dict[str, Any], purpose: str | None) -> bool:

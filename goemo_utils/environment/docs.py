@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.environment.compat import series
 from goemo_utils.environment.findings import table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
@@ -52,23 +53,33 @@ def page() -> str:
 
 def _compatibility() -> str:
     data = table("compat.json")
-    lines = ["| torch_npu | torch | CANN | Python | status |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {row['torch_npu']} | {row['torch']} | {row['cann'] or 'none published'} |"
-        f" {row['python'][0]} to {row['python'][1]} | {row['status']} |"
-        for row in data["wheels"]
-    ]
+    lines = ["| torch_npu | torch | TorchNPU | CANN | Python | support | row of | source |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for row in data["wheels"]:
+        state, day = data["support"]["states"][series(row["torch"])]
+        support = f"{state}{f' ({day})' if day else ''}"
+        python = " to ".join(row["python"])
+        cells = (row["torch_npu"], row["torch"], row["release"] or "in none", row["cann"] or "none")
+        lines.append(
+            f"| {' | '.join(cells)} | {python} | {support} | {row['dated']} | {row['source']} |"
+        )
+
     cross = data["compatible"]
     rule = (
         "A stack is **paired** when it is a row, **compatible** when its torch_npu belongs to a"
         f" release of {', '.join(cross['releases'])} and its CANN to {', '.join(cross['cann'])},"
-        " **unlisted** when the table says nothing, **unsupported** when the table contradicts it."
+        " **newer** when a part came after this table, **unlisted** when the table says nothing,"
+        " **unsupported** when the table contradicts it. A remedy keeps the installed CANN, then"
+        " torch, and never goes back to a release past its end."
     )
-    return (
-        f"## Versions that belong together\n\nTable of {data['dated']}. {rule}\n\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+    drivers = ["| CANN | drivers it accepts | drivers it refuses |", "|---|---|---|"]
+    for cann, row in data["drivers"]["rows"].items():
+        fine = ", ".join(name for name, good in row.items() if good)
+        refused = ", ".join(name for name, good in row.items() if not good) or "none named"
+        drivers.append(f"| {cann} | {fine} | {refused} |")
+    sources = _map("source", data["sources"])
+    heading = f"## Versions that belong together\n\nTable of {data['dated']}. {rule}\n"
+    return "\n\n".join([heading.rstrip(), "\n".join(lines), "\n".join(drivers), sources]) + "\n"
 
 
 def _codes(data: dict[str, Any]) -> list[str]:

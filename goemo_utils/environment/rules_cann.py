@@ -29,12 +29,11 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         )
         return
     if active is None:
-        row = _row(facts)
         yield finding(
             "cann-missing",
             "nothing at /usr/local/Ascend/cann, /usr/local/Ascend/ascend-toolkit/latest or"
             " ~/Ascend",
-            cann=row["cann"] if row and row["cann"] else "8.5.1",
+            cann=_wanted(facts),
         )
         return
     set_env = active["set_env"] or set_env
@@ -125,8 +124,10 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
         )
 
 
-def _row(facts: dict[str, Any]) -> dict[str, Any] | None:
-    row: dict[str, Any] | None = compat.judge(
-        None, facts["torch_npu"]["version"], None, facts["python"]
-    )["row"]
-    return row
+def _wanted(facts: dict[str, Any]) -> str:
+    """The CANN that goes with the installed torch_npu, or with the one to install."""
+    wheel = facts["torch_npu"]["version"]
+    row = compat.row_of(wheel) if wheel else None
+    if row is None or row["cann"] is None:
+        row = compat.proposal(facts["torch"]["version"], None, facts["python"])
+    return row["cann"] if row else "9.2.0"

@@ -65,7 +65,7 @@ def _device_findings(device: dict[str, Any], processes: list[dict[str, Any]]) ->
 def _reserved(device: dict[str, Any]) -> float:
     """MB that the driver itself may hold on an idle chip."""
     floor = BUSY_MB if device["hbm"] else BUSY_WITHOUT_HBM_MB
-    return max(floor, BUSY_SHARE * device["memory_total"])
+    return float(max(floor, BUSY_SHARE * device["memory_total"]))
 
 
 def _kernel_findings(facts: dict[str, Any], chips: dict[str, Chip | None]) -> Iterator[Finding]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from goemo_utils.environment import compat
 from goemo_utils.environment.diagnosis import diagnose
-from goemo_utils.environment.findings import Finding, finding, table
-from goemo_utils.environment.versions import release, satisfies
+from goemo_utils.environment.findings import PURPOSES, Finding, finding, table
+from goemo_utils.environment.versions import satisfies
 
 
 def interpreter_findings(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -48,14 +48,17 @@ def package_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         )
     for name, wanted in needs["packages"].items():
         if name in found and not satisfies(found[name], wanted):
+            works = name in needs["works"] and satisfies(found[name], needs["works"][name])
             yield finding(
                 "package-version",
                 f"{name} {found[name]}",
+                severity="warning" if works else None,
                 name=name,
                 found=found[name],
                 wanted=wanted,
                 python=python,
             )
+
     short = {
         name: wanted
         for name, wanted in needs["notebooks"].items()
@@ -96,99 +99,10 @@ def torch_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             why=why,
             python=python,
         )
-        yield _about(one, purposes)
+        yield replace(one, about=tuple(purposes))
+
     stage = facts["stages"].get("torch")
     if stage and stage["ok"] is False:
         known = [one for one in diagnose(stage["error"]) if one.severity == "error"]
         for one in known or [finding("torch-import", stage["error"], python=python)]:
-            yield _about(one, ("rehearsal", "cpu", "cuda", "npu"))
-
-
-def torch_npu_findings(facts: dict[str, Any]) -> Iterator[Finding]:
-    """torch_npu beside torch, CANN and Python, from metadata alone: a missing CANN does not hide a
-    mismatch.
-    """
-    torch, npu, python = facts["torch"], facts["torch_npu"], facts["executable"]
-    active = facts["cann"]["active"]
-    if npu["version"] is None:
-        row = compat.paired_wheel(torch["version"]) if torch["version"] else None
-        wheel = row["torch_npu"] if row else "2.8.0.post4"
-        yield finding(
-            "torch-npu-missing",
-            f"no metadata of torch-npu on the path of {python}",
-            wheel=wheel,
-            python=python,
-        )
-        return
-    judged = compat.judge(
-        torch["version"], npu["version"], active["toolkit"] if active else None, facts["python"]
-    )
-    evidence = _stack(facts)
-    row, why, dated = judged["row"], judged["why"], judged["dated"]
-    wanted = row["torch"] if row else ".".join(map(str, release(npu["version"])))
-    if judged["mismatch"] == "torch":
-        yield finding(
-            "pair-torch",
-            evidence,
-            why=why,
-            torch=wanted,
-            other=_other_wheel(torch["version"], python),
-            python=python,
-            dated=dated,
-        )
-    elif judged["mismatch"] == "python":
-        yield finding("pair-python", evidence, why=why, dated=dated)
-    elif judged["mismatch"] == "cann":
-        yield finding("pair-cann", evidence, why=why, cann=row["cann"], dated=dated)
-    elif judged["verdict"] == "unlisted":
-        yield finding(
-            "pair-unlisted",
-            evidence,
-            why=why,
-            other=_other_wheel(torch["version"], python),
-            dated=dated,
-        )
-    elif judged["verdict"] == "compatible":
-        yield finding("pair-compatible", evidence, why=why, dated=dated)
-    if torch["build"] in ("cuda", "rocm"):
-        release_name = ".".join(map(str, release(torch["version"])))
-        yield finding(
-            "torch-cuda-build",
-            f"torch {torch['version']}, built for {torch['cuda'] or torch['build']}",
-            found=torch["version"],
-            build=torch["build"].upper(),
-            torch=release_name,
-            python=python,
-        )
-    if npu["shadow"]:
-        yield finding("torch-npu-shadow", npu["shadow"])
-
-
-def _stack(facts: dict[str, Any]) -> str:
-    requires = (
-        f" (requires {facts['torch_npu']['requires']})" if facts["torch_npu"]["requires"] else ""
-    )
-    active = facts["cann"]["active"]
-    cann = active["toolkit"] if active else "not found"
-    return (
-        f"torch {facts['torch']['version']}, torch_npu {facts['torch_npu']['version']}{requires},"
-        f" CANN {cann}, Python {facts['python']}"
-    )
-
-
-def _other_wheel(torch: str | None, python: str) -> str:
-    row = compat.paired_wheel(torch) if torch else None
-    if row is None:
-        stack = f"{python} -m pip install torch==2.8.0+cpu torch-npu==2.8.0.post4"
-        return (
-            f"{stack}   # the published stack, with CANN 8.5.1 or 9.0.0: no CANN is published for"
-            f" torch {torch}"
-        )
-    return (
-        f"{python} -m pip install torch-npu=={row['torch_npu']}   # keeps torch: this one pairs"
-        f" with torch {row['torch']} and CANN {row['cann']}"
-    )
-
-
-def _about(one: Finding, purposes: Any) -> Finding:
-    return Finding(**{**one.__dict__, "about": tuple(purposes)})
+            yield replace(one, about=PURPOSES)

@@ -20,6 +20,8 @@ TITLES: dict[str, str] = {
     "notebook-package": "笔记本所需的软件包缺失或版本过旧：{names}",
     "torch-npu-missing": "当前 Python 未安装 torch_npu",
     "torch-cuda-build": "torch {found} 是 {build} 版本，而 torch_npu 需要 CPU 版本",
+    "pair-ended": "torch_npu {wheel} 已停止维护（{since}）",
+    "driver-cann": "CANN {cann} 不接受驱动 {driver}",
     "torch-npu-shadow": "工作目录中的 torch_npu 文件夹遮蔽了已安装的软件包",
     "torch-npu-import": "import torch_npu 失败，报错信息不在已知列表中",
     "transformers-import": "按运行时的方式 import transformers 失败",
@@ -134,7 +136,14 @@ TITLES: dict[str, str] = {
     "E5": "关于文件属主的警告：无害",
 }
 # Their titles are sentences of the table of versions: quoted.
-QUOTED = ("pair-torch", "pair-python", "pair-cann", "pair-unlisted", "pair-compatible")
+QUOTED = (
+    "pair-torch",
+    "pair-python",
+    "pair-cann",
+    "pair-unlisted",
+    "pair-compatible",
+    "pair-newer",
+)
 
 SENTENCES: dict[str, str] = {
     # verdicts of the environment check; the longer of two that begin alike comes first

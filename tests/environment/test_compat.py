@@ -2,7 +2,15 @@
 
 import pytest
 
-from goemo_utils.environment.compat import judge, needed_numpy, paired_wheel
+from goemo_utils.environment.compat import (
+    driver_fits,
+    ended,
+    judge,
+    needed_numpy,
+    proposal,
+    row_of,
+)
+from goemo_utils.environment.findings import table
 from goemo_utils.environment.versions import key, local, public, release, satisfies
 
 ORDER = [
@@ -59,11 +67,17 @@ def test_a_clause_that_cannot_be_read_is_an_error():
     ("2.8.0", "2.8.0.post4", "8.3.RC1", "unsupported", "cann"),
     ("2.8.0", "2.8.0", "8.3.RC1", "paired", None),
     ("2.13.0+cpu", "2.8.0.post4", None, "unsupported", "torch"),
-    ("2.13.0+cpu", "2.13.0", "9.1.0", "unlisted", None),
+    ("2.13.0+cpu", "2.13.0", "9.1.0", "compatible", None),
     ("2.9.0+cpu", "2.9.0.post1+gitee7ba04", "8.5.1", "unlisted", None),
     ("2.8.0+cpu", "2.9.0.post1+gitee7ba04", "8.5.1", "unsupported", "torch"),
-    ("2.14.0", "2.14.0", "9.1.0", "unlisted", None),
+    ("2.14.0", "2.14.0", "9.2.0", "paired", None),
     ("2.12.0", "2.12.0", "9.1.0", "paired", None),
+    ("2.12.0", "2.12.0.post3", "9.2.0", "paired", None),
+    ("2.9.0", "2.9.0", "9.2.0", "compatible", None),
+    ("2.15.0", "2.15.0", "9.2.0", "newer", None),
+    ("2.13.0", "2.13.0.post2", "9.2.0", "newer", None),
+    ("2.13.0", "2.13.0", "9.4.0", "newer", None),
+    ("2.8.0", "2.8.0.post5", "9.0.0", "unlisted", None),
     ("2.8.0", "2.8.0.post4", None, None, None),
     (None, "2.8.0.post4", "9.0.0", "paired", None),
 ])  # fmt: skip
@@ -93,6 +107,49 @@ def test_cann_says_which_numpy_it_needs(cann, python, wanted):
     assert needed_numpy(cann, python) == wanted
 
 
-def test_the_newest_wheel_with_a_published_cann_is_proposed():
-    assert paired_wheel("2.8.0+cpu")["torch_npu"] == "2.8.0.post4"
-    assert paired_wheel("2.13.0+cpu") is None
+@pytest.mark.parametrize(
+    "torch, cann, wheel",
+    [
+        ("2.13.0+cpu", "9.0.0", "2.13.0"),  # keeps torch, and its release is listed with CANN 9.0
+        ("2.12.0", None, "2.12.0.post3"),
+        ("2.10.0", "8.5.1", "2.10.0.post7"),
+        ("2.8.0+cpu", "8.5.1", "2.13.0"),  # 2.8 is past its end: not proposed again
+        ("2.8.0+cpu", "8.3.RC1", "2.13.0"),  # and no step back to an older torch either
+        (None, None, "2.13.0"),  # the torch that the rehearsal is tested with
+        ("2.14.0", "9.2.0", "2.14.0"),
+    ],
+)
+def test_a_remedy_keeps_cann_and_torch_and_never_goes_back(torch, cann, wheel):
+    row = proposal(torch, cann, "3.11.7")
+    assert row["torch_npu"] == wheel
+    assert ended(row) is None
+
+
+def test_a_wheel_past_its_end_is_known_as_such():
+    assert ended(row_of("2.8.0.post4")) == "2026-10-15"
+    assert ended(row_of("2.5.1")) == "earlier"
+    assert ended(row_of("2.13.0")) is None
+    assert ended(row_of("2.6.0")) is None  # until 2027
+
+
+@pytest.mark.parametrize(
+    "cann, driver, fits",
+    [
+        ("9.2.0", "25.0.rc1.1", False),
+        ("9.2.0", "25.2.3", False),
+        ("9.2.0", "25.3.rc1", True),
+        ("9.1.0", "25.2.0", True),
+        ("9.1.0", "25.0.1", False),
+        ("9.0.0", "25.0.1", True),
+        ("9.2.0", "24.1.0.3", None),
+        ("8.2.RC1", "25.0.1", None),
+    ],
+)
+def test_the_driver_is_judged_by_the_release_notes_of_cann(cann, driver, fits):
+    assert driver_fits(cann, driver) is fits
+
+
+@pytest.mark.parametrize("row", table("compat.json")["wheels"], ids=lambda row: row["torch_npu"])
+def test_every_row_has_its_day_and_its_source(row):
+    assert row["dated"]
+    assert table("compat.json")["sources"][row["source"]]

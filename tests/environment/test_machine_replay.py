@@ -21,8 +21,9 @@ def test_a_healthy_machine_gets_a_clean_bill(fake):
     assert {one["severity"] for one in result["findings"]} == {"note", "ok"}
     assert "clean" in [one["id"] for one in result["findings"]]
     assert [one["id"] for one in result["findings"] if one["severity"] == "note"] == [
-        "torch-version"
-    ]  # 2.8 is too old for a rehearsal
+        "torch-version",  # 2.8 is too old for a rehearsal
+        "pair-ended",  # and past its end of life
+    ]
     assert result["verdicts"]["npu"]["ok"]
     assert "Ascend910B3" in result["verdicts"]["npu"]["why"]
     assert result["verdicts"]["cpu"]["ok"]
@@ -478,3 +479,30 @@ def test_on_a_host_the_remedy_names_the_group_and_who_may_add_to_it(fake):
     (one,) = [one for one in closed_nodes(fake)["findings"] if one["id"] == "nodes-permission"]
     assert "usermod -aG HwHiAiUser" in one["remedy"]
     assert "by an administrator" in one["remedy"]
+
+
+def test_a_driver_that_cann_refuses_is_named_with_the_environment_that_fits_it(tmp_path):
+    fake = FakeMachine(tmp_path, cann="9.2.0")
+    fake.write("/usr/local/Ascend/driver/version.info", "Version=25.2.3\n")
+    (one,) = [one for one in fake.check("npu")["findings"] if one["id"] == "driver-cann"]
+    assert one["severity"] == "error"
+    assert "25.2.3" in one["title"]
+    assert "environment-2.8.yml" in one["remedy"]
+
+
+def test_without_a_network_an_installation_says_how_to_fetch_the_wheel_elsewhere(fake):
+    fake.uninstall("torch-npu")
+    fake.hub = "Name or service not known"
+    (one,) = [
+        one
+        for one in fake.check("npu", model="a/b")["findings"]
+        if one["id"] == "torch-npu-missing"
+    ]
+    assert "pip download" in one["remedy"]
+
+
+def test_a_transformers_that_is_known_to_work_is_a_warning_and_the_cpu_stays_ready(fake):
+    fake.install("transformers", "4.57.6")
+    result = fake.check("cpu")
+    assert faults(result) == ["package-version"]
+    assert result["verdicts"]["cpu"]["ok"]

