@@ -12,7 +12,7 @@ from typing import Any
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.checkpoint import locate
-from goemo_utils.publish import card
+from goemo_utils.publish import card, evaluation, pictures, server
 from goemo_utils.publish.check import check
 from goemo_utils.publish.logs import logs
 from goemo_utils.records.portable import places, portable
@@ -161,17 +161,15 @@ def _write(
     }
     write_text(folder / "README.md", card.render("README.zh.md.j2", values["zh"]))
     write_text(folder / "README.en.md", card.render("README.en.md.j2", values["en"]))
-    write_text(
-        folder / "inference.py",
-        card.render(
-            "inference.py.j2",
-            {
-                **values["en"],
-                "model": _plain(values["en"]["base"]),
-                "draft": _plain(draft) if draft else None,
-            },
-        ),
-    )
+    of_programs = {
+        **values["en"],
+        "model": _plain(values["en"]["base"]),
+        "draft": _plain(draft) if draft else None,
+    }
+    write_text(folder / "inference.py", card.render("inference.py.j2", of_programs))
+    server.write(folder, of_programs)
+    evaluation.write(folder, of_programs, summary, mark)
+    pictures.write(folder, summary, mark)
     if values["en"]["own"] and "thresholds.json" not in copied:
         told = f"the checkpoint's own, as the run {run.run_id} used them"
         found = {
@@ -201,12 +199,12 @@ def _requirements(run: Run, mark: str | None) -> str:
     versions = run.manifest.get("versions") or {}
     head = [f"# {mark}"] if mark else []
     head.append(
-        "# What inference.py imports. The device's own packages are not listed: they belong to the"
-        " machine."
+        "# What inference.py and server.py import. The device's own packages are not listed: they"
+        " belong to the machine."
     )
     pins = [
         f"{name}=={versions[name].split('+')[0]}" if versions.get(name) else name
-        for name in ("torch", "transformers", "numpy")
+        for name in ("torch", "transformers", "numpy", *server.PACKAGES)
     ]
     return "\n".join([*head, *pins]) + "\n"
 

@@ -120,6 +120,9 @@ def context(
         if found is None:
             return absent(name).replace("\\", "")
 
+        if name == "match_within_1_percent":
+            yes, no = ("是", "否") if chinese else ("yes", "no")
+            return f"{json.dumps(found)} ({yes if found == 1 else no})"
         return found if isinstance(found, str) else json.dumps(found)
 
     model = str(load.get("id") or run.params.get("model"))

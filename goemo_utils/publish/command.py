@@ -34,6 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " record, dead links"
         ),
     )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help=(
+            "run deploy.sh of a published folder of your own, ask its server, and stop it: this"
+            " runs what is in the folder"
+        ),
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="with --start: cpu (default), npu[:N] or cuda[:N]"
+    )
+    parser.add_argument("--model_path", help="with --start: the weights, as MODEL_PATH")
     parser.add_argument("--json", action="store_true", help="with --check: the problems as JSON")
     add_root(parser)
 
@@ -42,10 +55,14 @@ def run(args: argparse.Namespace) -> int:
     """Run ``goemo publish``: 0 written or clean, 1 when --check found problems."""
     from goemo_utils.errors import ParamsError
 
-    if (args.run is None) == (args.check is None):
+    asked = [part for part in (args.run, args.check, args.start) if part is not None]
+    if len(asked) != 1:
         raise ParamsError(
-            "goemo publish needs a run to publish, or --check DIR, and not both: name one of them."
+            "goemo publish needs a run to publish, or --check DIR, or --start DIR, and not two of"
+            " them: name one of them."
         )
+    if args.start is not None:
+        return _start(args.start, args.device, args.model_path)
     if args.check is not None:
         return _check(args.check, args.json)
     from goemo_utils.publish.build import publish
@@ -57,6 +74,21 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{'DRAFT written' if args.draft else 'Written'} to {folder}: "
         + ", ".join(sorted(path.name for path in folder.iterdir()))
+    )
+    return 0
+
+
+def _start(folder: Path, device: str, model_path: str | None) -> int:
+    from goemo_utils.publish.start import start
+
+    print(
+        f"Running {folder / 'deploy.sh'} on {device}: this runs what is in the folder.", flush=True
+    )
+    started = start(folder, device, model_path)
+    best = started.answer[0][0]
+    shown = f"{best['label']} {best['score']:.3f}" if isinstance(best, dict) else f"{best:.3g}, …"
+    print(
+        f"It answered POST {started.address} after {started.seconds:.1f} s ({shown}), and stopped."
     )
     return 0
 

@@ -197,6 +197,7 @@ def _timing(run: Run) -> dict[str, Any]:
     keys = ("configuration", "device", "dtype", "batch_size", "n", "ci95")
     up, latency = run.of("04_throughput").get("speedup") or {}, latency_row(run)
     rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
+    first_call = _finite(rows["npu"].get("cold_seconds"))
     return {
         **{
             name: {key: row.get(key) for key in keys} if row.get("median") is not None else None
@@ -212,7 +213,20 @@ def _timing(run: Run) -> dict[str, Any]:
             if up.get("value") is not None
             else None
         ),
+        "first_call_seconds": first_call,
+        "device_memory_mib": _device_memory(run),
     }
+
+
+def _device_memory(run: Run) -> float | None:
+    """MiB at the peak of the runs on the device; None where none was counted, or a simulation's."""
+    if run.simulated or not run.device or run.device.get("kind") == "cpu":
+        return None
+    counted = (run.of("04_throughput").get("memory") or {}).get("devices") or {}
+    peaks = [memory.get("peak") for memory in counted.values() if memory]
+    proof = run.of("01_load").get("placement") or {}
+    known = [peak for peak in (*peaks, proof.get("memory_peak")) if peak]
+    return round(max(known) / 2**20, 1) if known else None
 
 
 def _why_not(run: Run, step: str) -> str:

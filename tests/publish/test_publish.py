@@ -34,6 +34,11 @@ FILES = {
     "summary.json",
     "report.html",
     "logs",
+    "deploy.sh",
+    "server.py",
+    "eval",
+    "results",
+    "assets",
 }
 LOGS = {"run_npu.log", "accuracy_compare.log", "pretrained_attempt.log"}
 
