@@ -63,6 +63,44 @@ def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> 
     }
 
 
+def plain_arithmetic() -> None:
+    """Set every switch by which torch lowers float32's precision on a CPU, and on CUDA for the
+    reference, to none: an environment or a library may have set another. What remains is recorded.
+
+    Sources: torch.set_float32_matmul_precision; torch.backends.*.fp32_precision (torch 2.9 and
+    later). A CUDA candidate computes as torch does by default: TF32 in convolutions alone.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    for name in ("matmul", "conv", "rnn"):
+        part: Any = getattr(torch.backends.mkldnn, name, None)
+        if hasattr(part, "fp32_precision"):
+            part.fp32_precision = "ieee"
+
+
+def arithmetic() -> dict[str, Any]:
+    """The switches by which torch lowers float32's precision, as they stand in this process."""
+    import torch
+
+    parts = {
+        "mkldnn_matmul": getattr(torch.backends.mkldnn, "matmul", None),
+        "mkldnn_conv": getattr(torch.backends.mkldnn, "conv", None),
+        "cuda_matmul": torch.backends.cuda.matmul,
+        "cudnn_conv": getattr(torch.backends.cudnn, "conv", None),
+    }
+    read = {n: str(getattr(part, "fp32_precision", "unknown")) for n, part in parts.items()}
+    return {
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        **read,
+        **{name: os.environ.get(name) for name in FPMATH},
+    }
+
+
+FPMATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "NVIDIA_TF32_OVERRIDE")
+"""Variables of the environment that lower float32's precision behind torch's own switches."""
+
+
 def prepare(job: dict[str, Any]) -> tuple[Device, Loaded]:
     """Open the job's device and put its model there, in the job's dtype, tracked by name when
     faults are to be placed in it.
@@ -72,6 +110,10 @@ def prepare(job: dict[str, Any]) -> tuple[Device, Loaded]:
     if job.get("threads"):
         torch.set_num_threads(job["threads"])
     torch.manual_seed(job["seed"])
+    plain_arithmetic()
+    if job.get("role") == "reference" and torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
     device = open_device(
         job["device"], job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none"
     )
@@ -181,6 +223,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         "seed": job["seed"],
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "arithmetic": arithmetic(),
         "versions": versions(),
         "repeat_equal": repeat_equal,
         "seconds": round(time.perf_counter() - started, 3),

@@ -57,6 +57,9 @@ PRELOAD = (
     "goemo_utils.classifier.classifier",
     "safetensors.torch",
 )
+# oneDNN computes float32 products in bfloat16 where its own variable says so, whatever torch is
+# told.
+STRICT = {"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT", "DNNL_DEFAULT_FPMATH_MODE": "STRICT"}
 TAIL = 15
 START_SECONDS = 120
 
@@ -69,7 +72,7 @@ class Server:
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="goemo-")
         self.address = os.path.join(self.folder.name, "worker")
-        environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1", **STRICT}
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemo_utils import parity
 from goemo_utils.forward import worker
-from goemo_utils.forward.pack import Pack, read_pack
+from goemo_utils.forward.pack import Pack, beside, read_pack, stem
 from goemo_utils.forward.run import job
 from goemo_utils.notebook.progress import Progress
 from goemo_utils.parity import known
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Each configuration is timed for at least so many seconds and rounds (thirty samples give a usable
 # interval); a rehearsal shows the protocol in ten rounds, because it has no speed to measure.
 SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
+# What the explanation gives to the judgement, part by part.
+EVIDENCE = ("cause", "place", "invariance", "known_answer", "exercise", "yardstick", "names")
 # The metrics that a remedy is judged by.
 MOVED = ("R", "max_abs_diff", "mean_abs_diff", "cosine_similarity")
 
@@ -103,27 +105,53 @@ def _moved(result: dict[str, Any]) -> dict[str, Any]:
     return moved | {"flips": result["flips"].get("count")}
 
 
-def explain(step: Step, texts: list[str]) -> dict[str, Any]:
+def explain(step: Step, texts: list[str], checks: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Look for the cause and the place of a difference on the device itself; ``evidence`` is what
-    ``parity.judge`` takes.
+    ``parity.judge`` takes. ``checks`` are those of ``parity.explain``; None means all.
     """
     request = {
         **job(step.params, texts, "candidate", step.path("packs", "explain")),
         "kind": "parity",
-        "checks": ["probe", "cause", "place", "invariance"],
+        "checks": checks,
+        "packs": _yardsticks(step),
         "threshold": step.params.threshold,
         "known_answer": known.asked(step.results("01_load")["model"]),
     }
     found = _run(step, "explain", request, Progress.of(step))
     cause, place = found["cause"], found["place"]
+    packs = written(step, found)
     summary = {
         "arithmetic": cause["claim"],
         "confirmed on every state": cause["accepted"],
         "calls compared": place["covered"],
         "calls at fault": [f"{f['module']} {f['operator']}" for f in place["faults"]] or "none",
     }
-    evidence = {name: found.get(name) for name in ("cause", "place", "invariance", "known_answer")}
-    return {"summary": summary, "evidence": evidence, "probe": found["probe"]}
+    evidence = {name: found.get(name) for name in EVIDENCE} | packs
+    parts = {name: found[name] for name in ("probe", "seconds")}
+    return {"summary": summary, "evidence": evidence, **parts}
+
+
+def _yardsticks(step: Step) -> dict[str, str]:
+    """Where gold's and the reference's packs lie: in the run, or where another machine's reference
+    was given.
+    """
+    given = Path(step.params.reference)
+    paths = {role: step.path("packs", role) for role in ("gold", "reference")}
+    if given.is_absolute():
+        paths["reference"] = stem(given)
+    return {role: str(p) for role, p in paths.items() if beside(p, ".json").is_file()}
+
+
+def written(step: Step, found: dict[str, Any]) -> dict[str, Any]:
+    """The packs that the explanation wrote beside those that are compared: the accepted
+    arithmetic's own answers, and those of the path that users run.
+    """
+    paths = {name: Path(path) for name, path in (found.get("packs") or {}).items()}
+    for path in paths.values():
+        step.keep(beside(path, ".safetensors"), beside(path, ".json"))
+    packs = {name: read_pack(path) for name, path in paths.items()}
+    rung = packs.pop("rung", None)
+    return {"rung": rung, "used": packs}
 
 
 def timed(step: Step, texts: list[str]) -> dict[str, Any]:

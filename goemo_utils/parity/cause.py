@@ -8,15 +8,20 @@ that claim is run on the CPU; it is accepted only if in every state the candidat
 times the rung's own noise of it. Rules and limits: the project's parity calibration.
 """
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from goemo_utils.parity import metrics
 from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, stay
-from goemo_utils.parity.replay import family, replay
+from goemo_utils.parity.replay import Row, family, replay
 from goemo_utils.parity.twins import States, Twins, largest, rms
 from goemo_utils.rehearsal.numerics import ROUNDING
 
@@ -38,6 +43,16 @@ they do."""
 CALLS = 20
 """Products that are attributed one by one; the median of so many is not moved by a few faults."""
 
+FAMILIES = ("matmul", "bmm", "attention", "gelu", "convolution")
+PRODUCTS = ("matmul", "bmm", "attention", "convolution")
+PROBED = {
+    "matmul": ("left", "right"),
+    "bmm": ("bmm_left", "bmm_right"),
+    "attention": ("attention", "attention"),
+    "convolution": ("convolution", "convolution"),
+}
+"""Where the probe's answers about each family stand."""
+
 
 def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
     """Plain float32, every known operand rounding, the probe's own finding, and tanh GELU. Half
@@ -46,27 +61,39 @@ def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
     claims = [PLAIN]
     if answers.get("dtype") == "float32":
         names = list(ROUNDING)
-        seen = answers.get("left")
-        if seen == answers.get("right") and seen not in (None, "unknown") and seen not in names:
-            names.append(seen)
+        for kind in PRODUCTS:
+            seen = _seen(answers, kind)
+            if seen not in (None, "unknown") and seen not in names:
+                names.append(str(seen))
         claims += [Claim(matmul=name) for name in names]
     return [*claims, Claim(tanh_gelu=True)]
 
 
+def _seen(answers: Mapping[str, Any], kind: str) -> str | None:
+    """The rounding that the probe read for a family, where both operands agree; None else."""
+    left, right = (answers.get(side) for side in PROBED[kind])
+    return left if left == right else None
+
+
 class Sample:
     """Chooses which calls to attribute by: every GELU and convolution, and of the products of a
-    deep model every k-th, k odd, about twenty.
+    deep model every k-th of a family, k odd, about twenty of linear layers.
     """
 
     def __init__(self, layers: int) -> None:
-        self.stride, self.seen = max(1, 8 * layers // CALLS) | 1, 0
+        self.strides = {
+            "matmul": max(1, 8 * layers // CALLS) | 1,
+            "bmm": max(1, layers // 4) | 1,
+            "attention": max(1, layers // 4) | 1,
+        }
+        self.seen: Counter[str] = Counter()
 
     def __call__(self, operator: str) -> bool:
         kind = family(operator)
-        if kind == "matmul":
-            self.seen += 1
-            return (self.seen - 1) % self.stride == 0
-        return kind is not None
+        if kind not in self.strides:
+            return kind is not None
+        self.seen[kind] += 1
+        return (self.seen[kind] - 1) % self.strides[kind] == 0
 
 
 def local_attribution(
@@ -79,42 +106,71 @@ def local_attribution(
     of two decides nothing.
     """
     claims = claims_to_test(answers)
-    rows, _ = replay(
-        twins, batches, claims, Sample(getattr(twins.loaded.model.config, "num_hidden_layers", 1))
-    )
-    found: dict[str, Any] = {}
-    for kind in ("matmul", "gelu", "convolution"):
-        mine = [r for r in rows if family(r.operator) == kind]
+    layers = int(getattr(twins.loaded.model.config, "num_hidden_layers", 1))
+    rows, _ = replay(twins, batches, claims, Sample(layers))
+
+    parts: dict[str, Claim] = {}
+    table: dict[str, Any] = {}
+    for kind in FAMILIES:
+        mine = [row for row in rows if row.kind == kind]
         if not mine:
             continue
-        tested = [c for c in claims if c == PLAIN or (c.tanh_gelu if kind == "gelu" else c.matmul)]
-        medians = {
-            c: statistics.median_low(
-                r.rms if r.rms == r.rms else float("inf") for r in mine if r.claim == c
-            )
-            for c in tested
-        }
-        best = PLAIN if medians[PLAIN] <= 1.0 else min(tested, key=medians.__getitem__)
-        best = _by_probe(best, kind, medians, answers)
+        medians = _medians(mine, kind, claims)
+        best = _chosen(kind, medians, answers, parts.get("matmul", PLAIN))
         known = medians.get(best, medians[PLAIN]) <= RECOGNISED
-        found[kind] = {
-            "named": best.name if known else "unknown", "calls": sum(r.claim == PLAIN for r in mine),
-            "ratios": {c.name: _finite(m) for c, m in medians.items()},
-        }  # fmt: skip
-        found[kind]["claim"] = best if known else PLAIN
-    parts = {kind: entry["claim"] for kind, entry in found.items()}
+        parts[kind] = best if known else PLAIN
+        table[kind] = {
+            "named": best.name if known else "unknown",
+            "calls": sum(row.claim == PLAIN for row in mine),
+            "ratios": {claim.name: _finite(ratio) for claim, ratio in medians.items()},
+        }
+    return _combined(parts), table
+
+
+def _medians(rows: Sequence[Row], kind: str, claims: Sequence[Claim]) -> dict[Claim, float]:
+    """The lower median of a family's ratios under every claim about it; infinite for NaN."""
+    about = [c for c in claims if c == PLAIN or (c.tanh_gelu if kind == "gelu" else c.matmul)]
+    ratios = {
+        c: [math.inf if math.isnan(r.rms) else r.rms for r in rows if r.claim == c] for c in about
+    }
+    return {claim: statistics.median_low(values) for claim, values in ratios.items()}
+
+
+def _chosen(
+    kind: str, medians: Mapping[Claim, float], answers: Mapping[str, Any], layers: Claim
+) -> Claim:
+    """The claim of one family. What is as exact as plain float32 claims nothing else: inside a
+    fused attention a chain of roundings leaves wrong claims room. Where the calls leave more than
+    one open and the probe says nothing, a family computes as the linear ``layers`` do.
+    """
+    enough = RECOGNISED if kind == "attention" else 1.0
+    if medians[PLAIN] <= enough:
+        return _by_probe(PLAIN, kind, medians, answers)
+    best = _by_probe(min(medians, key=medians.__getitem__), kind, medians, answers)
+    probed = kind != "gelu" and _seen(answers, kind) is not None
+    room = RECOGNISED if kind == "attention" else OPEN * medians[best]
+    if kind == "attention" and probed:
+        seen = Claim(matmul=_seen(answers, kind))
+        return seen if medians.get(seen, math.inf) <= RECOGNISED else best
+    follows = layers.matmul and not probed and medians.get(layers, math.inf) <= room
+    return layers if follows else best
+
+
+def _combined(parts: Mapping[str, Claim]) -> Claim:
+    """One claim of all families; a family that computes as the one it follows is left to follow."""
     matmul = parts.get("matmul", PLAIN).matmul
-    convolution = (
-        parts["convolution"].matmul or FLOAT32 if "convolution" in parts else matmul or FLOAT32
-    )
-    claim = Claim(
-        matmul,
-        parts.get("gelu", PLAIN).tanh_gelu,
-        None if convolution == (matmul or FLOAT32) else convolution,
-    )
-    for entry in found.values():
-        del entry["claim"]
-    return claim, found
+    tanh = parts.get("gelu", PLAIN).tanh_gelu
+    own = {kind: parts[kind].matmul or FLOAT32 for kind in parts if kind in PRODUCTS}
+    claim = Claim(matmul, tanh, own.get("convolution"), own.get("bmm"), own.get("attention"))
+    if claim.attends == claim.multiplies and "bmm" in own:
+        claim = replace(claim, attention=None)
+    if claim.multiplies == claim.matmul:
+        claim = replace(claim, batched=None)
+    if "bmm" not in own and claim.attends == claim.matmul:
+        claim = replace(claim, attention=None)
+    if claim.convolves == claim.matmul:
+        claim = replace(claim, convolution=None)
+    return claim
 
 
 def _by_probe(
@@ -127,20 +183,17 @@ def _by_probe(
     half precision both forms of GELU can lie within rounding; there the calls must only not speak
     against it.
     """
-    sides = ("left", "right") if kind == "matmul" else ("convolution", "convolution")
-    seen = Claim(matmul=answers.get(sides[0]))
     if kind != "gelu":
-        agreed = seen.matmul is not None and seen.matmul == answers.get(sides[1])
-        return (
-            seen if agreed and medians.get(seen, float("inf")) <= OPEN * medians[claim] else claim
-        )
+        seen = Claim(matmul=_seen(answers, kind))
+        open_still = medians.get(seen, math.inf) <= OPEN * medians[claim]
+        return seen if seen.matmul is not None and open_still else claim
     tanh = Claim(tanh_gelu=True)
-    seen = kind == "gelu" and answers.get("dtype") != "float32" and answers.get("gelu") == "tanh"
-    return tanh if seen and medians[tanh] < medians[PLAIN] else claim
+    seen_tanh = answers.get("dtype") != "float32" and answers.get("gelu") == "tanh"
+    return tanh if seen_tanh and medians[tanh] < medians[PLAIN] else claim
 
 
 def _finite(value: float) -> float | None:
-    return value if value < float("inf") else None
+    return value if value < math.inf else None
 
 
 def different(batches: Sequence[Mapping[str, Tensor]]) -> int:
@@ -157,7 +210,11 @@ def different(batches: Sequence[Mapping[str, Tensor]]) -> int:
 
 
 class Rung:
-    """One arithmetic run on the CPU over the same batches: its states, and per state its own noise."""
+    """One arithmetic run on the CPU over the same batches: its states, and per state its own noise.
+
+    ``ulp`` is the noise of the device's vector kernels in units of 2^-24, as its calls showed it,
+    where that is more than the 4 that clean kernels have.
+    """
 
     def __init__(
         self,
@@ -166,40 +223,39 @@ class Rung:
         claim: Claim,
         gold: States,
         reference: States,
+        ulp: float = 0.0,
     ) -> None:
-        self.claim = claim
+        self.claim, self.ulp = claim, ulp
         n_texts = different(batches)
         self.stay = stay(n_texts)
         self.states = twins.run(twins.reference, batches, claim) if claim != PLAIN else reference
-        self.perturb = lambda detail: twins.run(twins.reference, batches, claim, detail)
-        self.others = [self.perturb(detail) for detail in details(n_texts)]
+        self.perturb: Callable[[Detail], States] = partial(
+            twins.run, twins.reference, batches, claim
+        )
+        self.details = [self._noisy(detail) for detail in details(n_texts)]
+        self.others = [self.perturb(detail) for detail in self.details]
         self.gold, self.reference = gold, reference
         self._measure()
 
+    def _noisy(self, detail: Detail) -> Detail:
+        return replace(detail, ulp=max(detail.ulp, self.ulp)) if detail.ulp else detail
+
     def _measure(self) -> None:
-        gold, reference, others = self.gold, self.reference, self.others
-        self.noise = {n: self._noise(n, others, gold, reference, rms) for n in gold}
-        self.noise_max = {n: self._noise(n, others, gold, reference, largest) for n in gold}
+        runs = [self.states, *self.others]
+        self.noise = {name: self._noise(name, rms) for name in self.gold}
+        self.noise_max = {name: self._noise(name, largest) for name in self.gold}
         self.reach = {
-            n: max(largest(run[n], gold[n]) for run in (self.states, *others)) for n in gold
+            name: max(largest(run[name], self.gold[name]) for run in runs) for name in self.gold
         }
 
-    def _noise(
-        self, name: str, others: Sequence[States], gold: States, reference: States, size: Any
-    ) -> float:
-        rounds = self.claim.matmul or self.claim.convolves
-        stay = (
-            self.stay * max(size(run[name], gold[name]) for run in (self.states, *others))
-            if rounds
-            else 0.0
-        )
-        return max(
-            *(size(self.states[name], o[name]) for o in others),
-            size(reference[name], gold[name]),
-            stay,
-        )
+    def _noise(self, name: str, size: Any) -> float:
+        """The largest of: its runs' distances, the reference's error, a share of its own error."""
+        gold, runs = self.gold[name], [self.states, *self.others]
+        apart = [size(self.states[name], other[name]) for other in self.others]
+        own = max(size(run[name], gold) for run in runs) if self.claim.rounds else 0.0
+        return float(max(*apart, size(self.reference[name], gold), self.stay * own))
 
-    def judged(self, candidate: States) -> tuple[float, str]:
+    def judged(self, candidate: States) -> "Residual":
         """The residual; before it is refused, the rung is perturbed up to MORE times again, because
         its noise may be heavy-tailed.
 
@@ -207,30 +263,34 @@ class Rung:
         8.2 times the noise of three runs away: in those three no operand that decides much crossed
         a rounding boundary. A claim that rounds nothing has no such boundary.
         """
-        found = self.residual(candidate)
-        for i in range(MORE if self.claim.matmul or self.claim.convolves else 0):
-            if found[0] <= ACCEPT or not all(
-                bool(candidate[n].isfinite().all()) for n in self.states
-            ):
+        left = self.residual(candidate)
+        finite = all(bool(candidate[name].isfinite().all()) for name in self.states)
+        for i in range(MORE if self.claim.rounds and finite else 0):
+            if left.value <= ACCEPT:
                 break
-            self.others.append(self.perturb(Detail(24 + 8 * (i % 4), 4.0, 1000 + i)))
+            detail = self._noisy(Detail(24 + 8 * (i % 4), 4.0, 1000 + i))
+            self.others.append(self.perturb(detail))
             self._measure()
-            found = self.residual(candidate)
-        return found
+            left = self.residual(candidate)
+        return left
 
-    def residual(self, candidate: States) -> tuple[float, str]:
-        """(largest rms(candidate - rung) / noise over all states, the state); infinite where a
-        value is not finite.
+    def residual(self, candidate: States) -> "Residual":
+        """The largest rms(candidate - rung) / noise over all states, and the state; infinite where
+        a value is not finite.
         """
-        worst = {n: _over(rms(candidate[n], self.states[n]), self.noise[n]) for n in self.states}
-        at = max(worst, key=worst.__getitem__)
-        return worst[at], at
+        sizes = {name: rms(candidate[name], self.states[name]) for name in self.states}
+        over = {name: metrics.over_noise(sizes[name], self.noise[name]) for name in sizes}
+        over = {name: math.inf if math.isnan(value) else value for name, value in over.items()}
+        at = max(over, key=over.__getitem__)
+        return Residual(over[at], at)
 
 
-def _over(size: float, noise: float) -> float:
-    if size != size:
-        return float("inf")
-    return size / noise if noise > 0 else (0.0 if size == 0 else float("inf"))
+@dataclass(frozen=True)
+class Residual:
+    """What a rung leaves over, in units of its noise, and the state in which it leaves most."""
+
+    value: float
+    at: str
 
 
 def share(candidate: Tensor, rung: Tensor, gold: Tensor) -> float | None:
@@ -266,7 +326,7 @@ def ladder(
                 "rmse": rms(candidate[main], states[main]),
                 "share": share(candidate[main], states[main], gold[main]),
                 "share_first_layer": share(candidate[first], states[first], gold[first]),
-            }  # fmt: skip
+            }
         )
     return [
         {k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows

@@ -130,8 +130,8 @@ def in_their_places(reference: Pack, candidate: Pack) -> None:
         )
     if (
         reference.manifest == candidate.manifest
-        # a device may give the reference's very bits; a manifest says when it was made and how long it
-        # took
+        # a device may give the reference's very bits; a manifest says when it was made, and how
+        # long it took
     ):
         raise PackError(
             f"{candidate.path} is a copy of {reference.path}: a pack compared with itself proves"
@@ -160,7 +160,7 @@ def numbers(pairs: Sequence[Sequence[str]]) -> dict[str, float]:
 
 
 def beside(*packs: Path) -> Path:
-    """The pack called gold in the folder of one of the packs. Raises PackError where there is none."""
+    """The pack called gold in the folder of one of the packs; PackError where there is none."""
     for pack in packs:
         if pack.with_name("gold.json").is_file():
             return pack.with_name("gold")
@@ -198,12 +198,30 @@ def evidence(record: Path | None, pack: Path, manifest: Mapping[str, Any]) -> di
             f" {manifest.get('sha256')})."
         )
     stored = results.get("explanation") or {}
-    parts = {name: stored.get(name) for name in ("cause", "place", "invariance", "known_answer")}
+    kept = ("cause", "place", "invariance", "known_answer", "exercise", "yardstick")
+    parts: dict[str, Any] = {name: stored.get(name) for name in kept}
+    parts["names"] = results.get("names")
     if parts["cause"]:
         parts["cause"] = {**parts["cause"], "ladder": results.get("ladder", [])}
     if parts["place"]:
         parts["place"] = {**parts["place"], "heat": results.get("heat", {})}
-    return {**parts, "threshold": results.get("threshold")}
+    return {**parts, **written(pack), "threshold": results.get("threshold")}
+
+
+def written(pack: Path) -> dict[str, Any]:
+    """The packs that the explanation wrote beside the candidate's: the accepted arithmetic's own
+    answers, and those of the path that users run.
+    """
+    from goemo_utils.forward.pack import beside as file_of
+    from goemo_utils.forward.pack import read_pack
+
+    def found(name: str) -> Pack | None:
+        path = pack.with_name(name)
+        return read_pack(path) if file_of(path, ".json").is_file() else None
+
+    ways = {way: found(f"explain-{way}") for way in ("loop", "predict")}
+    used = {way: answers for way, answers in ways.items() if answers is not None}
+    return {"rung": found("explain-rung"), "used": used}
 
 
 def lines(payload: Mapping[str, Any]) -> list[str]:
@@ -225,14 +243,13 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
         f"fault: {f['operator']} in {f['module'] or 'the model'}: {_error(f)}"
         for f in payload["faults"]
     ]
+    by = described(payload["threshold"])
+    by = by if isinstance(payload["threshold"], list) else f"threshold {by}"
     named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
     return [
         *rows,
         "",
-        (
-            f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts,"
-            f" {'' if isinstance(payload['threshold'], list) else 'threshold '}{described(payload['threshold'])}"
-        ),
+        (f"{simulated}{payload['verdict']}{named}: {payload['n_texts']:,} texts, {by}"),
     ]
 
 

@@ -26,14 +26,23 @@ GRADE = (
 )
 
 
+@dataclass(frozen=True)
+class ToGold:
+    """Distances of candidate and reference to gold in one state, and the floor of the latter's
+    error: see ``metrics.ratio``.
+    """
+
+    candidate: m.Distance
+    reference: m.Distance
+    floor: float
+
+
 @dataclass
 class Compared:
     """Arrays of one comparison and their distances; ``tensors`` are (gold, reference, candidate) of
     every state.
 
     ``decides``: there are logits, so decisions are compared; otherwise the last hidden state is.
-    ``to_gold`` maps each state to the distances (candidate to gold, reference to gold, floor): see
-    ``metrics.ratio`` for the floor.
     """
 
     task: str
@@ -47,7 +56,7 @@ class Compared:
     label_names: list[str]
     finite: dict[str, int]
     tensors: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    to_gold: dict[str, tuple[m.Distance, m.Distance, float]] = field(default_factory=dict)
+    to_gold: dict[str, ToGold] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -56,50 +65,49 @@ class Compared:
         """Compare three packs of the same inputs, state by state; float64 copies are made of a few
         rows at a time.
         """
-        names = states({"gold": gold, "reference": reference, "candidate": candidate})
+        packs = {"gold": gold, "reference": reference, "candidate": candidate}
+        names = states(packs)
         if not names:
+            held = [sorted(pack.tensors) for pack in packs.values()]
             raise PackError(
                 "The three packs hold neither logits nor a hidden state in common, so there is"
-                f" nothing to compare; they hold {sorted(gold.tensors)},"
-                f" {sorted(reference.tensors)} and {sorted(candidate.tensors)}."
+                f" nothing to compare; they hold {held[0]}, {held[1]} and {held[2]}."
             )
         manifest = candidate.manifest
         main = "logits" if names[0] == "logits" else names[-1]
-        task = str(manifest.get("task") or ("multi_label" if main == "logits" else "encoder"))
-        dtype = str(manifest.get("dtype") or "float32")
-        z = [p.tensors[main] for p in (gold, reference, candidate)]
-        labels = list(manifest.get("labels") or []) or [
-            str(i) for i in range(z[0].shape[1] if main == "logits" else 0)
-        ]
+        width = gold.tensors[main].shape[1] if main == "logits" else 0
         limit = np.asarray(threshold, np.float64)
-        if main == "logits" and limit.ndim and limit.shape != (z[0].shape[1],):
+        if main == "logits" and limit.ndim and limit.shape != (width,):
             raise PackError(
-                f"There are {limit.size} thresholds for {z[0].shape[1]} labels; one number, or one"
-                " per label, was expected."
+                f"There are {limit.size} thresholds for {width} labels; one number, or one per"
+                " label, was expected."
             )
-        found = {
-            role: sum(int((~np.isfinite(p.tensors[n])).sum()) for n in names)
-            for role, p in (("gold", gold), ("reference", reference), ("candidate", candidate))
-        }
-        tensors = {n: (gold.tensors[n], reference.tensors[n], candidate.tensors[n]) for n in names}
-        self = cls(
-            task,
-            dtype,
-            float(limit) if not limit.ndim else limit,
-            *z,
-            names,
-            manifest,
-            labels,
-            found,
-            tensors,
+        dtype = str(manifest.get("dtype") or "float32")
+        sides = {n: tuple(pack.tensors[n] for pack in packs.values()) for n in names}
+        tensors = {n: (g, r, c) for n, (g, r, c) in sides.items()}
+        return cls(
+            task=str(manifest.get("task") or ("multi_label" if main == "logits" else "encoder")),
+            dtype=dtype,
+            threshold=float(limit) if not limit.ndim else limit,
+            gold=gold.tensors[main],
+            reference=reference.tensors[main],
+            candidate=candidate.tensors[main],
+            names=names,
+            manifest=manifest,
+            label_names=list(manifest.get("labels") or []) or [str(i) for i in range(width)],
+            finite={role: _not_finite(pack, names) for role, pack in packs.items()},
+            tensors=tensors,
+            to_gold={n: to_gold(*each, dtype) for n, each in tensors.items()},
         )
-        for n, (g, r, c) in tensors.items():
-            self.to_gold[n] = m.distance(c, g), m.distance(r, g), m.EPS[dtype] / 4 * m.rms(g)
-        return self
 
     @property
     def decides(self) -> bool:
         return self.names[0] == "logits" and self.task != "encoder"
+
+    @property
+    def main(self) -> str:
+        """What is judged first: the logits, or the last hidden state."""
+        return "logits" if self.decides else self.names[-1]
 
     @property
     def n_texts(self) -> int:
@@ -121,12 +129,17 @@ class Compared:
 
     @property
     def n_elements(self) -> int:
-        return sum(c.n for c, _, _ in self.to_gold.values())
+        return sum(each.candidate.n for each in self.to_gold.values())
 
     def ratio(self, state: str) -> float:
         """R of a state: RMSE(c, g) / max(RMSE(r, g), floor)."""
-        c, r, floor = self.to_gold[state]
-        return m.ratio(c.rms, r.rms, floor)
+        each = self.to_gold[state]
+        return m.ratio(each.candidate.rms, each.reference.rms, each.floor)
+
+    def ratio_max(self, state: str) -> float:
+        """The same of the largest element."""
+        each = self.to_gold[state]
+        return m.ratio(each.candidate.max, each.reference.max, each.floor)
 
     def layers(self) -> list[dict[str, Any]]:
         """R of every hidden state that the packs hold: layer 0 are the embeddings."""
@@ -138,7 +151,7 @@ class Compared:
                     {
                         "layer": int(n.split(".")[1]),
                         "R": r if np.isfinite(r) else None,
-                        "n": self.to_gold[n][0].n,
+                        "n": self.to_gold[n].candidate.n,
                     }
                 )
         return rows
@@ -152,7 +165,8 @@ class Compared:
     def _against_gold(self) -> list[dict[str, Any]]:
         main = "logits" if self.decides else self.names[-1]
         x = "z" if self.decides else "h"
-        (c, r, floor), unit = self.to_gold[main], "logits" if self.decides else "hidden state"
+        each, unit = self.to_gold[main], "logits" if self.decides else "hidden state"
+        c, r, floor = each.candidate, each.reference, each.floor
         grade, ratios = m.ascend_grade(self.candidate, self.reference, self.gold)
         tolerance = m.required_tolerance(c, r, self.dtype)
         return [
@@ -326,6 +340,16 @@ class Compared:
             )
         )
         return rows
+
+
+def to_gold(gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray, dtype: str) -> ToGold:
+    """Distances of one state; the floor is a quarter of the dtype's eps of gold's size."""
+    floor = m.EPS[dtype] / 4 * m.rms(gold)
+    return ToGold(m.distance(candidate, gold), m.distance(reference, gold), floor)
+
+
+def _not_finite(pack: "Pack", names: Sequence[str]) -> int:
+    return sum(int((~np.isfinite(pack.tensors[name])).sum()) for name in names)
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

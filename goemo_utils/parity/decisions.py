@@ -9,14 +9,14 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)) in float64, without overflow at either end."""
     z = z.astype(np.float64)
     e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+    return np.asarray(np.where(z >= 0, 1.0, e) / (1.0 + e))
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
     """Logarithm of the softmax over labels, ``[n_texts, n_labels]`` in float64."""
     z = z.astype(np.float64)
     z = z - z.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
 
 
 def probabilities(z: np.ndarray, task: str) -> np.ndarray:
@@ -36,8 +36,8 @@ def decide(z: np.ndarray, task: str, threshold: float | np.ndarray) -> np.ndarra
     likely label.
     """
     if task == "multi_label":
-        return z.astype(np.float64) > logit(threshold)
-    return np.arange(z.shape[1]) == z.argmax(axis=1)[:, None]
+        return np.asarray(z.astype(np.float64) > logit(threshold))
+    return np.asarray(np.arange(z.shape[1]) == z.argmax(axis=1)[:, None])
 
 
 def divergence(z_reference: np.ndarray, z_candidate: np.ndarray, task: str) -> np.ndarray:
@@ -52,9 +52,9 @@ def divergence(z_reference: np.ndarray, z_candidate: np.ndarray, task: str) -> n
         off = np.logaddexp(0, z_candidate.astype(np.float64)) - np.logaddexp(
             0, z_reference.astype(np.float64)
         )
-        return np.maximum(p * on + (1 - p) * off, 0.0)
+        return np.asarray(np.maximum(p * on + (1 - p) * off, 0.0))
     lr, lc = log_softmax(z_reference), log_softmax(z_candidate)
-    return np.maximum(np.sum(np.exp(lr) * (lr - lc), axis=1), 0.0)
+    return np.asarray(np.maximum(np.sum(np.exp(lr) * (lr - lc), axis=1), 0.0))
 
 
 def top(z: np.ndarray, k: int) -> np.ndarray:
@@ -84,4 +84,4 @@ def top_overlap(
     if gold is not None:
         last = -np.partition(-gold.astype(np.float64), k - 1, axis=1)[:, k - 1]
         good = good | (gold >= last[:, None] - tie)
-    return (top(z_candidate, k) & good).sum(axis=1) / k
+    return np.asarray((top(z_candidate, k) & good).sum(axis=1) / k)

@@ -5,14 +5,18 @@ under any CPU model, in float32 (a rung) or in float64 (the rung's gold), by rep
 ``aten`` operators.
 """
 
+import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from goemo_utils.rehearsal.numerics import (
@@ -26,6 +30,8 @@ from goemo_utils.rehearsal.numerics import (
     ulp_noise,
 )
 
+FUSED_CALL = "scaled_dot_product_attention"
+
 NOISE_SEED = 20_011
 """Another seed than the rehearsal device's, so that a rung's own noise is independent of what it is
 compared with.
@@ -34,25 +40,28 @@ compared with.
 _GRID = re.compile(r"matmul_(\d+)bit_(rne|away|trunc)")
 
 
-FLOAT32, CONV = "float32", "_conv"
-"""Convolutions that round no operand beside products that do; and how a rounding of convolutions
-alone is named: ``hf32_conv``.
-"""
+FLOAT32 = "float32"
+"""A family that rounds no operand beside products that do."""
+CONV, BATCHED, ATTENTION, LINEAR = "_conv", "_bmm", "_attention", "_linear"
+"""How a rounding of one family alone is named: ``hf32_conv``."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An arithmetic: ``matmul`` names an operand rounding (None: float32 operands), ``tanh_gelu``
-    GELU's form.
+    """An arithmetic: how the operands of products are rounded, by family, and GELU's form.
 
-    ``convolution`` is the operand rounding of convolutions where it is another (``float32``: none),
-    as on an untouched Ascend (HF32 in convolutions alone) or CUDA device (TF32 in convolutions
-    alone); None: as ``matmul``.
+    ``matmul`` is the rounding of linear layers (None: float32 operands). ``batched`` (``bmm``),
+    ``attention`` (fused) and ``convolution`` are roundings of their own where they differ
+    (``float32``: none), as on an untouched Ascend (HF32 in convolutions alone) or where a fused
+    kernel is exact beside HF32 layers; None: ``batched`` and ``convolution`` as ``matmul``,
+    ``attention`` as ``batched``.
     """
 
     matmul: str | None = None
     tanh_gelu: bool = False
     convolution: str | None = None
+    batched: str | None = None
+    attention: str | None = None
 
     @property
     def convolves(self) -> str | None:
@@ -60,14 +69,43 @@ class Claim:
         return None if self.convolution == FLOAT32 else self.convolution or self.matmul
 
     @property
+    def multiplies(self) -> str | None:
+        """How operands of batched products (``bmm``) are rounded; None for float32."""
+        return None if self.batched == FLOAT32 else self.batched or self.matmul
+
+    @property
+    def attends(self) -> str | None:
+        """How operands inside a fused attention are rounded; None for float32."""
+        return None if self.attention == FLOAT32 else self.attention or self.multiplies
+
+    @property
+    def rounds(self) -> bool:
+        """Whether any family rounds its operands."""
+        return any((self.matmul, self.convolves, self.multiplies, self.attends))
+
+    def within_attention(self) -> "Claim":
+        """The claim as it holds inside a fused attention, whose products are batched ones."""
+        return replace(self, batched=self.attends or FLOAT32, attention=None)
+
+    @property
     def causes(self) -> list[str]:
         """Names of what differs from plain float32 with the GELU that the model asks for; none for
         plain rounding.
         """
-        own = [f"{self.convolution}{CONV}"] if self.convolution not in (None, FLOAT32) else []
-        return (
-            ([self.matmul] if self.matmul else []) + (["tanh_gelu"] if self.tanh_gelu else []) + own
-        )
+        products = [self.matmul] if self.matmul else []
+        exact_elsewhere = FLOAT32 in (self.batched, self.attention) and not self.attends
+        if self.matmul and exact_elsewhere:
+            products = [f"{self.matmul}{LINEAR}"]
+        own = [
+            f"{value}{suffix}"
+            for value, suffix in (
+                (self.convolution, CONV),
+                (self.batched, BATCHED),
+                (self.attention, ATTENTION),
+            )
+            if value not in (None, FLOAT32)
+        ]
+        return products + (["tanh_gelu"] if self.tanh_gelu else []) + own
 
     @property
     def name(self) -> str:
@@ -88,7 +126,8 @@ class Detail:
     seed: int = 0
 
 
-DETAILS = (Detail(), Detail(64), Detail(16, 4.0))
+DEFAULT = Detail()
+DETAILS = (DEFAULT, Detail(64), Detail(16, 4.0))
 """Runs of one rung. Their distance is the rung's own noise; two perturbations, because one alone is
 heavy-tailed.
 """
@@ -119,7 +158,7 @@ def stay(n_texts: int) -> float:
     whole step in one run and not in another. With fewer texts such an event weighs more, as one
     over the square root of their number.
     """
-    return STAY * max(1.0, STAY_TEXTS / max(n_texts, 1)) ** 0.5
+    return STAY * math.sqrt(max(1.0, STAY_TEXTS / max(n_texts, 1)))
 
 
 def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
@@ -139,8 +178,11 @@ def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
     return lambda operand: round_mantissa(operand, int(match[1]), match[2])
 
 
+BATCHED_PRODUCTS = frozenset(name for name in MATMUL if "bmm" in name)
+
+
 def _product(name: str, first: int, claim: Claim, detail: Detail) -> Callable[..., Any]:
-    rounded = rounding(claim.matmul)
+    rounded = rounding(claim.multiplies if name in BATCHED_PRODUCTS else claim.matmul)
     blocks = detail.block and name in ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
 
     def compute(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -189,10 +231,10 @@ def _noisy(inner: Callable[..., Any], units: float, seed: int) -> Callable[..., 
 
 
 @cache
-def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[..., Any]]:
+def replacements(claim: Claim, detail: Detail = DEFAULT) -> dict[str, Callable[..., Any]]:
     """What stands in for which ``aten`` operator; empty for the plain claim."""
     table: dict[str, Callable[..., Any]] = {}
-    if claim.matmul or detail.block:
+    if claim.matmul or claim.multiplies or detail.block:
         table |= {name: _product(name, first, claim, detail) for name, first in MATMUL.items()}
     if claim.convolves:
         table["aten::convolution"] = _convolution(CONVOLUTION["aten::convolution"], claim)
@@ -203,13 +245,13 @@ def replacements(claim: Claim, detail: Detail = Detail()) -> dict[str, Callable[
     return table
 
 
-class Emulate(TorchDispatchMode):
+class Emulate(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it so
     """Within this context CPU operators compute as ``claim`` and ``detail`` say. Needs no_grad, so
     that products arrive whole.
     """
 
-    def __init__(self, claim: Claim, detail: Detail = Detail()) -> None:
-        super().__init__()
+    def __init__(self, claim: Claim, detail: Detail = DEFAULT) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self.table = replacements(claim, detail)
 
     def __torch_dispatch__(
@@ -223,3 +265,44 @@ class Emulate(TorchDispatchMode):
         if stand_in is None:
             return func(*args, **(kwargs or {}))
         return stand_in(func, list(args), kwargs or {})
+
+
+class _Fused(TorchFunctionMode):
+    """Lets a fused attention compute in its own arithmetic inside a model that is emulated."""
+
+    def __init__(self, mode: Emulate, table: dict[str, Callable[..., Any]]) -> None:
+        super().__init__()
+        self.mode, self.inside = mode, table
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__name__", "") != FUSED_CALL:
+            return func(*args, **(kwargs or {}))
+        outside, self.mode.table = self.mode.table, self.inside
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.mode.table = outside
+
+
+@contextmanager
+def emulated(claim: Claim, detail: Detail = DEFAULT) -> Iterator[None]:
+    """A whole model on the CPU computes as ``claim`` and ``detail`` say; nothing is changed where
+    both are plain. Attention is computed in separate steps: nothing inside a fused kernel could be
+    rounded.
+    """
+    if claim == PLAIN and detail == DEFAULT:
+        yield
+        return
+    with ExitStack() as stack:
+        mode = stack.enter_context(Emulate(claim, detail))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if claim.attends != claim.multiplies:
+            own = replacements(claim.within_attention(), detail)
+            stack.enter_context(_Fused(mode, own))
+        yield

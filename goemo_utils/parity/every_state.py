@@ -1,11 +1,11 @@
-"""Logits, probabilities and every hidden state, candidate against gold, each by the same measures."""
+"""Logits, probabilities and every hidden state, candidate against gold, by the same measures."""
 
 from typing import Any
 
 import numpy as np
 
 from goemo_utils.parity import metrics as m
-from goemo_utils.parity.compared import Compared
+from goemo_utils.parity.compared import Compared, to_gold
 from goemo_utils.parity.decisions import probabilities
 from goemo_utils.parity.gates import written
 
@@ -51,22 +51,23 @@ def rows(c: Compared) -> list[dict[str, Any]]:
 def _row(
     name: str, c: Compared, gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray
 ) -> dict[str, Any]:
-    d, own, floor = (
-        c.to_gold[name]
-        if name in c.to_gold
-        else (
-            m.distance(candidate, gold),
-            m.distance(reference, gold),
-            m.EPS[c.dtype] / 4 * m.rms(gold),
-        )
-    )
+    each = c.to_gold[name] if name in c.to_gold else to_gold(gold, reference, candidate, c.dtype)
+    d, own, floor = each.candidate, each.reference, each.floor
     mean, largest, large = m.relative(candidate, gold, m.SMALL[c.dtype])
     grade, ratios = m.ascend_grade(candidate, reference, gold)
     values = {
-        "rmse": d.rms, "mae": d.mean, "max": d.max, "mean_relative": mean if large else None, "max_relative": largest if large else None,
-        "cosine": m.mean_cosine(candidate, gold), "R": m.ratio(d.rms, own.rms, floor), "same": m.dynamo_same(d, own, c.dtype),
-        "required_tolerance": m.required_tolerance(d, own, c.dtype), "grade": grade, "rmse_reference": own.rms,
-    }  # fmt: skip
+        "rmse": d.rms,
+        "mae": d.mean,
+        "max": d.max,
+        "mean_relative": mean if large else None,
+        "max_relative": largest if large else None,
+        "cosine": m.mean_cosine(candidate, gold),
+        "R": m.ratio(d.rms, own.rms, floor),
+        "same": m.dynamo_same(d, own, c.dtype),
+        "required_tolerance": m.required_tolerance(d, own, c.dtype),
+        "grade": grade,
+        "rmse_reference": own.rms,
+    }
     return {
         "state": name,
         "n": d.n,

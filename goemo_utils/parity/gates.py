@@ -11,8 +11,23 @@ from goemo_utils.errors import ParamsError
 
 PASS, EXPLAINED, FAIL, CANNOT_TELL, NOT_RUN = "pass", "explained", "fail", "cannot tell", "not run"
 ORDER = (
-    "known_answer", "finite", "same_inputs", "on_device", "repeatable", "rounding", "cause", "place", "flips", "flip_bound", "invariance", "task_quality",
-)  # fmt: skip
+    "known_answer",
+    "finite",
+    "same_inputs",
+    "reference",
+    "on_device",
+    "repeatable",
+    "rounding",
+    "largest_error",
+    "cause",
+    "place",
+    "flips",
+    "flip_bound",
+    "invariance",
+    "reach",
+    "as_used",
+    "task_quality",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,8 @@ class Limits:
 
     ratio: float | None = None  # R on the logits; None: 2 for float32, 3 for float16 and bfloat16
     state_ratio: float = 3.0  # R on every hidden state
+    largest: float = 6.0  # largest error of a state over the reference's largest: twice state_ratio
+    reference: float = 3.0  # error of the reference pack over this machine's own reference's
     residual: float = 3.0  # what the accepted cause may leave over, in units of its own noise
     call_rms: float = (
         10.0  # error of one call over the CPU's error of the same call, root mean square
@@ -49,7 +66,8 @@ class Limits:
         if isinstance(changes, cls):
             return changes
         known = asdict(cls())
-        for name, value in (changes or {}).items():
+        given = dict(changes) if isinstance(changes, Mapping) else {}
+        for name, value in given.items():
             if name not in known:
                 raise ParamsError(f"There is no limit {name!r}; the limits are {', '.join(known)}.")
             if (
@@ -76,7 +94,7 @@ class Limits:
             cls(),
             **{
                 name: int(value) if isinstance(known[name], int) else value
-                for name, value in (changes or {}).items()
+                for name, value in given.items()
             },
         )
 

@@ -39,7 +39,7 @@ def network(
     """A classifier of random weights, spread until its answers differ from text to text."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    sizes = {
+    sizes: dict[str, Any] = {
         "hidden_size": width,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
@@ -59,13 +59,17 @@ def network(
             "norm_rel_ebd": "layer_norm",
         }
     config = AutoConfig.for_model(
-        architecture, vocab_size=VOCABULARY, max_position_embeddings=130, num_labels=LABELS, pad_token_id=PADDING_ID,
-        problem_type="multi_label_classification", **sizes,
-    )  # fmt: skip
+        architecture,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=130,
+        num_labels=LABELS,
+        pad_token_id=PADDING_ID,
+        problem_type="multi_label_classification",
+        **sizes,
+    )
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_config(
-        config, attn_implementation=attention
-    ).eval()
+    auto: Any = AutoModelForSequenceClassification
+    model: nn.Module = auto.from_config(config, attn_implementation=attention).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 2 and "embeddings" not in name:
@@ -112,7 +116,7 @@ def random_batches(
     """Random texts, lengths and batch sizes: up to three batches of 1 to 24 texts, or one of
     ``texts``.
     """
-    config = of.loaded.model.config
+    config: Any = of.loaded.model.config
     sizes = (
         [texts]
         if texts
@@ -144,9 +148,15 @@ def arithmetic(numerics: str, seed: int = 0) -> Iterator[Claim]:
 
 
 ATEN = {
-    "layer_norm": "native_layer_norm", "gelu": "gelu", "softmax": "_softmax", "linear": "addmm", "embedding": "index_select", "tanh": "tanh",
-    "add": "add", "matmul": "bmm",
-}  # fmt: skip
+    "layer_norm": "native_layer_norm",
+    "gelu": "gelu",
+    "softmax": "_softmax",
+    "linear": "addmm",
+    "embedding": "index_select",
+    "tanh": "tanh",
+    "add": "add",
+    "matmul": "bmm",
+}
 """How a call reaches the device."""
 
 
@@ -270,9 +280,9 @@ def fault(
     inner = before.get(name)
 
     def faulty(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        compute = lambda given: (
-            inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
-        )
+        def compute(given: list[Any]) -> Any:
+            return inner(operator, given, kwargs) if inner else operator(*given, **kwargs)
+
         if path.names[-1] != module:
             return compute(args)
         right, result = compute(args), compute(arguments(list(args)) if arguments else args)

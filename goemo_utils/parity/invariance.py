@@ -5,14 +5,16 @@ sizes and paddings up to rounding, in units of the accepted rung's own noise. Ne
 sees an ignored padding mask at once.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from goemo_utils.parity import metrics
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail
-from goemo_utils.parity.twins import States, Twins, largest, rms
+from goemo_utils.parity.twins import States, Twins, largest, parts, rms
 
 PADDING = 16
 PLENTY = 2.0
@@ -63,11 +65,11 @@ def by_text(
     if order is None:
         return states[name]
     if name == "logits":
-        parts = states[name].split(1)
+        rows = parts(states[name], 1)
     else:
-        parts = states[name].split([lengths[i] for i in order])
+        rows = parts(states[name], [lengths[i] for i in order])
     back = sorted(range(len(order)), key=order.__getitem__)
-    return torch.cat([parts[i] for i in back])
+    return torch.cat([rows[i] for i in back])
 
 
 def measure(
@@ -217,10 +219,14 @@ def _row(
     )
     other = by_text(twins, states, lengths, order)
     spread, top = rms(other, base), largest(other, base)
-    unit = lambda value, by: (
-        None if value != value else value / by if by > 0 else (0.0 if value == 0 else None)
-    )
+
+    over, over_max = metrics.over_noise(spread, noise), metrics.over_noise(top, noise_max)
     return {
-        "id": way["id"], "name": way["name"], "equal": _same(other, base), "rms": None if spread != spread else spread,
-        "max": None if top != top else top, "rms_noise": unit(spread, noise), "max_noise": unit(top, noise_max),
-    }  # fmt: skip
+        "id": way["id"],
+        "name": way["name"],
+        "equal": _same(other, base),
+        "rms": None if spread != spread else spread,
+        "max": None if top != top else top,
+        "rms_noise": over if math.isfinite(over) else None,
+        "max_noise": over_max if math.isfinite(over_max) else None,
+    }

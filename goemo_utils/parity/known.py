@@ -70,7 +70,7 @@ ANSWERS = (
             "excitement": 0.0026978987734764814,
             "surprise": 0.0021369135938584805,
             "pride": 0.0009516481077298522,
-        },  # fmt: skip
+        },
         "eval-roberta-base-go_emotions.ipynb of samlowe/go_emotions-dataset, revision 1af3929",
     ),
 )

@@ -20,7 +20,7 @@ dtype.
 
 
 def metric(id: str, value: Any, unit: str, n: int, formula: str, **more: Any) -> dict[str, Any]:
-    """A metric as records hold it; a value that is no finite number becomes null with the reason."""
+    """A metric as records hold it; a value that is no finite number becomes null, and why."""
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         more.setdefault("reason", f"not finite: {value}")
         value = None
@@ -88,6 +88,20 @@ def ratio(candidate: float, reference: float, floor: float) -> float:
     if below == 0.0:
         return 0.0 if candidate == 0.0 else math.inf
     return candidate / below
+
+
+def over_noise(size: float, noise: float) -> float:
+    """An error in units of a noise. NaN stays NaN, which no limit holds for; something over no
+    noise at all is infinite, nothing over nothing 0.
+    """
+    return ratio(size, noise, 0.0)
+
+
+def within(value: float | None, limit: float) -> bool:
+    """Whether a number is at most its limit; NaN, and null where it stands for NaN or infinite, is
+    not.
+    """
+    return value is not None and value <= limit
 
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -185,7 +199,11 @@ def ascend_grade(
     ratios = dict(
         zip(
             ("MARE", "MERE", "RMSE"),
-            (ratio(c, r, 0.0) for c, r in zip(_graded(candidate, gold), _graded(reference, gold))),
+            (
+                ratio(c, r, 0.0)
+                for c, r in zip(_graded(candidate, gold), _graded(reference, gold), strict=True)
+            ),
+            strict=False,
         )
     )
     return (
@@ -193,7 +211,7 @@ def ascend_grade(
             (
                 grade
                 for grade, limits in GRADES
-                if all(v <= limit for v, limit in zip(ratios.values(), limits))
+                if all(v <= limit for v, limit in zip(ratios.values(), limits, strict=True))
             ),
             "none",
         ),

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.gates import written
-from goemo_utils.parity.replay import ATTENTION, HOT_MAX, HOT_RMS, Row, replay
+from goemo_utils.parity.replay import (
+    ALLOWED_ULP,
+    ATTENTION,
+    HOT_MAX,
+    HOT_RMS,
+    Row,
+    replay,
+)
 from goemo_utils.parity.twins import Twins
 
 NOT_COVERED = "not covered"
@@ -26,20 +33,32 @@ READING = {
 
 
 def is_hot(row: Row) -> bool:
-    """Above either limit; NaN is above both."""
-    return not (row.rms <= HOT_RMS and row.max <= HOT_MAX)
+    """Above either limit (NaN is above both) and not merely of a lower grade, or off by a steady
+    gain.
+    """
+    return row.hot
 
 
 def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> dict[str, Any]:
     """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was
     not covered.
     """
+    return located(twins, batches, claim)[0]
+
+
+def located(
+    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim
+) -> tuple[dict[str, Any], list[Row]]:
+    """As ``locate``, with the rows themselves."""
     rows, skipped = replay(twins, batches, [claim])
-    found = {
+    table: dict[str, Any] = {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
         "faults": faults(rows),
+        "suspects": suspects(rows),
+        "graded": graded(rows),
+        "vector_ulp": vector_ulp(rows),
         "not_covered": [
             {"operator": o, "calls": n, "why": why}
             for (o, why), n in sorted(_without_module(skipped).items())
@@ -51,12 +70,60 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
         ),
     }
     if any(row.operator == ATTENTION and row.bare > 1.0 for row in rows):
-        found["split"] = split(twins, batches, claim, by_address(rows))
-        if not any(
-            f["operator"] == ATTENTION for f in found["faults"]
-        ):  # rounding inside one call could hide what its steps show
-            found["faults"] = sorted(found["faults"] + found["split"]["faults"], key=_worst_first)
+        steps = split(twins, batches[:2], claim, by_address(rows))
+        table["split"] = steps
+        # rounding inside one call could hide what its steps show
+        if not any(f["operator"] == ATTENTION for f in table["faults"]):
+            table["faults"] = sorted([*table["faults"], *steps["faults"]], key=_worst_first)
+    return table, rows
+
+
+def suspects(rows: Sequence[Row], count: int = 3) -> list[dict[str, Any]]:
+    """The calls nearest to their limits though within them, nearest first: where the model is wrong
+    and no call is at fault, they are looked at before anything else.
+    """
+    nearest = {
+        address: max(mine, key=lambda row: row.nearness)
+        for address, mine in by_address(rows).items()
+        if not any(map(is_hot, mine))
+    }
+    order = sorted(nearest.values(), key=lambda row: -row.nearness)[:count]
+    return [
+        {
+            "module": row.module,
+            "operator": row.operator,
+            "share_of_limit": written(row.nearness),
+            "ratio_rms": written(row.rms),
+            "ratio_max": written(row.max),
+            "gain": row.gain if math.isfinite(row.gain) else None,
+        }
+        for row in order
+    ]
+
+
+def graded(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Operators whose vector kernels are worse than a clean one and better than the standard asks:
+    a lower grade, with the units in the last place that were seen.
+    """
+    over = [row for row in rows if not row.hot and (row.rms > HOT_RMS or row.max > HOT_MAX)]
+    found = []
+    for operator in sorted({row.operator for row in over}):
+        mine = [row for row in over if row.operator == operator]
+        found.append(
+            {
+                "operator": operator,
+                "calls": len(mine),
+                "ulp": max(row.ulp for row in mine),
+                "limit": ALLOWED_ULP,
+                "ratio_rms": written(largest(row.rms for row in mine)),
+            }
+        )
     return found
+
+
+def vector_ulp(rows: Sequence[Row]) -> float:
+    """Noise of the vector kernels in units of 2^-24, as far as it is graded; 0 where none is."""
+    return max((2.0 * (row["ulp"] + 1.0) for row in graded(rows)), default=0.0)
 
 
 def _worst_first(fault: Mapping[str, Any]) -> tuple[bool, float]:
@@ -80,8 +147,8 @@ def split(
     """The same with attention in separate steps: a fused attention is one call that says not which
     step is at fault, nor, where its own roundings are a chain, whether one is. Addresses that are
     ``known`` from before are left out."""
-    models = (twins.reference, twins.gold, twins.candidate)
-    before = twins.reference.config._attn_implementation
+    models: tuple[Any, ...] = (twins.reference, twins.gold, twins.candidate)
+    before = models[0].config._attn_implementation
     try:
         for model in models:
             model.set_attn_implementation("eager")
@@ -163,21 +230,51 @@ def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _fault(module: str, operator: str, hot: Sequence[Row], calls: int) -> dict[str, Any]:
-    gains = [r.gain for r in hot if math.isfinite(r.gain)]
+    gains = [row.gain for row in hot if math.isfinite(row.gain)]
     gain = max(gains, key=abs) if gains else None
-    worst = written(largest(r.rms for r in hot))
-    reading = READING.get(
-        worst,
-        (
-            None
-            if gain is None or abs(gain) < 1e-8
-            else f"output is {1 + gain:.6f} x what it should be"
-        ),
-    )
+    worst = written(largest(row.rms for row in hot))
     return {
-        "module": module, "operator": operator, "ratio_rms": worst, "ratio_max": written(largest(r.max for r in hot)), "calls": calls, "hot_calls": len(hot),
-        "gain": gain, "reading": reading,
-    }  # fmt: skip
+        "module": module,
+        "operator": operator,
+        "ratio_rms": worst,
+        "ratio_max": written(largest(row.max for row in hot)),
+        "calls": calls,
+        "hot_calls": len(hot),
+        "gain": gain,
+        "reading": _reading(hot, gain, worst),
+        "kind": _kind(hot),
+        "shapes": sorted({(row.shape.texts, row.shape.tokens) for row in hot}),
+    }
+
+
+def _reading(hot: Sequence[Row], gain: float | None, worst: Any) -> str | None:
+    """What the numbers say in words."""
+    if worst in READING:
+        return READING[worst]
+    cut = [row.clamped for row in hot if row.clamped is not None]
+    if cut:
+        return f"output is cut off at {max(cut):.6g}"
+    if gain is None or abs(gain) < 1e-8:
+        return None
+    return f"output is {1 + gain:.6f} x what it should be"
+
+
+def _kind(hot: Sequence[Row]) -> str | None:
+    """What kind of fault the calls show by themselves: dropout left on, saturation, a mask that
+    is ignored, a steady gain; None where they show none of these.
+    """
+    operators = {row.operator for row in hot}
+    if operators == {"dropout"}:
+        return "dropout"
+    if any(row.clamped is not None for row in hot):
+        return "saturation"
+    if operators <= {"add", "add_", "__add__", "masked_fill", "where"} and all(
+        math.isinf(row.rms) for row in hot
+    ):
+        return "mask"
+    if all(row.over_gain > 1.0 for row in hot):
+        return "gain"
+    return None
 
 
 def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -197,7 +294,7 @@ def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def layer_of(module: str, stacks: Sequence[str]) -> tuple[int, str] | None:
-    """(layer, path inside the layer) of a module path; None outside the encoder's stack of layers."""
+    """(layer, path inside it) of a module path; None outside the encoder's stack of layers."""
     for stack in stacks:
         if module.startswith(stack + "."):
             index, _, rest = module[len(stack) + 1 :].partition(".")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, gelu
+from torch.nn.functional import conv1d, gelu, scaled_dot_product_attention
 from torch.utils._python_dispatch import _disable_current_modes
 
 from goemo_utils.parity.emulate import rounding
@@ -50,6 +50,28 @@ def name_rounding(x: Tensor, y: Tensor) -> str | None:
             if torch.equal(y, round_mantissa(x, bits, mode)):
                 return f"matmul_{bits}bit_{mode}"
     return "unknown"
+
+
+def batched_rounding(device: str) -> dict[str, Any]:
+    """The same of a batched product, which has kernels of its own."""
+    eye = torch.eye(SIZE).unsqueeze(0).to(device)
+    return {
+        "bmm_left": _named(lambda v: torch.bmm(v.unsqueeze(0).to(device), eye)[0].cpu()),
+        "bmm_right": _named(lambda v: torch.bmm(eye, v.unsqueeze(0).to(device))[0].cpu()),
+    }
+
+
+def attention_rounding(device: str) -> dict[str, Any]:
+    """The same of the values of a fused attention, where every place attends to itself alone: its
+    probabilities are 1 and 0, so that it gives its values back.
+    """
+    only = (torch.eye(SIZE) * 2.0**8).reshape(1, 1, SIZE, SIZE).to(device)
+
+    def attended(v: Tensor) -> Tensor:
+        values = v.reshape(1, 1, SIZE, SIZE).to(device)
+        return scaled_dot_product_attention(only, only, values)[0, 0].cpu()
+
+    return {"attention": _named(attended)}
 
 
 def matmul_rounding(device: str) -> dict[str, Any]:
@@ -113,10 +135,14 @@ def gelu_form(device: str, dtype: torch.dtype) -> dict[str, Any]:
 
 @torch.no_grad()
 def probe(
-    device: str, dtype: torch.dtype = torch.float32, convolutions: bool = False
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    convolutions: bool = False,
+    fused: bool = False,
 ) -> dict[str, Any]:
-    """All answers: ``left`` and ``right`` operand rounding (null: float32), ``accumulate_error``,
-    ``gelu``; with ``convolutions`` theirs too.
+    """All answers: ``left`` and ``right`` operand rounding (null: float32) of products, of batched
+    ones (``bmm_left``, ``bmm_right``), ``accumulate_error``, ``gelu``; with ``convolutions`` and
+    ``fused`` attention theirs too.
 
     A model in half precision has its operands in that dtype already, so the float32 questions are
     left out for it.
@@ -126,6 +152,8 @@ def probe(
         **gelu_form(device, dtype),
     }
     if dtype == torch.float32:
-        answers |= {**matmul_rounding(device), "accumulate_error": accumulator(device)}
+        answers |= {**matmul_rounding(device), **batched_rounding(device)}
+        answers["accumulate_error"] = accumulator(device)
         answers |= convolution_rounding(device) if convolutions else {}
+        answers |= attention_rounding(device) if fused else {}
     return answers

@@ -76,10 +76,18 @@ REMEDIES: dict[str, dict[str, Any]] = {
 }
 
 REMEDIES |= {
-    f"{name}_conv": {**REMEDIES[name], "title": "Keep float32 in convolutions", "code": CONVOLUTION, "expect": "R falls to rounding; convolutions become slower.",
-                     "source": "torch_npu: torch.npu.conv.allow_hf32 (default True); PyTorch notes on TensorFloat-32: cuDNN convolutions use it by default"}
+    f"{name}_conv": {
+        **REMEDIES[name],
+        "title": "Keep float32 in convolutions",
+        "code": CONVOLUTION,
+        "expect": "R falls to rounding; convolutions become slower.",
+        "source": (
+            "torch_npu: torch.npu.conv.allow_hf32 (default True); PyTorch notes on TensorFloat-32:"
+            " cuDNN convolutions use it by default"
+        ),
+    }
     for name in ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
-}  # fmt: skip
+}
 
 REPEAT = {
     "cause": "not repeatable",

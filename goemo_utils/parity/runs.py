@@ -202,70 +202,52 @@ def misplaced(placement: Mapping[str, Any]) -> str:
     )
 
 
-def repeatable(c: Compared, limits: Limits, invariance: Part) -> Gate:
-    """The same batch twice gives the same bits, and so does another order; the spread is reported
-    where the invariance check measured it.
-
-    In some shapes a CPU's own matrix kernels treat the last rows of a batch differently. Where the
-    reference, or the CPU computing as the device was seen to, is not equal in another order either,
-    the device need not be: then its difference must be rounding, as between batch sizes.
+def repeatable(c: Compared, limits: Limits, invariance: Part, exercise: Part = None) -> Gate:
+    """The same batch gives the same bits every time. Another order is another computation, judged
+    as rounding with ``invariance``. Differences that come and go are intermittent, and forwards
+    that all agree bound how often one may differ.
     """
-    formula, n = "the first batch twice, and in another order, equal bit by bit", c.n_texts
-    sides = {
-        (r["side"], r["id"]): r
-        for r in (invariance or {}).get("rows", [])
-        if r["id"] in ("again", "reordered")
-    }
-    rows = [row for (side, _), row in sides.items() if side == "candidate"]
+    formula, n = "identical forwards, equal bit by bit", c.n_texts
+    again = [
+        row
+        for row in (invariance or {}).get("rows", [])
+        if row["id"] == "again" and row.get("side") == "candidate"
+    ]
     equal = c.manifest.get("repeat_equal")
+    reached = (exercise or {}).get("reach") or {}
+    repeats = int(reached.get("repeats") or 0) + len(again) + (equal is not None)
+    differing = int(reached.get("differing") or 0) + (equal is False)
+    differing += sum(row["equal"] != 1.0 for row in again)
+
+    def gate(result: str, value: Any, meaning: str) -> Gate:
+        bound = 3.0 / repeats if repeats and not differing else None
+        extra = {"repeats": repeats, "differing": differing, "rarer_than": bound}
+        return Gate("repeatable", result, value, "bit-equal", n, formula, meaning, extra)
+
     if equal is not True and c.finite["candidate"]:
-        return Gate(
-            "repeatable",
-            CANNOT_TELL,
-            None,
-            "bit-equal",
-            n,
-            formula,
-            "The output is not finite, and NaN equals nothing.",
-        )
-    steady = equal is not False and all(r["equal"] == 1.0 for r in rows if r["id"] == "again")
-    if equal is None and not rows:
+        return gate(CANNOT_TELL, None, "The output is not finite, and NaN equals nothing.")
+    if not repeats:
         return not_run(
             "repeatable", "The pack does not say whether a repeat was equal.", formula, "bit-equal"
         )
-    if steady and all(r["equal"] == 1.0 for r in rows):
-        return Gate(
-            "repeatable", PASS, "bit-equal", "bit-equal", n, formula, "Two runs give the same bits."
+    if not differing:
+        few = (
+            f" {repeats} repeats: others are rarer than {3.0 / repeats:.1%}." if repeats > 2 else ""
         )
-    spread = max((r["max"] for r in rows if r["max"] is not None), default=None)
-    value = f"spread {spread:.2g}" if spread is not None else "not equal"
-    cpu = [sides["reference", "reordered"]["equal"]] if ("reference", "reordered") in sides else []
-    cpu += (
-        [float(invariance["rung_reordered"])]
-        if (invariance or {}).get("rung_reordered") is not None
-        else []
-    )
-    if (
-        steady
-        and min(cpu, default=1.0) < 1.0
-        and ("candidate", "reordered") in sides
-        and share(sides["candidate", "reordered"], limits) <= 1.0
-    ):
-        return Gate(
-            "repeatable",
-            PASS,
-            value,
-            "bit-equal",
-            n,
-            formula,
-            "Two runs give the same bits; another order rounds differently, on the CPU too.",
+        return gate(PASS, "bit-equal", f"Two runs give the same bits.{few}")
+    spread = max((row["max"] for row in again if row["max"] is not None), default=None)
+    value = f"spread {spread:.2g}" if spread else "not equal"
+    if intermittent(differing, repeats):
+        return gate(
+            FAIL, value, f"Intermittent: {differing} of {repeats} identical forwards differed."
         )
-    meaning = (
-        "Two runs give the same bits, but not in another order."
-        if steady
-        else "Two runs give different bits."
-    )
-    return Gate("repeatable", FAIL, value, "bit-equal", n, formula, meaning)
+    return gate(FAIL, value, "Two runs give different bits.")
+
+
+def intermittent(differing: int, repeats: int) -> bool:
+    """Whether identical forwards agree most of the time: not a kernel that adds in any order, nor a
+    dropout that was left on, but an event."""
+    return 0 < differing <= repeats / 2
 
 
 def share(row: Mapping[str, Any], limits: Limits) -> float:
@@ -279,9 +261,9 @@ def share(row: Mapping[str, Any], limits: Limits) -> float:
     )
 
 
-def invariance(c: Compared, limits: Limits, invariance: Part) -> Gate:
-    """A text's answer may not depend on its neighbours in the batch, nor on padding, beyond
-    rounding.
+def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | None = None) -> Gate:
+    """A text's answer may not depend on its neighbours in the batch, on its place, nor on padding,
+    beyond rounding. Where identical forwards differ, nothing else can be told.
     """
     formula = (
         "largest spread over batch sizes, order and padding, in units of the rung's noise: rms, and"
@@ -297,7 +279,7 @@ def invariance(c: Compared, limits: Limits, invariance: Part) -> Gate:
     rows = [
         r
         for r in invariance.get("rows", [])
-        if r.get("side", "candidate") == "candidate" and r["id"] not in ("again", "reordered")
+        if r.get("side", "candidate") == "candidate" and r["id"] != "again"
     ]
     if not rows:
         return Gate(
@@ -312,6 +294,16 @@ def invariance(c: Compared, limits: Limits, invariance: Part) -> Gate:
             int(invariance.get("n", 0)),
             formula,
             "The output is not finite, and NaN equals nothing.",
+        )
+    if repeats is not None and repeats.result == FAIL:
+        return Gate(
+            "invariance",
+            CANNOT_TELL,
+            None,
+            limits.invariance_rms,
+            int(invariance.get("n", 0)),
+            formula,
+            "Identical forwards differ, so nothing can be said of other batches.",
         )
     own = {r["id"]: share(r, limits) for r in invariance["rows"] if r.get("side") == "reference"}
     worst = max(rows, key=lambda row: share(row, limits))

@@ -116,8 +116,8 @@ def clean_run(of: Twins, batches: Sequence[dict[str, Any]]) -> tuple[str, float,
     answers = probe(of.device.torch_device)
     claim, _ = local_attribution(of, batches, answers)
     gold, reference = of.run(of.gold, batches), of.run(of.reference, batches)
-    left, _ = Rung(of, batches, claim, gold, reference).judged(of.run(of.candidate, batches))
-    return claim.name, left, locate(of, batches, claim)
+    left = Rung(of, batches, claim, gold, reference).judged(of.run(of.candidate, batches))
+    return claim.name, left.value, locate(of, batches, claim)
 
 
 def settings(short: bool) -> list[tuple[str, Callable[[], Twins], tuple[str, ...], int]]:
@@ -251,7 +251,7 @@ def special(
             if r.operator == "add" and r.module.endswith((".self", ".attention"))
         )
     )
-    jobs = [
+    jobs: list[tuple[str, imitate.Site, str, imitate.Change, Any]] = [
         ("padding mask ignored", imitate.Site(m, "add"), "add", imitate.unmask, None)
         for m in masks[:1] + ([] if short else masks[-1:])
     ]
@@ -285,7 +285,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command.parse_args(argv)
     torch.set_num_threads(1)
     started = time.perf_counter()
-    say = lambda line: print(line, flush=True)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
     say(f"goemo selftest parity, SIMULATED device, torch {torch.__version__}, seed {args.seed}")
     with torch.no_grad():
         causes = confusion(args.short, args.seed, say) if args.only != "faults" else None

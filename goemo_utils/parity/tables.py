@@ -24,6 +24,8 @@ HOW = {
     "flips": "Choose a model with a trained classification head",
     "flip_bound": "Run with more texts: texts: path/to/file, limit: 3000",
     "invariance": "Run 03_parity with the explanation on",
+    "reach": "Run 03_parity with the explanation on",
+    "as_used": "Run 03_parity with the explanation on",
     "task_quality": "Give texts with labels, such as the GoEmotions dev split",
 }
 
@@ -31,10 +33,30 @@ HOW = {
 def empty(gates: Sequence[Gate], reason: str) -> dict[str, Any]:
     """The payload's fields when nothing could be compared."""
     return {
-        "n_labels": 0, "n_decisions": 0, "quantity": None, "metrics": [], "gates": [g.record() for g in gates], "causes": [], "faults": [],
-        "flips": {"reason": reason}, "worst": [], "near": [], "layers": [], "states": [], "ladder": [], "heat": {"columns": [], "rows": []}, "remedies": [],
-        "not_checked": [{"what": "everything", "why": reason, "how": "Make all packs from the same model, tokenizer and texts"}], "explanation": {},
-    }  # fmt: skip
+        "n_labels": 0,
+        "n_decisions": 0,
+        "quantity": None,
+        "metrics": [],
+        "gates": [g.record() for g in gates],
+        "causes": [],
+        "faults": [],
+        "flips": {"reason": reason},
+        "worst": [],
+        "near": [],
+        "layers": [],
+        "states": [],
+        "ladder": [],
+        "heat": {"columns": [], "rows": []},
+        "remedies": [],
+        "not_checked": [
+            {
+                "what": "everything",
+                "why": reason,
+                "how": "Make all packs from the same model, tokenizer and texts",
+            }
+        ],
+        "explanation": {},
+    }
 
 
 def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part) -> dict[str, Any]:
@@ -52,11 +74,18 @@ def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part)
     )
     expected = None if own is None else own + 3 * math.sqrt(own + 1)
     return {
-        "count": changed["flips"], "explained": changed["explained"], "unexplained": changed["unexplained"], "outside": changed["outside"],
-        "texts": changed["texts"], "rung": rung, "rung_flips": own, "more_than_expected": None if expected is None else changed["flips"] > expected,
+        "count": changed["flips"],
+        "explained": changed["explained"],
+        "unexplained": changed["unexplained"],
+        "outside": changed["outside"],
+        "texts": changed["texts"],
+        "rung": rung,
+        "rung_flips": own,
+        "more_than_expected": None if expected is None else changed["flips"] > expected,
         "ties": ties(c.gold, c.reference, c.candidate, c.threshold, bound) if decided else None,
-        "bound": bound if math.isfinite(bound) else None, "formula": "explained iff |z_g - t| <= B = 2 max|z_rung - z_g|",
-    }  # fmt: skip
+        "bound": bound if math.isfinite(bound) else None,
+        "formula": "explained iff |z_g - t| <= B = 2 max|z_rung - z_g|",
+    }
 
 
 def _number(value: float) -> float | None:
@@ -94,7 +123,7 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
                 "dz": _number(dz[i, k]),
                 "same": not bool(changed["changed"][i].any()),
                 "explained": bool(changed["explained_mask"][i, k]),
-            }  # fmt: skip
+            }
         )
     return rows
 
@@ -116,7 +145,11 @@ def near(c: Compared, changed: Part) -> list[list[float]]:
 
 
 def not_checked(
-    gates: Sequence[Gate], cause: Part, place: Part, manifest: Mapping[str, Any]
+    gates: Sequence[Gate],
+    cause: Part,
+    place: Part,
+    manifest: Mapping[str, Any],
+    exercise: Part = None,
 ) -> list[dict[str, str]]:
     """What this verdict says nothing about, why, and how to check it."""
     rows = [
@@ -133,6 +166,7 @@ def not_checked(
             }
         )
     rows += list((cause or {}).get("not_checked", []))
+    rows += _not_reached((exercise or {}).get("reach"))
     for dtype in ("float16", "bfloat16"):
         if manifest.get("dtype") == "float32":
             rows.append(
@@ -142,4 +176,53 @@ def not_checked(
                     "how": f"goemo run -p dtype {dtype}",
                 }
             )
+    return rows
+
+
+def _not_reached(reach: Part) -> list[dict[str, str]]:
+    """What the exercise set did not reach, each with its number."""
+    if not reach:
+        return []
+    rows = []
+    if reach["lengths_not_run"]:
+        beyond = reach["limit"] - reach["longest"]
+        why = f"{len(reach['lengths'])} lengths up to {reach['longest']} tokens were run"
+        if beyond > 0:
+            why += f"; none beyond, and the model takes {reach['limit']}"
+        rows.append(
+            {
+                "what": f"{reach['lengths_not_run']} of {reach['limit'] - 1} lengths",
+                "why": why,
+                "how": "A text of that length among the run's own: texts: path/to/file",
+            }
+        )
+    sizes = reach["batch_sizes"]
+    missed = reach["batch_sizes_not_run"]
+    if missed:
+        rows.append(
+            {
+                "what": f"{missed} of {sizes[-1]} batch sizes, and all larger",
+                "why": f"run were {', '.join(map(str, sizes))}, of short texts",
+                "how": "The size that you use: batch_size",
+            }
+        )
+    unseen = reach["vocabulary"] - reach["tokens"]
+    if unseen > 0:
+        rows.append(
+            {
+                "what": f"{unseen:,} of {reach['vocabulary']:,} tokens in a whole forward",
+                "why": "every row of the embeddings was read back; a text of each is more",
+                "how": "More texts: texts: path/to/file",
+            }
+        )
+    if reach["rarer_than"]:
+        differing = reach["differing"]
+        seen = "none" if not differing else str(differing)
+        rows.append(
+            {
+                "what": f"events rarer than {reach['rarer_than']:.1%} of forwards",
+                "why": f"{reach['repeats']} identical forwards, of which {seen} differed (3/n)",
+                "how": "A longer run on the device itself",
+            }
+        )
     return rows

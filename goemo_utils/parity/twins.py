@@ -7,20 +7,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from goemo_utils.errors import TextsError
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.inputs import hidden_states, real_states
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.run import encode
-from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
+from goemo_utils.parity.emulate import DEFAULT, PLAIN, Claim, Detail, emulated
 
 States = dict[str, Tensor]
 """``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype
@@ -90,13 +88,30 @@ class Twins:
         ids = encode(self.loaded, list(texts), max_length)
         return list(self.loaded.inputs.batches(ids, size, pad_to or 0))
 
+    def padded(
+        self, ids: Sequence[list[int]], pad_to: int | None = None
+    ) -> list[dict[str, Tensor]]:
+        """One batch of token ids ``[texts, tokens]``, padded to the longest text or to ``pad_to``
+        where that is more; several for a model that is not padded. Models without a tokenizer are
+        padded on the right.
+        """
+        if self.loaded.tokenizer is not None:
+            return list(self.loaded.inputs.batches(list(ids), len(ids), pad_to or 0))
+        config: Any = self.loaded.model.config
+        rows = torch.full((len(ids), max(pad_to or 0, *map(len, ids))), config.pad_token_id or 0)
+        mask = torch.zeros_like(rows)
+        for row, text in enumerate(ids):
+            rows[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        return [{"input_ids": rows, "attention_mask": mask}]
+
     @torch.no_grad()
     def run(
         self,
         model: nn.Module,
         batches: Sequence[dict[str, Tensor]],
         claim: Claim = PLAIN,
-        detail: Detail = Detail(),
+        detail: Detail = DEFAULT,
         hidden: bool = True,
     ) -> States:
         """Forward runs over batches; a claim or detail is emulated, on CPU models only.
@@ -105,12 +120,8 @@ class Twins:
         be rounded.
         """
         place = next(model.parameters()).device
-        emulated = claim != PLAIN or detail != Detail()
         found: dict[str, list[Tensor]] = {}
-        with (
-            Emulate(claim, detail) if emulated else nullcontext(),
-            sdpa_kernel(SDPBackend.MATH) if emulated else nullcontext(),
-        ):
+        with emulated(claim, detail):
             for batch in batches:
                 output = model(
                     **{k: v.to(place) for k, v in batch.items()}, output_hidden_states=hidden
@@ -128,6 +139,11 @@ class Twins:
     def main(self, states: States) -> str:
         """Name of what is judged first: the logits, or an encoder's last hidden state."""
         return "logits" if "logits" in states else max(states, key=lambda n: int(n.split(".")[1]))
+
+
+def parts(state: Tensor, sizes: Sequence[int] | int) -> list[Tensor]:
+    """A state cut along its rows: into texts, by their numbers of tokens."""
+    return list(state.split(sizes))  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
 
 def rms(a: Tensor, b: Tensor | None = None) -> float:

@@ -90,7 +90,11 @@ def test_decisions_change_by_each_label_s_own_threshold(judged) -> None:
         for p in packs
     ]
     changed = parity.judge(
-        *moved, None, TEXTS, cause={**payload["explanation"]["cause"], "ladder": []}
+        *moved,
+        None,
+        TEXTS,
+        cause={**payload["explanation"]["cause"], "ladder": []},
+        rung=read_pack(step.dir / "packs" / "explain-rung"),
     )
     assert changed["flips"]["count"] == 1
     assert changed["flips"]["unexplained"] == 0

@@ -16,11 +16,24 @@ class Pack:
 
 def manifest(n_texts: int, n_labels: int, **changes: Any) -> dict[str, Any]:
     return {
-        "texts_digest": "sha256:t", "input_ids_digest": "sha256:i", "n_texts": n_texts, "n_tokens": 5 * n_texts, "task": "multi_label",
-        "labels": [f"label{i}" for i in range(n_labels)], "dtype": "float32", "simulated": False, "repeat_equal": True, "fallbacks": [],
+        "texts_digest": "sha256:t",
+        "input_ids_digest": "sha256:i",
+        "n_texts": n_texts,
+        "n_tokens": 5 * n_texts,
+        "task": "multi_label",
+        "labels": [f"label{i}" for i in range(n_labels)],
+        "dtype": "float32",
+        "simulated": False,
+        "repeat_equal": True,
+        "fallbacks": [],
         "model": {"weights_sha256": "w", "tokenizer_sha256": "k"},
-        "placement": {"on_device": True, "expected": "npu:0", "parameters_device": ["npu:0"], "output_device": "npu:0"},
-    } | changes  # fmt: skip
+        "placement": {
+            "on_device": True,
+            "expected": "npu:0",
+            "parameters_device": ["npu:0"],
+            "output_device": "npu:0",
+        },
+    } | changes
 
 
 def three(
@@ -37,8 +50,12 @@ def three(
         f"hidden.{i}": (5 * n_texts, 16) for i in range(layers)
     }
     gold = {k: rng.normal(-1, 2, s) for k, s in shapes.items()}
-    noisy = lambda: {
-        k: (v + error * rng.standard_normal(v.shape)).astype(np.float32) for k, v in gold.items()
-    }
+
+    def noisy():
+        return {
+            k: (v + error * rng.standard_normal(v.shape)).astype(np.float32)
+            for k, v in gold.items()
+        }
+
     facts = manifest(n_texts, n_labels, **changes)
     return Pack(gold, dict(facts)), Pack(noisy(), dict(facts)), Pack(noisy(), dict(facts))

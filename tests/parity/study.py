@@ -7,6 +7,7 @@ from goemo_utils import parity
 from goemo_utils.forward.model import load_model
 from goemo_utils.notebook import comparison
 from goemo_utils.params import Params
+from goemo_utils.parity.explain import CHECKS
 from goemo_utils.records.step import Step
 from tests.forward.tiny_model import SENTENCES
 
@@ -16,6 +17,9 @@ TEXTS = [
     "What a strange and awful idea, thank you, I am happy and angry today!",
     "happy angry",
 ]
+
+
+WITHOUT_EXERCISE = ("probe", "cause", "place", "invariance")
 
 
 def step_of(model: Path | str, folder: Path, **settings: Any) -> Step:
@@ -48,18 +52,20 @@ def study(
     folder: Path,
     texts: list[str] | None = None,
     labels: list[list[int]] | None = None,
+    checks: tuple[str, ...] = CHECKS,
     **settings: Any,
 ) -> dict[str, Any]:
     """The payload of 03's record."""
     step, given = step_of(model, folder, **settings), texts or TEXTS
     gold, reference, candidate = comparison.three_packs(step, given)
-    found = comparison.explain(step, given)
+    found = comparison.explain(step, given, checks)
     result = parity.judge(
         gold, reference, candidate, step.params.threshold, given, **found["evidence"], labels=labels
     )
     return result | {
         "remedies": comparison.before_and_after(step, gold, reference, result, given),
         "probe": found["probe"],
+        "seconds": found["seconds"],
     }
 
 

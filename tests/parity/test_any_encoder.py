@@ -7,24 +7,76 @@ import pytest
 from goemo_utils.errors import ModelError
 from goemo_utils.forward.model import load_model
 from tests.forward.tiny_model import save
-from tests.parity.study import TEXTS, gate, study
+from tests.parity.study import TEXTS, WITHOUT_EXERCISE, gate, study
 
 
-@pytest.mark.parametrize(("architecture", "settings", "run", "named"), [
-    ("bert", {}, {"rehearsal_numerics": "hf32+tanh_gelu+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32", "tanh_gelu"]),
-    ("distilbert", {"labels": 2, "problem_type": "single_label_classification"}, {"rehearsal_numerics": "bf16_matmul+reorder+ulp"}, ["bf16_matmul"]),
-    ("electra", {"head": False}, {"rehearsal_numerics": "tf32+reorder+ulp"}, ["tf32"]),
-    ("deberta-v2", {"labels": 1}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, ["tanh_gelu"]),
-    ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"}, {"rehearsal_numerics": "ascend910b"}, ["tanh_gelu", "hf32_conv"]),
-    ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"}, {"rehearsal_numerics": "hf32_away+reorder+ulp"}, ["hf32_away"]),
-    ("xlm-roberta", {"labels": 300}, {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"}, ["hf32_trunc"]),
-    ("roberta", {"hidden_act": "gelu_new"}, {"rehearsal_numerics": "tanh_gelu+reorder+ulp"}, []),
-    ("roberta", {}, {"rehearsal_numerics": "reorder+ulp", "dtype": "bfloat16", "attn_implementation": "sdpa"}, [])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("architecture", "settings", "run", "named"),
+    [
+        (
+            "bert",
+            {},
+            {"rehearsal_numerics": "hf32+tanh_gelu+reorder+ulp", "attn_implementation": "sdpa"},
+            ["hf32", "tanh_gelu"],
+        ),
+        (
+            "distilbert",
+            {"labels": 2, "problem_type": "single_label_classification"},
+            {"rehearsal_numerics": "bf16_matmul+reorder+ulp"},
+            ["bf16_matmul"],
+        ),
+        ("electra", {"head": False}, {"rehearsal_numerics": "tf32+reorder+ulp"}, ["tf32"]),
+        (
+            "deberta-v2",
+            {"labels": 1},
+            {"rehearsal_numerics": "tanh_gelu+reorder+ulp"},
+            ["tanh_gelu"],
+        ),
+        (
+            "deberta-v2",
+            {"conv_kernel_size": 3, "conv_act": "gelu"},
+            {"rehearsal_numerics": "ascend910b"},
+            ["tanh_gelu", "hf32_conv"],
+        ),
+        (
+            "deberta-v2",
+            {"conv_kernel_size": 3, "conv_act": "gelu"},
+            {"rehearsal_numerics": "hf32_away+reorder+ulp"},
+            ["hf32_away"],
+        ),
+        (
+            "xlm-roberta",
+            {"labels": 300},
+            {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"},
+            ["hf32_trunc"],
+        ),
+        (
+            "roberta",
+            {"hidden_act": "gelu_new"},
+            {"rehearsal_numerics": "tanh_gelu+reorder+ulp"},
+            [],
+        ),
+        (
+            "roberta",
+            {},
+            {
+                "rehearsal_numerics": "reorder+ulp",
+                "dtype": "bfloat16",
+                "attn_implementation": "sdpa",
+            },
+            [],
+        ),
+    ],
+)
 def test_the_cause_is_named_and_no_call_is_at_fault(
     architecture, settings, run, named, tmp_path
 ) -> None:
     payload = study(
-        save(tmp_path / "model", architecture, **settings), tmp_path, texts=TEXTS[:4], **run
+        save(tmp_path / "model", architecture, **settings),
+        tmp_path,
+        texts=TEXTS[:4],
+        checks=WITHOUT_EXERCISE,
+        **run,
     )
     assert payload["causes"] == named
     assert payload["verdict"] == ("pass-with-cause" if named else "pass")
@@ -43,7 +95,13 @@ def test_weights_that_are_not_finite_fail_as_such_and_not_as_the_device_s_fault(
     weights = load_file(folder / "model.safetensors")
     weights["classifier.out_proj.weight"][0, 0] = float(broken)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    payload = study(folder, tmp_path, texts=TEXTS[:3], rehearsal_numerics="hf32+reorder+ulp")
+    payload = study(
+        folder,
+        tmp_path,
+        texts=TEXTS[:3],
+        checks=WITHOUT_EXERCISE,
+        rehearsal_numerics="hf32+reorder+ulp",
+    )
     assert payload["verdict"] == "fail"
     assert "in the gold" in gate(payload, "finite")["meaning"]
     assert payload["faults"] == []

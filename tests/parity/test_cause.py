@@ -56,14 +56,14 @@ def test_a_rung_is_perturbed_more_often_before_a_run_is_refused():
     gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
     rung = Rung(of, [batch()], Claim("hf32"), gold, reference)
     far = {n: t + 5 * rung.noise[n] for n, t in rung.states.items()}
-    assert rung.residual(far)[0] == pytest.approx(5, rel=0.01)
+    assert rung.residual(far).value == pytest.approx(5, rel=0.01)
     before, rung.perturb = len(rung.others), lambda detail: far
-    assert rung.judged(far)[0] <= ACCEPT and len(rung.others) == before + 1, (
+    assert rung.judged(far).value <= ACCEPT and len(rung.others) == before + 1, (
         "one of the rung's own runs lies as far away"
     )
     plain = Rung(of, [batch()], PLAIN, gold, reference)
     before = len(plain.others)
-    assert plain.judged(far)[0] > ACCEPT and len(plain.others) == before, (
+    assert plain.judged(far).value > ACCEPT and len(plain.others) == before, (
         "what rounds no operand has no rounding boundary"
     )
 
@@ -74,5 +74,5 @@ def test_more_runs_of_a_rung_do_not_make_another_arithmetic_right():
     gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
     rung = Rung(of, [batch()], Claim("hf32"), gold, reference)
     before = len(rung.others)
-    assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc")))[0] > ACCEPT
+    assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc"))).value > ACCEPT
     assert len(rung.others) == before + MORE

@@ -8,8 +8,10 @@ import pytest
 from goemo_utils.errors import PackError, TextsError
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import read_pack
+from goemo_utils.notebook.comparison import EVIDENCE
 from goemo_utils.parity import judge
 from goemo_utils.parity.compare import main
+from goemo_utils.parity.explain import CHECKS
 from goemo_utils.parity.gates import ORDER
 from goemo_utils.records.record import write_json
 from tests.forward.tiny_model import SENTENCES, save_roberta
@@ -48,8 +50,22 @@ def study(models, tmp_path_factory):
         attention="eager",
         **changes,
     ):
-        base = {"kind": "forward", "model": str(models[model]), "revision": None, "task": "auto", "weights_dtype": dtype, "attn_implementation": attention,
-                "texts": TEXTS, "max_length": 64, "batch_size": 8, "hidden": "all", "seed": 0, "threads": 1, "numerics": "exact", "fault": None}  # fmt: skip
+        base = {
+            "kind": "forward",
+            "model": str(models[model]),
+            "revision": None,
+            "task": "auto",
+            "weights_dtype": dtype,
+            "attn_implementation": attention,
+            "texts": TEXTS,
+            "max_length": 64,
+            "batch_size": 8,
+            "hidden": "all",
+            "seed": 0,
+            "threads": 1,
+            "numerics": "exact",
+            "fault": None,
+        }
         key = (model, dtype, attention)
         folder = tmp_path_factory.mktemp("run") / "packs"
         if key not in made:
@@ -75,9 +91,15 @@ def study(models, tmp_path_factory):
             "out": str(folder / "candidate"),
         }
         worker.run(job, folder / "log")
-        found = worker.run({**job, "kind": "parity", "threshold": 0.3, **changes}, folder / "log")
+        paths = {p.manifest["role"]: str(p.path) for p in made[key]}
+        checks = ("probe", "cause", "place", "invariance")
+        asked = {**job, "kind": "parity", "threshold": 0.3, "packs": paths, "checks": checks}
+        asked |= {"out": str(folder / "explain"), **changes}
+        found = worker.run(asked, folder / "log")
         candidate = read_pack(folder / "candidate")
-        parts = {name: found[name] for name in ("cause", "place", "invariance", "known_answer")}
+        packs = {name: read_pack(path) for name, path in found["packs"].items()}
+        parts = {name: found[name] for name in EVIDENCE} | {"rung": packs.pop("rung", None)}
+        parts["used"] = packs
         return judge(*made[key], candidate, 0.3, TEXTS, **parts) | {"folder": folder.parent}
 
     return run
@@ -88,7 +110,7 @@ def results(payload):
 
 
 def test_an_exact_device_passes_every_gate_that_a_rehearsal_can_pass(study):
-    payload = study()
+    payload = study(checks=CHECKS)
     found = results(payload)
     assert payload["verdict"] == "pass"
     assert payload["causes"] == []
@@ -151,9 +173,9 @@ def test_a_nan_is_found_and_the_record_stays_plain_json(study):
     assert results(payload)["finite"] == "fail"
     assert payload["faults"][0]["operator"] == "gelu"
     assert payload["faults"][0]["ratio_rms"] == "NaN"
-    assert [row["values"] for row in payload["heat"]["rows"] if "NaN" in row["values"]][0][
-        1
-    ] == "NaN"
+    assert (
+        next(row["values"] for row in payload["heat"]["rows"] if "NaN" in row["values"])[1] == "NaN"
+    )
     json.dumps({k: v for k, v in payload.items() if k != "folder"}, allow_nan=False)
 
 

@@ -85,7 +85,10 @@ def test_nan_is_outside_the_envelope():
 def test_a_tie_is_decided_by_rounding_and_only_by_rounding():
     rng = np.random.default_rng(0)
     gold = rng.normal(size=(50, 6))
-    noisy = lambda: (gold + rng.uniform(-1e-6, 1e-6, gold.shape)).astype(np.float32)
+
+    def noisy():
+        return (gold + rng.uniform(-1e-6, 1e-6, gold.shape)).astype(np.float32)
+
     found = ties(gold, noisy(), noisy(), 0.3, 4e-6)
     assert found["labels"] == 6
     assert found["changed"] <= 6

@@ -1,6 +1,7 @@
-"""How much an answer may depend on its batch: in units of what the accepted arithmetic itself does."""
+"""How much an answer may depend on its batch: in units of what the accepted arithmetic does."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -50,6 +51,6 @@ def spreads(ignore_mask: bool) -> dict[str, float]:
 
 
 def test_a_clean_device_spreads_as_the_rung_does_and_one_that_ignores_the_mask_does_not():
-    clean, broken = (in_child(lambda: spreads(ignore))[0] for ignore in (False, True))
+    clean, broken = (in_child(partial(spreads, ignore))[0] for ignore in (False, True))
     assert clean["padded"] <= 1.0
     assert broken["padded"] > 100

@@ -100,7 +100,10 @@ def test_multiplier_is_that_of_dynamo_same(dtype, n, expected):
 def test_ascend_grade_follows_the_three_ratios():
     gold = np.linspace(1, 2, 1000).reshape(100, 10)
     noise = np.random.default_rng(0).standard_normal(gold.shape) * 1e-6
-    grade = lambda k: m.ascend_grade(gold + k * noise, gold + noise, gold)[0]
+
+    def grade(k):
+        return m.ascend_grade(gold + k * noise, gold + noise, gold)[0]
+
     assert [grade(k) for k in (1.0, 1.4, 1.9, 3.0)] == ["L2", "L1", "L0", "none"]
 
 
@@ -135,12 +138,15 @@ def test_the_required_tolerance_is_the_one_with_which_torch_itself_says_same(off
     candidate[7, 7] = gold[7, 7] + off
     d, own = m.distance(candidate, gold), m.distance(reference, gold)
     tolerance = m.required_tolerance(d, own, "float32")
-    judged = lambda tol: same(
-        *(torch.from_numpy(a).float() for a in (reference, candidate)),
-        torch.from_numpy(gold),
-        tol=tol,
-        log_error=lambda *_: None,
-    )
+
+    def judged(tol):
+        return same(
+            *(torch.from_numpy(a).float() for a in (reference, candidate)),
+            torch.from_numpy(gold),
+            tol=tol,
+            log_error=lambda *_: None,
+        )
+
     assert judged(max(tolerance * 1.02, 1e-7))
     assert m.dynamo_same(d, own, "float32") == judged(1e-4) == (off < 1e-3)
     if tolerance:

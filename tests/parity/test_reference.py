@@ -42,10 +42,23 @@ def test_a_pack_of_the_same_inputs_fits(make) -> None:
     reference.fits(make("one"), make("two").manifest)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"texts": ("yes", "maybe")}, ["texts", "token ids"]), ({"model": "labels"}, ["weights", "config", "labels"]), ({"max_length": 4, "texts": ("a long text that is cut here", "no")}, ["texts", "token ids"]),
-    ({"dtype": "bfloat16"}, ["dtype", "dtype of the weights"]), ({"attn_implementation": "sdpa"}, ["attention"]), ({"texts": ("yes",), "dtype": "float16", "attn_implementation": "sdpa"},
-    ["texts", "number of texts", "token ids", "dtype of the weights", "dtype", "attention"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"texts": ("yes", "maybe")}, ["texts", "token ids"]),
+        ({"model": "labels"}, ["weights", "config", "labels"]),
+        (
+            {"max_length": 4, "texts": ("a long text that is cut here", "no")},
+            ["texts", "token ids"],
+        ),
+        ({"dtype": "bfloat16"}, ["dtype", "dtype of the weights"]),
+        ({"attn_implementation": "sdpa"}, ["attention"]),
+        (
+            {"texts": ("yes",), "dtype": "float16", "attn_implementation": "sdpa"},
+            ["texts", "number of texts", "token ids", "dtype of the weights", "dtype", "attention"],
+        ),
+    ],
+)
 def test_a_pack_of_other_inputs_is_refused_and_every_difference_named(make, change, words) -> None:
     with pytest.raises(PackError) as refused:
         reference.fits(make("one"), make("other", **change).manifest)
@@ -69,7 +82,7 @@ def test_only_a_reference_pack_is_a_reference(make) -> None:
 def test_a_pack_that_does_not_fit_is_refused_before_the_device_is_used(make, tmp_path) -> None:
     step = step_of(make("one").manifest["model"]["path"], tmp_path, reference=str(make("one").path))
     with pytest.raises(
-        PackError, match="otherwise than this run: texts: sha256:.* against sha256:"
+        PackError, match=r"otherwise than this run: texts: sha256:.* against sha256:"
     ):
         comparison.three_packs(step, TEXTS)
     assert (step.dir / "packs" / "gold.json").is_file()

@@ -21,12 +21,15 @@ LOWEST = torch.finfo(torch.float32).min
 def test_a_kernel_as_good_as_the_cpus_has_ratio_one():
     gold = torch.linspace(-1, 1, 100, dtype=torch.float64)
     cpu = gold + 1e-7
-    assert compare(gold - 1e-7, cpu, gold, None)[:2] == (pytest.approx(1.0), pytest.approx(1.0))
+    error = compare(gold - 1e-7, cpu, gold, None)
+    assert error.rms == pytest.approx(1.0)
+    assert error.max == pytest.approx(1.0)
 
 
 def test_an_exact_cpu_kernel_is_given_the_floor_of_its_dtype():
     gold = torch.ones(100, dtype=torch.float64)
-    rms, top, gain = compare((gold * (1 + 1e-5)).float(), gold.float(), gold, None)
+    error = compare((gold * (1 + 1e-5)).float(), gold.float(), gold, None)
+    rms, top, gain = error.rms, error.max, error.gain
     assert rms == pytest.approx(1e-5 / (2**-23 / 4), rel=0.01)
     assert top == pytest.approx(rms, rel=0.01)
     assert gain == pytest.approx(1e-5, rel=0.01)
@@ -40,11 +43,12 @@ def test_of_few_elements_the_largest_may_be_exact_on_the_cpu_and_four_units_off_
     gold[3] = 8.0
     device = gold.clone()
     device[3] *= 1 + 4 * 2.0**-24
-    rms, top, _ = compare(device, gold.float(), gold, None)
+    error = compare(device, gold.float(), gold, None)
+    rms, top = error.rms, error.max
     assert rms < 10
     assert top == pytest.approx(8.0)
     device[3] += 1e-3
-    assert compare(device, gold.float(), gold, None)[1] > 1000
+    assert compare(device, gold.float(), gold, None).max > 1000
 
 
 def test_padding_is_nobodys():
@@ -52,21 +56,21 @@ def test_padding_is_nobodys():
     gold = torch.ones(1, 2, 3, dtype=torch.float64)
     device = gold.clone()
     device[0, 1] = 5.0
-    assert compare(device, gold, gold, real)[0] == 0
-    assert compare(device.unsqueeze(1), gold.unsqueeze(1), gold.unsqueeze(1), real)[0] == 0
+    assert compare(device, gold, gold, real).rms == 0
+    assert compare(device.unsqueeze(1), gold.unsqueeze(1), gold.unsqueeze(1), real).rms == 0
 
 
 def test_a_masked_score_is_left_out_but_must_stay_masked():
     gold = torch.tensor([1.0, LOWEST], dtype=torch.float64)
-    assert compare(torch.tensor([1.0, -math.inf]), gold.float(), gold, None)[0] == 0
-    assert compare(torch.tensor([1.0, 0.5]), gold.float(), gold, None)[0] == math.inf
-    assert compare(torch.tensor([1.0, -LOWEST]), gold.float(), gold, None)[0] == math.inf
+    assert compare(torch.tensor([1.0, -math.inf]), gold.float(), gold, None).rms == 0
+    assert compare(torch.tensor([1.0, 0.5]), gold.float(), gold, None).rms == math.inf
+    assert compare(torch.tensor([1.0, -LOWEST]), gold.float(), gold, None).rms == math.inf
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_infinitely_wrong(bad):
     gold = torch.ones(4, dtype=torch.float64)
-    ratio = compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None)[0]
+    ratio = compare(torch.tensor([1, 1, bad, 1]), gold.float(), gold, None).rms
     assert is_hot(row("a", "f", ratio))
     assert not math.isfinite(ratio)
 
@@ -138,9 +142,12 @@ def test_a_call_that_makes_floats_of_whole_numbers_is_judged_too():
 
 def test_a_replay_leaves_no_hook_and_no_change_behind():
     of = twins()
-    hooks = lambda: sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) for m in of.reference.modules()
-    )
+
+    def hooks():
+        return sum(
+            len(m._forward_hooks) + len(m._forward_pre_hooks) for m in of.reference.modules()
+        )
+
     before, hooked = of.run(of.reference, [batch()]), hooks()
     replay(of, [batch()], [Claim("hf32", True)])
     after = of.run(of.reference, [batch()])
@@ -198,7 +205,10 @@ def test_a_fault_that_is_not_finite_comes_first_and_is_written_in_words():
 
 def test_nan_infinity_and_an_ignored_mask_are_told_apart():
     gold = torch.ones(2, 3)
-    ratio = lambda change: compare(change(gold.clone()), gold, gold.double(), None)[0]
+
+    def ratio(change):
+        return compare(change(gold.clone()), gold, gold.double(), None).rms
+
     assert math.isnan(
         ratio(lambda t: t.index_put_((torch.tensor(0), torch.tensor(0)), torch.tensor(math.nan)))
     )
@@ -207,15 +217,15 @@ def test_nan_infinity_and_an_ignored_mask_are_told_apart():
         == math.inf
     )
     masked = gold * torch.finfo(torch.float32).min
-    assert compare(gold, masked, masked.double(), None)[0] == math.inf
+    assert compare(gold, masked, masked.double(), None).rms == math.inf
 
 
 def test_what_is_nan_in_gold_is_no_fault_of_a_device_that_gives_nan_there_too():
     gold = torch.tensor([[1.0, math.nan, math.inf]], dtype=torch.float64)
     same = torch.tensor([[1.0, math.nan, math.inf]])
-    assert compare(same, same, gold, None)[0] == 0.0
-    assert compare(torch.tensor([[1.0, 2.0, math.inf]]), same, gold, None)[0] == math.inf
-    assert math.isnan(compare(torch.tensor([[math.nan, math.nan, math.inf]]), same, gold, None)[0])
+    assert compare(same, same, gold, None).rms == 0.0
+    assert compare(torch.tensor([[1.0, 2.0, math.inf]]), same, gold, None).rms == math.inf
+    assert math.isnan(compare(torch.tensor([[math.nan, math.nan, math.inf]]), same, gold, None).rms)
 
 
 FUSED = "roberta.encoder.layer.1.attention.self"
@@ -312,7 +322,7 @@ def test_a_device_that_differs_from_every_claim_is_unknown_and_not_accepted():
     gold, reference, candidate = (
         of.run(m, [batch()]) for m in (of.gold, of.reference, of.candidate)
     )
-    assert Rung(of, [batch()], claim, gold, reference).residual(candidate)[0] > 3
+    assert Rung(of, [batch()], claim, gold, reference).residual(candidate).value > 3
 
 
 @torch.no_grad()
@@ -321,9 +331,9 @@ def test_a_nan_is_never_accepted():
     gold, reference = (of.run(m, [batch()]) for m in (of.gold, of.reference))
     candidate = {n: t.clone() for n, t in reference.items()}
     candidate["hidden.1"][0, 0] = math.nan
-    left, at = Rung(of, [batch()], PLAIN, gold, reference).residual(candidate)
-    assert left == math.inf
-    assert at == "hidden.1"
+    left = Rung(of, [batch()], PLAIN, gold, reference).residual(candidate)
+    assert left.value == math.inf
+    assert left.at == "hidden.1"
 
 
 def test_the_same_text_again_is_no_other_text():

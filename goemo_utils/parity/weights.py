@@ -1,0 +1,88 @@
+"""Did the weights arrive? Every parameter and buffer is read back from the device and compared bit
+for bit, and every table of embeddings gives each of its rows back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from goemo_utils.parity.twins import Twins
+
+ROWS = 8192
+"""Rows of a table looked up at a time."""
+
+
+@torch.no_grad()
+def read_back(twins: Twins) -> dict[str, Any]:
+    """How many tensors, values and table rows were compared, and which differ (``faults``, as the
+    place of a fault is told).
+    """
+    faults: list[dict[str, Any]] = []
+    values = tensors = rows = 0
+    here = dict(_named(twins.reference))
+    for name, there in _named(twins.candidate):
+        tensors, values = tensors + 1, values + there.numel()
+        faults += _differing(name, here[name], there)
+    twins.attach(twins.candidate)
+    for name, module in twins.candidate.named_modules():
+        if isinstance(module, nn.Embedding):
+            rows += module.num_embeddings
+            known = any(f["module"] == f"{name}.weight" for f in faults)
+            faults += [] if known else _table(name, module, here[f"{name}.weight"])
+    return {"tensors": tensors, "values": values, "table_rows": rows, "faults": faults}
+
+
+def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _differing(name: str, here: Tensor, there: Tensor) -> list[dict[str, Any]]:
+    back = there.detach().cpu()
+    if back.shape != here.shape or back.dtype != here.dtype:
+        return [_fault(name, f"arrived as {back.dtype} {tuple(back.shape)}")]
+    bad = (
+        ~((back == here) | (back.isnan() & here.isnan()))
+        if back.is_floating_point()
+        else back != here
+    )
+    if not bool(bad.any()):
+        return []
+    nan = bool((back.isnan() & ~here.isnan()).any()) if back.is_floating_point() else False
+    return [_fault(name, _told(bad, "is NaN on the device" if nan else "differs from the file"))]
+
+
+def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]:
+    """Every row of a table of embeddings, looked up on the device."""
+    wrong = torch.zeros(table.num_embeddings, dtype=torch.bool)
+    for start in range(0, table.num_embeddings, ROWS):
+        places = torch.arange(start, min(start + ROWS, table.num_embeddings))
+        seen = table(places.unsqueeze(0).to(table.weight.device))[0].cpu()
+        right = here[places]
+        wrong[places] = ~((seen == right) | (seen.isnan() & right.isnan())).all(1)
+    if not bool(wrong.any()):
+        return []
+    return [_fault(name, _told(wrong.unsqueeze(1), "is looked up wrong on the device"))]
+
+
+def _told(bad: Tensor, what: str) -> str:
+    rows = bad.reshape(len(bad), -1).any(1).nonzero().flatten().tolist() if bad.dim() else [0]
+    first = ", ".join(map(str, rows[:4])) + (", …" if len(rows) > 4 else "")
+    return f"{what} in {len(rows)} of {len(bad) if bad.dim() else 1} rows: {first}"
+
+
+def _fault(module: str, reading: str) -> dict[str, Any]:
+    return {
+        "module": module,
+        "operator": "weights",
+        "ratio_rms": "infinite",
+        "ratio_max": "infinite",
+        "calls": 1,
+        "hot_calls": 1,
+        "gain": None,
+        "reading": reading,
+        "kind": "weights",
+        "shapes": [],
+    }
