@@ -245,13 +245,13 @@ def replacements(claim: Claim, detail: Detail = DEFAULT) -> dict[str, Callable[.
     return table
 
 
-class Emulate(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it so
+class Emulate(TorchDispatchMode):
     """Within this context CPU operators compute as ``claim`` and ``detail`` say. Needs no_grad, so
     that products arrive whole.
     """
 
     def __init__(self, claim: Claim, detail: Detail = DEFAULT) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        super().__init__()
         self.table = replacements(claim, detail)
 
     def __torch_dispatch__(

@@ -280,9 +280,7 @@ class Course:
         """
         twins = self.twins
         gold = twins.run(twins.gold, tensors)
-        rung = Rung(
-            twins, tensors, self.claim, gold, twins.run(twins.reference, tensors), self.ulp
-        )
+        rung = Rung(twins, tensors, self.claim, gold, twins.run(twins.reference, tensors), self.ulp)
         over = {n: metrics.over_noise(rms(states[n], rung.states[n]), rung.noise[n]) for n in gold}
         over_max = {
             n: metrics.over_noise(largest(states[n], rung.states[n]), rung.noise_max[n])

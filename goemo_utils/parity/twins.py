@@ -143,7 +143,7 @@ class Twins:
 
 def parts(state: Tensor, sizes: Sequence[int] | int) -> list[Tensor]:
     """A state cut along its rows: into texts, by their numbers of tokens."""
-    return list(state.split(sizes))  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    return list(state.split(sizes))
 
 
 def rms(a: Tensor, b: Tensor | None = None) -> float:

@@ -15,6 +15,7 @@ import torch
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ModelError, ParamsError
+from goemo_utils.forward.inputs import real_states
 from goemo_utils.forward.run import encode
 from goemo_utils.parity.twins import Twins
 
@@ -42,21 +43,12 @@ def answers(twins: Twins, job: dict[str, Any], texts: list[str]) -> dict[str, np
 def loop(twins: Twins, texts: list[str], max_length: int) -> np.ndarray:
     """The loop of inference.py: 16 texts at a time, padded by the tokenizer."""
     twins.attach(twins.candidate)
-    place = twins.device.torch_device
-    limit = min(max_length, twins.loaded.max_length)
-    parts = []
-    for start in range(0, len(texts), LOOP_SIZE):
-        batch = twins.loaded.tokenizer(
-            texts[start : start + LOOP_SIZE],
-            padding=True,
-            truncation=True,
-            max_length=limit,
-            return_tensors="pt",
-        )
+    place, parts = twins.device.torch_device, []
+    for batch in twins.batches(texts, max_length, LOOP_SIZE):
         output = twins.candidate(**{name: value.to(place) for name, value in batch.items()})
         if twins.loaded.task == "encoder":
             real = batch["attention_mask"].bool()
-            parts.append(output.last_hidden_state.cpu()[real].float())
+            parts.append(real_states(output.last_hidden_state.cpu(), real).float())
         else:
             parts.append(output.logits.cpu().float())
     return torch.cat(parts).numpy()
