@@ -251,7 +251,7 @@ class Emulate(TorchDispatchMode):
     """
 
     def __init__(self, claim: Claim, detail: Detail = DEFAULT) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self.table = replacements(claim, detail)
 
     def __torch_dispatch__(
