@@ -10,6 +10,7 @@ its failure can be told.
 from __future__ import annotations
 
 import importlib.machinery
+import mmap
 import os
 import re
 import sys
@@ -17,11 +18,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+ACCESS = mmap.ACCESS_READ
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 # Says that the line above is goemo's own, so that the doctor and a worker on an NPU leave it out.
 MARKER = "GOEMO_AUTOLOAD"
 UNSET = "unset"
 LIBRARY = "libhccl.so"
+# torch_npu 26.2 and later refuse to run an operator on the CPU where this is 1, read before start.
+FORBID = "TORCH_NPU_FALLBACK_CPU_DISABLE"
 # What asks for torch_npu once and remembers the answer.
 REMEMBERED = (
     ("transformers.utils.import_utils", "is_torch_npu_available"),
@@ -104,6 +108,36 @@ def original(environ: Mapping[str, str]) -> dict[str, str]:
 
     kept = {name: value for name, value in environ.items() if name not in (MARKER, AUTOLOAD)}
     return kept if before == UNSET else {**kept, AUTOLOAD: before}
+
+
+def for_an_npu(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker on a real NPU: torch's autoload as the user left it, and the CPU
+    forbidden where the installed torch_npu can forbid it. What the user set stays.
+    """
+    given = original(environ)
+    return {FORBID: "1", **given} if can_forbid_cpu() else given
+
+
+def fallback_proof(environ: Mapping[str, str]) -> str:
+    """What shows that no operator of a run on an NPU ran on the CPU: "refused by the runtime", or
+    only "no warning was seen".
+    """
+    forbidden = environ.get(FORBID) == "1" and can_forbid_cpu()
+    return "refused by the runtime" if forbidden else "no warning was seen"
+
+
+def can_forbid_cpu() -> bool:
+    """Whether the installed torch_npu knows FORBID, by the text of its library."""
+    spec = importlib.machinery.PathFinder.find_spec("torch_npu")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        library = Path(folder) / "lib" / "libtorch_npu.so"
+        try:
+            with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=ACCESS) as text:
+                return text.find(FORBID.encode()) >= 0
+        except (OSError, ValueError):  # no such file, or an empty one
+            continue
+    return False
 
 
 def _switch_autoload_off() -> None:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.environment import torch_npu
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.inputs import hidden_states, real_states
@@ -213,6 +214,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
         "device": device.describe(),
         "placement": placement,
         "fallbacks": fallbacks_of(job.get("log")),
+        "fallback_proof": torch_npu.fallback_proof(os.environ) if device.kind == "npu" else None,
         "simulated": device.simulated,
         "numerics": device.numerics,
         "fault": device.fault,

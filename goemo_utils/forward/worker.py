@@ -204,7 +204,7 @@ def _own_interpreter(request: dict[str, Any], progress: Callable[[str], None]) -
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[writer],
-                env=torch_npu.original(os.environ),
+                env=torch_npu.for_an_npu(os.environ),
             )
             os.close(writer)
             try:

@@ -134,6 +134,7 @@ def judge_packs(
             any(
                 g.result == "fail" for g in gates if g.id in ("flips", "flip_bound", "task_quality")
             ),
+            any(g.result == "fail" for g in gates if g.id == "invariance"),
         ),
         "not_checked": tables.not_checked(gates, cause, place, candidate.manifest, exercise),
         "explanation": {

@@ -98,6 +98,21 @@ REPEAT = {
     "source": "torch_npu: matmul and embedding on A2 and A3 may otherwise be non-deterministic",
 }
 
+BATCH = {
+    "cause": "not invariant",
+    "title": "Ask for kernels that give each text the same bits in every batch",
+    "code": (
+        "import torch_npu\n\ntorch_npu.npu.set_deterministic_level(3)   # before the first forward"
+        " run, for the whole process; slower"
+    ),
+    "parameter": None,
+    "expect": "A text's answer no longer depends on its neighbours nor on padding.",
+    "source": (
+        "TorchNPU 26.2 release notes and cann/ops-math, batch_consistency.md: needs TorchNPU 26.2"
+        " and CANN 9.2 or later; not with torch.use_deterministic_algorithms"
+    ),
+}
+
 ATTENTION = {
     "cause": "fault in attention",
     "title": "Compute attention in separate steps",
@@ -129,10 +144,12 @@ def remedies(
     place: Mapping[str, Any] | None,
     manifest: Mapping[str, Any],
     worse: bool = False,
+    uneven: bool = False,
 ) -> list[dict[str, Any]]:
     """Remedies for the causes that were named, for a fused attention at fault, for a run that does
-    not repeat, and for a half precision that changes decisions or quality by more than the limits
-    (``worse``)."""
+    not repeat, for answers that depend on the batch of an NPU (``uneven``), and for a half
+    precision that changes decisions or quality by more than the limits (``worse``).
+    """
     rows = [{"cause": name, **REMEDIES[name]} for name in causes if name in REMEDIES]
     if any(
         f["operator"] == "scaled_dot_product_attention" for f in (place or {}).get("faults", [])
@@ -142,4 +159,6 @@ def remedies(
         rows.append(dict(DTYPE))
     if manifest.get("repeat_equal") is False:
         rows.append(dict(REPEAT))
+    if uneven and (manifest.get("device") or {}).get("kind") in ("npu", "rehearsal"):
+        rows.append(dict(BATCH))
     return rows

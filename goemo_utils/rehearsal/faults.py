@@ -6,6 +6,7 @@ unknown. A fault that never fired is visible in ``hits``.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goemo_utils.environment.torch_npu import FORBID
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import memory, model_faults
 from goemo_utils.rehearsal.factories import write_stderr
@@ -20,6 +22,12 @@ from goemo_utils.rehearsal.grammar import ROLES, Fault
 from goemo_utils.rehearsal.state import STATE, Disturbance
 from goemo_utils.rehearsal.tracker import TRACKER, hits, near
 
+# torch_npu 2.14.0 in the same case, where the CPU is forbidden
+_REFUSAL = (
+    "The operator 'aten::{}' would execute its main computation on CPU through dispatcher backend"
+    " fallback npu_cpu_fallback, but CPU fallback is disabled by"
+    " TORCH_NPU_FALLBACK_CPU_DISABLE=1. [SIMULATED]"
+)
 _FALLBACK = (
     "Warning: CAUTION: The operator 'aten::{}' is not currently supported on the NPU backend and"
     " will fall back to run on the CPU. This may have performance implications. (function"
@@ -103,6 +111,8 @@ def _apply(fault: Fault, output: Any) -> None:
         return
     if fault.kind == "fallback":
         hits[fault.text] += 1
+        if os.environ.get(FORBID) == "1":
+            raise RuntimeError(_REFUSAL.format(fault.operator))
         line = _FALLBACK.format(fault.operator)
         if line not in STATE.warned:
             STATE.warned.add(line)

@@ -168,3 +168,47 @@ def test_a_run_completes_beside_it(tmp_path, file):
     params = str(REPOSITORY / "params" / file)
     done = goemo("run", "-f", params, "-p", "output_root", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def library(folder: Path, text: str) -> Path:
+    """A torch_npu whose compiled library holds ``text``."""
+    place = folder / "torch_npu" / "lib"
+    place.mkdir(parents=True)
+    (place.parent / "__init__.py").write_text("")
+    (place / "libtorch_npu.so").write_text(text)
+    return folder
+
+
+def test_workers_on_an_npu_forbid_the_cpu_where_torch_npu_can_and_the_record_says_so(
+    tmp_path, monkeypatch
+):
+    new = library(tmp_path / "new", "xx TORCH_NPU_FALLBACK_CPU_DISABLE xx")
+    monkeypatch.setattr(sys, "path", [str(new), *sys.path])
+    assert torch_npu.for_an_npu({"A": "1"}) == {"A": "1", torch_npu.FORBID: "1"}
+    assert torch_npu.for_an_npu({torch_npu.FORBID: "0"}) == {torch_npu.FORBID: "0"}
+    assert torch_npu.fallback_proof({torch_npu.FORBID: "1"}) == "refused by the runtime"
+    assert torch_npu.fallback_proof({}) == "no warning was seen"
+
+
+def test_an_older_torch_npu_leaves_the_weaker_proof(tmp_path, monkeypatch):
+    old = library(tmp_path / "old", "nothing of the kind")
+    monkeypatch.setattr(sys, "path", [str(old), *sys.path])
+    assert torch_npu.for_an_npu({"A": "1"}) == {"A": "1"}
+    assert torch_npu.fallback_proof({torch_npu.FORBID: "1"}) == "no warning was seen"
+
+
+@pytest.mark.long
+def test_the_rehearsal_refuses_as_the_runtime_does():
+    done = python(
+        "import os, sys\n"
+        "os.environ['TORCH_NPU_FALLBACK_CPU_DISABLE'] = '1'\n"
+        "from goemo_utils.environment import diagnose\n"
+        "from goemo_utils.forward.device import open_device\n"
+        "open_device('rehearsal', fault='gelu:fallback')\n"
+        "import torch\n"
+        "try:\n"
+        "    torch.nn.functional.gelu(torch.ones(3, device='npu:0'))\n"
+        "except RuntimeError as error:\n"
+        "    print(diagnose(str(error))[0]['id'])"
+    )
+    assert done.stdout.split() == ["C17"], done.stderr
