@@ -231,7 +231,7 @@ def headline(result: Mapping[str, Any]) -> pd.DataFrame:
     return facts(
         {
             "R, the error beside the CPU's own": values.get("R"),
-            "largest difference of a logit": values.get("max_abs_diff"),
+            "largest difference of an output": values.get("max_abs_diff"),
             "texts with the same highest label": values.get("top1_match"),
             "decisions that changed": "–"
             if flips is None

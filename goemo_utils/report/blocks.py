@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 
 class Code(str):
@@ -34,7 +34,7 @@ class Join:
     kind: str = "join"
 
 
-Text = Union[str, State, Join]
+Text = str | State | Join
 
 
 def join(*parts: Text) -> Join:

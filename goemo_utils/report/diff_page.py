@@ -29,11 +29,11 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
     first, second = result["runs"]
     simulated = first["simulated"] or second["simulated"]
     worse = bool(result["worse"])
-    changed = [
+    changed: list[list[Text]] = [
         [row["kind"], Code(row["what"]), Code(short(row["before"])), Code(short(row["after"]))]
         for row in result["changed"]
     ]
-    gates = [
+    gates: list[list[Text]] = [
         [
             gate_name(row["id"], words),
             State(*_state(row["change"], words)),
@@ -42,7 +42,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         ]
         for row in result["gates"]
     ]
-    metrics = [
+    metrics: list[list[Text]] = [
         [
             row["id"],
             value(row, "before", words),
@@ -52,7 +52,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         ]
         for row in result["metrics"]
     ]
-    rates = [
+    rates: list[list[Text]] = [
         [
             row["configuration"],
             rate(row, "before", words),
@@ -131,9 +131,10 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         ),
         "sim" if simulated else "fail" if worse else "pass",
     )
+    mark = f"{words('simulated')}: " if simulated else ""
     return Page(
         language=words("lang"),
-        title=f"{words('simulated') + ': ' if simulated else ''}{first['run_id']} → {second['run_id']} · goemo",
+        title=f"{mark}{first['run_id']} → {second['run_id']} · goemo",
         kind=words("d_kind_page"),
         subject=first["run_id"],
         run_id=second["run_id"],

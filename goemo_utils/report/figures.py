@@ -5,6 +5,7 @@ below 12 px.
 import itertools
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -18,13 +19,14 @@ HEAT_KEY = ("≤ 1.5", "≤ 3", "≤ 10", "≤ 100", "≤ 1k", "> 1k")
 
 def draw(chart: Bars | Ladder | Heat | Growth | Margins, uid: str) -> Markup:
     """Return a chart as an SVG element whose title and description carry the identifier ``uid``."""
-    body, width, height = {
+    drawing: Any = {
         "bars": _bars,
         "ladder": _ladder,
         "heat": _heat,
         "growth": _growth,
         "margins": _margins,
-    }[chart.kind](chart)
+    }[chart.kind]
+    body, width, height = drawing(chart)
     return Markup(
         f'<svg class="fig" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
         f' role="img" aria-labelledby="{uid}-t {uid}-d"><title'

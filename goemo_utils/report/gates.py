@@ -15,6 +15,7 @@ ICONS = {
     "cannot tell": "unk",
     "not run": "none",
 }
+FIRST = ("fail", "explained", "cannot tell", "pass", "not run")
 # Gates that cannot be judged where a value is not finite.
 UNDECIDED = ("repeatable", "flips", "flip_bound", "invariance", "task_quality")
 
@@ -82,6 +83,8 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
         )
     if gate["result"] == "cannot tell" and gate.get("value") is None and gate["id"] in UNDECIDED:
         return words("x_not_finite")
+    if gate["id"] == "cause" and gate["result"] == "pass" and gate.get("value") in (None, "none"):
+        return words("x_no_cause") if words.language != "en" else n.prose(gate["meaning"])
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
     where = gate.get("where")
     tail = (
@@ -108,6 +111,8 @@ def gate_table(run: Run, words: Words) -> Table | None:
     counts = words("comma").join(
         words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found))
     )
+    # Failures first; among equals the order of the study.
+    found = sorted(found, key=lambda g: FIRST.index(g["result"]) if g["result"] in FIRST else 0)
     rows: list[list[Text]] = [
         [
             gate_name(g["id"], words),

@@ -1,4 +1,4 @@
-"""Where the error enters: the calls at fault, and the error ratio of every module in every layer."""
+"""Where the error enters: the calls at fault, and the error ratio of each module in each layer."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from goemo_utils.report import numbers as n
 from goemo_utils.report.blocks import Code, Column, Details, Figure, Note, Paragraph, Table, Text
 from goemo_utils.report.charts import Heat
 from goemo_utils.report.figures import heat_value
-from goemo_utils.report.verdict import place
+from goemo_utils.report.found import place
 from goemo_utils.report.words import Words
 
 ACCUMULATED = "layer output, accumulated"
@@ -25,7 +25,9 @@ def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
     heat, faults = results.get("heat") or {}, results.get("faults") or []
     blocks: list[Any] = [_faults(faults, words)] if faults else []
     if not heat.get("rows"):
-        gate = next((g for g in results.get("gates") or [] if g["id"] == "place"), {})
+        gate: dict[str, Any] = next(
+            (g for g in results.get("gates") or [] if g["id"] == "place"), {}
+        )
         why = (
             gate["meaning"].rstrip(".")
             if gate.get("result") == "not run"
@@ -130,7 +132,7 @@ def _at_fault(name: str, column: str, faults: list[dict[str, Any]]) -> bool:
 
 
 def _addresses(fault: dict[str, Any]) -> list[str]:
-    """Where a fault is: its place, or every one of an operator that is wrong wherever it is called."""
+    """Where a fault is: its place, or each of an operator that is wrong wherever it is called."""
     return [f"{module} {fault.get('operator')}" for module in fault.get("modules") or []] or [
         place(fault)
     ]
@@ -142,14 +144,11 @@ def _cell(value: Any) -> Cell:
     """
     if isinstance(value, (int, float)):
         return float(value)
-    return {"NaN": math.nan, "infinite": math.inf, NOT_COVERED: NOT_COVERED}.get(value)
+    words: dict[Any, Cell] = {"NaN": math.nan, "infinite": math.inf, NOT_COVERED: NOT_COVERED}
+    return words.get(value)
 
 
 def _shown(value: Cell, words: Words) -> str:
-    return (
-        "–"
-        if value is None
-        else words("p_heat_absent")
-        if isinstance(value, str)
-        else heat_value(value)
-    )
+    if value is None:
+        return "–"
+    return words("p_heat_absent") if isinstance(value, str) else heat_value(value)

@@ -16,7 +16,7 @@ COLUMNS = ("run", "started", "model", "device", "texts", "verdict", "steps")
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """One row a run in ``folder``, oldest first; a run that cannot be read says why in its verdict."""
+    """One row a run in ``folder``, oldest first; one that cannot be read says why as verdict."""
     found = [_row(path) for path in run_folders(folder)]
     return sorted(found, key=lambda row: (row["started"] or "", row["run"]))
 

@@ -13,7 +13,7 @@ def is_cpu(row: Row) -> bool:
 
 
 def device_row(run: Run) -> Row:
-    """The device's row that the speed-up speaks of, or its fastest; empty when none was measured."""
+    """The device's row that the speed-up speaks of, or its fastest; empty without any."""
     speed = run.of("04_throughput")
     return _pick(speed, (speed.get("speedup") or {}).get("id"), cpu=False)
 

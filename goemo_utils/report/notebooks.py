@@ -75,21 +75,27 @@ _ATTRIBUTES = {
     "details": ["open"],
 }
 _CSS = """
-:root { color-scheme: light dark; --paper: #ffffff; --panel: #f4f5f7; --ink: #15191f; --muted: #4b5563; --rule: #d3d8df; --link: #0a4f9e; --fail: #861600; }
-@media screen and (prefers-color-scheme: dark) { :root { --paper: #12161c; --panel: #1a2028; --ink: #e9edf2; --muted: #a9b4c2; --rule: #343e4b; --link: #8cc0ff; --fail: #ff8a66; } }
-html { font: 16px/1.6 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; background: var(--paper); color: var(--ink); }
+:root { color-scheme: light dark; --paper: #ffffff; --panel: #f4f5f7; --ink: #15191f;
+  --muted: #4b5563; --rule: #d3d8df; --link: #0a4f9e; --fail: #861600; }
+@media screen and (prefers-color-scheme: dark) { :root { --paper: #12161c; --panel: #1a2028;
+  --ink: #e9edf2; --muted: #a9b4c2; --rule: #343e4b; --link: #8cc0ff; --fail: #ff8a66; } }
+html { font: 16px/1.6 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Noto Sans",
+  "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; background: var(--paper);
+  color: var(--ink); }
 body { margin: 0; overflow-wrap: break-word; }
 header, main { max-width: 60rem; margin: 0 auto; padding: .8rem 1.25rem; }
 header { border-bottom: 1px solid var(--rule); font-size: .875rem; color: var(--muted); }
 a { color: var(--link); }
 p, li { max-width: 46rem; }
-pre, code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .8125rem; }
+pre, code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: .8125rem; }
 pre { background: var(--panel); padding: .7rem .9rem; overflow-x: auto; line-height: 1.5; }
 .code { border-left: 3px solid var(--rule); margin: .6rem 0; }
 .code pre { margin: 0; }
 .output { margin: .3rem 0 1rem; overflow-x: auto; }
 .output img { max-width: 100%; background: #ffffff; }
 .error { color: var(--fail); }
+summary { cursor: pointer; color: var(--link); padding: .3rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--rule); text-align: left; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
@@ -106,13 +112,17 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
     written = []
     for path in sorted(run_dir.glob("[0-9][0-9]_*.ipynb")):
         try:
-            notebook = nbformat.read(path, as_version=4)
+            notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
         except Exception:  # nbformat raises whatever its JSON and schema layers raise
             continue
         target = path.with_suffix(".html")
-        write_text(target, page(nbformat.from_dict(portable(notebook, known)), path.stem, language))
+        write_text(target, page(_node(portable(notebook, known)), path.stem, language))
         written.append(target.name)
     return written
+
+
+def _node(notebook: Any) -> Any:
+    return nbformat.from_dict(notebook)  # type: ignore[no-untyped-call]  # nbformat has no types
 
 
 def _params(run_dir: Path) -> dict[str, Any]:
@@ -212,10 +222,8 @@ def _output(output: Any, cell: Any) -> str:
     if output.output_type == "stream":
         return f'<div class="output">{_pre(output.text, "Output")}</div>'
     if output.output_type == "error":
-        return (
-            '<div class="output'
-            f' error">{_pre(chr(10).join(output.get("traceback") or [f"{output.ename}: {output.evalue}"]), "Error")}</div>'
-        )
+        lines = output.get("traceback") or [f"{output.ename}: {output.evalue}"]
+        return f'<div class="output error">{_pre(chr(10).join(lines), "Error")}</div>'
     data, about = output.get("data", {}), output.get("metadata", {})
     for kind in ("image/png", "image/jpeg"):
         if kind in data:

@@ -32,6 +32,11 @@ def _show(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def breakable(markup: str) -> Markup:
+    """A name such as ``rmse_reference_to_gold`` may break after an underscore, and nowhere else."""
+    return Markup(re.sub(r"_(?=[^<>]*(?:<|$))", "_<wbr>", str(markup)))
+
+
 def stylesheet(page: Page) -> str:
     """The style sheet, with the margins of the printed page. CSS is not HTML: only a plain run id
     may enter it.
@@ -66,6 +71,7 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
         finalize=_show,
     )
+    environment.filters["breakable"] = breakable
     css = stylesheet(page)
     counter = itertools.count(1)
     environment.globals.update(

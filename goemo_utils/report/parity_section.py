@@ -26,6 +26,8 @@ from goemo_utils.report.read import Run
 from goemo_utils.report.sections import absent
 from goemo_utils.report.words import Words
 
+HEADLINE = ("R", "max_abs_diff", "top1_match", "match_within_1_percent", "cosine_similarity")
+
 
 def parity(run: Run, words: Words) -> Section:
     """Metrics, the named cause and its remedy, where the error enters, and the decisions near the
@@ -38,9 +40,12 @@ def parity(run: Run, words: Words) -> Section:
         )
     blocks: list[Any] = [
         Paragraph(_lead(run, words)),
-        Heading(words("p_metrics")),
-        _metrics(results, words),
-        Paragraph(words("p_symbols"), "small muted"),
+        Heading(words("p_headline")),
+        _headline(results, words),
+        Details(
+            words("p_metrics_all", n=len(results.get("metrics") or [])),
+            [_metrics(results, words), Paragraph(words("p_symbols"), "small muted")],
+        ),
     ]
     blocks.append(Details(words("p_why_ratio"), [Paragraph(words("p_why_ratio_p"))]))
     blocks += [Heading(words("p_cause")), *_cause(results, words)]
@@ -58,7 +63,8 @@ def _missing(words: Words, reason: str | None = None) -> Note:
 def _lead(run: Run, words: Words) -> str:
     results = run.of("03_parity")
     reference = (results.get("packs") or {}).get("reference") or {}
-    named = f"{(reference.get('device') or {}).get('name') or 'CPU'} {reference.get('dtype') or ''}".strip()
+    where = (reference.get("device") or {}).get("name") or "CPU"
+    named = f"{where} {reference.get('dtype') or ''}".strip()
     threshold = results.get("threshold")
     if results.get("quantity") == "hidden states" or not results.get("n_labels"):
         text = words(
@@ -104,29 +110,43 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
     return n.ratio(float(value)) if metric["id"] in ("R", "R_max") else n.number(value)
 
 
+def _headline(results: dict[str, Any], words: Words) -> Table:
+    """The few metrics to look at first, by their names and not by their formulas."""
+    values = {m["id"]: m for m in results.get("metrics") or []}
+    rows: list[list[Text]] = [
+        [words(f"mn_{key}"), metric_value(values[key], words), words(f"mn_{key}_p")]
+        for key in HEADLINE
+        if key in values
+    ]
+    columns = [Column(words("metric")), Column(words("value"), True), Column(words("meaning"))]
+    return Table(words("p_headline"), columns, rows, measured=True)
+
+
 def _metrics(results: dict[str, Any], words: Words) -> Table:
     rows: list[list[Text]] = [
         [
             m["id"],
-            Code(m.get("formula") or "–"),
+            metric_value(m, words),
             m.get("unit") or "–",
             n.number(m["n"]) if m.get("n") else "–",
-            metric_value(m, words),
+            Code(m.get("formula") or "–"),
         ]
         for m in results.get("metrics") or []
     ]
     columns = [
         Column(words("metric")),
-        Column(words("formula")),
+        Column(words("value"), True),
         Column(words("unit")),
         Column("n", True),
-        Column(words("value"), True),
+        Column(words("formula")),
     ]
     return Table(words("p_metrics"), columns, rows, style="wide", measured=True)
 
 
 def _cause(results: dict[str, Any], words: Words) -> list[Any]:
-    rounding = next((g for g in results.get("gates") or [] if g["id"] == "rounding"), {})
+    rounding: dict[str, Any] = next(
+        (g for g in results.get("gates") or [] if g["id"] == "rounding"), {}
+    )
     causes = results.get("causes") or []
     if causes and causes != ["unexplained"]:
         lead = words("p_cause_some", causes=words("comma").join(causes))
@@ -166,7 +186,8 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
         if told:
             blocks.append(Paragraph(" ".join(told)))
         if item.get("parameter"):
-            blocks.append(Paragraph(Code(str(item["parameter"]))))
+            options = " ".join(f"-p {key} {value}" for key, value in item["parameter"].items())
+            blocks.append(Paragraph(Code(options)))
         if item.get("code"):
             blocks.append(Pre(words("p_remedy"), str(item["code"])))
         if item.get("source"):

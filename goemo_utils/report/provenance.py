@@ -23,7 +23,7 @@ from goemo_utils.report.words import Words
 
 
 def provenance(run: Run, words: Words, pages: list[str]) -> Section:
-    """Provenance and the step records; ``pages`` are the notebook pages that lie beside the report."""
+    """Provenance and the step records; ``pages`` are the notebook pages beside the report."""
     manifest, code = run.manifest, run.manifest.get("code") or {}
     revision: Text = Code(code["revision"][:12]) if code.get("revision") else words("unknown")
     state = (

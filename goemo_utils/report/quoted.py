@@ -17,7 +17,7 @@ MORE = re.compile(r"(.*) \(and (\d+) more\)", re.DOTALL)
 def english() -> dict[str, str]:
     """Title of each finding by its id, as the environment check's tables have it."""
     return {
-        row["id"]: row["title"]
+        str(row["id"]): str(row["title"])
         for row in (*table("checks.json")["checks"], *table("diagnosis.json")["rows"])
     }
 
@@ -27,8 +27,8 @@ def sentence(text: Any, words: Words) -> str:
     text = str(text)
     if words.language == "en":
         return text
-    if found := MORE.fullmatch(text):
-        return f"{_title_of_any(found[1], words)}（另有 {found[2]} 项）"
+    if more := MORE.fullmatch(text):
+        return f"{_title_of_any(more[1], words)}（另有 {more[2]} 项）"
     found = next(
         (
             told

@@ -18,7 +18,7 @@ class ReportError(GoemoError):
 
 @dataclass(frozen=True)
 class StepState:
-    """What became of a step: its status, why, how long it took, and the digest of its record file."""
+    """What became of a step: its status, why, how long it took, its record file's digest."""
 
     step: str
     status: str
@@ -42,12 +42,12 @@ class Run:
     @property
     def run_id(self) -> str:
         """Name of the run."""
-        return self.manifest["run_id"]
+        return str(self.manifest["run_id"])
 
     @property
     def params(self) -> dict[str, Any]:
         """Parameters as resolved."""
-        return self.manifest["params"]
+        return dict(self.manifest["params"])
 
     @property
     def simulated(self) -> bool:

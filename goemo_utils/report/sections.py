@@ -24,10 +24,11 @@ from goemo_utils.report.blocks import (
     Text,
     join,
 )
+from goemo_utils.report.found import command, fault_sentence, remedy_step
 from goemo_utils.report.gates import gate_name, gates, meaning
 from goemo_utils.report.quoted import sentence, title
 from goemo_utils.report.read import Run
-from goemo_utils.report.verdict import overall, place
+from goemo_utils.report.verdict import overall
 from goemo_utils.report.words import Words
 
 SEVERITIES = {
@@ -76,47 +77,48 @@ def next_steps(run: Run, words: Words) -> Section | None:
     """Ordered actions after a failure, an unfinished run or a rehearsal; None when there is nothing
     to do.
     """
-    items: list[Text] = []
-    params_file = run.manifest.get("params_file")
-    with_file = f" -f {shlex.quote(params_file)}" if params_file else ""
-    for state in (s for s in run.missing if s.status in ("failed", "timeout", "died")):
-        items.append(join(words("n_step"), " ", Code(f"goemo run{with_file} --from {state.step}")))
-        items.append(join(words("n_log"), " ", Code(f"logs/{state.step}.log")))
-    if run.missing and not items and overall(run) != "fail":
+    failed = overall(run) == "fail"
+    remedy = remedy_step(run, words)
+    items = [*_unfinished(run, words, failed), *(_after_failure(run, words) if failed else [])]
+    if remedy is not None:
+        items.append(remedy)
+    if run.simulated and not failed:
+        to_npu = Code("goemo run -f params/npu.yaml")
+        doctor = Code("goemo doctor")
         items.append(
-            join(words("n_step"), " ", Code(f"goemo run{with_file} --from {run.missing[0].step}"))
+            join(words("n_npu"), " ", doctor, words("comma"), words("n_then"), " ", to_npu)
         )
-    if overall(run) == "fail":
-        for fault in (run.of("03_parity").get("faults") or [])[:3]:
-            before, after = words(
-                "n_fault", place="\0", ratio=n.told_ratio(fault.get("ratio_rms"))
-            ).split("\0")
-            items.append(join(before, Code(place(fault)), after))
-        if not items:
-            items += [
-                words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words))
-                for g in gates(run)
-                if g["result"] == "fail"
-            ]
-        items.append(
-            join(words("n_reload"), " ", Code(f"goemo run{with_file} --only 01_load --force"))
-        )
-    if run.simulated:
-        items.append(
-            join(
-                words("n_npu"),
-                " ",
-                Code("goemo doctor"),
-                words("comma"),
-                words("n_then"),
-                " ",
-                Code("goemo run -f params/npu.yaml"),
-            )
-        )
-        items.append(
-            join(words("n_without"), " ", Code("goemo run -p rehearsal_numerics tanh_gelu"))
-        )
+        other = Code("goemo run -p rehearsal_numerics hf32")
+        items.append(join(words("n_without"), " ", other))
     return Section("next", words("s_next"), [Items(items, ordered=True)]) if items else None
+
+
+def _unfinished(run: Run, words: Words, failed: bool) -> list[Text]:
+    """How to go on where a step did not finish."""
+    items: list[Text] = []
+    for state in (s for s in run.missing if s.status in ("failed", "timeout", "died")):
+        items.append(join(words("n_step"), " ", command(run, "--from", state.step)))
+        items.append(join(words("n_log"), " ", Code(f"logs/{state.step}.log")))
+    if run.missing and not items and not failed:
+        items.append(join(words("n_step"), " ", command(run, "--from", run.missing[0].step)))
+    return items
+
+
+def _after_failure(run: Run, words: Words) -> list[Text]:
+    """What to look at after a failed gate: the calls at fault, else the gates themselves."""
+    items: list[Text] = []
+    for fault in (run.of("03_parity").get("faults") or [])[:3]:
+        items.append(words("n_fault", what=fault_sentence(fault, words)))
+    if not items:
+        items += [
+            words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words))
+            for g in gates(run)
+            if g["result"] == "fail"
+        ]
+    if not run.simulated:
+        items.append(join(words("n_reload"), " ", command(run, "--only", "01_load", "--force")))
+    items.append(join(words("n_alone"), " ", command(run, "--from", "03_parity")))
+    return items
 
 
 def ported(run: Run, words: Words) -> Section:
@@ -244,20 +246,7 @@ def where(run: Run, words: Words) -> Section:
         rows.append((words("w_imitated"), Code(str(device.get("numerics") or words("unknown")))))
         if device.get("fault"):
             rows.append((words("w_fault"), Code(str(device["fault"]))))
-    for key, field in (("w_parameters", "parameters_device"), ("w_output", "output_device")):
-        if proof.get(field):
-            places = proof[field] if isinstance(proof[field], str) else ", ".join(proof[field])
-            right = proof.get("expected") in (None, places)
-            rows.append(
-                (
-                    words(key),
-                    words(
-                        "w_placed" if right else "w_misplaced",
-                        places=places,
-                        expected=proof.get("expected"),
-                    ),
-                )
-            )
+    rows += _places(proof, words)
     if proof.get("memory_allocated") is not None:
         values = {
             "allocated": n.size(proof["memory_allocated"]),
@@ -272,19 +261,7 @@ def where(run: Run, words: Words) -> Section:
         rows.append(
             (words("w_memory"), f"{text} ({words('w_memory_sim')})" if run.simulated else text)
         )
-    if run.simulated:
-        rows.append((words("w_fallbacks"), words("w_fallback_sim")))
-    elif candidate:
-        rows.append(
-            (
-                words("w_fallbacks"),
-                (
-                    Code(", ".join(candidate["fallbacks"]))
-                    if candidate.get("fallbacks")
-                    else words("w_no_fallback")
-                ),
-            )
-        )
+    rows += _fallbacks(run, candidate, words)
     for key in ("reference", "gold"):
         if packs.get(key):
             rows.append((words(f"w_{key}"), _pack(packs[key], words)))
@@ -298,6 +275,29 @@ def where(run: Run, words: Words) -> Section:
         [Paragraph(lead), Facts(rows), Details(words("w_raw"), [Pre(words("w_raw"), raw)])],
         measured=True,
     )
+
+
+def _places(proof: dict[str, Any], words: Words) -> list[tuple[str, Text]]:
+    """Where the parameters lay and the output was born, and whether that is where they should."""
+    rows: list[tuple[str, Text]] = []
+    for key, field in (("w_parameters", "parameters_device"), ("w_output", "output_device")):
+        if not proof.get(field):
+            continue
+        places = proof[field] if isinstance(proof[field], str) else ", ".join(proof[field])
+        right = proof.get("expected") in (None, places)
+        word = "w_placed" if right else "w_misplaced"
+        rows.append((words(key), words(word, places=places, expected=proof.get("expected"))))
+    return rows
+
+
+def _fallbacks(run: Run, candidate: dict[str, Any], words: Words) -> list[tuple[str, Text]]:
+    """Which operators left the device for the CPU."""
+    if run.simulated:
+        return [(words("w_fallbacks"), words("w_fallback_sim"))]
+    if not candidate:
+        return []
+    names = candidate.get("fallbacks")
+    return [(words("w_fallbacks"), Code(", ".join(names)) if names else words("w_no_fallback"))]
 
 
 def _pack(pack: dict[str, Any], words: Words) -> str:
@@ -409,8 +409,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
                     sentence(item.get("how") or words("n_rerun"), words),
                 )
             )
-    seen: set[str] = set()
-    return [row for row in rows if not (row[0] in seen or seen.add(row[0]))]
+    return list({row[0]: row for row in reversed(rows)}.values())[::-1]
 
 
 def not_checked(run: Run, words: Words) -> Section:
@@ -438,23 +437,17 @@ def not_checked(run: Run, words: Words) -> Section:
 
 def again(run: Run, words: Words) -> Section:
     """The command that repeats the run, and what its exit code means."""
-    command, code = run.manifest.get("command"), run.manifest.get("code") or {}
-    line = shlex.join(command) if isinstance(command, list) and command else str(command or "")
+    given, code = run.manifest.get("command"), run.manifest.get("code") or {}
+    line = shlex.join(given) if isinstance(given, list) and given else str(given or "")
     lines = [f"git checkout {code['revision']}"] if code.get("revision") else []
-    lines += (
-        [line]
-        if line
-        else [
-            "goemo"
-            f" run{' -f ' + shlex.quote(run.manifest['params_file']) if run.manifest.get('params_file') else ''}"
-        ]
-    )
+    file = run.manifest.get("params_file")
+    options = f" -f {shlex.quote(file)}" if file else ""
+    lines.append(line or f"goemo run{options}")
+
     outcome = overall(run)
-    key = (
-        "a_sim"
-        if run.simulated and outcome != "incomplete"
-        else {"fail": "a_fail", "incomplete": "a_incomplete"}.get(outcome, "a_pass")
-    )
+    key = {"fail": "a_fail", "incomplete": "a_incomplete"}.get(outcome, "a_pass")
+    if run.simulated and outcome != "incomplete":
+        key = "a_sim"
     return Section(
         "again", words("s_again"), [Paragraph(words(key)), Pre(words("s_again"), "\n".join(lines))]
     )

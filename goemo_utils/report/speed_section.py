@@ -10,6 +10,7 @@ from goemo_utils.report.blocks import (
     Facts,
     Figure,
     Heading,
+    Items,
     Note,
     Paragraph,
     Section,
@@ -44,28 +45,8 @@ def speed(run: Run, words: Words) -> Section:
     measured = [r for r in rows if r.get("median") is not None]
     if measured and not run.simulated:
         blocks.append(_figure(run, measured, up, words))
-    if rows:
-        notes = [
-            Paragraph(f"{r['configuration']}: {r['note']}", "small muted")
-            for r in rows
-            if r.get("note")
-        ]
-        missing = [
-            Paragraph(f"{r['configuration']}: {words('absent', reason=r['reason'])}", "small muted")
-            for r in rows
-            if r.get("median") is None and r.get("reason") not in (None, "simulated")
-        ]
-        blocks += [Heading(words("s_rates")), _rates(rows, words), *notes, *missing]
     latency = results.get("latency") or []
-    if latency:
-        reasons = dict.fromkeys(
-            str(r["reason"]) for r in latency if r.get("reason") not in (None, "simulated")
-        )
-        blocks += [
-            Heading(words("s_latency")),
-            _latency(latency, words),
-            *(Paragraph(words("absent", reason=r), "small muted") for r in reasons),
-        ]
+    blocks += [*_rate_blocks(rows, words), *_latency_blocks(latency, words)]
     if not rows and not latency and not run.simulated:
         blocks.append(Note(words("section_absent", reason=words("not_recorded"))))
     if up.get("value") is not None and up.get("reason"):
@@ -83,32 +64,47 @@ def speed(run: Run, words: Words) -> Section:
     return Section("speed", words("s_speed"), blocks, measured=True)
 
 
+def _rate_blocks(rows: list[dict[str, Any]], words: Words) -> list[Any]:
+    """The rates, and folded below them what to mind about each: one line where all say the same."""
+    if not rows:
+        return []
+    remarks = [f"{r['configuration']}: {r['note']}" for r in rows if r.get("note")]
+    remarks += [
+        f"{r['configuration']}: {words('absent', reason=r['reason'])}"
+        for r in rows
+        if r.get("median") is None and r.get("reason") not in (None, "simulated")
+    ]
+    blocks: list[Any] = [Heading(words("s_rates")), _rates(rows, words)]
+    if remarks:
+        blocks.append(Details(words("s_remarks", n=len(remarks)), [Items(list(remarks))]))
+    return blocks
+
+
+def _latency_blocks(rows: list[dict[str, Any]], words: Words) -> list[Any]:
+    if not rows:
+        return []
+    told = [str(r["reason"]) for r in rows if r.get("reason") not in (None, "simulated")]
+    reasons = [Paragraph(words("absent", reason=r), "small muted") for r in dict.fromkeys(told)]
+    return [Heading(words("s_latency")), _latency(rows, words), *reasons]
+
+
 def _spread(row: dict[str, Any]) -> tuple[float, float]:
     """The 95 % interval, or the quartiles where there were too few blocks for one."""
     low, high = row.get("ci95") or (row.get("q1"), row.get("q3"))
     return (row["median"] if low is None else low), (row["median"] if high is None else high)
 
 
+def _bar(row: dict[str, Any], words: Words) -> Bar:
+    batch = f"{words('s_batch')} {row['batch_size']}" if row.get("batch_size") else None
+    told = (row.get("device"), row.get("dtype"), batch, f"n = {row.get('n')}")
+    note = " · ".join(str(part) for part in told if part)
+    low, high = _spread(row)
+    median = float(row["median"])
+    return Bar(str(row["configuration"]), note, median, float(low), float(high), not is_cpu(row))
+
+
 def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Words) -> Figure:
-    bars = [
-        Bar(
-            str(r["configuration"]),
-            " · ".join(
-                str(v)
-                for v in (
-                    r.get("device"),
-                    r.get("dtype"),
-                    f"{words('s_batch')} {r.get('batch_size')}",
-                    f"n = {r.get('n')}",
-                )
-                if v
-            ),
-            float(r["median"]),
-            *map(float, _spread(r)),
-            not is_cpu(r),
-        )
-        for r in rows
-    ]
+    bars = [_bar(row, words) for row in rows]
     best = device_row(run)
     ours = next((b for b in bars if b.ours and b.value == best.get("median")), None)
     if ours and up.get("value") is not None:
@@ -142,7 +138,7 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
             n.number(row["batch_size"]) if row.get("batch_size") else "–",
         ]
         if row.get("median") is None:
-            cells.append([*head, _absent(row, words), "–", "–", "–"])
+            cells.append([*head, _absent(row, words), "–", "–", "–", "–"])
         else:
             quartiles = n.interval(row["q1"], row["q3"]) if row.get("q1") is not None else "–"
             cells.append(
@@ -151,6 +147,7 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
                     n.number(row["median"]),
                     n.interval(*row["ci95"]) if row.get("ci95") else "–",
                     quartiles,
+                    n.number(row["cold_seconds"]) if row.get("cold_seconds") else "–",
                     n.number(row["n"]) if row.get("n") else "–",
                 ]
             )
@@ -162,6 +159,7 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
         Column(words("s_median"), True),
         Column(words("s_ci"), True),
         Column(words("s_iqr"), True),
+        Column(words("s_cold"), True),
         Column("n", True),
     ]
     return Table(words("s_rates"), columns, cells, style="wide", measured=True)

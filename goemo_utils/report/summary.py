@@ -238,7 +238,7 @@ def _why_not(run: Run, step: str) -> str:
 
 def _ended(run: Run) -> str:
     ends = [record["ended"] for record in run.records.values() if record.get("ended")]
-    return max(ends) if ends else run.manifest["updated"]
+    return str(max(ends) if ends else run.manifest["updated"])
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from goemo_utils.report import numbers as n
 from goemo_utils.report.blocks import Code, KeyFigure, State, Text, Verdict, join
+from goemo_utils.report.found import fault_sentence, first_fault, place, remedy_effect
 from goemo_utils.report.gates import gate_name, gates, shown_limit, shown_value
 from goemo_utils.report.measured import device_row
 from goemo_utils.report.read import Run
@@ -23,7 +24,7 @@ def overall(run: Run) -> str:
         return "fail"
     if run.missing or not parity:
         return "incomplete"
-    return parity["verdict"]
+    return str(parity["verdict"])
 
 
 def metric(run: Run, name: str) -> dict[str, Any]:
@@ -71,16 +72,7 @@ def verdict(run: Run, words: Words) -> Verdict:
         outcome
     ]
     if run.simulated:
-        key = {"fail": "_fail", "incomplete": "_incomplete"}.get(outcome, "")
-        icon = {"fail": "fail", "incomplete": "none"}.get(outcome, "info")
-        sentence = (
-            words("h_sim" + key, what=stopped(run, words))
-            if key == "_incomplete"
-            else words("h_sim" + key)
-        )
-        return Verdict(
-            State(icon, words("v_sim" + key)), sentence, _lead(run, words, outcome), "sim"
-        )
+        return _rehearsed(run, words, outcome)
     values = {
         "device": device_name(run, words),
         "labels": label_word(run, words),
@@ -102,11 +94,13 @@ def verdict(run: Run, words: Words) -> Verdict:
         flipped = (
             changed and (parity.get("flips") or {}).get("unexplained") and not _wrong_weights(run)
         )
-        sentence = (
-            words("h_fail", **values)
-            if flipped
-            else words("h_fail_gate", gates=names, n=values["n"])
-        )
+        fault = None if _wrong_weights(run) else first_fault(run)
+        if fault:
+            sentence = words("h_fail_fault", what=fault_sentence(fault, words))
+        elif flipped:
+            sentence = words("h_fail", **values)
+        else:
+            sentence = words("h_fail_gate", gates=names, n=values["n"])
         return Verdict(State("fail", words("v_fail")), sentence, _lead(run, words, outcome), style)
     state = (
         State("cause", words("v_cause"))
@@ -125,6 +119,22 @@ def verdict(run: Run, words: Words) -> Verdict:
     return Verdict(state, words(key, **values), _lead(run, words, outcome), style)
 
 
+def _rehearsed(run: Run, words: Words, outcome: str) -> Verdict:
+    """The verdict of a rehearsal: what it found, and that it is no port."""
+    key = {"fail": "_fail", "incomplete": "_incomplete"}.get(outcome, "")
+    icon = {"fail": "fail", "incomplete": "none", "pass-with-cause": "cause"}.get(outcome, "info")
+    fault = None if _wrong_weights(run) else first_fault(run)
+    if outcome == "incomplete":
+        sentence = words("h_sim_incomplete", what=stopped(run, words))
+    elif outcome == "fail" and fault:
+        sentence = words("h_sim_fault", what=fault_sentence(fault, words))
+    elif outcome == "pass-with-cause":
+        sentence = words("h_sim_cause", causes=cause_names(run, words))
+    else:
+        sentence = words("h_sim" + key)
+    return Verdict(State(icon, words("v_sim" + key)), sentence, _lead(run, words, outcome), "sim")
+
+
 def _lead(run: Run, words: Words, outcome: str) -> Text:
     parity = run.of("03_parity")
     if outcome == "incomplete":
@@ -135,16 +145,20 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
             imitated(run, words),
             run.device.get("fault") or run.params.get("rehearsal_fault"),
         )
-        return words(
+        imitation = words(
             "lead_sim",
             numerics=numerics,
             fault=words("lead_sim_fault", fault=fault) if fault else "",
         )
+        effect = remedy_effect(run, words) if outcome == "pass-with-cause" else None
+        if effect:
+            return f"{imitation} {words('lead_remedy', effect=effect)}"
+        return imitation if outcome == "fail" else f"{imitation} {words('lead_sim_next')}"
     if outcome == "fail":
         faults = parity.get("faults") or []
         if faults and not _wrong_weights(run):
-            before, after = words("lead_fault", place="\0").split("\0")
-            return join(before, Code(place(faults[0])), after)
+            before, after = words("lead_fault", place="\0", k=len(faults)).split("\0")
+            return join(before, Code(place(faults[0])), after, _changed(run, words))
         return words(
             "lead_fail",
             gates=words("comma").join(
@@ -159,6 +173,16 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
     return words(
         "lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown")
     )
+
+
+def _changed(run: Run, words: Words) -> str:
+    """How many texts a failure changes; empty where none, or where nothing is decided."""
+    parity = run.of("03_parity")
+    changed = (parity.get("flips") or {}).get("texts")
+    if not changed:
+        return ""
+    k, total = n.number(changed), n.number(parity.get("n_texts") or 0)
+    return " " + words("lead_changed", k=k, n=total, labels=label_word(run, words))
 
 
 def _wrong_weights(run: Run) -> bool:
@@ -187,14 +211,9 @@ def imitated(run: Run, words: Words) -> str:
     )
 
 
-def place(fault: dict[str, Any]) -> str:
-    """Address of a call at fault: module and operator."""
-    return " ".join(str(part) for part in (fault.get("module"), fault.get("operator")) if part)
-
-
 def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
-    """The four figures of the summary; in a rehearsal none of them speaks of a device's answers or
-    speed.
+    """The four figures of the summary; a rehearsal's are those of its simulated answers, and none
+    of them speaks of a speed.
     """
     parity, flips = run.of("03_parity"), run.of("03_parity").get("flips") or {}
     took = sum(s.seconds or 0 for s in run.states.values())
@@ -205,24 +224,6 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         "",
         words("k_took", seconds=n.duration(took)),
     )
-    if run.simulated:
-        causes = cause_names(run, words) or words("k_no_cause")
-        return [
-            KeyFigure(
-                words("k_device"),
-                words("k_none"),
-                "",
-                words("k_simdev", device=run.device.get("torch_device") or "npu:0"),
-            ),
-            steps,
-            KeyFigure(
-                words("k_cause"),
-                causes if parity else words("k_not_run"),
-                "",
-                words("k_imitated", numerics=imitated(run, words).strip()),
-            ),
-            KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed")),
-        ]
     texts = steps
     if flips.get("texts") is not None:
         texts = KeyFigure(
@@ -249,7 +250,17 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
             else words("k_limit", limit=shown_limit(gate, words))
         )
         error = KeyFigure(error.label, n.ratio(value), "", context if gate else "")
-    return [texts, error, *_speed_figures(run, words, summary)]
+    if not run.simulated:
+        return [texts, error, *_speed_figures(run, words, summary)]
+    causes = cause_names(run, words) or words("k_no_cause")
+    cause = KeyFigure(
+        words("k_cause"),
+        causes if parity else words("k_not_run"),
+        "",
+        remedy_effect(run, words) or words("k_imitated", numerics=imitated(run, words).strip()),
+    )
+    no_speed = KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed"))
+    return [error, texts, cause, no_speed]
 
 
 def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:

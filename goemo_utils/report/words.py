@@ -101,6 +101,33 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Not finished: {what}. The answers were compared; see the gates.",
         "未完成：{what}。精度比对已进行，见验收门限。",
     ),
+    "h_fail_fault": ("Not ported: {what}.", "未能移植：{what}。"),
+    "h_sim_fault": (
+        "Found: {what}. Nothing was ported: no Ascend device took part.",
+        "已定位：{what}。未进行任何移植：没有昇腾设备参与。",
+    ),
+    "h_sim_cause": (
+        (
+            "The chain works, and {causes} accounts for the difference. Nothing was ported: no"
+            " Ascend device took part."
+        ),
+        "流程可完整运行，差异由 {causes} 造成。未进行任何移植：没有昇腾设备参与。",
+    ),
+    "fd_factor": (
+        "output is {factor} × what it should be in {place}",
+        "{place} 的输出为应有值的 {factor} 倍",
+    ),
+    "fd_ratio": (
+        "the error of {place} is {ratio} × the CPU’s own",
+        "{place} 的误差为 CPU 自身误差的 {ratio} 倍",
+    ),
+    "fd_output is NaN": ("output is NaN in {place}", "{place} 的输出为 NaN"),
+    "fd_output is infinite or has another shape, or a masked score came back": (
+        "output is infinite or of another shape in {place}",
+        "{place} 的输出为无穷大或形状不符",
+    ),
+    "fd_effect": ("R {before} → {after} with the remedy", "采用补救措施后 R {before} → {after}"),
+    "lead_remedy": ("Tried on it: {effect}.", "已试用：{effect}。"),
     "h_sim": (
         "The chain works end to end. Nothing was ported: no Ascend device took part.",
         "流程可完整运行。未进行任何移植：没有昇腾设备参与。",
@@ -124,21 +151,26 @@ _WORDS: dict[str, tuple[str, str]] = {
         "The difference comes from {causes}. The error ratio R is {ratio}.",
         "差异来自 {causes}。误差比 R 为 {ratio}。",
     ),
-    "lead_fault": ("The error enters at {place}.", "误差产生于 {place}。"),
+    "lead_fault": (
+        "The error enters at {place}, the first of {k} calls at fault.",
+        "误差产生于 {place}（共 {k} 个出错的调用）。",
+    ),
     "lead_fail": ("These gates failed: {gates}.", "未通过的门限：{gates}。"),
     "lead_incomplete": (
         "Everything below is from the steps that finished.",
         "以下内容仅来自已完成的步骤。",
     ),
     "lead_sim": (
-        (
-            "The simulated device was told to imitate {numerics}{fault}. To port the model, run the"
-            " chain with params/npu.yaml on a machine with an NPU."
-        ),
-        (
-            "模拟设备被设定为模仿{numerics}{fault}。要真正移植，请在配有 NPU 的机器上用"
-            " params/npu.yaml 运行。"
-        ),
+        "The simulated device was told to imitate {numerics}{fault}.",
+        "模拟设备被设定为模仿{numerics}{fault}。",
+    ),
+    "lead_sim_next": (
+        "To port the model, run the chain with params/npu.yaml on a machine with an NPU.",
+        "要真正移植，请在配有 NPU 的机器上用 params/npu.yaml 运行。",
+    ),
+    "lead_changed": (
+        "{k} of {n} texts get different {labels}.",
+        "{n} 条中 {k} 条的{labels}判定不同。",
     ),
     "lead_sim_fault": (" with the fault {fault}", "，并注入错误 {fault}"),
     "step_failed": ("{step} failed", "{step} 失败"),

@@ -130,7 +130,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "m_task_quality_cannot tell": ("Too few texts.", "文本太少，95% 区间超出门限。"),
     "m_task_quality_not run": (
         "The texts have no true labels.",
-        "文本没有真实标签，或没有判定可比。",
+        "文本没有真实标签。",
     ),
     "worst_at": ("Worst at {where}.", "最大处：{where}。"),
     "f_in_package": ("part of goemo {version}", "随 goemo {version} 提供"),
@@ -138,6 +138,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "numerics_exact": ("exact arithmetic", "精确运算"),
     "p_not_finite": ("not finite", "非有限值"),
     "s_not_reported": ("not reported", "不报告"),
+    "x_no_cause": ("There is nothing to explain.", "误差仅为舍入，无需归因。"),
     "x_not_finite": (
         "A value is not finite, so there is nothing to compare.",
         "存在非有限值，无法比对。",

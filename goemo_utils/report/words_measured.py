@@ -1,6 +1,26 @@
 """Words of the sections on parity and speed, and of the comparison of two runs."""
 
 WORDS: dict[str, tuple[str, str]] = {
+    "s_cold": ("First call, s", "首次调用（秒）"),
+    "s_remarks": ("What to mind about these rates ({n})", "关于这些数值的说明（{n} 条）"),
+    "p_headline": ("Five figures first", "主要指标"),
+    "p_metrics_all": ("All {n} metrics, with their formulas", "全部 {n} 项指标及公式"),
+    "mn_R": ("Error ratio R", "误差比 R"),
+    "mn_R_p": (
+        "The device’s distance from float64, in units of the CPU’s own.",
+        "设备与 float64 的距离，以 CPU 自身的误差为单位。",
+    ),
+    "mn_max_abs_diff": ("Largest difference", "最大绝对误差"),
+    "mn_max_abs_diff_p": ("Of one output, device against reference.", "单个输出，设备对参考端。"),
+    "mn_top1_match": ("Same highest label", "最高标签一致"),
+    "mn_top1_match_p": ("Share of the texts.", "占文本的比例。"),
+    "mn_match_within_1_percent": ("Within 1 %", "误差在 1% 以内"),
+    "mn_match_within_1_percent_p": ("Share of all outputs.", "占全部输出的比例。"),
+    "mn_cosine_similarity": ("Cosine similarity", "余弦相似度"),
+    "mn_cosine_similarity_p": (
+        "Mean over texts; 0.99 still allows an error of 14 %.",
+        "各文本的平均值；0.99 仍可能有 14% 的误差。",
+    ),
     # parity
     "p_lead": (
         (

@@ -13,8 +13,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "n_step": ("Run the step that did not finish again:", "重新运行未完成的步骤："),
     "n_log": ("Its log says what happened:", "日志说明了经过："),
     "n_fault": (
-        "Look at {place} first: its error is {ratio} times the reference’s own.",
-        "首先检查 {place}：其误差为参考端自身的 {ratio} 倍。",
+        "Look here first: {what}.",
+        "首先检查：{what}。",
+    ),
+    "n_remedy": ("Apply the remedy ({title}){effect}:", "采用补救措施（{title}）{effect}："),
+    "n_alone": (
+        "Judge again after a change, without loading anything anew:",
+        "修改后只重做比对，无需重新加载：",
     ),
     "n_reload": ("Load the model again and compare its hashes:", "重新加载模型并核对哈希值："),
     "n_gate": ("{gate}: {meaning}", "{gate}：{meaning}"),

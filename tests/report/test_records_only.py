@@ -109,7 +109,7 @@ def test_a_metric_on_the_page_follows_its_record(
     render(folder)
     rows = re.findall(
         r'<th scope="row">' + re.escape(metric) + r"</th>.*?</tr>",
-        (folder / "report.html").read_text(),
+        (folder / "report.html").read_text().replace("<wbr>", ""),
     )
     assert len(rows) == 1
     assert f">{shown}</td>" in rows[0]
@@ -237,9 +237,8 @@ def test_a_word_for_no_grade_is_a_value_and_no_blank(tmp_path: Path) -> None:
     fixtures.set_metric(records["03_parity"]["results"], "ascend_grade", "none")
     folder = fixtures.write_run(tmp_path, manifest, records)
     render(folder)
-    assert re.search(
-        r'ascend_grade</th>.*?<td class="num">none</td>', (folder / "report.html").read_text()
-    )
+    page = (folder / "report.html").read_text().replace("<wbr>", "")
+    assert re.search(r'ascend_grade</th>.*?<td class="num">none</td>', page)
 
 
 def test_an_encoder_without_decisions_renders_with_the_reasons(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""What a run found, in one sentence and one number: the call at fault and by how much, the cause
+and what its remedy does; and the command that goes on from there.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from goemo_utils.report import numbers as n
+from goemo_utils.report.blocks import Code, Text, join
+from goemo_utils.report.read import Run
+from goemo_utils.report.words import Words
+
+FACTOR = re.compile(r"output is ([0-9.eE+-]+) x what it should be")
+# Options of a command that belong to one start, not to the run.
+ONCE = {"--from": 2, "--only": 2, "--force": 1, "--dry-run": 1}
+
+
+def place(fault: dict[str, Any]) -> str:
+    """Address of a call at fault: module and operator."""
+    return " ".join(str(part) for part in (fault.get("module"), fault.get("operator")) if part)
+
+
+def first_fault(run: Run) -> dict[str, Any] | None:
+    """The call at fault that is named first; None when none was found."""
+    faults = run.of("03_parity").get("faults") or []
+    return dict(faults[0]) if faults else None
+
+
+def fault_sentence(fault: dict[str, Any], words: Words) -> str:
+    """By how much a call is wrong, and where: its factor where one was read, else how many times
+    the CPU's own error.
+    """
+    reading = str(fault.get("reading") or "")
+    factor = FACTOR.search(reading)
+    if factor:
+        return words("fd_factor", factor=factor[1], place=place(fault))
+    if words.has(f"fd_{reading}"):
+        return words(f"fd_{reading}", place=place(fault))
+    return words("fd_ratio", ratio=n.told_ratio(fault.get("ratio_rms")), place=place(fault))
+
+
+def remedied(run: Run) -> dict[str, Any] | None:
+    """The remedy that was tried on the device, with its figures before and after."""
+    rows = run.of("03_parity").get("remedies") or []
+    return next((r for r in rows if isinstance(r, dict) and r.get("before")), None)
+
+
+def remedy_effect(run: Run, words: Words) -> str | None:
+    """What the remedy did to R, in words; None where none was tried."""
+    row = remedied(run)
+    if row is None:
+        return None
+    before, after = row["before"].get("R"), (row.get("after") or {}).get("R")
+    if not isinstance(before, (int, float)) or not isinstance(after, (int, float)):
+        return None
+    return words("fd_effect", before=n.ratio(float(before)), after=n.ratio(float(after)))
+
+
+def command(run: Run, *more: str) -> Code:
+    """The command that goes on with this run: the parameters it was started with, its name, and
+    ``more``.
+    """
+    given = [str(part) for part in run.manifest.get("command") or []]
+    file = run.manifest.get("params_file")
+    parts = given if given[:2] == ["goemo", "run"] else ["goemo", "run"]
+    if parts is not given and file:
+        parts = [*parts, "-f", str(file)]
+
+    kept: list[str] = []
+    skip = 0
+    for part in parts:
+        skip = skip or ONCE.get(part, 0)
+        if skip:
+            skip -= 1
+            continue
+        kept.append(part)
+    if "run_id" not in kept:
+        kept += ["-p", "run_id", run.run_id]
+    return Code(shlex.join([*kept, *more]))
+
+
+def remedy_step(run: Run, words: Words) -> Text | None:
+    """What to do about a named cause, as a command with a run of its own; None where nothing can be
+    set.
+    """
+    for row in run.of("03_parity").get("remedies") or []:
+        if not isinstance(row, dict) or not row.get("parameter"):
+            continue
+        options = [part for key, value in row["parameter"].items() for part in ("-p", key, value)]
+        effect = remedy_effect(run, words)
+        shown = f" {effect}" if effect else ""
+        base = shlex.split(str(command(run)))
+        name = base.index("run_id") + 1
+        base[name] = f"{base[name]}-remedy"
+        title = str(row.get("title") or row.get("cause")).rstrip(".")
+        line = Code(shlex.join([*base, *map(str, options)]))
+        return join(words("n_remedy", title=title, effect=shown), " ", line)
+    return None

@@ -1,0 +1,91 @@
+"""What a run found is said first, with one number, and what follows is about it."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.report import found, render
+from goemo_utils.report.read import read_run
+from goemo_utils.report.words import Words
+from tests.report import fixtures
+from tests.report.pages import Page
+
+FAULT = {
+    "module": "encoder.layer.1.output.LayerNorm",
+    "operator": "layer_norm",
+    "ratio_rms": 140000.0,
+    "reading": "output is 1.010000 x what it should be",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "output is 1.010000 × what it should be in encoder"), ("zh", "应有值的 1.010000 倍")],
+)
+def test_a_fault_is_said_by_its_factor_where_one_was_read(language: str, words: str) -> None:
+    assert words in found.fault_sentence(FAULT, Words(language))
+
+
+def test_a_fault_without_a_factor_is_said_by_its_ratio() -> None:
+    said = found.fault_sentence(FAULT | {"reading": None}, Words("en"))
+    assert "140,000 × the CPU’s own" in said
+
+
+def failing(tmp_path: Path, **manifest_changes: object) -> Path:
+    manifest, records = fixtures.failing()
+    records["03_parity"]["results"]["faults"] = [dict(FAULT)]
+    return fixtures.write_run(tmp_path, manifest | manifest_changes, records)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_headline_of_a_failure_names_the_call_and_by_how_much(tmp_path, language) -> None:
+    folder = failing(tmp_path)
+    render(folder, language)
+    heading = Page(folder / "report.html").all("h1")[0].text
+    assert "1.010000" in heading
+    assert "encoder.layer.1.output.LayerNorm" in heading
+
+
+def test_failed_gates_stand_first(tmp_path) -> None:
+    folder = failing(tmp_path)
+    render(folder)
+    source = (folder / "report.html").read_text()
+    gates = source[source.index('class="gates"') : source.index("</table>")]
+    assert gates.index("st-fail") < gates.index("st-pass")
+    assert gates.rindex("st-fail") < gates.index("st-pass")
+
+
+def test_the_command_goes_on_with_this_run_and_its_parameters(tmp_path) -> None:
+    given = ["goemo", "run", "-f", "params/npu.yaml", "-p", "seed", "3", "--from", "01_load"]
+    run = read_run(failing(tmp_path, command=given))
+    said = shlex.split(found.command(run, "--from", "03_parity"))
+    assert said[:7] == given[:7]
+    assert said[-2:] == ["--from", "03_parity"]
+    assert said[said.index("run_id") + 1] == run.run_id
+    assert said.count("--from") == 1
+
+
+def test_a_remedy_is_a_command_with_a_run_of_its_own_and_its_effect(tmp_path) -> None:
+    manifest, records = fixtures.with_cause()
+    records["03_parity"]["results"]["remedies"] = [
+        {
+            "cause": "tanh_gelu",
+            "title": "Call the erf form of GELU",
+            "parameter": {"remedy": "erf_gelu"},
+            "before": {"R": 14.0},
+            "after": {"R": 1.0},
+        }
+    ]
+    run = read_run(fixtures.write_run(tmp_path, manifest, records))
+    step = "".join(map(str, found.remedy_step(run, Words("en")).parts))
+    assert "-p remedy erf_gelu" in step
+    assert f"{run.run_id}-remedy" in step
+    assert "R 14 → 1.0" in step
+
+
+def test_a_name_may_break_after_an_underscore_and_markup_stays_whole() -> None:
+    from goemo_utils.report.page import breakable
+
+    assert breakable("rmse_to_gold") == "rmse_<wbr>to_<wbr>gold"
+    assert breakable('<a id="x_y">a_b</a>') == '<a id="x_y">a_<wbr>b</a>'
