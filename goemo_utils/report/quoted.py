@@ -29,7 +29,7 @@ def sentence(text: Any, words: Words) -> str:
         return text
     if more := MORE.fullmatch(text):
         return f"{_title_of_any(more[1], words)}（另有 {more[2]} 项）"
-    found = next(
+    found: str | None = next(
         (
             told
             for pattern, chinese in SENTENCES.items()

@@ -150,7 +150,10 @@ QUOTED = (
 
 SENTENCES: dict[str, str] = {
     # verdicts of the environment check; the longer of two that begin alike comes first
-    "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads; what runs there is SIMULATED": (
+    (
+        "torch {version} imports; {capability} kernels, {threads} of {usable} cores as threads;"
+        " what runs there is SIMULATED"
+    ): (
         "torch {version} 可导入；{capability} 内核，线程数 {threads}，可用核数"
         " {usable}；在该设备上运行的均为模拟（SIMULATED）"
     ),

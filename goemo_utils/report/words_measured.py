@@ -27,7 +27,10 @@ WORDS: dict[str, tuple[str, str]] = {
             "{n} texts × {labels} labels, threshold {threshold}; compared with a {reference}"
             " reference and a float64 gold."
         ),
-        "{n} 条文本 × {labels} 个标签，阈值 {threshold}，与 {reference} 参考端及 float64 真值比对。",
+        (
+            "{n} 条文本 × {labels} 个标签，阈值 {threshold}，与 {reference} 参考端及 float64"
+            " 真值比对。"
+        ),
     ),
     "p_lead_encoder": (
         (

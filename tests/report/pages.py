@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import ClassVar
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Element:
 class Page(HTMLParser):
     """All elements of a page in order, and its text."""
 
-    VOID = {"meta", "img", "br", "hr", "use", "path", "circle", "rect", "link", "input"}
+    VOID: ClassVar = {"meta", "img", "br", "hr", "use", "path", "circle", "rect", "link", "input"}
 
     def __init__(self, path: Path) -> None:
         super().__init__(convert_charrefs=True)

@@ -154,7 +154,7 @@ def test_a_flip_rate_moved_only_when_its_exact_intervals_lie_apart(
 
 
 def scipy_interval(k: int, n: int) -> list[float]:
-    """Clopper-Pearson by the quantiles of the beta distribution: another way to the same numbers."""
+    """Clopper-Pearson by quantiles of the beta distribution: another way to the same numbers."""
     beta = pytest.importorskip("scipy.stats").beta
     return [
         0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1)),

@@ -153,6 +153,13 @@ def test_latency_percentiles_come_with_their_number_of_calls(results: dict[str, 
         assert (row["p99"] is None) == (row["n"] < 1000)
 
 
+def test_every_way_has_a_median_of_its_own_however_slow_another_is(
+    results: dict[str, Any],
+) -> None:
+    assert all(row["n"] >= 20 for row in results["latency"])
+    assert all(row["p50"] is not None for row in results["latency"])
+
+
 def test_the_worker_and_its_conditions_are_recorded(results: dict[str, Any]) -> None:
     assert {
         "TASK_QUEUE_ENABLE",
