@@ -5,14 +5,16 @@ baseline.
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -142,7 +144,7 @@ def _session(path: Path) -> Any:
     # Spinning threads slow down everything else on a shared machine and gain about 2 % on a quiet
     # one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what a graph does wrong comes as an exception
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
@@ -237,7 +239,7 @@ class _Logits(torch.nn.Module):
 def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:
     names = list(example)
     free = {0: "rows", 1: "tokens"}
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _silent():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval(),
@@ -249,6 +251,23 @@ def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:
             output_names=["logits"],
             dynamic_axes={**dict.fromkeys(names, free), "logits": {0: "rows"}},
         )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard output: torch prints the whole graph there, from C++, where it refuses a
+    model.
+    """
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _quantise(path: Path) -> Path:

@@ -84,7 +84,7 @@ def load_model(
     random weights drawn from ``seed``. ``info["thresholds"]`` are the model's own, in label order,
     None without thresholds.json. Raises ModelError in one sentence.
     """
-    from goemo_utils.forward.traits import look
+    from goemo_utils.forward.traits import longest, look
 
     source, folder, commit = locate(model, revision)
     random = model.startswith("random:")
@@ -102,7 +102,9 @@ def load_model(
         check_loaded(folder, config, network, told, chosen)
 
     traits = look(network.eval(), tokenizer, folder)
-    limit = length_limit(config, tokenizer, traits.places)
+    inputs = traits.inputs(tokenizer)
+    stated = length_limit(config, tokenizer, traits.places)
+    limit = longest(network, inputs, stated) if stated < MOST else stated
     info = _info(
         model,
         "random" if random else source,
@@ -120,7 +122,6 @@ def load_model(
         attn_implementation,
     )
     info["thresholds"] = None if random else thresholds.read(folder, labels, chosen)
-    inputs = traits.inputs(tokenizer)
     info["padding"] = inputs.why
     return Loaded(network, tokenizer, chosen, labels, limit, info, inputs)
 

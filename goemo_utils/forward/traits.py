@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,14 @@ LONG = (
     " what the meeting on Thursday at ten is going to be about."
 )
 # Lengths of the longer probe that are tried, in tokens: a model of few places takes a shorter one.
-LENGTHS = (24, 14, 10)
-SHORTER = 8
+# Odd ones: a model that works in blocks of tokens pads them inside.
+LENGTHS = (23, 13, 9)
+SHORTER = 7
+# Padding beyond the longest text of a batch, as batches of few widths have it.
+MORE = 6
+# A real forward of the longest input is run where it costs less than this many products (parameters
+# × tokens); above, only its shapes are computed.
+CHEAP = 2e9
 # Rounding between shapes of a batch is about 1e-6 of the largest value; what padding does to a
 # model that does not mask it is above 1e-4 even with random weights.
 SAME = 2e-5
@@ -77,22 +83,21 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
     probe = _in_float32(model)
     fitting_of_probe = fitting if probe is model else _hook_of(probe)
 
-    asker = _Asker(probe, tokenizer, folder)
-    fields = asker.fields(SHORT)
-    pair_fields = asker.fields(SHORT + PAIR + LONG[:40]) or fields
-    short, long = asker.rows(Inputs(tokenizer, fields))
-    inputs = Inputs(tokenizer, fields)
-
     before = State(probe)
+    asker = _Asker(probe, tokenizer, folder)
+    given = asker.fields(SHORT)
+    short, long = asker.rows(Inputs(tokenizer, given))
+    switches = before.switches()
+    fitting_of_probe.restore = switches
+    fitting.restore = [switch.elsewhere(model) for switch in switches]
+
+    fields = given if asker.needs(given, short) else ()
+    pair_fields = asker.fields(SHORT + PAIR + LONG[:40])
+    inputs = Inputs(tokenizer, fields)
+    short, long = asker.rows(inputs)
     with Watch() as watch_short:
         alone_short = asker.answer(inputs, [short])
     with Watch() as watch_long:
-        alone_long = asker.answer(inputs, [long])
-    switches = before.switches()
-    if switches:
-        fitting.restore = [switch.elsewhere(model) for switch in switches]
-        if fitting_of_probe is not fitting:
-            fitting_of_probe.restore = switches
         alone_long = asker.answer(inputs, [long])
 
     pads, why = _padding(asker, inputs, (short, long), (alone_short, alone_long), fitting, switches)
@@ -124,7 +129,7 @@ def _padding(
         names = ", ".join(dict.fromkeys(switch.name for switch in switches[:3]))
         return False, f"a forward changes its own {names} by the length of the input"
     try:
-        together = asker.answer(inputs, list(rows))
+        together = asker.answer(inputs, list(rows), max(map(len, rows)) + MORE)
     except Exception as error:
         return False, f"it fails on a padded batch ({type(error).__name__}: {first_line(error)})"
     difference = max(_apart(together, i, alone[i]) for i in (0, 1))
@@ -154,15 +159,20 @@ class _Asker:
         self.model, self.tokenizer, self.folder = model, tokenizer, folder
 
     def fields(self, text: str) -> tuple[str, ...]:
-        """What the model needs of the tokenizer beside ids and mask, for such a text.
-
-        token_type_ids of nothing but zeros are what every model assumes without them.
-        """
+        """What the tokenizer gives beside ids and mask, for such a text, and the model takes."""
         first, pair, second = text.partition(PAIR)
         given = self.tokenizer(first, second) if pair else self.tokenizer(first)
         takes = accepted(self.model)
-        names = [name for name in given if name not in PLAIN and (takes is None or name in takes)]
-        return tuple(name for name in names if name != "token_type_ids" or any(given[name]))
+        names = [name for name in given if name not in PLAIN]
+        return tuple(name for name in names if takes is None or name in takes)
+
+    def needs(self, fields: tuple[str, ...], row: list[int]) -> bool:
+        """Whether the fields change an answer. Types of nothing but zeros are what BERT's kin
+        assume without them, and plain ids are faster; XLM's look them up as words.
+        """
+        with_fields = self.answer(Inputs(self.tokenizer, fields), [row])
+        without = self.answer(Inputs(self.tokenizer), [list(row)])
+        return any(not torch.equal(a, b) for a, b in zip(with_fields, without, strict=True))
 
     def rows(self, inputs: Inputs) -> tuple[list[int], list[int]]:
         """The tokens of a short and of a longer text; the longer is as long as the model allows."""
@@ -184,11 +194,13 @@ class _Asker:
             " nothing but text."
         )
 
-    def answer(self, inputs: Inputs, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def answer(
+        self, inputs: Inputs, rows: Sequence[Sequence[int]], to: int = 0
+    ) -> list[torch.Tensor]:
         """The logits ``[texts, labels]``, or, of a model without a head, the hidden states of each
         text's real tokens, averaged: ``[texts, features]``.
         """
-        batch = inputs.tensors(rows)
+        batch = inputs.tensors(rows, to)
         with torch.no_grad():
             output = self.model(**batch)
         if "logits" in output:
@@ -198,6 +210,46 @@ class _Asker:
             return [states.mean(1)]
         mask = batch["attention_mask"][..., None].float()
         return [(states * mask).sum(1) / mask.sum(1).clamp(min=1)]
+
+
+def longest(model: nn.Module, inputs: Inputs, limit: int) -> int:
+    """The longest input up to ``limit`` tokens that the model takes.
+
+    A table may hold ``limit`` places and the model still refuse it, where it pads to whole blocks
+    inside (BigBird, Reformer). Where a real forward is dear only shapes are computed, on the meta
+    device; a model that cannot do without values there is believed.
+    """
+    size = sum(p.numel() for p in model.parameters())
+    filler = inputs.encode([SHORT], None)[0]
+
+    def takes(length: int) -> bool:
+        row = [filler[i % len(filler)] for i in range(length)]
+        batch = Inputs(inputs.tokenizer).tensors([row])
+        try:
+            with torch.no_grad():
+                if size * length < CHEAP:
+                    model(**batch)
+                else:
+                    _on_meta(model, batch)
+        except (RuntimeError, IndexError, ValueError):
+            return False
+        return True
+
+    if takes(limit) or not takes(min(limit, SHORTER)):
+        return limit
+    low, high = min(limit, SHORTER), limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if takes(middle) else (low, middle)
+    return low
+
+
+def _on_meta(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> None:
+    """Compute the shapes of a forward, and no values."""
+    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    empty = {name: tensor.to("meta") for name, tensor in held.items()}
+    given = {name: tensor.to("meta") for name, tensor in batch.items()}
+    torch.func.functional_call(model, empty, (), given)
 
 
 def accepted(model: nn.Module) -> set[str] | None:
@@ -253,6 +305,8 @@ class Switch:
     def elsewhere(self, model: nn.Module) -> Switch:
         """The same place in another copy of the model."""
         module = model.get_submodule(self.path)
+        if module is self.module:
+            return self
         value = module._modules[self.name] if self.child else self.value
         return Switch(self.path, module, self.name, value, self.child)
 
@@ -321,13 +375,8 @@ def positions(short: Watch, long: Watch, shorter: int, longer: int) -> Table | N
     """
     tables = []
     for (weight, few), (same, many) in zip(short.lookups, long.lookups, strict=False):
-        if weight is not same or few.numel() != shorter or many.numel() != longer:
-            continue
-        first = int(many.min())
-        counted = torch.arange(first, first + longer, device=many.device)
-        grown = int(many.max()) - int(few.max())
-        if torch.equal(many.flatten().sort().values, counted) and grown == longer - shorter:
-            tables.append(Table(len(weight), first))
+        if weight is same and _counts(few, shorter) and _counts(many, longer):
+            tables.append(Table(len(weight), int(many.flatten()[0])))
     return min(tables, key=lambda table: table.places, default=None)
 
 
@@ -345,6 +394,16 @@ def check_vocabulary(folder: Path, tokenizer: Any, rows: int | None) -> None:
             " were added (resize_token_embeddings) and save again, or take the tokenizer that"
             " belongs to the weights."
         )
+
+
+def _counts(indices: torch.Tensor, tokens: int) -> bool:
+    """Whether the indices count the tokens one by one, whatever a model pads behind them."""
+    row = indices.flatten()
+    if not tokens <= row.numel() < 2 * tokens + 64:
+        return False
+    first = int(row[0])
+    counted = torch.arange(first, first + tokens, device=row.device, dtype=row.dtype)
+    return torch.equal(row[:tokens], counted)
 
 
 def _in_float32(model: nn.Module) -> nn.Module:
