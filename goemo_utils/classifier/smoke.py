@@ -153,6 +153,7 @@ def ask(params: Any, task: str) -> dict[str, Any]:
         revision=params.revision,
         max_length=params.max_length,
         seed=params.seed,
+        task=params.task,
     )
     results, probabilities = classifier.predict(list(SENTENCES))
     rows = answers(results, probabilities, classifier.labels)

@@ -87,7 +87,9 @@ def expected(folder: Path, limit: int, texts: Sequence[str] = TEXTS) -> np.ndarr
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    network = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager")
+    network = AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation="eager"
+    )
     answers = []
     for text in texts:
         batch = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
@@ -171,4 +173,5 @@ def _tuned(folder: Path) -> np.ndarray:
         tuned = tune(folder, Path(out))
         classifier = GoEmotionsClassifier(tuned, backend="eager", max_length=64)
         answers = expected(tuned, classifier.max_length)
-        return np.abs(classifier.predict(TEXTS)[1] - answers)
+        differences: np.ndarray = np.abs(classifier.predict(TEXTS)[1] - answers)
+        return differences

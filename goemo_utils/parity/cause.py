@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from goemo_utils.parity import metrics
+from goemo_utils.parity.decisions import decide
 from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, stay
 from goemo_utils.parity.replay import Row, family, replay
 from goemo_utils.parity.twins import States, Twins, largest, rms
@@ -334,8 +336,5 @@ def ladder(
 
 
 def decisions(z: Tensor, task: str, threshold: float | Sequence[float]) -> Tensor:
-    """Decisions of logits as booleans, in float64."""
-    z = z.double()
-    if task == "multi_label":
-        return z > torch.logit(torch.as_tensor(threshold, dtype=torch.float64))
-    return torch.nn.functional.one_hot(z.argmax(1), z.shape[1]).bool()
+    """Decisions of logits as booleans, as ``decide`` makes them."""
+    return torch.from_numpy(decide(z.double().numpy(), task, np.asarray(threshold)))

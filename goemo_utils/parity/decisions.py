@@ -4,6 +4,8 @@ them.
 
 import numpy as np
 
+from goemo_utils.forward.thresholds import above
+
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)) in float64, without overflow at either end."""
@@ -33,10 +35,10 @@ def logit(p: float | np.ndarray) -> float | np.ndarray:
 
 def decide(z: np.ndarray, task: str, threshold: float | np.ndarray) -> np.ndarray:
     """Decisions ``[n_texts, n_labels]`` as booleans: labels above the threshold, or the one most
-    likely label.
+    likely label. As the classifier decides: on probabilities in float32, also of gold's logits.
     """
     if task == "multi_label":
-        return np.asarray(z.astype(np.float64) > logit(threshold))
+        return above(sigmoid(z), threshold)
     return np.asarray(np.arange(z.shape[1]) == z.argmax(axis=1)[:, None])
 
 

@@ -73,6 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model_path", default="embedded", help="embedded (default), a local folder or a hub id"
     )
     parser.add_argument(
+        "--task",
+        default="auto",
+        choices=("auto", "multi_label", "single_label"),
+        help=(
+            "what the model does, where its config.json does not say: multi_label gives each label"
+            " its own sigmoid (default auto)"
+        ),
+    )
+    parser.add_argument(
         "--output",
         metavar="FILE",
         help="write to a .jsonl, .csv or .parquet file instead of the screen",
@@ -135,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         batch_tokens=args.batch_tokens,
         max_length=args.max_length,
+        task=args.task,
     )
     if classifier.device.simulated:
         print(

@@ -8,6 +8,7 @@ from typing import Any
 from goemo_utils.errors import TextsError
 from goemo_utils.records.record import sha256_json
 from goemo_utils.texts.files import Row, read_rows, read_texts
+from goemo_utils.texts.marks import are_marks, ids_of
 
 __all__ = ["BUILTIN", "STRESS", "NotTexts", "TextSet", "load_texts", "read_texts", "strings"]
 
@@ -126,6 +127,8 @@ def load_texts(params: Any) -> TextSet:
             " word. Check the file and text_column."
         )
     marks = [row.labels for row in kept if row.labels is not None]
+    if are_marks(marks):
+        marks = [ids_of(row) for row in marks]
     labels = marks if len(marks) == len(kept) else None
     return TextSet([row.text for row in kept], labels, params.texts, dropped)
 

@@ -55,15 +55,23 @@ def _checked(rows: Iterator[tuple[str, Any, Any]], path: Path) -> Iterator[Row]:
     place = None
     for place, text, labels in rows:
         check_text(text, path, place)
-        sound = isinstance(labels, list) and all(
-            type(label) is int and label >= 0 for label in labels
-        )
-        yield Row(text, labels if sound else None)
+        yield Row(text, _ids(labels))
     if place is None:
         raise TextsError(
             f"{path} holds no texts; expected at least one row. Check that it was written"
             " completely."
         )
+
+
+def _ids(labels: Any) -> list[int] | None:
+    """A list of whole numbers from 0, or of marks (1.0, true), as ints; None for anything else."""
+    if not isinstance(labels, list):
+        return None
+    sound = all(
+        (type(label) is int and label >= 0) or (isinstance(label, bool | float) and label in (0, 1))
+        for label in labels
+    )
+    return [int(label) for label in labels] if sound else None
 
 
 def check_text(text: Any, path: Path | str, place: str) -> None:

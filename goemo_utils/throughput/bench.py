@@ -156,6 +156,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="for counting decisions that changed (default: the model's own thresholds, else 0.3)",
     )
+    parser.add_argument(
+        "--task",
+        default="auto",
+        choices=("auto", "multi_label", "single_label", "encoder"),
+        help="what the model does, where its config.json does not say (default auto)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--figures",
@@ -180,6 +186,7 @@ def run(args: argparse.Namespace) -> int:
         job = {
             "kind": "throughput",
             "model": model,
+            "task": args.task,
             "texts": texts,
             "arms": arms,
             "baselines": baselines,

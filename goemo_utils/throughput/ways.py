@@ -23,6 +23,7 @@ from goemo_utils.classifier.checks import tokens_at_most
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward import thresholds
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.throughput import conditions
 
@@ -186,6 +187,7 @@ class Bench:
             attn_implementation=arm.get("attn_implementation") or self.attention,
             revision=job.get("revision"),
             seed=int(job.get("seed") or 0),
+            task=job.get("task") or "auto",
         )
 
         kind = {
@@ -349,7 +351,7 @@ def agreement(
 
     if head:
         broken = ~np.isfinite(difference).all(axis=1)
-        decided = (answer > threshold) != (reference > threshold)
+        decided = thresholds.above(answer, threshold) != thresholds.above(reference, threshold)
         decided[broken] = True
         told |= {
             "top1_changed": int(((answer.argmax(1) != reference.argmax(1)) | broken).sum()),

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from goemo_utils.forward.inputs import Inputs
+
 # Batches are cut from this many times their size of shuffled texts, sorted by length: little
 # padding, and still random company.
 POOL = 30
@@ -30,21 +32,15 @@ class Examples(Dataset[dict[str, Any]]):
 
 
 class Padding:
-    """The collator: pads token ids as the tokenizer does, and stacks the targets. It changes
-    nothing of the tokenizer.
+    """The collator: pads texts as the model's inputs are padded everywhere, and stacks the targets.
+    It changes nothing of the tokenizer.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._pad = tokenizer.pad
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = dict(
-            self._pad(
-                {"input_ids": [example["input_ids"] for example in examples]},
-                padding=True,
-                return_tensors="pt",
-            )
-        )
+        batch = self._inputs.tensors([example["input_ids"] for example in examples])
         return {**batch, "labels": torch.stack([example["labels"] for example in examples])}
 
 

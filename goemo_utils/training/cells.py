@@ -19,25 +19,26 @@ _HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true"
 
 
 def read_cells(
-    table: Table, known: Collection[str] = (), empty_is_none: bool = False
+    table: Table, known: Collection[str] = (), empty_is_none: bool = False, one: bool = False
 ) -> tuple[list[list[str]], bool]:
     """The labels of each row as texts, and whether the table keeps lists.
 
     A list is a list; a text is a JSON list, ``['joy', 'love']``, ``[1 7]``, one of the ``known``
-    names, or names parted by the first of | ; , that the column has anywhere; a number is its
-    digits (1.0 is 1). Raises TextsError with the row for a missing label, and for an empty cell
-    unless ``empty_is_none``.
+    names, or names parted by the first of | ; , that the column has anywhere, but for ``one`` label
+    a text, where the whole cell is its name; a number is its digits (1.0 is 1). Raises TextsError
+    with the row for a missing label, and for an empty cell unless ``empty_is_none``.
     """
     if table.hot is not None:
-        return [_hot(table, row, cell) for row, cell in enumerate(table.cells)], False
-    plain = [cell for cell in table.cells if isinstance(cell, str) and not _bracketed(cell)]
-    separator = next((sign for sign in SEPARATORS if any(sign in cell for cell in plain)), None)
+        return [_hot(table, row, cell) for row, cell in enumerate(table.cells)], table.listed
+    plain = [cell for cell in table.cells if isinstance(cell, str) and not bracketed(cell)]
+    met = [sign for sign in SEPARATORS if any(sign in cell for cell in plain)]
+    separator = None if not met or (one and not known) else met[0]
     seen: dict[str, list[str]] = {}
     found, is_list = [], table.listed
 
     for row, cell in enumerate(table.cells):
-        if _bracketed(cell) and cell.strip() not in known:
-            cell = _list(cell.strip())
+        if bracketed(cell) and cell.strip() not in known:
+            cell = members(cell.strip())
         is_list = (
             is_list or isinstance(cell, (list, set, frozenset)) or type(cell).__name__ == "ndarray"
         )
@@ -55,7 +56,8 @@ def read_cells(
     return found, is_list
 
 
-def _bracketed(cell: Any) -> bool:
+def bracketed(cell: Any) -> bool:
+    """Whether a cell is a text in square brackets."""
     return isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"
 
 
@@ -68,7 +70,7 @@ def _text(cell: str, known: Collection[str], separator: str | None) -> list[str]
     return [whole(part.strip()) for part in parts if part.strip()]
 
 
-def _list(cell: str) -> list[Any]:
+def members(cell: str) -> list[Any]:
     """The members of a list that was written as a text: by JSON, by Python, or by NumPy, which
     parts them with blanks.
 

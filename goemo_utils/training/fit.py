@@ -164,7 +164,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         job,
         train,
         held,
-        begun.tokenizer,
+        begun.inputs,
         lambda line: progress(json.dumps(line)),
     )
 
@@ -292,12 +292,7 @@ def probabilities(
     placement: dict[str, Any] = {}
 
     with torch.no_grad():
-        for at in range(0, len(order), BATCH):
-            batch = begun.tokenizer.pad(
-                {"input_ids": [rows[i] for i in order[at : at + BATCH]]},
-                padding=True,
-                return_tensors="pt",
-            )
+        for batch in begun.inputs.batches([rows[i] for i in order], BATCH):
             logits = network(
                 **{name: values.to(device.torch_device) for name, values in batch.items()}
             ).logits

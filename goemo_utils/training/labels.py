@@ -13,6 +13,7 @@ import numpy as np
 
 from goemo_utils.errors import TextsError
 from goemo_utils.training.cells import read_cells, whole
+from goemo_utils.training.marks import with_marks
 from goemo_utils.training.table import Table
 
 # Order and names: google-research-datasets/go_emotions, configuration "simplified" (27 emotions,
@@ -101,7 +102,10 @@ def mark(
     """
     table = _declared(table, labels)
     known = vocabulary.names if vocabulary else labels or table.names or ()
-    cells, is_list = read_cells(table, frozenset(known), empty_is_none=task == "multi_label")
+    table = with_marks(table, known)
+    cells, is_list = read_cells(
+        table, frozenset(known), empty_is_none=task == "multi_label", one=task == "single_label"
+    )
     values = (
         cells
         if table.names is None

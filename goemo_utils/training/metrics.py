@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from goemo_utils.forward.thresholds import COMMON as THRESHOLD
+from goemo_utils.forward.thresholds import above
 
 N_BINS = 15  # of a calibration: Guo et al. 2017, arXiv 1706.04599
 
@@ -20,7 +21,7 @@ def decide(
     if task == "single_label":
         one_hot: np.ndarray = np.eye(probabilities.shape[1])[probabilities.argmax(1)]
         return one_hot
-    return (probabilities > thresholds).astype(float)
+    return above(probabilities, thresholds).astype(float)
 
 
 def counts(targets: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,7 +51,7 @@ def scores(
     ``thresholds`` is one number or one a label. Weighted F1 weighs a label by its number of texts;
     subset accuracy is the share of texts whose label set is exactly right.
     """
-    marked = probabilities > thresholds
+    marked = above(probabilities, thresholds)
     tp, fp, fn = counts(targets, marked)
     each, support = f1_per_label(tp, fp, fn), tp + fn
     return {
@@ -65,8 +66,21 @@ def argmax_scores(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, f
     """Accuracy, and micro, macro and weighted F1, when the most probable label is the answer. Micro
     F1 is the accuracy where each text has one label.
     """
-    found = scores(targets, decide(probabilities, "single_label"), 0.5)
-    return {"accuracy": found.pop("subset_accuracy"), **found}
+    marked = decide(probabilities, "single_label")
+    found = scores(targets, marked, 0.5)
+    accuracy = found.pop("subset_accuracy")
+    macro = macro_of_met(*counts(targets, marked))
+    return {"accuracy": accuracy, **found, "macro_f1": float(macro)}
+
+
+def macro_of_met(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """The mean F1 ``[...]`` of counts ``[..., n_labels]`` over the labels that are met in truth or
+    answers, as scikit-learn's f1_score(average="macro") has it for texts of one label each; a label
+    in neither is no class of such a set. Without any it is 0.
+    """
+    met = (tp + fp + fn) > 0
+    mean: np.ndarray = f1_per_label(tp, fp, fn).sum(-1) / np.maximum(1, met.sum(-1))
+    return mean
 
 
 def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -139,7 +153,7 @@ def bootstrap(
     """95 % percentile intervals of micro and macro F1 when the texts are drawn again with
     replacement.
     """
-    drawn = drawn_f1(targets, probabilities > thresholds, n_draws, seed)
+    drawn = drawn_f1(targets, above(probabilities, thresholds), n_draws, seed)
     return {
         name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
         for name, values in drawn.items()
@@ -150,9 +164,11 @@ def drawn_f1(
     targets: np.ndarray, marked: np.ndarray, n_draws: int = 1000, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Micro and macro F1 [n_draws] of texts drawn with replacement; the same seed draws the same
-    texts, so two models can be paired.
+    texts, so two models can be paired. Where each text has one label and one answer, macro F1 is
+    over the labels that a draw meets, as ``argmax_scores`` has it.
     """
-    truth = targets > 0.5
+    truth, marked = targets > 0.5, marked.astype(bool)
+    single = bool((truth.sum(1) == 1).all() and (marked.sum(1) == 1).all())
     cells = [cell.astype(np.float32) for cell in (truth & marked, ~truth & marked, truth & ~marked)]
     weights = (
         np.random.default_rng(seed)
@@ -162,5 +178,5 @@ def drawn_f1(
     tp, fp, fn = (weights @ cell for cell in cells)
     return {
         "micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)),
-        "macro_f1": f1_per_label(tp, fp, fn).mean(1),
+        "macro_f1": macro_of_met(tp, fp, fn) if single else f1_per_label(tp, fp, fn).mean(1),
     }

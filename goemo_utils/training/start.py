@@ -5,7 +5,7 @@ hand, kept or newly drawn.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ import torch
 from transformers import PreTrainedModel
 
 from goemo_utils.errors import ModelError, ParamsError, first_line
-from goemo_utils.forward import model as checkpoint
+from goemo_utils.forward import checkpoint
+from goemo_utils.forward.inputs import Inputs
+from goemo_utils.forward.model import length_limit, quiet
+from goemo_utils.forward.task import labels_of
+from goemo_utils.forward.traits import look
 
 # Where the architectures keep their dropout: RoBERTa, BERT, ELECTRA; DistilBERT; ModernBERT;
 # ALBERT; DeBERTa; XLNet.
@@ -43,17 +47,18 @@ class Start:
     max_length: int
     head: str
     untrained: list[str]
+    inputs: Inputs = field(default_factory=lambda: Inputs(None))
+
+    def __post_init__(self) -> None:
+        if self.inputs.tokenizer is None:
+            self.inputs = Inputs(self.tokenizer)
 
     def encode(self, texts: list[str], max_length: int) -> list[list[int]]:
         """Token ids of each text, truncated to the shorter of ``max_length`` and the model's limit.
         A fast tokenizer remembers how it was last asked to truncate, and would save that with the
         model, so a copy is asked."""
-        asked = copy.deepcopy(self.tokenizer)
-        limit = min(max_length, self.max_length)
-        ids: list[list[int]] = asked(texts, truncation=True, max_length=limit, padding=False)[
-            "input_ids"
-        ]
-        return ids
+        asked = replace(self.inputs, tokenizer=copy.deepcopy(self.tokenizer))
+        return asked.encode(texts, min(max_length, self.max_length))
 
     def check_words(self, rows: list[list[int]], folder: str) -> None:
         """Raise ModelError when no row has a token but special and unknown ones: without its
@@ -80,18 +85,15 @@ def start(job: dict[str, Any]) -> Start:
     random = job["model"].startswith("random:")
     _, folder, _ = checkpoint.locate(job["model"], job["revision"])
 
-    if not random and not any(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"{folder} has no .safetensors weights; pickled ones are never loaded. Convert them"
-            " with save_pretrained in a place you trust."
-        )
+    if not random:
+        checkpoint.check_weights(folder)
 
     config = checkpoint.read_config(folder)
-    kept = not random and _same_labels(config, job["labels"])
+    kept = not random and _same_labels(config, job["labels"], folder)
     _set_up(config, job)
     options = {"dtype": torch.float32, "attn_implementation": job["attn_implementation"]}
 
-    with checkpoint.quiet():
+    with quiet():
         torch.manual_seed(job["seed"])
         try:
             if random:
@@ -125,6 +127,7 @@ def start(job: dict[str, Any]) -> Start:
 
         tokenizer = checkpoint.read_tokenizer(folder)
 
+    traits = look(network.eval(), tokenizer, folder)
     kept = kept and not missing
     if not kept and not random:
         _draw_last_layer(network, job["seed"])
@@ -134,15 +137,20 @@ def start(job: dict[str, Any]) -> Start:
     return Start(
         network,
         tokenizer,
-        checkpoint.length_limit(config, tokenizer),
+        length_limit(config, tokenizer, traits.places),
         "kept" if kept else "new",
         missing,
+        traits.inputs(tokenizer),
     )
 
 
-def _same_labels(config: Any, labels: list[str]) -> bool:
-    trained = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
-    return trained and [str(config.id2label.get(i)) for i in range(config.num_labels)] == labels
+def _same_labels(config: Any, labels: list[str], folder: Path) -> bool:
+    if not checkpoint.head_on_disk(folder, config):
+        return False
+    try:
+        return labels_of(config, folder) == labels
+    except ModelError:  # numbered in another way: nobody can say which output is which label
+        return False
 
 
 def _set_up(config: Any, job: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from transformers import (
 
 from goemo_utils.errors import DeviceError, GoemoError, ParamsError
 from goemo_utils.forward.device import Device
+from goemo_utils.forward.inputs import Inputs
 from goemo_utils.training import losses
 from goemo_utils.training.batches import ByLength, Examples, Padding
 from goemo_utils.training.checkpoints import PREFIX, Resumable
@@ -161,7 +162,7 @@ class FineTuner(Resumable):
         job: dict[str, Any],
         train: Examples,
         held: Examples,
-        tokenizer: Any,
+        inputs: Inputs,
         report: Callable[[dict[str, Any]], None] = lambda line: None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
@@ -181,7 +182,7 @@ class FineTuner(Resumable):
         super().__init__(
             model,
             made,
-            Padding(tokenizer),
+            Padding(inputs),
             train,
             held,
             compute_metrics=self._measure,

@@ -114,3 +114,10 @@ def test_labels_of_jsonl_and_parquet_are_kept_when_every_row_has_them(tmp_path: 
         ).labels
         is None
     )
+
+
+@pytest.mark.parametrize("rows", ["[1, 0, 0] [0, 1, 1]", "[1.0, 0.0, 0.0] [0.0, 1.0, 1.0]"])
+def test_labels_that_are_marks_become_the_ids_of_their_positions(tmp_path: Path, rows: str) -> None:
+    cells = rows.replace("] [", "]|[").split("|")
+    lines = [f'{{"text": "t{i}", "labels": {cell}}}' for i, cell in enumerate(cells)]
+    assert loaded(write(tmp_path / "m.jsonl", "\n".join(lines))).labels == [[0], [1, 2]]

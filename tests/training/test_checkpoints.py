@@ -250,7 +250,7 @@ def test_the_scale_of_float16_is_kept(model: Path, tmp_path: Path) -> None:
             made,
             examples,
             examples,
-            begun.tokenizer,
+            begun.inputs,
         )
 
         scaler = tuner.accelerator.scaler

@@ -111,7 +111,8 @@ def test_train_held_and_dev_are_apart_and_have_one_vocabulary_and_task() -> None
     }
     assert json.dumps(splits.counts)
     assert splits.notes == [
-        "Labels without a text in dev: -1; each counts as an F1 of 0 in macro-F1."
+        "Labels without a text in dev: -1; macro-F1 leaves out those that no answer names either,"
+        " as scikit-learn does."
     ]
 
 

@@ -182,7 +182,7 @@ def test_ids_of_classes_are_positions_even_where_the_classes_are_called_by_numbe
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["joy", "joy,love"], "row 1: has 2 labels (joy, love)"),
+        ([["joy"], ["joy", "love"]], "row 1: has 2 labels (joy, love)"),
         ([["joy"], []], "row 1: has no label"),
     ],
 )
@@ -264,3 +264,9 @@ def test_dev_is_read_with_the_vocabulary_of_train_whatever_its_form() -> None:
 def test_half_of_a_surrogate_pair_is_refused_for_no_record_could_hold_it() -> None:
     assert "row 1: a label holds half of a surrogate pair" in said_of(["joy", "\ud83d", "joy"])
     assert split_of(["joy", "\U0001f642", "joy"]).labels == ("joy", "\U0001f642")
+
+
+def test_with_one_label_a_text_the_whole_cell_is_the_name() -> None:
+    targets, vocabulary, _ = mark(table(["Sports, Outdoors", "Toys"]), None, "single_label")
+    assert vocabulary.names == ("Sports, Outdoors", "Toys")
+    assert targets.tolist() == [[1, 0], [0, 1]]

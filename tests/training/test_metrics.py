@@ -275,3 +275,16 @@ def test_texts_that_share_no_word_have_no_linear_baseline_and_say_so() -> None:
     )
     with pytest.raises(GoemoError, match="no word that two of 6 texts share"):
         linear_probabilities(split, [split.texts])
+
+
+def test_macro_f1_of_one_label_a_text_leaves_out_classes_that_nobody_meets() -> None:
+    targets = np.eye(4)[[0, 1, 0, 1]]
+    probabilities = np.eye(4)[[0, 1, 1, 1]] * 0.9
+    # F1 of the two classes that are met: 2/3 and 4/5; scikit-learn's default gives their mean.
+    assert argmax_scores(targets, probabilities)["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_the_interval_of_macro_f1_is_over_the_same_classes_as_its_value() -> None:
+    targets = np.eye(4)[[0, 1] * 20]
+    low, high = bootstrap(targets, targets * 0.9, 0.5, n_draws=50)["macro_f1"]
+    assert (low, high) == (1.0, 1.0)

@@ -41,7 +41,7 @@ def _tuner(out: Path, model: Path, report: Any = lambda line: None, **changes: A
         trainer.arguments(made, CPU, out / "checkpoints"),
         made,
         *examples,
-        begun.tokenizer,
+        begun.inputs,
         report,
     )
 
@@ -101,7 +101,7 @@ def test_the_collator_pads_as_the_tokenizer_does_and_neither_it_nor_encoding_cha
     before = begun.tokenizer.backend_tokenizer.to_str()
     rows = begun.encode(["I am so happy today!", "a"], max_length=5)
     assert [len(row) for row in rows] == [5, 3]
-    batch = Padding(begun.tokenizer)([{"input_ids": row, "labels": torch.zeros(3)} for row in rows])
+    batch = Padding(begun.inputs)([{"input_ids": row, "labels": torch.zeros(3)} for row in rows])
     assert batch["input_ids"][1].tolist() == rows[1] + [begun.tokenizer.pad_token_id] * (
         5 - len(rows[1])
     )
@@ -273,7 +273,7 @@ def test_the_trainer_is_held_to_the_very_device_that_was_opened(
             made,
             examples,
             examples,
-            begun.tokenizer,
+            begun.inputs,
         )
         tuner.evaluate()  # gradients exist on its first device only
         return str(tuner.args.device), str(tuner.model.device), tuner.args.n_gpu

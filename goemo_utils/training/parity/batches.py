@@ -48,9 +48,7 @@ def begin(job: dict[str, Any], progress: Say) -> dict[str, Any]:
     chosen = chosen[: job["steps"]]
     tensors: dict[str, torch.Tensor] = {}
     for step, rows in enumerate(chosen):
-        padded = begun.tokenizer.pad(
-            {"input_ids": [ids[row] for row in rows]}, padding=True, return_tensors="pt"
-        )
+        padded = begun.inputs.tensors([ids[row] for row in rows])
         tensors |= {f"{step}.{name}": values for name, values in padded.items()}
         tensors[f"{step}.targets"] = torch.from_numpy(marks[rows])
 
