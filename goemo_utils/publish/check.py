@@ -11,8 +11,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.publish.claims import FIELDS, Claim, backed, claims, measurements, parse, same
+from goemo_utils.publish.claims import (
+    FIELDS,
+    RATIOS,
+    Claim,
+    backed,
+    claims,
+    measurements,
+    parse,
+    same,
+)
 from goemo_utils.publish.claims import NUMBER as NUMBER_PATTERN
+from goemo_utils.publish.wording import factors, passed_all_the_same, versions
 from goemo_utils.report.checks import PLACEHOLDER, is_blank
 
 TEXTS = (".md", ".txt", ".py", ".json", ".log", ".html", ".yaml", ".yml", ".cfg")
@@ -78,6 +88,7 @@ def check(folder: Path) -> list[Problem]:
         problems += _placeholders(name, lines)
         problems += _dead_links(name, text, lines, folder)
         problems += _unsaid(name, lines)
+        problems += _worded(name, lines, summary)
     problems += _contradictions(cards, summary)
     problems += _unbacked(cards, summary)
     problems += _unmarked(sources, summary, folder)
@@ -247,17 +258,32 @@ def _contradictions(cards: dict[str, str], summary: dict[str, Any] | None) -> It
     for name, text in cards.items():
         for claim in claims(prose(text)):
             if claim.field in told:
-                if not same(claim.value, told[claim.field]):
+                if not same(claim.value, told[claim.field], claim.field in RATIOS):
                     value = recorded[claim.field]
                     what = f"{claim.field} is {claim.text} here and {value} in summary.json"
                     yield Problem("contradiction", name, claim.line, what)
                 continue
 
             where, earlier = first.setdefault(claim.field, (name, claim))
-            if not same(claim.value, earlier.value):
+            if not same(claim.value, earlier.value, claim.field in RATIOS):
                 there = f"{earlier.text} in {where}:{earlier.line}"
                 what = f"{claim.field} is {claim.text} here and {there}"
                 yield Problem("contradiction", name, claim.line, what)
+
+
+def _worded(
+    name: str, lines: list[tuple[int, str]], summary: dict[str, Any] | None
+) -> Iterator[Problem]:
+    """What the words of a card say against its record or against itself."""
+    recorded = ((summary or {}).get("provenance") or {}).get("versions") or {}
+    for said in (*versions(lines, recorded), *passed_all_the_same(lines)):
+        yield Problem(said.kind, name, said.line, said.what)
+
+
+def _speedups(summary: dict[str, Any] | None) -> list[float]:
+    """The factors that a record has: the speed-up and what belongs to it."""
+    timing = ((summary or {}).get("timing") or {}).get("speedup") or {}
+    return [*_numbers((summary or {}).get("speedup")), *_numbers(timing)]
 
 
 def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:
@@ -270,6 +296,15 @@ def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator
             for claim in claims(prose(text))
             if not isinstance(claim.value, bool)
         ]
+        invented = [
+            (line, number)
+            for line, number in factors(lines)
+            if not backed(number, _speedups(summary))
+        ]
+        for line, number in invented:
+            seen.add((line, number.value))
+            what = f"{number.text.strip()} as a factor of speed"
+            yield Problem("number in no record", name, line, what)
         for line, number in sorted([*measurements(lines), *named], key=lambda pair: pair[0]):
             if (line, number.value) not in seen and not backed(number, known):
                 seen.add((line, number.value))

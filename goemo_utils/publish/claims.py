@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 # Names under which cards give a field, longest first where one contains another.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "max_abs_diff": ("max_abs_diff", "最大绝对误差", "最大概率误差"),
-    "mean_abs_diff": ("mean_abs_diff", "平均绝对误差", "MAE"),
+    "max_abs_diff": ("max_abs_diff", "最大绝对误差", "最大概率误差", "最大绝对差", "最大误差"),
+    "mean_abs_diff": ("mean_abs_diff", "平均绝对误差", "平均绝对差", "平均误差", "MAE"),
     "cosine_similarity": ("cosine_similarity", "平均余弦相似度", "余弦相似度", "cosine similarity"),
     "top1_match": ("top1_match", "Top-1 准确率", "Top-1 accuracy"),
     "top3_overlap": ("top3_overlap", "Top-3 重叠率", "Top-3 overlap"),
@@ -21,10 +21,24 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "NPU 延迟",
         "NPU latency, one text (median)",
         "NPU latency",
+        "NPU 平均延迟",
+        "NPU 时延",
+        "NPU 推理延迟",
+        "平均延迟",
+        "平均时延",
+        "平均耗时",
+        "推理延迟",
+        "推理时延",
+        "单条延迟",
+        "单条时延",
+        "average latency",
+        "mean latency",
+        "latency_ms",
+        "avg_latency",
     ),
     "cpu_texts_per_second": ("cpu_texts_per_second", "CPU 吞吐量", "CPU throughput"),
     "npu_texts_per_second": ("npu_texts_per_second", "NPU 吞吐量", "NPU throughput"),
-    "speedup": ("speedup", "加速比", "speed-up"),
+    "speedup": ("speedup", "加速比", "speed-up", "speed up", "加速倍数", "提速", "加速效果"),
     "pretrained_used": ("pretrained_used",),
     "local_weight_used": ("local_weight_used",),
     "fallback_used": ("fallback_used",),
@@ -37,8 +51,19 @@ _NUMBER = (
     r"(?<!\d)[-−+]?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][-+]?\d+| ?× ?10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?(?: ?[%％])?"
 )
 NUMBER = re.compile(_NUMBER)
-_VALUE = re.compile(rf"[`*\s:：=|]*[~≈约]?\s*(?P<value>{_NUMBER}|(?:[Tt]rue|[Ff]alse)\b)")
-_UNIT = re.compile(r"\s?(?:×|texts?/s|条/s|ms|毫秒|秒|tokens?\b|条)")
+_TRUE = r"true\b|yes\b|pass(?:ed)?\b|[✅✔☑]|通过|是(?![\w])"
+_FALSE = r"false\b|no\b|fail(?:ed)?\b|[❌✗✘]|未通过|不通过|否(?![\w])"
+_VALUE = re.compile(
+    rf"[`*\s:：=|]*[~≈约]?\s*(?P<value>{_NUMBER}|(?P<true>{_TRUE})|(?P<false>{_FALSE}))",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(
+    r"\s?(?:×|[xX](?![\w])|倍|times\b|-?fold\b|texts?/s|条/s|ms|毫秒|秒|tokens?\b|条)"
+)
+# A name of a metric that does not say whose it is; behind one of these it is another's.
+_OTHERS = re.compile(r"(?:CPU|GPU|CUDA|首次|冷启动|cpu_|gpu_|first|cold)\s*$", re.IGNORECASE)
+# Fields whose ratio of 1 is what a card may also call True or ✅.
+RATIOS = ("match_within_1_percent", "top1_match", "top3_overlap", "top5_match")
 
 
 @dataclass(frozen=True)
@@ -80,10 +105,16 @@ def parse(text: str) -> Number:
     return Number(text, mantissa * scale, 0.5 * 10.0**-decimals * scale * (1 + 1e-9), is_percent)
 
 
-def same(a: Number | bool, b: Number | bool) -> bool:
-    """Whether two written values can be one: they differ by no more than their rounding."""
+def same(a: Number | bool, b: Number | bool, ratio: bool = False) -> bool:
+    """Whether two written values can be one: they differ by no more than their rounding. Of a
+    ``ratio``, True says that it is 1.
+    """
+    if isinstance(a, bool) and isinstance(b, bool):
+        return a == b
     if isinstance(a, bool) or isinstance(b, bool):
-        return a == b if isinstance(a, bool) and isinstance(b, bool) else True
+        yes, number = (a, b) if isinstance(a, bool) else (b, a)
+        whole = isinstance(number, Number) and number.value + number.slack >= 1.0
+        return whole == yes if ratio else True
     return abs(a.value - b.value) <= a.slack + b.slack or math.isclose(a.value, b.value)
 
 
@@ -110,24 +141,46 @@ def claims(lines: list[tuple[int, str]]) -> Iterator[Claim]:
         "|".join(
             rf"(?P<n{i}>{'(?<![A-Za-z0-9_])' if alias[0].isascii() else ''}{re.escape(alias)})"
             for i, (alias, _) in enumerate(names)
-        )
+        ),
+        re.IGNORECASE,
     )
+    column = None
     for line, text in lines:
+        column = _device_column(text, column)
         for found in pattern.finditer(text):
-            value = _VALUE.match(text, found.end())
+            field = names[int(str(found.lastgroup)[1:])][1]
+            if field == "npu_latency_ms" and _OTHERS.search(text[: found.start()]):
+                continue
+
+            place = found.end() if column is None else _cell(text, column, found.end())
+            value = _VALUE.match(text, place)
             if value:
-                field = names[int(str(found.lastgroup)[1:])][1]
-                written = value["value"]
-                yield Claim(
-                    field,
-                    (
-                        written.lower() == "true"
-                        if written.lower() in ("true", "false")
-                        else parse(written)
-                    ),
-                    written.strip(),
-                    line,
-                )
+                yield Claim(field, _read(value), value["value"].strip(), line)
+
+
+def _read(value: re.Match[str]) -> Number | bool:
+    if value["true"] or value["false"]:
+        return bool(value["true"])
+    return parse(value["value"])
+
+
+def _device_column(text: str, column: int | None) -> int | None:
+    """In a table that has a column for the CPU beside the device's, the place of the device's."""
+    if not text.strip().startswith("|"):
+        return None
+    cells = [cell.strip().upper() for cell in text.strip().strip("|").split("|")]
+    if not any(cell.startswith("CPU") for cell in cells[1:]):
+        return column
+    return next(
+        (place for place, cell in enumerate(cells) if place and re.match("NPU|昇腾|ASCEND", cell)),
+        column,
+    )
+
+
+def _cell(text: str, column: int, otherwise: int) -> int:
+    """Where a column of a table's row begins; ``otherwise`` where the row has no such column."""
+    bars = [place for place, letter in enumerate(text) if letter == "|"]
+    return bars[column] if column < len(bars) - 1 else otherwise
 
 
 def measurements(lines: list[tuple[int, str]]) -> Iterator[tuple[int, Number]]:

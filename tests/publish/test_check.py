@@ -1,5 +1,6 @@
 """The checker finds what must not be published, and nothing else."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -172,3 +173,94 @@ def test_a_number_written_with_all_its_digits_is_the_recorded_one(value: float) 
     """The first is a mean_abs_diff of a run: mantissa times power of ten is another float."""
     assert backed(parse(repr(value)), [value])
     assert not backed(parse(repr(value * 1.0000001)), [value])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The port is 27.54x faster.",
+        "speedup: 10x",
+        "| speedup | - | 12.5x |",
+        "NPU 相比 CPU 提升 10 倍",
+        "推理速度达到 CPU 的 12.5倍",
+        "about 10 times faster than the CPU",
+        "a 10-fold speed-up",
+        "加速倍数：27.54",
+        "# 27.5 × on Ascend",
+        "加速比达到 **27.54X**",
+    ],
+)
+def test_an_invented_speed_up_is_found_in_every_usual_spelling(folder: Path, text: str) -> None:
+    kinds = {problem.kind for problem in _with(folder, text)}
+    assert kinds & {"number in no record", "contradiction"}
+
+
+@pytest.mark.parametrize(
+    "text", ["images of 224x224", "8x910B3", "a matrix of 12 × 768", "error 4.1 × 10⁻³⁰⁰ at most"]
+)
+def test_a_size_is_no_speed_up(folder: Path, text: str) -> None:
+    found = [problem for problem in _with(folder, text) if "factor" in problem.what]
+    assert found == []
+
+
+def test_a_number_elsewhere_in_the_record_does_not_back_a_speed_up(folder: Path) -> None:
+    n_texts = json.loads((folder / "summary.json").read_text())["comparison"]["n_texts"]
+    (problem,) = [p for p in _with(folder, f"It is {n_texts}x faster.") if "factor" in p.what]
+    assert problem.kind == "number in no record"
+
+
+@pytest.mark.parametrize(
+    ("card", "record", "wrong"),
+    [
+        ("True", 0.95, True),
+        ("✅", 0.95, True),
+        ("✅ 通过", 1.0, False),
+        ("❌", 1.0, True),
+        ("未通过", 0.95, False),
+        ("False", 0.95, False),
+    ],
+)
+def test_a_yes_or_no_is_compared_with_the_ratio_of_the_record(
+    folder: Path, card: str, record: float, wrong: bool
+) -> None:
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["match_within_1_percent"] = record
+    path.write_text(json.dumps(summary))
+    text = f"| match_within_1_percent | {card} |"
+    found = [p for p in _with(folder, text) if f"{card.split()[0]} here" in p.what]
+    assert bool(found) is wrong
+
+
+def test_versions_are_compared_with_those_of_the_run(folder: Path) -> None:
+    real = json.loads((folder / "summary.json").read_text())["provenance"]["versions"]["torch"]
+    assert _with(folder, f"| torch | {real} |") == []
+    (problem,) = _with(folder, "| torch | 2.1.0 |")
+    assert problem.kind == "contradiction"
+    assert "2.1.0" in problem.what
+
+
+def test_names_of_one_metric_in_two_languages_are_one_metric(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(
+        "| 指标 | CPU | NPU |\n|---|---|---|\n| 平均延迟 | 322.2 ms | 11.7 ms |\n\n"
+        "NPU latency_ms: 14.2\n"
+    )
+    (problem,) = [p for p in check(tmp_path) if p.kind == "contradiction"]
+    assert "14.2" in problem.what
+    assert "11.7" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("card", "kind", "part"),
+    [
+        ("gibberish", "number in no record", "27.54"),
+        ("nomic", "wrong version", "25.5.2"),
+        ("nomic", "contradiction", "0.803"),
+        ("vit", "contradiction", "npu_latency_ms"),
+        ("vit", "placeholder", "$weight"),
+        ("vit", "blank", "top1_match"),
+    ],
+)
+def test_the_cards_of_the_world_are_seen_through(card: str, kind: str, part: str) -> None:
+    world = Path(__file__).parents[1] / "environment" / "fixtures" / "world" / "cards"
+    assert any(p.kind == kind and part in p.what for p in check(world / card))

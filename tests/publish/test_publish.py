@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from goemo_utils.publish import command
 from goemo_utils import report
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ParamsError
 from goemo_utils.forward import thresholds
+from goemo_utils.publish import command
 from goemo_utils.publish.build import PublishError, publish
 from goemo_utils.publish.card import SCORER
 from goemo_utils.publish.check import check
