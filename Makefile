@@ -55,13 +55,13 @@ check: setup
 	@$(BIN)/mypy
 
 test: setup
-	@$(PYTEST) notebooks tests -m 'not long' --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+	@$(PYTEST) notebooks tests -m 'not long' --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --ignore=notebooks/zh
 
 test-long: $(LONG)
 	@$(PYTEST) tests -m long
 
 lab: setup
-	@$(BIN)/jupyter lab --ServerApp.root_dir=. $(LAB_OPTIONS)
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/start.ipynb $(LAB_OPTIONS)
 
 clean:
 	rm -rf $(VENV)

@@ -13,6 +13,8 @@ P = TypeVar("P", bound=Closed)
 
 # How a model is found and put on a device; whatever forwards it depends on these.
 MODEL = ("model", "revision", "task", "dtype", "attn_implementation", "seed")
+# What computes: a device, and what stands behind a rehearsal.
+DEVICE = ("device", "rehearsal_engine")
 # How the device computes. A learner changes these to see an answer change.
 ARITHMETIC = ("remedy", "rehearsal_numerics", "rehearsal_fault")
 TEXTS = ("texts", "text_column", "limit")
@@ -40,25 +42,25 @@ class Reads:
 
 
 READS = {
-    "00_environment": Reads(("run_id", "model", "device", "output_root")),
+    "00_environment": Reads(("run_id", "model", "device", "output_root"), ("rehearsal_engine",)),
     "01_load": Reads(
         ("run_id", "model", "revision", "task", "device", "dtype", *ARITHMETIC),
-        ("attn_implementation", "seed", "output_root"),
+        ("attn_implementation", "seed", "rehearsal_engine", "output_root"),
     ),
     "02_smoke": Reads(
         ("run_id", "threshold", "max_length", *ARITHMETIC),
-        (*MODEL, "device", "output_root"),
-        (*MODEL, "device"),
+        (*MODEL, *DEVICE, "output_root"),
+        (*MODEL, *DEVICE),
     ),
     "03_parity": Reads(
         ("run_id", "reference", *TEXTS, "threshold", *ARITHMETIC),
-        (*MODEL, "device", "batch_size", "max_length", "output_root"),
-        (*MODEL, "device"),
+        (*MODEL, *DEVICE, "batch_size", "max_length", "output_root"),
+        (*MODEL, *DEVICE),
     ),
     "04_throughput": Reads(
         ("run_id", *TEXTS, "batch_size", "max_length", "threshold"),
-        (*MODEL, "device", *ARITHMETIC, "output_root"),
-        (*MODEL, "device", *ARITHMETIC),
+        (*MODEL, *DEVICE, *ARITHMETIC, "output_root"),
+        (*MODEL, *DEVICE, *ARITHMETIC),
     ),
     "05_report": Reads(("run_id", "language", "output_root")),
 }

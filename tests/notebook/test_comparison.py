@@ -50,7 +50,7 @@ def test_the_model_s_own_thresholds_reach_every_step(tuned, judged, monkeypatch)
     )
     for row, answer in zip(asked["rows"], probabilities, strict=True):
         assert {label for label, _ in row["labels"]} == {
-            label for label, p in zip(OWN, answer) if p > OWN[label]
+            label for label, p in zip(OWN, answer, strict=True) if p > OWN[label]
         }
     assert (
         payload["threshold"]
@@ -155,7 +155,7 @@ def published(tmp_path, monkeypatch) -> Path:
     folder = save_roberta(tmp_path / "tiny")
     _, probabilities = GoEmotionsClassifier(str(folder), backend="eager").predict([TEXT])
     answer = known.Answer(
-        "maker/tiny", TEXT, dict(zip(OWN, map(float, probabilities[0]))), "a notebook"
+        "maker/tiny", TEXT, dict(zip(OWN, map(float, probabilities[0]), strict=True)), "a notebook"
     )
     monkeypatch.setattr(known, "ANSWERS", (answer,))
     return folder
@@ -234,11 +234,24 @@ def test_half_precision_is_held_to_its_own_limit(published, tmp_path) -> None:
     assert found.value > known.LIMIT
 
 
-@pytest.mark.parametrize(("info", "named"), [
-    ({"source": "hub", "id": "SamLowe/roberta-base-go_emotions"}, True), ({"source": "hub", "id": "someone/roberta-base-go_emotions"}, False),
-    ({"source": "local", "id": "x", "path": "/data/roberta-base-go_emotions"}, True), ({"source": "local", "id": "x", "path": "/data/mine"}, False),
-    ({"source": "local", "id": "x", "path": "/c/models--SamLowe--roberta-base-go_emotions/snapshots/58b6"}, True),
-    ({"source": "embedded", "id": "embedded", "path": None}, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("info", "named"),
+    [
+        ({"source": "hub", "id": "SamLowe/roberta-base-go_emotions"}, True),
+        ({"source": "hub", "id": "someone/roberta-base-go_emotions"}, False),
+        ({"source": "local", "id": "x", "path": "/data/roberta-base-go_emotions"}, True),
+        ({"source": "local", "id": "x", "path": "/data/mine"}, False),
+        (
+            {
+                "source": "local",
+                "id": "x",
+                "path": "/c/models--SamLowe--roberta-base-go_emotions/snapshots/58b6",
+            },
+            True,
+        ),
+        ({"source": "embedded", "id": "embedded", "path": None}, False),
+    ],
+)
 def test_the_real_checkpoint_goes_by_its_name(info, named) -> None:
     question = known.asked({**info, "task": "multi_label", "labels": list(known.ANSWERS[0].scores)})
     assert question["named"] is named

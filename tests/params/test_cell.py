@@ -135,6 +135,12 @@ def test_a_step_sees_nothing_of_what_it_does_not_read(step: str) -> None:
     assert changed == set(every) & set(READS[step].keys)
 
 
+def test_every_parameter_is_read_by_a_step_or_by_the_chain_alone() -> None:
+    """A new key of the schema that the table leaves out would be set back in every notebook."""
+    read = {key for reads in READS.values() for key in reads.keys}
+    assert set(Params.model_fields) - read == {"step_timeout"}
+
+
 def test_a_learners_own_variables_never_matter_in_whatever_order_cells_run(
     notebook: Notebook,
 ) -> None:
