@@ -50,6 +50,10 @@ MAINS = {
         "goemo_utils.parity.selftest",
         "prove the parity study: causes named, faults found",
     ),
+    "selftest encoders": (
+        "goemo_utils.families.command",
+        "compare every family of encoders with transformers, on every path",
+    ),
     "selftest operators": (
         "goemo_utils.rehearsal.operators",
         "compare every operator of the rehearsal device with the CPU",
