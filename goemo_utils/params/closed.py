@@ -28,6 +28,9 @@ def setting(default: Any, about: str, expected: str, **limits: Any) -> Any:
     return Field(default, description=about, json_schema_extra={"expected": expected}, **limits)
 
 
+_POWER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", re.ASCII)
+
+
 class Closed(BaseModel):
     """Parameters with a closed schema: an unknown key is an error. Make one with ``load`` or
     ``check``.
@@ -98,6 +101,7 @@ class Closed(BaseModel):
             elif key not in cls.model_fields:
                 problems.append(unknown_key(key, value, cls.model_fields, source))
             else:
+                value = cls._from_power(key, value)
                 try:
                     values[key] = absolute(key, value, source) if isinstance(value, str) else value
                 except ValueError as error:
@@ -133,6 +137,13 @@ class Closed(BaseModel):
         kind = cls.wanted(key)
         pattern = {int: r"[-+]?\d{1,30}", float: r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"}.get(kind)
         return kind(value) if pattern and re.fullmatch(pattern, value.strip(), re.ASCII) else value
+
+    @classmethod
+    def _from_power(cls, key: str, value: Any) -> Any:
+        """``2e-5`` is a text in YAML 1.1, which wants 2.0e-5: where a number is wanted, it is one."""
+        if isinstance(value, str) and cls.wanted(key) is float and _POWER.fullmatch(value.strip()):
+            return float(value)
+        return value
 
     @classmethod
     def _explained(cls, detail: Any, given: Mapping[Any, tuple[Any, Source]]) -> str:

@@ -18,7 +18,8 @@ _SECRET_KEY = re.compile(
 _SECRET_VALUE = re.compile(
     r"\b(hf_|sk-|ghp_|github_pat_|glpat-|AKIA|eyJ)[\w-]{12,}|://[^/\s@]+:[^/\s@]+@|-----BEGIN"
 )
-_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+# A number that means in YAML what it looks like: 010 would be 8.
+_NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 
 
 def looks_secret(key: str) -> bool:
@@ -85,6 +86,21 @@ def shown_key(key: str) -> str:
     return key if re.fullmatch(r"[\w-]{1,60}", key) else shown(key).removeprefix("the text ")
 
 
+def _quoted(key: str, value: Any, source: Source) -> str:
+    """What to do with a number where a text was meant: quotes, around what stands in the file.
+
+    A notebook is given the number alone, after 0123456 has become 42798 and 1e3 a thousand: it
+    cannot say what was written.
+    """
+    if key in source.written:
+        text = source.written[key]
+        return f"Put it in quotes: {source.assign.format(key=key, value=json.dumps(text))}."
+    return (
+        "Put it in quotes, as it was meant: the notebook was given a number (with papermill, use"
+        f" -r {key} instead of -p, or quotes in the file of -f)."
+    )
+
+
 def wrong_value(
     key: str,
     value: Any,
@@ -101,11 +117,9 @@ def wrong_value(
         and not isinstance(value, bool)
         and (isinstance(value, int) or math.isfinite(value))
     )
-    if wanted is str and number:
-        text = str(value) if abs(value) < 10**30 else "..."
-        quoted = source.assign.format(key=key, value=json.dumps(text))
-        papermill = f" (with papermill, use -r {key} instead of -p)" if "=" in quoted else ""
-        return f"{said} Put it in quotes: {quoted}{papermill}."
+    choices = list(choices)
+    if wanted is str and not choices and (number or isinstance(value, bool)):
+        return f"{said} {_quoted(key, value, source)}"
 
     if (
         wanted is not str

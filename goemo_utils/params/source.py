@@ -3,7 +3,6 @@ paths are read.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,8 @@ class Source:
 
     ``label`` names it in messages, ``assign`` is how a key and a value are written there,
     ``folders`` are tried in order for a relative path, ``output_base`` is what a relative
-    output_root is relative to; ``textual`` values are all strings.
+    output_root is relative to; ``textual`` values are all strings. ``written`` are the values as a
+    file has them, by key, where they are more than their meaning.
     """
 
     label: str
@@ -30,6 +30,7 @@ class Source:
     folders: Mapping[str, Path] = field(default_factory=dict)
     output_base: Path = PROJECT_ROOT
     textual: bool = False
+    written: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def file(cls, path: Path) -> "Source":
@@ -41,7 +42,7 @@ class Source:
             "the folder of the file": path.resolve().parent,
             "the project folder": PROJECT_ROOT,
         }
-        return cls(str(path), "{key}: {value}", folders)
+        return cls(str(path), "{key}: {value}", folders, written=_written(path))
 
     @classmethod
     def command_line(cls) -> "Source":
@@ -77,8 +78,8 @@ class Source:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML whose scalars mean what they look like: dates, 1:30, 010, yes and no stay text; a
-    repeated key is refused.
+    """YAML whose scalars mean what they mean to ``papermill -f``: one file has one meaning. 010 is
+    8, 1_6 is 16, 1:30 is 90, yes is true; dates stay text. A repeated key is refused.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -94,18 +95,12 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_PlainLoader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    (
-        "float",
-        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$",
-        list("-+0123456789."),
-    ),
-):
-    _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+# papermill's loader reads scalars by YAML 1.1, without dates; so does this one.
+_DATE = "tag:yaml.org,2002:timestamp"
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -125,6 +120,24 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             " example `device: rehearsal`."
         )
     return values
+
+
+def _written(path: Path) -> dict[str, str]:
+    """The plain scalars of a file by their key, as they stand there; none where it cannot be read:
+    ``read_yaml`` says why.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return {
+        key.value: value.value
+        for key, value in pairs
+        if isinstance(key, yaml.ScalarNode)
+        and isinstance(value, yaml.ScalarNode)
+        and value.style is None
+    }
 
 
 def _read_text(path: Path) -> str:

@@ -5,8 +5,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 from hypothesis import given
+from papermill.iorw import read_yaml_file
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.params import Params, json_schema, papermill_parameters
+from goemo_utils.params.source import Source, read_yaml
 from tests.params.values import in_tmp, refusal, valid, write
 
 
@@ -46,18 +49,65 @@ def test_none_and_null_on_the_command_line_unset_an_optional_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "line, key",
+    "scalar",
     [
-        ("seed: 010", "seed"),
-        ("step_timeout: 1:30", "step_timeout"),
-        ("batch_size: 1_6", "batch_size"),
-        ("language: no", "language"),
-    ],
+        "010",
+        "0x1F",
+        "1_6",
+        "1:30",
+        "0b11",
+        "12",
+        "-7",
+        "1e3",
+        "2e-5",
+        "1.5",
+        ".5",
+        "yes",
+        "No",
+        "on",
+    ]
+    + ["~", "null", "", "2026-11-28", "0123456", "0o17", "+3", "1_000.5", ".inf", "1.0e+3", "abc"],
 )
-def test_yaml_never_turns_what_was_written_into_another_value(
-    tmp_path: Path, line: str, key: str
+def test_one_file_means_the_same_to_papermill(tmp_path: Path, scalar: str) -> None:
+    path = write(tmp_path, f"value: {scalar}")
+    ours, theirs = read_yaml(path)["value"], read_yaml_file(str(path))["value"]
+    # papermill leaves 2e-5 a text, which a notebook's schema reads as the same number.
+    assert ours == (float(theirs) if "e" in scalar and scalar[0].isdigit() else theirs)
+
+
+@pytest.mark.parametrize(
+    "line, value",
+    [("seed: 010", 8), ("step_timeout: 1:30", 90), ("batch_size: 1_6", 16)],
+)
+def test_a_number_is_what_yaml_says(tmp_path: Path, line: str, value: int) -> None:
+    params = Params.load(write(tmp_path, line))
+    assert getattr(params, line.partition(":")[0]) == value
+
+
+@pytest.mark.parametrize("written", ["0123456", "1e10", "1_000", "yes"])
+def test_a_text_that_yaml_reads_as_a_number_is_refused_with_what_was_written(
+    tmp_path: Path, written: str
 ) -> None:
-    assert f"{key} is the text" in refusal(write(tmp_path, line))
+    message = refusal(write(tmp_path, f"model: org/name\nrevision: {written}"))
+    assert f'Put it in quotes: revision: "{written}"' in message
+
+
+def test_a_notebook_advises_no_number_that_the_user_may_not_have_written() -> None:
+    with pytest.raises(ParamsError) as refused:
+        Params.check({"revision": (42798, Source.notebook())})
+    assert "42798" not in str(refused.value).partition("expected")[2]
+    assert "quotes" in str(refused.value)
+
+
+def test_a_value_is_never_advised_as_it_was_given(tmp_path: Path) -> None:
+    assert "Write it without quotes" not in refusal(write(tmp_path, 'seed: "010"'))
+    assert "Write it without quotes: seed: 10." in refusal(write(tmp_path, 'seed: "10"'))
+
+
+def test_a_word_of_a_list_is_not_to_be_put_in_quotes(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, "language: no"))
+    assert "expected en or zh" in message
+    assert "quotes" not in message
 
 
 def test_a_date_stays_text(tmp_path: Path) -> None:
