@@ -1,17 +1,17 @@
-"""The command line: parse, call, exit code. Every command's work is in a module of its own."""
+"""The command line: parse, call, exit code. Every command's work is in a module of its own.
+
+Nothing heavy is imported here before ``main`` listens for signals: an early Ctrl-C ends cleanly.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from goemo_utils import __version__
-from goemo_utils.environment import torch_npu
-from goemo_utils.errors import GoemoError, ParamsError
-from goemo_utils.records.record import ROOT, STEPS
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from pathlib import Path
 
 EPILOG = (
     "exit codes: 0 passed; 1 a gate failed; 2 could not run (parameters, device, model, texts);"
@@ -54,6 +54,10 @@ MAINS = {
         "goemo_utils.families.command",
         "compare every family of encoders with transformers, on every path",
     ),
+    "selftest faults": (
+        "goemo_utils.chain.campaign",
+        "kill runs, fill disks, set the clock back: what stays, and whether runs go on",
+    ),
     "selftest operators": (
         "goemo_utils.rehearsal.operators",
         "compare every operator of the rehearsal device with the CPU",
@@ -63,6 +67,10 @@ MAINS = {
 
 def step_name(text: str) -> str:
     """A step by its full name, its number or its noun: 03_parity, 03, parity."""
+    import argparse
+
+    from goemo_utils.records.record import STEPS
+
     for step in STEPS:
         if text in (step, *step.split("_")):
             return step
@@ -71,6 +79,10 @@ def step_name(text: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    import argparse
+
+    from goemo_utils import __version__
+
     top = argparse.ArgumentParser(
         prog="goemo",
         description="Port a Hugging Face text classifier to an Ascend NPU, and prove the port.",
@@ -96,6 +108,8 @@ def _selftests() -> dict[str, str]:
 
 def _run_parser(commands: Any) -> None:
     """Add ``goemo run``."""
+    from pathlib import Path
+
     run = commands.add_parser(
         "run",
         help="run the notebooks as a chain and leave a report",
@@ -139,53 +153,113 @@ def main(argv: list[str] | None = None) -> int:
     """Entry of the ``goemo`` command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
-    except GoemoError as error:
-        print(f"goemo: {error}", file=sys.stderr)
-        return error.exit_code
+        from goemo_utils.boundary.terminal import only_visible
+
+        with only_visible():
+            return _told(arguments)
     except KeyboardInterrupt:
         print("goemo: interrupted.", file=sys.stderr)
         return 3
+
+
+def _told(arguments: list[str]) -> int:
+    """Do what was asked, and tell any failure in one line; returns the exit code."""
+    from goemo_utils.boundary.signals import forget, how_ended
+    from goemo_utils.errors import GoemoError
+
+    forget()
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"goemo: {where}{error.strerror or error}. Expected a file system that can be read and"
-            " written there. Make room, or choose another folder.",
-            file=sys.stderr,
-        )
-        return 2
+    except Exception as error:
+        if how_ended():  # a signal that met an import comes out as whatever the import raises
+            raise KeyboardInterrupt from None
+        if isinstance(error, GoemoError):
+            sentence, code = str(error), error.exit_code
+        elif isinstance(error, OSError):
+            sentence, code = _system(error), 2
+        else:
+            sentence, code = _foreign(error), 3
+    print(f"goemo: {sentence}", file=sys.stderr)
+    return code
+
+
+def _system(error: OSError) -> str:
+    """A sentence for what the system refused: a full disk, a folder that may not be written."""
+    from goemo_utils.boundary.regular import NotRegular
+
+    where = f"{error.filename}: " if error.filename else ""
+    if isinstance(error, NotRegular):
+        return f"{where}{error.strerror}. Put the file itself there, or give another path."
+    return (
+        f"{where}{error.strerror or error}. Expected a file system that can be read and written"
+        " there. Make room, or choose another folder."
+    )
+
+
+def _foreign(error: Exception) -> str:
+    """A sentence for an exception that is none of goemo's: what ran out, or where its traceback
+    lies.
+    """
+    from goemo_utils.boundary.remedies import of_error
+    from goemo_utils.boundary.unexpected import one_line
+
+    return of_error(error) or one_line(error)
 
 
 def _dispatch(arguments: list[str]) -> int:
+    from goemo_utils.boundary.signals import as_interrupt, at_once
+
+    with at_once():
+        work = _prepared(arguments)
+    with as_interrupt():
+        code = work()
+        sys.stdout.flush()  # a full disk behind standard output is told too
+        return code
+
+
+def _prepared(arguments: list[str]) -> Callable[[], int]:
+    """Import the command and parse its arguments: what is left to do."""
+    from importlib import import_module
+
+    from goemo_utils.environment import torch_npu
+
     if arguments[:1] != ["doctor"]:  # which looks at the environment as it is
         torch_npu.for_device(torch_npu.asked_for(arguments))
 
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if name in MAINS:
-            code: int = import_module(MAINS[name][0]).main(arguments[words:])
-            return code
+            module = import_module(MAINS[name][0])
+            return lambda: int(module.main(arguments[words:]))
 
     name = arguments[0] if arguments else ""
     if name == "selftest":
-        return _selftest_help(asked=arguments[1:] in (["-h"], ["--help"]))
-
+        return lambda: _selftest_help(asked=arguments[1:] in (["-h"], ["--help"]))
     if name in MODULES:
-        module = import_module(MODULES[name][0])
-        command = argparse.ArgumentParser(
-            prog=f"goemo {name}",
-            description=" ".join((module.__doc__ or "").split("\n\n")[0].split()),
-            epilog=EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        code = module.run(command.parse_args(arguments[1:]))
-        return code
-
+        return _command(name, arguments[1:])
     return run_chain(parser().parse_args(arguments), arguments)
+
+
+def _command(name: str, arguments: list[str]) -> Callable[[], int]:
+    """A command whose module has ``add_arguments`` and ``run``."""
+    import argparse
+    from importlib import import_module
+
+    module = import_module(MODULES[name][0])
+    command = argparse.ArgumentParser(
+        prog=f"goemo {name}",
+        description=" ".join((module.__doc__ or "").split("\n\n")[0].split()),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(command)
+    parsed = command.parse_args(arguments)
+    return lambda: int(module.run(parsed))
 
 
 def _selftest_help(asked: bool) -> int:
@@ -196,44 +270,50 @@ def _selftest_help(asked: bool) -> int:
     return 0 if asked else 2
 
 
-def run_chain(args: argparse.Namespace, command: list[str]) -> int:
-    """``goemo run``: check everything that can be checked first, then run the notebooks and tell
-    each step in a line.
+def run_chain(args: argparse.Namespace, command: list[str]) -> Callable[[], int]:
+    """``goemo run``: check everything that can be checked first; what is left is to run the
+    notebooks and tell each step in a line.
     """
+    from goemo_utils.errors import ParamsError
     from goemo_utils.params import Params
+    from goemo_utils.records.record import ROOT
 
     if args.start and args.only:
         raise ParamsError("--from and --only contradict each other: give one of them.")
     file = args.file or ROOT / "params" / "rehearsal.yaml"
     params = _named(Params.load(file, dict(args.param)), file, args)
 
+    from goemo_utils.chain import chain
+    from goemo_utils.chain.plan import make_plan
     from goemo_utils.chain.screen import Screen
+    from goemo_utils.records.step import run_dir
     from goemo_utils.texts.builtin import load_texts
 
     load_texts(params)
 
-    from goemo_utils.chain import chain
-    from goemo_utils.chain.plan import make_plan
-    from goemo_utils.records.step import run_dir
+    def work() -> int:
+        screen = Screen(params, file, args.param)
+        screen.head()
+        asked = (args.start, args.only, args.force)
+        if args.dry_run:
+            for planned in make_plan(params, run_dir(params), *asked):
+                screen.planned(planned)
+            return 0
 
-    screen = Screen(params, file)
-    screen.head()
-    if args.dry_run:
-        for planned in make_plan(params, run_dir(params), args.start, args.only, args.force):
-            screen.planned(planned)
-        return 0
+        outcome = chain.run(params, file, *asked, ["goemo", *command], screen.tell)
+        screen.tail(outcome)
+        return outcome.exit_code
 
-    outcome = chain.run(
-        params, file, args.start, args.only, args.force, ["goemo", *command], screen.tell
-    )
-    screen.tail(outcome)
-    return outcome.exit_code
+    return work
 
 
 def _named(params: Any, file: Path, args: argparse.Namespace) -> Any:
     """The parameters with a run_id: the one given, the latest run's when going on with it, or a new
     one.
     """
+    from pathlib import Path
+
+    from goemo_utils.errors import ParamsError
     from goemo_utils.records.manifest import latest_run_id, new_run_id
 
     if params.run_id:

@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import settings
 
 # A property holds or fails by its examples, never by how long a busy machine takes over one. New
-# examples: pytest --hypothesis-profile=explore.
+# examples: pytest --hypothesis-profile=explore; five thousand of them: =fuzz.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
+settings.register_profile("fuzz", deadline=None, derandomize=True, max_examples=5000)
 settings.load_profile("repeatable")
 
 

@@ -22,7 +22,8 @@ FLOORS = [
     ["records"],
     ["params"],
     ["rehearsal"],
-    ["environment", "errors"],
+    ["environment"],
+    ["boundary", "errors"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND_FLOOR = {"__init__.py", "cli.py", "errors.py"}

@@ -13,7 +13,7 @@ __getattr__ = on_first_use(
     __name__,
     {
         "Outcome": "chain",
-        "execute": "chain",
+        "execute": "notebook",
         "run": "chain",
         "Planned": "plan",
         "make_plan": "plan",

@@ -10,13 +10,18 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils import errors
+from goemo_utils.boundary.credentials import recordable, without_credentials
+from goemo_utils.boundary.regular import read_regular
+from goemo_utils.boundary.remedies import of_error, shortage
+from goemo_utils.boundary.signals import how_ended
 from goemo_utils.params import papermill_parameters
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import Status, notebooks, now, write_text
@@ -42,17 +47,28 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     import logging
 
-    import papermill
-
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output, log = folder / f"{step}.ipynb", folder / "logs" / f"{step}.log"
+    log = folder / "logs" / f"{step}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
 
+    # papermill writes a notebook again after each cell, and not in one move.
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place) / f"{step}.ipynb"
+        ended = _run(step, params, output, log)
+        ended.cells = _tidy(output, params, folder)
+    _diagnose(ended, log)
+    _clean(log.parent)
+    return ended
+
+
+def _run(step: str, params: Params, output: Path, log: Path) -> Ended:
+    """Let papermill run the notebook of a step, and tell how it ended."""
+    import papermill
+
     ended = Ended("ok", None, 0)
-    with open(log, "a", encoding="utf-8") as stream, _standard_error(stream.fileno()):
-        stream.write(f"{step} began {now()}\n")
-        stream.flush()
+    with _log(log) as stream, _standard_error(stream.fileno()):
+        _say(stream, f"{step} began {now()}")
         try:
             papermill.execute_notebook(
                 str(notebooks() / f"{step}.ipynb"),
@@ -67,16 +83,42 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
                 coalesce_streams=True,
                 shutdown_kernel="immediate",
             )
+        except KeyboardInterrupt:
+            ended = Ended("died", how_ended() or "It was interrupted from the keyboard.", CRASHED)
         except Exception as error:
-            stream.flush()
-            stream.write(_plain("\n".join(getattr(error, "traceback", None) or [])) + "\n")
+            _say(stream, _plain("\n".join(getattr(error, "traceback", None) or [])))
             ended = _how_it_ended(error, step, log, params.step_timeout)
         because = f" - {ended.reason}" if ended.reason else ""
-        stream.write(f"{step} ended {now()}: {ended.status}{because}\n")
-
-    ended.cells = _tidy(output, params, folder)
-    _diagnose(ended, log)
+        _say(stream, f"{step} ended {now()}: {ended.status}{because}")
     return ended
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Any]:
+    """A step's log, open for appending; closing it never fails, as on a full disk."""
+    stream = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed below, in its own way
+    try:
+        yield stream
+    finally:
+        with suppress(OSError):
+            stream.close()
+
+
+def _say(stream: Any, line: str) -> None:
+    """Add a line to a log; a disk that is full is told in the record and on the screen."""
+    with suppress(OSError):
+        stream.write(line + "\n")
+        stream.flush()
+
+
+def _clean(logs: Path) -> None:
+    """Take credentials out of the logs, which kernels, workers and drivers have written."""
+    for log in logs.glob("*.log"):
+        with suppress(OSError):
+            text = read_regular(log).decode("utf-8", errors="surrogateescape")
+            kept = without_credentials(text)
+            if kept != text:
+                log.write_bytes(kept.encode("utf-8", errors="surrogateescape"))
 
 
 def _how_it_ended(error: Exception, step: str, log: Path, timeout: int) -> Ended:
@@ -94,13 +136,16 @@ def _how_it_ended(error: Exception, step: str, log: Path, timeout: int) -> Ended
         return Ended("timeout", reason, CRASHED)
     if isinstance(error, DeadKernelError):
         reason = (
-            "The notebook's kernel died. Usual causes: out of memory, or a crash in a driver or"
-            f" extension; see logs/{step}.log."
+            "The notebook's kernel died. Usual causes: out of memory (lower batch_size, or end"
+            f" other programs), or a crash in a driver or extension; see logs/{step}.log."
         )
         return Ended("died", reason, CRASHED)
 
-    # no kernel, an unreadable notebook, a full disk
-    reason = f"The notebook could not be run ({type(error).__name__}: {error})."
+    if ran_out := of_error(error, str(log.parents[1])):
+        return Ended("failed", f"The notebook could not go on. {ran_out}", CRASHED)
+
+    # no kernel, an unreadable notebook
+    reason = f"The notebook could not be run ({type(error).__name__}: {errors.first_line(error)})."
     return Ended("failed", reason, CRASHED)
 
 
@@ -111,6 +156,8 @@ def _raised(error: Any, log: Path) -> Ended:
         return Ended("failed", _plain(error.evalue or error.ename), kind.exit_code)
 
     said = f"{error.ename}: {_plain(error.evalue)}"
+    if ran_out := shortage(said, str(log.parents[1])):
+        return Ended("failed", f"The notebook could not go on. {ran_out}", CRASHED)
     if error.ename == "CellExecutionError":
         # a magic that failed: IPython printed why and raised nothing
         printed = _plain(log.read_text(encoding="utf-8")).splitlines()
@@ -143,19 +190,16 @@ def _diagnose(ended: Ended, log: Path) -> None:
         return
     from goemo_utils.environment import diagnose
 
-    texts = [
-        p.read_text(encoding="utf-8", errors="replace")
-        for p in (log, *sorted(log.parent.glob("*worker*.log")))
-        if p.is_file()
-    ]
+    logs = [one for one in (log, *sorted(log.parent.glob("*worker*.log"))) if one.is_file()]
+    texts = [read_regular(one).decode("utf-8", errors="replace") for one in logs]
     found = diagnose("\n".join([ended.reason or "", *texts]))
     for finding in [f for f in found if f["severity"] == "error"][:2]:
         ended.reason = f"{ended.reason} [{finding['id']}] {finding['cause']} {finding['remedy']}"
 
 
 def _tidy(output: Path, params: Params, folder: Path) -> list[float]:
-    """Take this machine's paths out of an executed notebook, and return the seconds of each cell;
-    nothing where it cannot be read.
+    """Write an executed notebook into the run's folder, without this machine's paths, and return
+    the seconds of each cell; nothing where it cannot be read or written.
     """
     try:
         notebook = json.loads(output.read_text(encoding="utf-8"))
@@ -166,8 +210,8 @@ def _tidy(output: Path, params: Params, folder: Path) -> list[float]:
         for key in ("input_path", "output_path", "parameters", "environment_variables"):
             notebook["metadata"].get("papermill", {}).pop(key, None)
 
-        told = portable(notebook, places(params.resolved(), folder))
-        write_text(output, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        told = recordable(portable(notebook, places(params.resolved(), folder)))
+        write_text(folder / output.name, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     except (OSError, ValueError, KeyError):
         return []
     return seconds

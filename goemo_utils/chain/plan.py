@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from goemo_utils.errors import RecordError
 from goemo_utils.params.reads import recorded
-from goemo_utils.records.record import STEPS, StepRecord, read_record, sha256_file
+from goemo_utils.records.record import STEPS, StepRecord, read_record
 from goemo_utils.records.step import inputs_of
+from goemo_utils.records.verify import altered_artefact
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
@@ -56,18 +57,7 @@ def why_run(step: str, params: Params, folder: Path) -> str | None:
     if changed:
         words = WORDS | {"params": _other_values(record, params)}
         return " and ".join(words.get(name, f"the record of {name} changed") for name in changed)
-    return altered(record, folder)
-
-
-def altered(record: StepRecord, folder: Path) -> str | None:
-    """Which artefact of a record is missing or has another hash, in words; None when none has."""
-    for artefact in record.artefacts:
-        kept = folder / artefact["path"]
-        if not kept.is_file():
-            return f"{artefact['path']} is missing"
-        if sha256_file(kept) != artefact["sha256"]:
-            return f"{artefact['path']} was altered"
-    return None
+    return altered_artefact(record, folder)
 
 
 def _other_values(record: StepRecord, params: Params) -> str:

@@ -4,12 +4,15 @@ lies.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.boundary.terminal import bare
 from goemo_utils.records.portable import shown
 
 if TYPE_CHECKING:
@@ -17,33 +20,35 @@ if TYPE_CHECKING:
     from goemo_utils.chain.plan import Planned
     from goemo_utils.params import Params
 
+# What a verdict says; {gates} is filled with what became of the gates.
 VERDICTS = {
-    "pass": "PASSED: every gate was met.",
-    "pass-with-cause": "PASSED WITH A CAUSE: the answers differ, and the difference is explained.",
-    "fail": "FAILED: a gate was not met. This is not a port.",
+    "pass": "PASSED: {gates}.",
+    "pass-with-cause": (
+        "PASSED WITH A CAUSE: the answers differ, and the difference is explained; {gates}."
+    ),
+    "fail": "FAILED: {gates}. This is not a port.",
     "incomplete": "INCOMPLETE: not every step has run, so nothing is proven.",
 }
 REHEARSED = {
-    "pass": (
-        "REHEARSAL COMPLETED, SIMULATED: the chain works and every gate would be met. Nothing was"
-        " ported."
-    ),
+    "pass": "REHEARSAL COMPLETED, SIMULATED: the chain works; {gates}. Nothing was ported.",
     "pass-with-cause": (
-        "REHEARSAL COMPLETED, SIMULATED: the imitated difference was found and explained. Nothing"
-        " was ported."
+        "REHEARSAL COMPLETED, SIMULATED: the imitated difference was found and explained; {gates}."
+        " Nothing was ported."
     ),
-    "fail": "REHEARSAL FAILED, SIMULATED: a gate would not be met. Nothing was ported.",
+    "fail": "REHEARSAL FAILED, SIMULATED: {gates}. Nothing was ported.",
     "incomplete": "REHEARSAL INCOMPLETE, SIMULATED: not every step has run.",
 }
+JUDGED = ("pass", "explained", "fail")
 
 
 class Screen:
     """Prints the progress of a run; the line of a running step is redrawn on a terminal and left
-    out elsewhere.
+    out elsewhere. ``given`` are the keys and values that the command line gave by ``-p``.
     """
 
-    def __init__(self, params: Params, file: Path) -> None:
-        self.params, self.file, self.live = params, file, sys.stdout.isatty()
+    def __init__(self, params: Params, file: Path, given: Sequence[Sequence[str]] = ()) -> None:
+        self.params, self.file, self.given = params, file, given
+        self.live = sys.stdout.isatty()
 
     def head(self) -> None:
         """Which run, with which parameters, on what."""
@@ -66,7 +71,9 @@ class Screen:
         if event == "note":
             print(f"  {facts['text']}")
         elif event == "ended":
-            print(("\x1b[2K" if self.live else "") + _told(facts), flush=True)
+            if self.live:
+                bare(sys.stdout).write("\x1b[2K")
+            print(_told(facts), flush=True)
         elif self.live:
             running = f"  {facts['step']:15s} running              {facts['reason']}"
             print(running, end="\r", flush=True)
@@ -76,13 +83,43 @@ class Screen:
         _times(outcome)
 
         sentences = REHEARSED if self.params.simulated else VERDICTS
-        print(f"\n{sentences[outcome.verdict]}")
+        sentence = sentences.get(outcome.verdict, sentences["incomplete"])
+        print("\n" + sentence.format(gates=gates_in_words(outcome.gates)))
         if (outcome.folder / "report.html").is_file():
             print(f"report: {shown(outcome.folder / 'report.html')}")
         if outcome.exit_code >= 2:
-            print(
-                f"go on:  goemo run -f {shown(self.file.resolve())} -p run_id {self.params.run_id}"
-            )
+            print(f"go on:  {self.go_on()}")
+
+    def go_on(self) -> str:
+        """The command that goes on with this run where it stands, as a shell reads it: the same
+        file, every parameter of the command line, and the run's name.
+        """
+        words = ["goemo", "run", "-f", shown(self.file.resolve())]
+        for key, value in self.given:
+            if key != "run_id":
+                words += ["-p", key, value]
+        return shlex.join([*words, "-p", "run_id", str(self.params.run_id)])
+
+
+def gates_in_words(gates: list[dict[str, Any]]) -> str:
+    """What became of the gates: "every gate was met (9)" only if each of them was."""
+    names: dict[str, list[str]] = {}
+    for gate in gates:
+        names.setdefault(str(gate.get("result")), []).append(str(gate.get("id")))
+    met = len(names.get("pass", []))
+    if not gates:
+        return "no gate was judged"
+    if met == len(gates):
+        return f"every gate was met ({met})"
+
+    parts = [f"{met} of {len(gates)} gates were met"]
+    for result, words in (("fail", "not met"), ("explained", "explained")):
+        if result in names:
+            parts.append(f"{words}: {', '.join(names[result])}")
+    open_ones = [name for result, told in names.items() if result not in JUDGED for name in told]
+    if open_ones:
+        parts.append(f"not judged: {', '.join(open_ones)}")
+    return "; ".join(parts)
 
 
 def _told(facts: dict[str, Any]) -> str:

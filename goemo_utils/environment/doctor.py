@@ -5,7 +5,6 @@ nothing installed but Python.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ if __package__ in (
         *(path for path in sys.path if Path(path).resolve() != here.parent),
     ]
 
+from goemo_utils.boundary.regular import read_regular
+from goemo_utils.boundary.terminal import json_text
 from goemo_utils.environment import check, explain
 from goemo_utils.environment.checkup import has_card
 from goemo_utils.environment.findings import PURPOSES
@@ -70,24 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             top.error("--explain reads a log, not this machine: leave out --for and --model")
         try:
             text = (
-                sys.stdin.buffer.read()
-                if options.explain == "-"
-                else Path(options.explain).read_bytes()
+                sys.stdin.buffer.read() if options.explain == "-" else read_regular(options.explain)
             ).decode("utf-8", errors="replace")
         except OSError as error:
             top.error(
                 f"cannot read {options.explain}: {error.strerror}; expected a text file, or - for"
-                " standard input"
+                " standard input, such as a pipe"
             )
         found = explain(text)
-        print(
-            json.dumps(found, indent=2, ensure_ascii=False)
-            if options.json
-            else "\n\n".join(render(one) for one in found)
-        )
+        print(json_text(found, 2) if options.json else "\n\n".join(render(one) for one in found))
         return 1 if any(one["severity"] == "error" for one in found) else 0
     result = check(options.purpose, options.model)
-    print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else report(result))
+    print(json_text(result, 2) if options.json else report(result))
     return (
         0 if all(result["verdicts"][name]["ok"] for name in asked(result, options.purpose)) else 1
     )

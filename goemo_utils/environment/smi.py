@@ -6,6 +6,7 @@ table with or without the number inside the container.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 BUS = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|NA|N/A|-")
@@ -34,13 +35,15 @@ def parse(text: str) -> dict[str, Any]:
             continue
 
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if _is_process(cells):
-            processes.append(_process(cells))
-        elif upper is not None and _is_lower(cells):
-            devices.append({**upper, **_lower(cells, hbm)})
-            upper = None
-        elif _is_upper(cells):
-            upper = _upper(cells)
+        # What looks like a row and holds no numbers where they belong is none.
+        with suppress(ValueError, IndexError):
+            if _is_process(cells):
+                processes.append(_process(cells))
+            elif upper is not None and _is_lower(cells):
+                devices.append({**upper, **_lower(cells, hbm)})
+                upper = None
+            elif _is_upper(cells):
+                upper = _upper(cells)
 
     return {
         "version": version.group(2) if version else None,

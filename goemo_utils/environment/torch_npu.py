@@ -18,6 +18,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.boundary.regular import read_regular
+
+LONGEST = 64 * 1024  # bytes of a file of parameters that are looked at
 ACCESS = mmap.ACCESS_READ
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 # Says that the line above is goemo's own, so that the doctor and a worker on an NPU leave it out.
@@ -165,7 +168,7 @@ def _library_reachable() -> bool:
 def _device_of(file: Path) -> str | None:
     """The device in a file of parameters, by its text: whoever loads the file checks it."""
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(file, LONGEST).decode("utf-8", "replace")
     except OSError:
         return None
     match = re.search(r"^device\s*:\s*['\"]?([\w:]+)", text, re.MULTILINE)

@@ -7,13 +7,14 @@ Only safetensors are read, and no code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from goemo_utils.errors import ModelError, first_line
+from goemo_utils.errors import ModelError, RecordError, first_line
+from goemo_utils.records.record import read_json
 from goemo_utils.records.step import EMBEDDED
+from goemo_utils.records.weights import INDEX, SINGLE, check_folder, stated_in, weights_of
 
 # What puts a name of its own before every weight, by that name.
 WRAPPERS = {
@@ -76,8 +77,23 @@ def check_weights(folder: Path) -> None:
     """
     if (folder / ADAPTER).is_file():
         raise ModelError(_adapter(folder))
-    if not any(folder.glob("*.safetensors")):
+    check_folder(folder)
+    named = _named_weights(folder)
+    if named:
+        raise ModelError(
+            f"{folder}/config.json has transformers read the weights {named!r}; expected the usual"
+            f" names, {SINGLE} or {INDEX}, which are what is hashed. Rename the file and remove"
+            " transformers_weights."
+        )
+    if not weights_of(folder).files:
         pickled = sorted(p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt")))
+        others = weights_of(folder).unread
+        if others:
+            raise ModelError(
+                f"{folder} holds {', '.join(others[:3])}, and neither {SINGLE} nor {INDEX}, which"
+                " are the names that are read. Rename the file, or save the model again with"
+                " save_pretrained()."
+            )
         if not pickled:
             raise ModelError(f"{folder} has no .safetensors weights.")
         raise ModelError(
@@ -87,11 +103,18 @@ def check_weights(folder: Path) -> None:
         )
 
 
+def _named_weights(folder: Path) -> Any:
+    """The file that config.json names by ``transformers_weights``, which transformers prefers."""
+    path = folder / "config.json"
+    stated = stated_in(path) if path.is_file() else {}
+    return stated.get("transformers_weights") if isinstance(stated, dict) else None
+
+
 def _adapter(folder: Path) -> str:
     """The sentence on a folder that holds an adapter."""
     try:
-        given = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        given = read_json(folder / ADAPTER)
+    except RecordError:
         given = {}
     described = given if isinstance(given, dict) else {}
     kind = str(described.get("peft_type") or "").replace("LORA", "LoRA") or "PEFT"
@@ -107,6 +130,7 @@ def read_config(folder: Path) -> Any:
     """The configuration; raises ModelError in a sentence."""
     from transformers import AutoConfig
 
+    check_folder(folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
@@ -121,6 +145,8 @@ def read_tokenizer(folder: Path) -> Any:
     """The tokenizer, checked for a vocabulary and a token to pad with; raises ModelError."""
     from transformers import AutoTokenizer
 
+    check_folder(folder)
+    _check_own_files(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, use_fast=True
@@ -148,6 +174,23 @@ def read_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def _check_own_files(folder: Path) -> None:
+    """Raise ModelError for a tokenizer whose configuration sends transformers out of the folder:
+    without a tokenizer.json it reads the file that ``tokenizer_file`` names, wherever that lies.
+    """
+    path = folder / "tokenizer_config.json"
+    if (folder / "tokenizer.json").is_file() or not path.is_file():
+        return
+    stated = stated_in(path)
+    for key, value in stated.items() if isinstance(stated, dict) else ():
+        named = key.endswith("_file") and key != "special_tokens_map_file"
+        if named and isinstance(value, str) and Path(value).name != value:
+            raise ModelError(
+                f"{path} says {key} {value!r}; expected the name of a file in the same folder. Put"
+                " the tokenizer's files there and remove the key."
+            )
+
+
 def _tokenizer_advice(folder: Path) -> str:
     """What to do about a tokenizer that does not load."""
     if not (folder / "tokenizer.json").exists():
@@ -168,13 +211,13 @@ def _installed(name: str) -> bool:
 
 
 def tensor_names(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights on disk, read from the files' headers alone; files that
+    """Names and shapes of the weights that a load reads, from the files' headers alone; files that
     cannot be read have none.
     """
     from safetensors import SafetensorError, safe_open
 
     names: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weights_of(folder).files:
         try:
             with safe_open(path, "np") as file:
                 names |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  no mapping

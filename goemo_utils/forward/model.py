@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import ModelError, PackageError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.checkpoint import (
@@ -25,9 +27,10 @@ from goemo_utils.forward.checkpoint import (
     tensor_names,
 )
 from goemo_utils.forward.inputs import Inputs
+from goemo_utils.forward.sizes import check_finite, check_room, check_sizes, check_used
 from goemo_utils.forward.task import labels_of, task_of
 from goemo_utils.records.record import sha256_file, sha256_json
-from goemo_utils.records.step import MODEL_FILES
+from goemo_utils.records.weights import used_files, weights_of
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +48,7 @@ TOKENIZER_FILES = (
 # A matrix drawn with the usual 0.02 gives outputs so quiet that no error shows; spread, it behaves
 # like trained weights.
 RANDOM_SPREAD = 2.5
+LONGEST_CARD = 256 * 1024  # bytes of a model card that are looked at
 # Tokens that count as no limit: the largest max_length that a run may ask for.
 MOST = 8192
 
@@ -90,6 +94,7 @@ def load_model(
     random = model.startswith("random:")
     if not random:
         check_weights(folder)
+    check_sizes(folder, {} if random else tensor_names(folder))
     config = read_config(folder)
     chosen = task_of(task, config, random or head_on_disk(folder, config), folder)
     labels = [] if chosen == "encoder" else labels_of(config, folder)
@@ -100,6 +105,7 @@ def load_model(
         tokenizer = read_tokenizer(folder)
     if not random:
         check_loaded(folder, config, network, told, chosen)
+        check_finite(folder, network, dtype)
 
     traits = look(network.eval(), tokenizer, folder)
     inputs = traits.inputs(tokenizer)
@@ -150,6 +156,7 @@ def build(
     auto = transformers.AutoModel if encoder else transformers.AutoModelForSequenceClassification
     options = {"dtype": getattr(torch, dtype), "attn_implementation": attention}
     try:
+        check_room(folder, config, auto, tensor_names(folder) if seed is None else {})
         if seed is not None:
             torch.manual_seed(seed)
             network = auto.from_config(config, **options)  # type: ignore[no-untyped-call]
@@ -164,6 +171,8 @@ def build(
             output_loading_info=True,
             **options,
         )
+    except ModelError:
+        raise
     except ImportError as error:
         raise PackageError(
             f"{folder} could not be loaded, because a package that transformers imports failed"
@@ -200,6 +209,7 @@ def check_loaded(
             f"{folder} has no trained classification head: {names} would be random. Use task:"
             f" encoder, which judges hidden states.{other_head(stored, config.num_labels)}"
         )
+    check_used(folder, told.unused, network)
 
 
 def length_limit(config: Any, tokenizer: Any, places: int | None) -> int:
@@ -243,14 +253,11 @@ def _info(
     dtype: str,
     attention: str,
 ) -> dict[str, Any]:
-    files = [
-        {"name": p.name, "bytes": p.stat().st_size, "sha256": sha256_file(p)}
-        for p in sorted(folder.iterdir())
-        if p.suffix in MODEL_FILES
-    ]
+    random = source == "random"
+    used = used_files(folder, weights=not random)
+    files = [{"name": p.name, "bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in used]
     hashes = {str(f["name"]): f["sha256"] for f in files}
     weights = {name: value for name, value in hashes.items() if name.endswith(".safetensors")}
-    random = source == "random"
     places = {
         "random": None,
         "local": str(folder),
@@ -281,6 +288,7 @@ def _info(
         "task": task,
         "max_length": limit,
         "files": files,
+        "unread": [] if random else list(weights_of(folder).unread),
         "weights_sha256": drawn or stored,
         "tokenizer_sha256": sha256_json({n: hashes[n] for n in TOKENIZER_FILES if n in hashes}),
         "config_sha256": hashes.get("config.json"),
@@ -300,15 +308,16 @@ def _license(folder: Path) -> str | None:
     """The licence that the checkpoint's model card declares in its front matter, as the hubs write
     it.
     """
-    import yaml
-
     try:
-        card = (folder / "README.md").read_text(encoding="utf-8")
-        front = yaml.safe_load(card.split("---")[1]) if card.startswith("---") else None
-    except (OSError, UnicodeError, IndexError, yaml.YAMLError):
+        card = read_regular(folder / "README.md", LONGEST_CARD).decode("utf-8", "replace")
+    except OSError:
         return None
-    declared = front.get("license") if isinstance(front, dict) else None
-    return declared if isinstance(declared, str) else None
+    # One line of it is wanted: whatever else a stranger's front matter holds is not parsed.
+    front = card.split("---")[1] if card.startswith("---") else ""
+    declared = re.search(
+        r"^license:[ \t]*(['\"]?)([\w.+-]+)\1[ \t]*(#.*)?\r?$", front, re.MULTILINE
+    )
+    return declared[2] if declared else None
 
 
 class quiet:

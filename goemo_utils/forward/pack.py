@@ -4,7 +4,6 @@ is ever unpickled.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from goemo_utils.boundary.parts import replacing
 from goemo_utils.errors import PackError, RecordError
 from goemo_utils.records.record import read_json, sha256_file, write_json
 
@@ -113,13 +113,9 @@ def write_pack(path: Path | str, tensors: Mapping[str, Any], manifest: Mapping[s
     }
     if not arrays:
         raise PackError(f"The pack {path} would be empty: a forward run produced no tensor.")
-    data, temporary = (
-        beside(path, ".safetensors"),
-        path.with_name(f".{path.name}.{os.getpid()}.tmp"),
-    )
-    save_file(arrays, temporary)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, data)
+    data = beside(path, ".safetensors")
+    with replacing(data) as temporary:
+        save_file(arrays, temporary)
     shapes = {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
     write_json(
         beside(path, ".json"),

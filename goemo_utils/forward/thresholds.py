@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from goemo_utils.boundary.regular import read_regular, what_is
 from goemo_utils.errors import ModelError, ParamsError
 
 FILE = "thresholds.json"
@@ -36,7 +37,7 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
     belongs to a single-label model.
     """
     path = folder / FILE
-    if task == "encoder" or not path.exists():
+    if task == "encoder" or what_is(path) in ("nothing", "a folder"):
         return None
     found = _contents(path)
     if task != "multi_label":
@@ -146,7 +147,7 @@ def _contents(path: Path) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
+        found = json.loads(read_regular(path).decode("utf-8"), object_pairs_hook=once)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} cannot be read"

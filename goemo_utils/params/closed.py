@@ -29,6 +29,7 @@ def setting(default: Any, about: str, expected: str, **limits: Any) -> Any:
 
 
 _POWER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", re.ASCII)
+MOST_SHOWN = 5  # problems told in full; a file of thousands has one cause
 
 
 class Closed(BaseModel):
@@ -93,14 +94,10 @@ class Closed(BaseModel):
         """Check values that each come with their source; every problem found is a line of the
         ParamsError.
         """
-        problems: list[str] = []
+        problems = cls._strangers(given)
         values: dict[str, Any] = {}
         for key, (value, source) in given.items():
-            if isinstance(key, str) and looks_secret(key):
-                problems.append(secret_key(key, source))
-            elif key not in cls.model_fields:
-                problems.append(unknown_key(key, value, cls.model_fields, source))
-            else:
+            if key in cls.model_fields:
                 value = cls._from_power(key, value)
                 try:
                     values[key] = absolute(key, value, source) if isinstance(value, str) else value
@@ -114,8 +111,22 @@ class Closed(BaseModel):
                 cls._explained(detail, given) for detail in error.errors(include_url=False)
             ]
         if problems:
-            raise ParamsError("\n".join(problems))
+            shown_ones, more = problems[:MOST_SHOWN], len(problems) - MOST_SHOWN
+            rest = [f"And {more} more of the kind."] if more > 0 else []
+            raise ParamsError("\n".join([*shown_ones, *rest]))
         return params
+
+    @classmethod
+    def _strangers(cls, given: Mapping[Any, tuple[Any, Source]]) -> list[str]:
+        """A sentence for each key outside the schema, in full for the first ones."""
+        strangers = [(key, *one) for key, one in given.items() if key not in cls.model_fields]
+        sentences = [
+            secret_key(key, source)
+            if isinstance(key, str) and looks_secret(key)
+            else unknown_key(key, value, cls.model_fields, source)
+            for key, value, source in strangers[:MOST_SHOWN]
+        ]
+        return sentences + [f"{key!r}: unknown" for key, *_ in strangers[MOST_SHOWN:]]
 
     @classmethod
     def wanted(cls, key: str) -> type:

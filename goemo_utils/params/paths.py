@@ -11,6 +11,10 @@ from goemo_utils.params.source import Source
 
 INDEX = r"(?:0|[1-9][0-9]?)"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# What a template or a shell leaves where a value should stand; reports refuse it too.
+PLACEHOLDER = re.compile(
+    r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b"
+)
 _PACK = ("", ".safetensors", ".json")
 
 
@@ -46,6 +50,11 @@ def absolute(key: str, value: str, source: Source) -> str:
 
 
 def _model(name: str, source: Source) -> str:
+    if found := PLACEHOLDER.search(name):
+        raise ValueError(
+            f"and {found[0]} looks like a placeholder that nobody filled, which no report may show."
+            " Fill it, or rename the folder."
+        )
     path = None if name in ("", "embedded") else source.find(name)
     if path is not None and path.is_dir():
         return str(path)

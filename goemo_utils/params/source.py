@@ -10,9 +10,12 @@ from typing import Any
 
 import yaml
 
+from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import ParamsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+LONGEST = 64 * 1024  # bytes of a parameter file; the longest of the project has three thousand
+DEEPEST = 10
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,13 @@ def _written(path: Path) -> dict[str, str]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        raw = read_regular(path, LONGEST + 1)
+        if len(raw) > LONGEST:
+            raise ParamsError(
+                f"{path}: the file is larger than {LONGEST // 1024} kB; expected a YAML file of a"
+                " few dozen parameters. Check that it is the file you meant."
+            )
+        return raw.decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(
             f"{path}: there is no such file; expected a YAML file of parameters.{_siblings(path)}"
@@ -162,6 +171,7 @@ def _read_text(path: Path) -> str:
 
 def _parse(text: str, path: Path) -> Any:
     try:
+        _check_depth(text)
         return yaml.load(text, Loader=_PlainLoader)
     except yaml.MarkedYAMLError as error:
         # Only the problem and its place: the library's own message quotes the line, which may hold
@@ -172,11 +182,22 @@ def _parse(text: str, path: Path) -> Any:
             f"{path}: not valid YAML{place}: {error.problem}; expected lines of the form `key:"
             " value`. Correct that line."
         ) from None
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except Exception:  # a tag on a value that is none of its kind raises what it likes
         raise ParamsError(
             f"{path}: not valid YAML; expected lines of the form `key: value`. Look for control"
-            " characters or deep nesting."
+            " characters, tags such as !!int, or deep nesting."
         ) from None
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError for YAML deeper than any parameter: parsing it would take for ever."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_PlainLoader):
+        opened = isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
+        closed = isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
+        depth += opened - closed
+        if depth > DEEPEST:
+            raise ValueError("nested too deeply")
 
 
 def _siblings(path: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goemo_utils.boundary.terminal import bare
 from goemo_utils.errors import ParamsError, TextsError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ probabilities, a tab, the text. --output FILE ending in
   .csv      index, text, labels (joined by ;), probabilities (joined by ;), top_label,
             top_probability, truncated, empty
   .parquet  the same columns, labels and probabilities as lists
+--csv-safe puts an apostrophe before a text or label that a spreadsheet would take for a formula
+(one that begins with = + - @, a tab or a carriage return); without it the cells are the texts as
+they are.
 top_label is the most probable label, above the threshold or not. --probabilities adds every label's
 probability: an object "probabilities" in .jsonl, one column p_<label> each in .csv and .parquet.
 The file appears under its name only when it is complete.
@@ -49,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--batch_file",
         metavar="FILE",
-        help="one text a line, or .csv, .tsv, .jsonl or .parquet with a column of texts",
+        help=(
+            "one text a line, or .csv, .tsv, .jsonl or .parquet with a column of texts; - reads one"
+            " text a line from a pipe"
+        ),
     )
     parser.add_argument(
         "--column",
@@ -90,6 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probabilities", action="store_true", help="also write the probability of every label"
     )
     parser.add_argument(
+        "--csv-safe",
+        action="store_true",
+        help="keep texts that begin with = + - or @ as text in a .csv, by an apostrophe",
+    )
+    parser.add_argument(
         "--backend",
         default="auto",
         choices=("auto", "eager", "packed", "onnxruntime"),
@@ -121,7 +133,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from goemo_utils.forward import thresholds
     from goemo_utils.predict.output import open_output
-    from goemo_utils.texts import builtin as texts
 
     if args.text and args.column is not None:
         raise ParamsError(
@@ -129,9 +140,7 @@ def run(args: argparse.Namespace) -> int:
             " --batch_file with it."
         )
     _check_output(args)
-    source: Iterable[str] = (
-        args.text if args.text else texts.read_texts(Path(args.batch_file), args.column)
-    )
+    source: Iterable[str] = args.text or _texts_of(args.batch_file, args.column)
     # The first text is asked for before the model loads, so that a wrong file fails at once.
     first, source = _peek(source, args.batch_file)
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
@@ -156,7 +165,11 @@ def run(args: argparse.Namespace) -> int:
     counts: Counts | None
     if args.output:
         with open_output(
-            Path(args.output), classifier.labels, args.probabilities, classifier.device.simulated
+            Path(args.output),
+            classifier.labels,
+            args.probabilities,
+            classifier.device.simulated,
+            args.csv_safe,
         ) as output:
             counts = _write(predictions, output.write, bar=True)
     else:
@@ -166,6 +179,22 @@ def run(args: argparse.Namespace) -> int:
     if args.batch_file and counts:
         print(_summary(counts, classifier, args.output), file=sys.stderr)
     return 0
+
+
+def _texts_of(file: str, column: str | None) -> Iterable[str]:
+    """The texts of a file, or of a pipe, which is said, since it may wait for ever."""
+    from goemo_utils.texts import builtin as texts
+    from goemo_utils.texts.lines import stream_lines
+
+    if file != "-":
+        return texts.read_texts(Path(file), column)
+    if column is not None:
+        raise ParamsError(
+            f"--column '{column}' belongs to a table, and --batch_file - reads one text a line:"
+            " expected no column. Leave it out, or give a file."
+        )
+    print("Reading one text a line from standard input, until it closes …", file=sys.stderr)
+    return stream_lines(sys.stdin.buffer, "standard input")
 
 
 class Counts:
@@ -191,9 +220,9 @@ def _write(
 
     counts = Counts()
     # disable=None: no bar where standard error is not a terminal, as in a log file.
-    for prediction in tqdm(
-        predictions, unit=" texts", disable=None if bar else True, mininterval=0.5, file=sys.stderr
-    ):
+    quiet = None if bar else True
+    screen = bare(sys.stderr)
+    for prediction in tqdm(predictions, unit=" texts", disable=quiet, mininterval=0.5, file=screen):
         counts.add(prediction)
         write(prediction)
     return counts
@@ -253,6 +282,11 @@ def _summary(counts: Counts, classifier: GoEmotionsClassifier, output: str | Non
 def _check_output(args: argparse.Namespace) -> None:
     from goemo_utils.predict.output import SUFFIXES
 
+    if args.csv_safe and not str(args.output).endswith(".csv"):
+        raise ParamsError(
+            f"--csv-safe belongs to a .csv, and --output is {args.output}: expected --output with a"
+            " name that ends in .csv."
+        )
     if not args.output:
         return
     path = Path(args.output)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from goemo_utils.boundary.parts import clear_parts, replacing
 from goemo_utils.errors import ParamsError
 
 if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import Prediction
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 ROW_GROUP = 8192  # rows of a .parquet file held in memory before they are written
 
@@ -34,35 +37,40 @@ class Output(Protocol):
 
 @contextmanager
 def open_output(
-    path: Path, labels: list[str], probabilities: bool = False, simulated: bool = False
+    path: Path,
+    labels: list[str],
+    probabilities: bool = False,
+    simulated: bool = False,
+    csv_safe: bool = False,
 ) -> Iterator[Output]:
     """Open a writer for the suffix of ``path``; the file takes its name when the block ends well.
 
     Until then rows go to a temporary file beside it, which is removed on an error. After a kill it
-    may stay; the name itself then still holds what it held before. With ``simulated`` every row
-    says so. Raises ParamsError when the file cannot be written.
+    stays until the next answers for the same name; the name itself still holds what it held before.
+    With ``simulated`` every row says so; with ``csv_safe`` no cell of a .csv begins a formula.
+    Raises ParamsError when the file cannot be written.
     """
     target = path.resolve()  # behind a link, so that the link stays one
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    clear_parts(target.parent, target.name)
     kinds: dict[str, Callable[..., Output]] = {
         ".jsonl": JsonLines,
         ".csv": Csv,
         ".parquet": Parquet,
     }
-    kind = kinds[path.suffix]
+    kind = functools.partial(Csv, safe=csv_safe) if csv_safe else kinds[path.suffix]
+    opened = False
     try:
-        output = kind(temporary, labels, probabilities, simulated)
+        with replacing(target) as temporary:
+            output = kind(temporary, labels, probabilities, simulated)
+            opened = True
+            yield output
+            output.close()
     except OSError as error:
-        raise ParamsError(
-            f"--output '{path}' cannot be written: {error.strerror or error}."
-        ) from None
-    try:
-        yield output
-        output.close()
-        os.replace(temporary, target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if not opened:
+            raise ParamsError(
+                f"--output '{path}' cannot be written: {error.strerror or error}."
+            ) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ParamsError(
                 f"--output '{path}' was not written: {error.strerror}. Free some space and run"
                 " again."
@@ -134,11 +142,19 @@ class JsonLines:
 
 class Csv:
     """Comma-separated values with a header, UTF-8; lists are joined by semicolons, true and false
-    written so.
+    written so. With ``safe`` a text that a spreadsheet would compute begins with an apostrophe.
     """
 
-    def __init__(self, path: Path, labels: list[str], probabilities: bool, simulated: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        labels: list[str],
+        probabilities: bool,
+        simulated: bool,
+        safe: bool = False,
+    ) -> None:
         self._labels, self._probabilities, self._simulated = labels, probabilities, simulated
+        self._safe = safe
         self._file = path.open("w", encoding="utf-8", errors="replace", newline="")
         self._writer: csv.DictWriter[str] | None = None
 
@@ -149,7 +165,10 @@ class Csv:
             self._writer.writeheader()
         row["labels"] = ";".join(row["labels"])
         row["probabilities"] = ";".join(f"{p:.6f}" for p in row["probabilities"])
-        self._writer.writerow({name: _cell(value) for name, value in row.items()})
+        cells = {name: _cell(value) for name, value in row.items()}
+        if self._safe:
+            cells |= {name: _as_text(cells[name]) for name in ("text", "labels", "top_label")}
+        self._writer.writerow(cells)
 
     def close(self) -> None:
         _close_safely(self._file)
@@ -204,6 +223,12 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6f}" if isinstance(value, float) else value
+
+
+def _as_text(cell: Any) -> Any:
+    """A cell that a spreadsheet keeps as text (OWASP, "CSV Injection")."""
+    begins = isinstance(cell, str) and cell.startswith(FORMULA)
+    return f"'{cell}" if begins else cell
 
 
 def _close_safely(file: Any) -> None:

@@ -4,11 +4,12 @@ import copy
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.boundary.parts import Scratch, clear_parts
+from goemo_utils.boundary.regular import open_regular
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.checkpoint import locate
@@ -17,6 +18,8 @@ from goemo_utils.publish.check import check
 from goemo_utils.publish.logs import logs
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import sha256_file, write_json, write_text
+from goemo_utils.records.verify import alterations
+from goemo_utils.records.weights import leaves, used_files
 from goemo_utils.report import page, view
 from goemo_utils.report.read import Run, read_run
 from goemo_utils.report.summary import summarise
@@ -79,6 +82,12 @@ def publish(
             f"Run '{run.run_id}' cannot be published: 01_load did not finish, so there is no model"
             " to describe. Run it again."
         )
+    if changed := alterations(run.folder):
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise PublishError(
+            f"Run '{run.run_id}' cannot be published: {changed[0]}{more}. Run it again: goemo run"
+            " finds and repeats what no longer holds."
+        )
     target = Path(output) if output else run.folder / "publish"
     if run.folder.resolve().is_relative_to(target.resolve()):
         raise PublishError(
@@ -91,7 +100,9 @@ def publish(
             " empty it."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    clear_parts(target.parent, target.name)
+    scratch = Scratch(f".{target.name}.", target.parent, ".part")
+    made = scratch.path
     try:
         _write(made, run, summary, source if weights else None, licence, known)
         problems = check(made)
@@ -101,9 +112,9 @@ def publish(
                 f" the first: {problems[0]}."
             )
         made.chmod(0o755)
-        _replace(made, target)
+        _replace(scratch.release(), target)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        scratch.close()
     return target
 
 
@@ -215,21 +226,40 @@ def _copy_weights(folder: Path, run: Run, model: str) -> list[str]:
             "Weights were asked for, and this run used random ones: there is nothing to publish."
         )
     _, source, _ = locate(model, run.model.get("revision"))
-    files = run.model.get("files") or []
-    for file in files:
-        name = file["name"]
-        if Path(name).name != name or not (source / name).is_file():
+    allowed = {path.name for path in used_files(source)}
+    recorded = {file["name"]: file["sha256"] for file in run.model.get("files") or []}
+    for name in recorded:
+        path = source / name
+        if Path(name).name != name or not path.is_file():
             raise PublishError(
                 f"The checkpoint file {name!r} of the run is not in {source} any more: publish"
                 " without --weights."
             )
-        if sha256_file(source / name) != file["sha256"]:
+        if leaves(path):
             raise PublishError(
-                f"The checkpoint file {name!r} in {source} is not the one that this run read (its"
-                " SHA-256 differs): run again, or publish without --weights."
+                f"The checkpoint file {name!r} is a link to {path.resolve()}, outside {source}:"
+                " expected a file inside the folder. Put the file itself there and run again, or"
+                " publish without --weights."
             )
-        shutil.copyfile(source / name, folder / name)
-    return [file["name"] for file in files]
+
+    # What a load does not use is not published, whatever an older record lists.
+    chosen = [name for name in recorded if name in allowed]
+    for name in chosen:
+        _copy(source / name, folder / name, recorded[name])
+    return chosen
+
+
+def _copy(source: Path, target: Path, expected: str) -> None:
+    """Copy a regular file, and raise PublishError unless what was copied has the hash that the run
+    recorded.
+    """
+    with open_regular(source) as read, target.open("xb") as write:
+        shutil.copyfileobj(read, write)
+    if sha256_file(target) != expected:
+        raise PublishError(
+            f"The checkpoint file {source.name!r} in {source.parent} is not the one that this run"
+            " read (its SHA-256 differs): run again, or publish without --weights."
+        )
 
 
 def _replace(made: Path, target: Path) -> None:

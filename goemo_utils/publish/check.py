@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from goemo_utils.errors import ParamsError
+from goemo_utils.params.paths import PLACEHOLDER
 from goemo_utils.publish.claims import (
     FIELDS,
     RATIOS,
@@ -23,7 +24,7 @@ from goemo_utils.publish.claims import (
 )
 from goemo_utils.publish.claims import NUMBER as NUMBER_PATTERN
 from goemo_utils.publish.wording import factors, passed_all_the_same, versions
-from goemo_utils.report.checks import PLACEHOLDER, is_blank
+from goemo_utils.report.checks import is_blank
 
 TEXTS = (".md", ".txt", ".py", ".json", ".log", ".html", ".yaml", ".yml", ".cfg")
 PROSE = (".md", ".txt")

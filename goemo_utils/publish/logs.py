@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from goemo_utils.boundary.credentials import without_credentials
+from goemo_utils.boundary.regular import read_regular
+from goemo_utils.boundary.terminal import visible
 from goemo_utils.forward.thresholds import described
-from goemo_utils.report.page import visible
 from goemo_utils.report.read import Run
 
 NAMES = ("run_npu.log", "accuracy_compare.log", "pretrained_attempt.log")
@@ -33,8 +35,8 @@ def _run(run: Run) -> list[str]:
         or {},
     )
     path = run.folder / "logs" / "worker-candidate.log"
-    if path.is_file():
-        text = path.read_text(encoding="utf-8", errors="replace")[-LONGEST:]
+    if path.is_file() and not path.is_symlink():
+        text = without_credentials(read_regular(path).decode("utf-8", "replace")[-LONGEST:])
         lines += ["", "output of the candidate's process:", text.rstrip() or "(it printed nothing)"]
     return lines
 
@@ -99,6 +101,7 @@ def _pretrained(run: Run) -> list[str]:
         "tokenizer_sha256",
         "untrained",
         "unused",
+        "unread",
     )
     return _items("model", {key: model.get(key) for key in keys}) + [
         f"file {f['name']}: {f['bytes']} bytes, {f['sha256']}" for f in model.get("files") or []

@@ -9,15 +9,27 @@ import os
 import platform
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import goemo_utils
+from goemo_utils.boundary.credentials import at_home
 from goemo_utils.errors import RecordError
-from goemo_utils.records.record import ROOT, STEPS, now, read_json, versions, write_json
+from goemo_utils.records.record import (
+    ROOT,
+    SHIPPED,
+    STEPS,
+    notebook_digest,
+    notebooks,
+    now,
+    read_json,
+    versions,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
@@ -32,8 +44,9 @@ def new_run_id(params: Params, file: Path | None) -> str:
 
 
 def code_state() -> dict[str, Any]:
-    """Version, git revision, and whether the working tree differs from it; None where the project
-    is not a git checkout.
+    """Version, git revision, and whether what runs differs from it; None where the project is not a
+    git checkout. ``notebooks`` names the folder that GOEMO_NOTEBOOKS put in the place of the
+    package's own.
     """
 
     def git(*arguments: str) -> str | None:
@@ -46,11 +59,24 @@ def code_state() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     status = git("status", "--porcelain", "--untracked-files=no")
-    return {
+    state = {
         "version": goemo_utils.__version__,
         "revision": git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),
     }
+
+    if notebooks().resolve() != SHIPPED.resolve():
+        state["notebooks"] = at_home(str(notebooks().resolve()))
+        state["dirty"] = state["dirty"] or not _as_shipped()
+    return state
+
+
+def _as_shipped() -> bool:
+    """Whether the notebooks that run have the cells of those that the package ships."""
+    try:
+        return all(notebook_digest(s) == notebook_digest(s, SHIPPED) for s in STEPS)
+    except RecordError:
+        return False
 
 
 def new_manifest(params: Params, params_file: Path | None, command: list[str]) -> dict[str, Any]:
@@ -129,28 +155,57 @@ def release(folder: Path) -> None:
         handle.close()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the run folder now: its run is alive, whatever its manifest says."""
+    try:
+        handle = os.open(folder / ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _lock(folder: Path) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = (folder / ".lock").open("a", encoding="utf-8")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise RecordError(
-            f"The run '{folder.name}' is being written by another process ({folder}), a command or"
-            " a notebook whose kernel is open. Wait for it, end it, or choose another run_id."
-        ) from None
-    return handle
+    # Tried again for a moment: `goemo list` holds a lock for as long as it takes to look.
+    for _ in range(5):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError:
+            time.sleep(0.05)
+
+    handle.close()
+    raise RecordError(
+        f"The run '{folder.name}' is being written by another process ({folder}), a command or"
+        " a notebook whose kernel is open. Wait for it, end it, or choose another run_id."
+    )
 
 
 def point_latest(folder: Path) -> None:
     """Make ``latest`` beside the run folder point to it, in one move."""
-    link, temporary = folder.parent / "latest", folder.parent / f".latest.{os.getpid()}"
+    link = folder.parent / "latest"
+    temporary = folder.parent / f".latest.{secrets.token_hex(8)}"
     if link.exists() and not link.is_symlink():
         return
-    temporary.unlink(missing_ok=True)
+
+    _clear_links(folder.parent)
     temporary.symlink_to(folder.name)
     os.replace(temporary, link)
+
+
+def _clear_links(folder: Path) -> None:
+    """Remove what runs that were killed while they pointed ``latest`` left, a minute later."""
+    for left in folder.glob(".latest.*"):
+        with suppress(OSError):
+            if left.is_symlink() and time.time() - left.lstat().st_mtime > 60:
+                left.unlink()
 
 
 def latest_run_id(output_root: Path) -> str | None:

@@ -10,7 +10,6 @@ import math
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
@@ -20,9 +19,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goemo_utils.errors import RecordError
+from goemo_utils.boundary.credentials import recordable
+from goemo_utils.boundary.parts import replacing
+from goemo_utils.boundary.regular import open_regular, read_regular
+from goemo_utils.errors import RecordError, first_line
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "notebooks"
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput", "05_report")
 # What a notebook cannot do without. 05_report needs nothing in particular: it renders what there
 # is.
@@ -67,6 +70,7 @@ VARIABLES = (
     "MKL_NUM_THREADS",
 )
 
+DEEPEST = 100  # levels of a JSON file; the records of a run have nine
 Status = Literal["ok", "failed", "timeout", "died", "skipped", "not-run"]
 
 
@@ -101,9 +105,9 @@ def now() -> str:
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Seconds from one ``now()`` to another."""
+    """Seconds from one ``now()`` to another; 0 where the clock was set back in between."""
     began, ended = (datetime.fromisoformat(t.replace("Z", "+00:00")) for t in (start, end))
-    return round((ended - began).total_seconds(), 3)
+    return max(round((ended - began).total_seconds(), 3), 0.0)
 
 
 def plain(value: Any) -> Any:
@@ -129,35 +133,52 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` in one move: a kill at any moment leaves the old file or the new one, never
     a part.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(path)  # a full disk is not told with a name
         raise
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as strict JSON, atomically."""
-    write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    """Write ``value`` as strict JSON, atomically, without the credentials it may hold."""
+    kept = recordable(plain(value))
+    write_text(path, json.dumps(kept, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``; RecordError when it is missing or damaged."""
+    """The JSON in ``path``; RecordError when it is missing, damaged or nested too deeply."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_regular(path).decode("utf-8"))
+        _check_depth(value)
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise RecordError(
-            f"{path} is not readable JSON ({error}). Delete it and run the step again."
+            f"{path} is not readable JSON ({reason}). Delete it and run the step again."
         ) from None
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ValueError for more levels than any record has: walking them later would fail."""
+    level = _inside([value])
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    """The lists and objects that lie directly in a list or an object."""
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, (dict, list))]
 
 
 def read_record(path: Path) -> StepRecord:
@@ -185,10 +206,10 @@ def sha256_json(value: Any) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """``sha256:<hex>`` of a file, read in pieces."""
+    """``sha256:<hex>`` of a regular file, read in pieces; NotRegular, an OSError, for another."""
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for piece in iter(lambda: handle.read(1 << 20), b""):
+    with open_regular(path) as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
     return "sha256:" + digest.hexdigest()
 
@@ -236,16 +257,19 @@ def notebooks() -> Path:
     """The folder of the notebooks; GOEMO_NOTEBOOKS names another one, which reaches the kernels
     too.
     """
-    return Path(os.environ.get("GOEMO_NOTEBOOKS") or ROOT / "notebooks")
+    return Path(os.environ.get("GOEMO_NOTEBOOKS") or SHIPPED)
 
 
-def notebook_digest(step: str) -> str:
-    """Digest of a notebook's cells, without its outputs."""
+def notebook_digest(step: str, folder: Path | None = None) -> str:
+    """Digest of a notebook's cells, without its outputs; ``folder`` is where it lies, if not among
+    those that run.
+    """
+    path = (folder or notebooks()) / f"{step}.ipynb"
     try:
-        cells = json.loads((notebooks() / f"{step}.ipynb").read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError) as error:
+        cells = read_json(path)["cells"]
+        said = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+    except (RecordError, KeyError, TypeError) as error:
         raise RecordError(
-            f"{notebooks() / step}.ipynb is not a readable notebook ({error}). Restore it: git"
-            " checkout notebooks"
+            f"{path} is not a readable notebook ({error}). Restore it: git checkout notebooks"
         ) from None
-    return sha256_json([[c["cell_type"], "".join(c["source"])] for c in cells])
+    return sha256_json(said)

@@ -32,6 +32,7 @@ from goemo_utils.records.record import (
     write_json,
 )
 from goemo_utils.records.taken import take_over
+from goemo_utils.records.weights import read_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from goemo_utils.params import Params
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
-MODEL_FILES = {".json", ".safetensors", ".txt", ".model"}
 
 
 def run_dir(params: Params) -> Path:
@@ -50,16 +50,14 @@ def run_dir(params: Params) -> Path:
 
 
 def file_digests(params: Params) -> dict[str, str]:
-    """Digests of the files a run reads: the checkpoint's folder, the file of texts, the reference
-    pack; hub models go by name and revision.
+    """Digests of the files a run reads: checkpoint, file of texts, reference pack; hub models go by
+    name and revision. Raises ModelError for a folder that cannot be loaded as it is.
     """
     name = params.model.removeprefix("random:")
     folder = EMBEDDED if name == "embedded" else Path(name)
     found = {"model": sha256_json([params.model, params.revision])}
     if folder.is_dir():
-        found["model"] = sha256_paths(
-            [p for p in folder.iterdir() if p.suffix in MODEL_FILES], folder
-        )
+        found["model"] = sha256_paths(read_files(folder), folder)
     for key in ("texts", "reference"):
         path = Path(getattr(params, key))
         for candidate in (path, path.with_name(path.name + ".json")):
@@ -84,12 +82,14 @@ def inputs_of(step: str, params: Params, folder: Path) -> dict[str, str]:
     for earlier in READS.get(step, ()):
         path = folder / f"{earlier}.json"
         if path.is_file():
-            # The time a step took is not part of what it said.
-            record = read_record(path).dump()
-            found[earlier] = sha256_json(
-                {k: v for k, v in record.items() if k not in ("started", "ended", "seconds")}
-            )
+            found[earlier] = record_digest(read_record(path))
     return found
+
+
+def record_digest(record: StepRecord) -> str:
+    """Digest of what a record says; the time its step took is not part of that."""
+    said = record.dump()
+    return sha256_json({k: v for k, v in said.items() if k not in ("started", "ended", "seconds")})
 
 
 @dataclass
@@ -195,7 +195,7 @@ class Step:
             simulated=self.simulated,
         )
 
-        write_json(self.dir / f"{self.name}.json", record.dump())
+        leave(record, self.dir)
         return record
 
 
@@ -238,18 +238,17 @@ def unfinished(
     name: str,
     status: Status,
     params: Params,
-    folder: Path,
     inputs: dict[str, str],
     reason: str,
     started: str | None = None,
 ) -> StepRecord:
-    """Record a step that did not finish (failed, timeout, died) or never began (not-run), with the
-    reason in a sentence.
+    """The record of a step that did not finish (failed, timeout, died) or never began (not-run),
+    with the reason in a sentence.
     """
     ended = now() if started else None
     seconds = seconds_between(started, ended) if started and ended else None
 
-    record = StepRecord(
+    return StepRecord(
         schema="goemo.step/1",
         step=name,
         status=status,
@@ -264,5 +263,7 @@ def unfinished(
         reason=reason,
     )
 
-    write_json(folder / f"{name}.json", record.dump())
-    return record
+
+def leave(record: StepRecord, folder: Path) -> None:
+    """Write a record into its run folder, atomically."""
+    write_json(folder / f"{record.step}.json", record.dump())

@@ -1,18 +1,15 @@
 """What must not be shown: blanks, placeholders and contradictions in the records."""
 
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from goemo_utils.params.paths import PLACEHOLDER
 from goemo_utils.params.reads import READS
 from goemo_utils.records.record import REQUIRES
 from goemo_utils.report.measured import is_cpu
 from goemo_utils.report.read import ReportError, Run
 
-PLACEHOLDER = re.compile(
-    r"\$\{?[A-Za-z_]\w*\}?|\{\{.*?\}\}|%\(\w+\)s|<[A-Z][A-Z_]{2,}>|\b(?:TODO|TBD|FIXME|XXX+)\b"
-)
 # What a blank looks like after it went through a format string. "none" in lower case is a word that
 # records use.
 DISGUISED_BLANK = {

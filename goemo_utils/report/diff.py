@@ -3,12 +3,13 @@ rates.
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.boundary.terminal import json_text, visible
 from goemo_utils.records.record import write_json
+from goemo_utils.records.verify import alterations
 from goemo_utils.report import numbers as n
 from goemo_utils.report.checks import check
 from goemo_utils.report.diff_page import page_of
@@ -16,7 +17,7 @@ from goemo_utils.report.diff_words import gate_text, judged, rate, sentence, sho
 from goemo_utils.report.gates import gate_name, gates
 from goemo_utils.report.intervals import flip_rate, moved, with_interval
 from goemo_utils.report.locate import add_root, find_run
-from goemo_utils.report.page import html, visible, write
+from goemo_utils.report.page import html, write
 from goemo_utils.report.read import Run, read_run
 from goemo_utils.report.verdict import overall
 from goemo_utils.report.words import LANGUAGES, Words
@@ -56,6 +57,7 @@ def compare(before: Run, after: Run) -> dict[str, Any]:
         "metrics": _metrics(before, after),
         "rates": _rates(before, after),
         "worse": worse,
+        "altered": {run.run_id: alterations(run.folder) for run in (before, after)},
     }
 
 
@@ -245,6 +247,8 @@ def text(result: dict[str, Any], words: Words) -> str:
         f" {words(judged(row))}"
         for row in result["rates"]
     ] or ["  " + words("d_nothing")]
+    for run_id, altered in result["altered"].items():
+        lines += ["", *(f"{run_id}: {said}." for said in altered)] if altered else []
     lines += ["", sentence(result, words)]
     return "\n".join(visible(line) for line in lines)
 
@@ -277,7 +281,7 @@ def run(args: argparse.Namespace) -> int:
     before, after = (read_run(find_run(name, args.outputs)) for name in (args.before, args.after))
     result = compare(before, after)
     if args.json == "-":
-        print(json.dumps(result, ensure_ascii=False, indent=1))
+        print(json_text(result))
     else:
         print(text(result, words))
     if args.json and args.json != "-":

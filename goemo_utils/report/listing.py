@@ -1,15 +1,15 @@
 """Show the runs and their verdicts, the newest last."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.boundary.terminal import json_text, visible
 from goemo_utils.errors import GoemoError
+from goemo_utils.records.manifest import is_held
 from goemo_utils.report import numbers as n
 from goemo_utils.report.locate import add_root, root, run_folders
-from goemo_utils.report.page import visible
-from goemo_utils.report.read import read_run
+from goemo_utils.report.read import Run, read_run
 from goemo_utils.report.verdict import overall
 
 COLUMNS = ("run", "started", "model", "device", "texts", "verdict", "steps")
@@ -34,6 +34,7 @@ def _row(path: Path) -> dict[str, Any]:
             "verdict": f"unreadable: {error}",
             "simulated": None,
             "steps": None,
+            "state": None,
         }
     done = sum(state.status == "ok" for state in run.states.values())
     return {
@@ -45,7 +46,19 @@ def _row(path: Path) -> dict[str, Any]:
         "verdict": overall(run),
         "simulated": run.simulated,
         "steps": f"{done}/{len(run.states)}",
+        "state": _state(run),
     }
+
+
+def _state(run: Run) -> str:
+    """Whether the run's process is alive: running, killed (it says that it runs, and nobody holds
+    its folder), or ended.
+    """
+    steps = [step for step in run.manifest.get("steps") or [] if isinstance(step, dict)]
+    if is_held(run.folder):
+        return "running"
+    unfinished = any(step.get("status") == "running" for step in steps)
+    return "killed" if unfinished else "ended"
 
 
 def text(found: list[dict[str, Any]]) -> str:
@@ -67,8 +80,10 @@ def _cell(row: dict[str, Any], column: str) -> str:
             return n.moment(found)
         except ValueError:
             return str(found)
-    if column == "verdict" and row["simulated"]:
-        return f"{found}, SIMULATED"
+    if column == "verdict":
+        marks = [", SIMULATED"] if row["simulated"] else []
+        marks += [f", {row['state']}"] if row["state"] in ("running", "killed") else []
+        return visible(str(found)) + "".join(marks)
     return f"{found:,}" if isinstance(found, int) else visible(str(found))
 
 
@@ -83,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     folder = root(args.outputs)
     found = rows(folder)
     if args.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1))
+        print(json_text(found))
     else:
         print(text(found) if found else f"No runs in {folder} yet: `goemo run` makes one.")
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 import bleach
 import nbformat
 
+from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import RecordError
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import read_json, write_text
@@ -112,12 +113,13 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
     written = []
     for path in sorted(run_dir.glob("[0-9][0-9]_*.ipynb")):
         try:
-            notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
+            text = read_regular(path).decode("utf-8")
+            notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+            told = page(_node(portable(notebook, known)), path.stem, language)
         except Exception:  # nbformat raises whatever its JSON and schema layers raise
             continue
-        target = path.with_suffix(".html")
-        write_text(target, page(_node(portable(notebook, known)), path.stem, language))
-        written.append(target.name)
+        write_text(path.with_suffix(".html"), told)
+        written.append(path.with_suffix(".html").name)
     return written
 
 

@@ -10,22 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from goemo_utils.boundary.terminal import visible as visible
 from goemo_utils.records.record import write_text
 from goemo_utils.report.blocks import Page
 from goemo_utils.report.figures import draw
 
 TEMPLATES = Path(__file__).with_name("templates")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-# C0 and C1 controls, marks that change the direction of text, invisible characters, and halves of
-# surrogate pairs.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    """Show characters that would hide or reorder text by their code point, as ⟨U+202E⟩."""
-    return _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 def _show(value: Any) -> Any:

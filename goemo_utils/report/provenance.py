@@ -11,6 +11,7 @@ from goemo_utils.report.blocks import (
     Column,
     Details,
     Facts,
+    Paragraph,
     Section,
     State,
     Table,
@@ -62,13 +63,14 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
             ),
         ),
         (words("pr_texts"), join(*texts)),
+        *_notebooks(code, words),
         (words("pr_seed"), str(run.params.get("seed", words("unknown")))),
         (words("pr_versions"), versions or words("unknown")),
         (words("pr_platform"), platform or words("unknown")),
     ]
     blocks: list[Any] = [
         Facts(rows),
-        Details(words("pr_records"), [_records(run, words)]),
+        Details(words("pr_records"), [_records(run, words), Paragraph(words("pr_proves"))]),
         Details(words("pr_resolved"), [_params(run, words)]),
     ]
     if pages:
@@ -78,6 +80,14 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
             )
         )
     return Section("provenance", words("s_prov"), blocks)
+
+
+def _notebooks(code: dict[str, Any], words: Words) -> list[tuple[str, Text]]:
+    """The folder of the notebooks, where they were not the package's own."""
+    folder = code.get("notebooks")
+    if not folder:
+        return []
+    return [(words("pr_notebooks"), join(Code(str(folder)), f" · {words('pr_not_shipped')}"))]
 
 
 def _moment(field: str, manifest: dict[str, Any]) -> str:

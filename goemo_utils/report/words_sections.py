@@ -164,6 +164,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "pr_platform": ("Platform", "平台"),
     "pr_resolved": ("Parameters as resolved", "解析后的参数"),
     "pr_name": ("Name", "名称"),
+    "pr_notebooks": ("Notebooks", "笔记本目录"),
+    "pr_not_shipped": ("not the package’s own", "不是软件包自带的"),
+    "pr_proves": (
+        "The digests find damage and edits made in passing: goemo run, publish and diff compare"
+        " them. They prove nothing against somebody who can write the run’s folder, because"
+        " records are not signed.",
+        "这些摘要能发现损坏和随手的改动：goemo run、publish 与 diff 都会核对。但记录没有签名，"
+        "对能写入该目录的人不构成证明。",
+    ),
     "pr_records": ("Step records", "步骤记录"),
     "pr_step": ("Step", "步骤"),
     "pr_status": ("Status", "状态"),

@@ -98,8 +98,8 @@ def check_text(text: Any, path: Path | str, place: str) -> None:
 def _txt_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]:
     if column is not None:
         raise TextsError(
-            f"{path} has no columns, but column {column!r} was asked for; expected none for .txt."
-            " Leave the column out."
+            f"{path} has no columns, but column {listed([column])} was asked for; expected none for"
+            " .txt. Leave the column out."
         )
     for number, line in enumerate(lines(path, None), 1):
         yield f"line {number}", line.rstrip("\n"), None
@@ -173,8 +173,9 @@ def table_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
 def _table_column(path: Path, first: list[str], column: str | None) -> tuple[int, bool]:
     """Index of the column of texts, and whether the first row is a header."""
     names = [cell.strip() for cell in first]
-    if column is not None and column.isascii() and column.isdigit() and int(column) < len(first):
-        return int(column), False
+    numbered = column is not None and re.fullmatch(r"[0-9]{1,6}", column)
+    if numbered and int(numbered[0]) < len(first):
+        return int(numbered[0]), False
     if column is not None and column in names:
         return names.index(column), True
     if column is not None:
@@ -211,7 +212,7 @@ def listed(names: list[str]) -> str:
 
 def _no_column(path: Path | str, column: str | None, names: list[str]) -> TextsError:
     wanted = (
-        f"has no column {column!r}"
+        f"has no column {listed([column])}"
         if column is not None
         else f"has no column called {', '.join(COLUMNS)}"
     )
@@ -251,7 +252,6 @@ def _jsonl_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]
 
 
 def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]:
-    import pyarrow
     from pyarrow import parquet
 
     try:
@@ -259,6 +259,11 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             names = file.schema_arrow.names
             name = _chosen(path, column, names)
+            if names.count(name) > 1 or names.count("labels") > 1:
+                raise TextsError(
+                    f"{path} has two columns of one name; its columns are {listed(names)}. Write it"
+                    " again with one column of texts."
+                )
             wanted = [name, "labels"] if "labels" in names and name != "labels" else [name]
             number = 0
             groups = (
@@ -271,7 +276,9 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, An
                 for text, labels in zip(columns[name], marks, strict=False):
                     yield f"row {number}", text, labels
                     number += 1
-    except (pyarrow.ArrowException, OSError) as error:
+    except TextsError:
+        raise
+    except Exception as error:  # pyarrow has its own, and lets those of Python's types through
         raise TextsError(
             f"{path} is not a readable .parquet file ({first_line(error)}); expected Parquet. Write"
             " it again."

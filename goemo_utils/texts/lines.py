@@ -1,11 +1,13 @@
 """Decoded lines of a file, and what must hold before the first of them is read."""
 
 import codecs
+import io
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
+from goemo_utils.boundary.regular import open_regular, read_regular, what_is
 from goemo_utils.errors import TextsError
 
 LONGEST_LINE = 16 * 2**20
@@ -21,13 +23,19 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raise TextsError unless ``path`` is a readable file that ends in one of ``suffixes``, is not
     empty, and is neither UTF-16 nor UTF-32.
     """
-    if os.path.isdir(path):
+    lies = what_is(path)
+    if lies == "a folder":
         raise TextsError(
             f"{path} is a folder; expected a file of texts. Give the path of the file."
         )
-    if not os.path.exists(path):
+    if lies == "nothing":
         raise TextsError(
             f"{path}: there is no such file; expected a file of texts. Check the path."
+        )
+    if lies != "a regular file":
+        raise TextsError(
+            f"{path} is {lies}; expected a regular file of texts. Write the texts to a file first;"
+            " goemo predict also reads a pipe, as --batch_file -."
         )
     if path.suffix.lower() not in suffixes:
         raise TextsError(
@@ -36,13 +44,13 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
         )
     try:
         size = path.stat().st_size
-        head = path.open("rb").read(4) if path.is_file() else b""
+        head = read_regular(path, 4)
     except OSError as error:
         raise TextsError(
             f"{path} cannot be read ({error.strerror}); expected a readable file of texts. Check"
             " its permissions."
         ) from None
-    if path.is_file() and size == 0:
+    if size == 0:
         raise TextsError(
             f"{path} is empty; expected at least one text. Check that it was written completely."
         )
@@ -56,31 +64,50 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
 
 def lines(path: Path, newline: str | None) -> Iterator[str]:
     """Decoded lines with their line ends; a wrong byte is reported with its offset and line."""
-    with path.open(encoding="utf-8-sig", newline=newline) as file:
-        for number in itertools.count(1):
-            try:
-                line = file.readline(LONGEST_LINE)
-            except UnicodeDecodeError as error:
-                raise _wrong_byte(path, error) from None
-            if not line:
-                return
-            if len(line) == LONGEST_LINE:
-                raise TextsError(
-                    f"{path}, line {number}: is longer than {LONGEST_LINE} characters; expected one"
-                    " text a line. Check the line ends."
-                )
-            if "\0" in line:
-                raise TextsError(
-                    f"{path}, line {number}: holds a NUL character; expected UTF-8 text. It may be"
-                    " binary, or UTF-16: save it as UTF-8."
-                )
-            yield line
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline=newline) as file:
+        try:
+            yield from _checked(file, str(path))
+        except UnicodeDecodeError as error:
+            raise _wrong_byte(path, error) from None
+
+
+def stream_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The decoded lines of a pipe, without their ends; ``name`` stands for it in errors."""
+    number = 0
+    try:
+        for line in _checked(io.TextIOWrapper(stream, encoding="utf-8-sig"), name):
+            number += 1
+            yield line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise TextsError(
+            f"{name}, after line {number}: 0x{error.object[error.start]:02x} is not UTF-8; expected"
+            " UTF-8, with or without byte-order mark."
+        ) from None
+
+
+def _checked(file: TextIO, name: str) -> Iterator[str]:
+    """Lines with their ends, none of them endless and none with a NUL."""
+    for number in itertools.count(1):
+        line = file.readline(LONGEST_LINE)
+        if not line:
+            return
+        if len(line) == LONGEST_LINE:
+            raise TextsError(
+                f"{name}, line {number}: is longer than {LONGEST_LINE} characters; expected one"
+                " text a line. Check the line ends."
+            )
+        if "\0" in line:
+            raise TextsError(
+                f"{name}, line {number}: holds a NUL character; expected UTF-8 text. It may be"
+                " binary, or UTF-16: save it as UTF-8."
+            )
+        yield line
 
 
 def _wrong_byte(path: Path, error: UnicodeDecodeError) -> TextsError:
     """Decode again from the start, counting, since the text layer knows neither offset nor line."""
     decoder, offset, line, block = codecs.getincrementaldecoder("utf-8")(), 0, 1, b"-"
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block:
             block, kept = file.read(2**16), len(decoder.getstate()[0])
             try:

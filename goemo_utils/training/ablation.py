@@ -17,7 +17,8 @@ import pandas as pd
 from goemo_utils.errors import ParamsError
 from goemo_utils.forward.thresholds import COMMON as THRESHOLD
 from goemo_utils.records.record import read_json, sha256_file, sha256_json, write_json
-from goemo_utils.records.step import EMBEDDED, MODEL_FILES
+from goemo_utils.records.step import EMBEDDED
+from goemo_utils.records.weights import read_files
 from goemo_utils.training.data import Split
 from goemo_utils.training.metrics import argmax_scores, scores
 from goemo_utils.training.thresholds import tune
@@ -167,9 +168,7 @@ def key(job: Mapping[str, Any]) -> str:
     """
     start = str(job["model"]).removeprefix("random:")
     folder = EMBEDDED if start == "embedded" else Path(start)
-    weights = (
-        sorted(p for p in folder.iterdir() if p.suffix in MODEL_FILES) if folder.is_dir() else []
-    )
+    weights = read_files(folder) if folder.is_dir() else []
     code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if p.stem in CODE]
     asked = {name: value for name, value in job.items() if name not in ("out", "log")}
     return sha256_json([asked, [sha256_file(p) for p in [*weights, *code]]])

@@ -28,7 +28,8 @@ from goemo_utils.records.record import (
     write_json,
     write_text,
 )
-from goemo_utils.records.step import EMBEDDED, MODEL_FILES, Step
+from goemo_utils.records.step import EMBEDDED, Step
+from goemo_utils.records.weights import read_files
 from goemo_utils.training import ablation, card, data, evaluation, fit, search, thresholds
 from goemo_utils.training.teacher import linear_probabilities
 
@@ -128,9 +129,7 @@ def _inputs(params: TrainingParams) -> dict[str, str]:
     )
 
     if folder.is_dir():
-        found["weights"] = sha256_json(
-            [[p.name, sha256_file(p)] for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES]
-        )
+        found["weights"] = sha256_json([[p.name, sha256_file(p)] for p in read_files(folder)])
 
     for name in ("train", "dev"):
         if Path(getattr(params, name) or "").is_file():

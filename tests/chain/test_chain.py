@@ -27,6 +27,9 @@ class NoServer:
 
     address = ""
 
+    def __init__(self, folder: Path) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -34,7 +37,7 @@ class NoServer:
 @pytest.fixture
 def params(tmp_path, monkeypatch):
     monkeypatch.setattr("goemo_utils.chain.chain.worker.Server", NoServer)
-    monkeypatch.setattr("goemo_utils.chain.chain._render", lambda *_: None)
+    monkeypatch.setattr("goemo_utils.report.render", lambda *_: None)
     monkeypatch.setenv("GOEMO_NOTEBOOKS", str(tmp_path / "notebooks"))
     write_notebooks(tmp_path / "notebooks")
     return Params.load(
@@ -189,7 +192,7 @@ def test_a_killed_run_resumes_where_it_was(params, tmp_path) -> None:
         env={**os.environ, "GOEMO_NOTEBOOKS": str(tmp_path / "notebooks")},
     )
     folder = Path(params.output_root) / "r1"
-    while not (folder / "01_load.ipynb").exists():
+    while not (folder / "logs" / "01_load.log").exists():
         assert child.poll() is None
         time.sleep(0.05)
     os.killpg(child.pid, signal.SIGKILL)

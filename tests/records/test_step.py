@@ -8,7 +8,7 @@ import pytest
 from goemo_utils.errors import ParamsError, RecordError
 from goemo_utils.params import Params
 from goemo_utils.records.record import read_record
-from goemo_utils.records.step import Step, inputs_of, unfinished
+from goemo_utils.records.step import Step, inputs_of, leave, unfinished
 from tests.chain.stand_ins import write_notebooks
 from tests.forward.tiny_model import save_roberta
 
@@ -32,7 +32,10 @@ def test_a_missing_upstream_record_names_the_notebook_to_run_first(params) -> No
 
 
 def test_an_unfinished_upstream_step_is_not_built_on(params, tmp_path) -> None:
-    unfinished("00_environment", "died", params, tmp_path / "out" / "r1", {}, "The kernel died.")
+    leave(
+        unfinished("00_environment", "died", params, {}, "The kernel died."),
+        tmp_path / "out" / "r1",
+    )
     with pytest.raises(RecordError, match="says 'died'"):
         Step.begin("01_load", params)
 

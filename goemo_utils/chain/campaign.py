@@ -1,0 +1,257 @@
+"""``goemo selftest faults``: kills runs, fills disks, kills workers, starts runs twice and sets the
+clock back, and says what stayed behind and whether the runs went on to the same end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from goemo_utils.chain import faults
+from goemo_utils.chain.faults import Place, Trial
+
+SHORT = ("-p", "limit", "4")  # texts enough for every step, and as few as leave it its meaning
+KINDS = ("kill", "write", "term", "full", "worker", "twice", "clock")
+WORDS = {
+    "kill": "the run killed at a random moment (SIGKILL)",
+    "write": "a process of the run killed in the middle of a write",
+    "term": "the run ended by SIGTERM at a random moment",
+    "full": "the disk full from a write on",
+    "worker": "the worker of a forward run killed",
+    "twice": "a second run on the same folder meanwhile",
+    "clock": "the clock set back by an hour meanwhile",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="goemo selftest faults", description=" ".join((__doc__ or "").split())
+    )
+    top.add_argument("--kills", type=int, default=6, help="kills at random moments (default 6)")
+    top.add_argument("--each", type=int, default=2, help="trials of every other fault (default 2)")
+    top.add_argument("--only", choices=KINDS, help="this fault alone")
+    top.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    top.add_argument("--output", type=Path, metavar="FILE", help="also write the table there")
+    top.add_argument("--trials", type=Path, metavar="FILE", help="also write every trial as JSON")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the campaign and print its table; 1 when anything was torn, stayed or ended otherwise."""
+    options = parser().parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="goemo-faults-") as folder:
+        place = Place(Path(folder), SHORT)
+        trials: list[Trial] = []
+        try:
+            for trial in campaign(place, options.kills, options.each, options.only, options.seed):
+                trials.append(trial)
+                print(f"  {line(trial)}", flush=True)
+                if options.trials:
+                    with options.trials.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(asdict(trial)) + "\n")
+        finally:
+            faults.end_all(place)
+
+    told = table(trials)
+    print(f"\n{told}")
+    if options.output:
+        options.output.write_text(told + "\n", encoding="utf-8")
+    return 0 if trials and all(good(trial) for trial in trials) else 1
+
+
+def campaign(
+    place: Place, kills: int, each: int, only: str | None = None, seed: int = 0
+) -> Iterator[Trial]:
+    """Every trial as it is done: first a run that nobody disturbs, to know its time and its end."""
+    began = time.monotonic()
+    code, said = faults.finish(faults.start(place, "undisturbed"))
+    seconds = time.monotonic() - began
+    expected = (code, faults.verdict(place.runs / "undisturbed"))
+    yield Trial("none", f"{seconds:.1f} s", code, same=code in (0, 1), said=said[-300:])
+
+    rng = random.Random(seed)
+    act = Acts(place, expected, seconds, rng)
+    for kind in KINDS:
+        count = kills if kind == "kill" else each
+        if only in (None, kind):
+            yield from act.of(kind, count)
+
+
+class Acts:
+    """The faults, each a generator of trials. ``expected`` is how an undisturbed run ends: its exit
+    code and its verdict; ``seconds`` is how long it takes.
+    """
+
+    def __init__(
+        self, place: Place, expected: tuple[int, Any], seconds: float, rng: random.Random
+    ) -> None:
+        self.place, self.expected, self.seconds, self.rng = place, expected, seconds, rng
+        self._names = (f"r{number}" for number in range(1, 10**6))
+
+    def of(self, kind: str, count: int) -> Iterator[Trial]:
+        """``count`` trials of a kind."""
+        if kind in ("kill", "term"):
+            number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
+            yield from self._moments(kind, number, count)
+            return
+        acts: dict[str, Callable[[int], Trial]] = {
+            "write": lambda nth: self._injected("write", f"kill:{nth}"),
+            "full": lambda nth: self._injected("full", f"full:{nth}"),
+            "clock": lambda nth: self._injected("clock", f"clock:{self.seconds * nth / 40:.1f}"),
+            "worker": lambda nth: self._worker(),
+            "twice": lambda nth: self._twice(),
+        }
+        # Thirty writes and more: the trials are spread over them.
+        for index in range(count):
+            yield acts[kind](1 + index * 30 // max(count, 1))
+
+    def _moments(self, kind: str, number: int, count: int) -> Iterator[Trial]:
+        """Send a signal at random moments, again and again, until each run has come to its end."""
+        done, name = 0, next(self._names)
+        waiting: list[Trial] = []
+        while done < count or waiting:
+            process = faults.start(self.place, name)
+            delay = self.rng.uniform(0.05, 0.35 * self.seconds) if done < count else faults.LONGEST
+            try:
+                process.wait(delay)
+            except subprocess.TimeoutExpired:
+                trial = self._hit(process, name, kind, number, delay)
+                waiting.append(trial)
+                done += 1
+                continue
+
+            # It came to its end, and what was tried on it is decided.
+            ended = self._as_expected(name, *faults.finish(process))
+            left = len(faults.litter(self.place))
+            for trial in waiting:
+                trial.same, trial.litter = ended, left
+                yield trial
+            waiting, name = [], next(self._names)
+
+    def _hit(
+        self, process: subprocess.Popen[str], name: str, kind: str, number: int, delay: float
+    ) -> Trial:
+        folder = self.place.runs / name
+        where = f"{faults.running_step(folder)}, {delay:.1f} s after its start"
+        os.kill(process.pid, number)
+        code, said = faults.finish(process)
+        trial = Trial(kind, where, code, said=said[-300:])
+        trial.orphans = faults.orphans(self.place)
+        trial.torn = faults.torn(folder)
+        return trial
+
+    def _injected(self, kind: str, inject: str) -> Trial:
+        """A run with a fault inside; then the same run without it, unless it has ended well."""
+        name = next(self._names)
+        code, said = faults.finish(faults.start(self.place, name, inject))
+        trial = Trial(kind, inject, code, said=said[-300:])
+        trial.orphans = faults.orphans(self.place)
+        trial.torn = faults.torn(self.place.runs / name)
+        if code not in (0, 1):
+            code, said = faults.finish(faults.start(self.place, name))
+        trial.same = self._as_expected(name, code, said)
+        trial.litter = len(faults.litter(self.place))
+        return trial
+
+    def _worker(self) -> Trial:
+        """Kill the process that computes, as a machine without memory does."""
+        name = next(self._names)
+        process = faults.start(self.place, name)
+        pid = None
+        while process.poll() is None and pid is None:
+            pid = next(filter(_computes, faults.family(self.place, (process.pid,))), None)
+            time.sleep(0.01)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+        code, said = faults.finish(process)
+
+        trial = Trial("worker", str(pid), code, said=said[-600:])
+        trial.orphans = faults.orphans(self.place)
+        trial.torn = faults.torn(self.place.runs / name)
+        ended = faults.finish(faults.start(self.place, name))
+        named = code == 3 and "SIGKILL" in said and "memory" in said
+        trial.same = named and self._as_expected(name, *ended)
+        trial.litter = len(faults.litter(self.place))
+        return trial
+
+    def _twice(self) -> Trial:
+        """A second run on the same folder is refused, one beside it is not, and all end well."""
+        name, other = next(self._names), next(self._names)
+        first, beside = faults.start(self.place, name), faults.start(self.place, other)
+        while not (self.place.runs / name / "manifest.json").is_file() and first.poll() is None:
+            time.sleep(0.05)
+        code, said = faults.finish(faults.start(self.place, name))
+
+        trial = Trial("twice", name, code, said=said[-300:])
+        refused = code == 2 and "another process" in said
+        ends = [self._as_expected(name, *faults.finish(first))]
+        ends.append(self._as_expected(other, *faults.finish(beside)))
+        trial.same = refused and all(ends)
+        trial.orphans = faults.orphans(self.place)
+        trial.torn = faults.torn(self.place.runs / name) + faults.torn(self.place.runs / other)
+        trial.litter = len(faults.litter(self.place))
+        return trial
+
+    def _as_expected(self, name: str, code: int, said: str) -> bool:
+        del said
+        return (code, faults.verdict(self.place.runs / name)) == self.expected
+
+
+def _computes(pid: int) -> bool:
+    """Whether a process is a worker: a fork of the server that leads a session of its own."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"goemo_utils.forward.guard" in words and _parent_is_fork(pid)
+    except OSError:
+        return False
+
+
+def _parent_is_fork(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    parent, session = int(stat[1]), int(stat[3])
+    # The guard leads a session too, and its parent is the run.
+    above = Path(f"/proc/{parent}/cmdline").read_bytes()
+    return session == pid and b"goemo_utils.forward.guard" in above
+
+
+def good(trial: Trial) -> bool:
+    """Whether a fault left nothing torn, nobody alive and no litter, and the run ended alike."""
+    return trial.same and not (trial.torn or trial.orphans or trial.litter)
+
+
+def line(trial: Trial) -> str:
+    """A trial in a line, with what was printed where something was wrong."""
+    wrong = [f"torn: {', '.join(trial.torn)}"] if trial.torn else []
+    wrong += [f"{trial.orphans} orphans"] if trial.orphans else []
+    wrong += [f"{trial.litter} left over"] if trial.litter else []
+    wrong += [] if trial.same else [f"it ended otherwise: {' '.join(trial.said.split())[-200:]}"]
+    return f"{trial.fault:7s} {trial.where}: exit {trial.exit_code}; {'; '.join(wrong) or 'good'}"
+
+
+def table(trials: list[Trial]) -> str:
+    """The campaign as a Markdown table, one row a fault."""
+    head = (
+        "| fault | trials | exit codes | files torn | alive after 2 s | left over | same end |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    rows = []
+    for kind in KINDS:
+        mine = [trial for trial in trials if trial.fault == kind]
+        if mine:
+            codes = ", ".join(sorted({str(trial.exit_code) for trial in mine}))
+            torn, alive = sum(len(t.torn) for t in mine), sum(t.orphans for t in mine)
+            left, same = sum(t.litter for t in mine), sum(t.same for t in mine)
+            cells = (WORDS[kind], len(mine), codes, torn, alive, left, f"{same} of {len(mine)}")
+            rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join([head, *rows])

@@ -1,0 +1,72 @@
+"""Ending on request: SIGTERM and SIGHUP are Ctrl-C, early ones end at once and cleanly."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from goemo_utils.boundary import signals
+
+WAITS = """
+import signal, sys, time
+from goemo_utils.boundary import signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind a shell
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+with signals.{how}():
+    try:
+        print("ready", flush=True)
+        time.sleep(30)
+    except KeyboardInterrupt:
+        print(signals.how_ended(), flush=True)
+        sys.exit(3)
+"""
+
+
+def _sent(how: str, number: int) -> tuple[int, str, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITS.format(how=how)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGINT, "It was interrupted from the keyboard."),
+        (signal.SIGTERM, "It was ended by SIGTERM."),
+        (signal.SIGHUP, "It was ended by SIGHUP."),
+    ],
+)
+def test_a_signal_ends_like_ctrl_c_and_is_told_by_its_name(number: int, words: str) -> None:
+    code, out, err = _sent("as_interrupt", number)
+    assert (code, out.strip(), err) == (3, words, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_before_anything_began_a_signal_is_one_line_and_exit_3(number: int) -> None:
+    assert _sent("at_once", number) == (3, "", "goemo: interrupted.\n")
+
+
+def test_what_was_handled_before_is_handled_again_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.as_interrupt():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_sigterm_does_not_disturb_the_tidying_and_a_second_ctrl_c_does() -> None:
+    with signals.as_interrupt():
+        with pytest.raises(signals.Ended):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(signals.Ended):
+            os.kill(os.getpid(), signal.SIGINT)
