@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from goemo_utils.boundary.credentials import without_credentials
 from goemo_utils.environment import cann, cuda, driver, host, hub, packages, stages
 from goemo_utils.environment.machine import Machine
 
@@ -63,7 +64,7 @@ def gather(
         "system": machine.system,
         "machine": machine.architecture,
         "variables": {
-            name: machine.environ[name]
+            name: without_credentials(machine.environ[name])
             for name in sorted(machine.environ)
             if VARIABLES.fullmatch(name)
         },

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.boundary.credentials import at_home
 from goemo_utils.errors import RecordError
 from goemo_utils.params.reads import narrowed, recorded
 from goemo_utils.records.manifest import new_manifest, write_manifest
@@ -177,6 +178,8 @@ class Step:
             {"path": str(path.relative_to(self.dir)), "sha256": sha256_file(path)}
             for path in self.artefacts
         ]
+        # What the machine's variables and folders say of its owner is of no use elsewhere.
+        tell = at_home if self.name == STEPS[0] else plain
 
         record = StepRecord(
             schema="goemo.step/1",
@@ -188,9 +191,9 @@ class Step:
             params_digest=self.params.digest,
             params=recorded(self.params, self.name),
             inputs=self.inputs,
-            findings=plain(findings or []),
+            findings=tell(plain(findings or [])),
             verdict=verdict,
-            results=plain(results),
+            results=tell(plain(results)),
             artefacts=artefacts,
             simulated=self.simulated,
         )

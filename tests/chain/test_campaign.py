@@ -1,0 +1,61 @@
+"""The fault campaign, in short: on stand-ins for the notebooks, one or two trials of each fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.chain import campaign, faults
+from goemo_utils.chain.faults import Place, Trial
+from tests.chain.stand_ins import write_notebooks
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("faults")
+    write_notebooks(root / "notebooks")
+    place = Place(root, (), {"GOEMO_NOTEBOOKS": str(root / "notebooks")})
+    yield place
+    faults.end_all(place)
+
+
+@pytest.fixture(scope="module")
+def acts(place) -> campaign.Acts:
+    import random
+    import time
+
+    began = time.monotonic()
+    code, _ = faults.finish(faults.start(place, "undisturbed"))
+    seconds = time.monotonic() - began
+    expected = (code, faults.verdict(place.runs / "undisturbed"))
+    return campaign.Acts(place, expected, seconds, random.Random(0))
+
+
+def test_a_killed_run_leaves_nothing_torn_nobody_alive_and_goes_on(acts) -> None:
+    trials = list(acts.of("kill", 1))
+    assert [campaign.line(trial) for trial in trials if not campaign.good(trial)] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["write", "term", "full", "twice", "clock"])
+def test_every_other_fault_ends_well_too(acts, kind: str) -> None:
+    trials = list(acts.of(kind, 2))
+    assert [campaign.line(trial) for trial in trials if not campaign.good(trial)] == []
+
+
+def test_the_table_counts_what_was_found() -> None:
+    trials = [
+        Trial("kill", "a", -9, same=True),
+        Trial("kill", "b", -9, torn=["manifest.json"], orphans=2, litter=1, same=False),
+    ]
+    row = campaign.table(trials).splitlines()[-1]
+    assert row.endswith("| 2 | -9 | 1 | 2 | 1 | 1 of 2 |")
+    assert campaign.good(trials[0])
+    assert not campaign.good(trials[1])
+
+
+def test_a_torn_file_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema": "goemo.man')
+    (tmp_path / "report.html").write_text("<html><body>")
+    assert faults.torn(tmp_path) == ["manifest.json", "report.html"]
