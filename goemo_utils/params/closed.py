@@ -151,7 +151,7 @@ class Closed(BaseModel):
 
     @classmethod
     def _from_power(cls, key: str, value: Any) -> Any:
-        """``2e-5`` is a text in YAML 1.1, which wants 2.0e-5: where a number is wanted, it is one."""
+        """``2e-5``, a text in YAML 1.1, which wants 2.0e-5, is a number where one is wanted."""
         if isinstance(value, str) and cls.wanted(key) is float and _POWER.fullmatch(value.strip()):
             return float(value)
         return value
