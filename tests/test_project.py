@@ -230,6 +230,20 @@ def test_the_readme_states_every_parameter_with_its_default_and_meaning() -> Non
     assert "\n".join(rows) in README
 
 
+def test_the_chinese_readme_names_every_parameter_with_its_default() -> None:
+    chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    for key, field in Params.model_fields.items():
+        default = "none" if field.default is None else field.default
+        assert f"| `{key}` | {default} |" in chinese
+
+
+@pytest.mark.parametrize("page", ["README.zh.md", "docs/zh/doctor.md", "docs/zh/parity.md"])
+def test_every_file_that_a_chinese_page_links_exists(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
 def test_every_file_that_the_readme_links_exists() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", README):
         assert (ROOT / target).exists(), target
