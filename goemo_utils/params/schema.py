@@ -76,7 +76,7 @@ class Params(OnDevice):
     )
     texts: str = setting(
         "builtin",
-        "builtin (23 texts), stress, or the path of a file; .txt .csv .tsv .jsonl .parquet",
+        "builtin (23 texts), stress, or the path of a file; .txt .csv .tsv .jsonl .json .parquet",
         "builtin, stress or the path of a file",
         min_length=1,
     )

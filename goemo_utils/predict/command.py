@@ -54,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_file",
         metavar="FILE",
         help=(
-            "one text a line, or .csv, .tsv, .jsonl or .parquet with a column of texts; - reads one"
+            "one text a line, or .csv, .tsv, .jsonl, .json or .parquet with a column of texts; - reads one"
             " text a line from a pipe"
         ),
     )
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="the column of texts in a .csv, .tsv, .jsonl or .parquet file",
+        help="the column of texts in a .csv, .tsv, .jsonl, .json or .parquet file",
     )
     parser.add_argument(
         "--threshold",

@@ -2,13 +2,13 @@
 
 import csv
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from goemo_utils.errors import TextsError, first_line
+from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
 
 COLUMNS = ("text", "sentence", "comment", "content")
@@ -222,27 +222,7 @@ def _no_column(path: Path | str, column: str | None, names: list[str]) -> TextsE
     )
 
 
-def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """The place ("line 7") and the value of each line of a .jsonl file that is not blank."""
-    for number, line in enumerate(lines(path, "\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = (
-                f"{error.msg} at column {error.colno}"
-                if isinstance(error, json.JSONDecodeError)
-                else "too deep or too large"
-            )
-            raise TextsError(
-                f"{path}, line {number}: is not JSON ({reason}); expected one object a line."
-                " Correct the line."
-            ) from None
-        yield f"line {number}", value
-
-
-def _jsonl_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]:
+def _json_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]:
     for place, value in json_rows(path):
         if not isinstance(value, dict):
             yield place, value, None
@@ -303,6 +283,7 @@ _READERS: dict[str, Callable[[Path, str | None], Iterator[tuple[str, Any, Any]]]
     ".txt": _txt_rows,
     ".csv": _table_rows,
     ".tsv": _table_rows,
-    ".jsonl": _jsonl_rows,
+    ".jsonl": _json_rows,
+    ".json": _json_rows,
     ".parquet": _parquet_rows,
 }

@@ -104,6 +104,16 @@ def _checked(file: TextIO, name: str) -> Iterator[str]:
         yield line
 
 
+def whole(path: Path) -> str:
+    """The decoded text of a file, without a byte-order mark; a wrong byte is reported as in
+    ``lines``.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _wrong_byte(path, error) from None
+
+
 def _wrong_byte(path: Path, error: UnicodeDecodeError) -> TextsError:
     """Decode again from the start, counting, since the text layer knows neither offset nor line."""
     decoder, offset, line, block = codecs.getincrementaldecoder("utf-8")(), 0, 1, b"-"

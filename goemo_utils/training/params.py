@@ -39,7 +39,7 @@ NOT_OF_A_RECIPE = (
 )
 _HUB_DATA = r"hub:[\w.-]+/[\w.-]+(/[\w.-]+)?:[\w.-]+"
 _WHERE = (
-    "sample (a part of GoEmotions), the path of a .csv .tsv .jsonl .txt .parquet file, or"
+    "sample (a part of GoEmotions), the path of a .csv .tsv .jsonl .json .txt .parquet file, or"
     " hub:OWNER/NAME[/CONFIG]:SPLIT"
 )
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import TextsError, first_line
-from goemo_utils.texts.files import is_goemotions, json_rows, kind, listed, table_rows
+from goemo_utils.texts.files import is_goemotions, kind, listed, table_rows
+from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
 from goemo_utils.training import hub
 from goemo_utils.training.columns import Asked, Columns, choose
@@ -33,7 +34,7 @@ _FASTTEXT = re.compile(r"\s*((?:__label__\S+(?:\s+|$))*)(.*)", re.DOTALL)
 
 
 def read_table(source: str | Path | pd.DataFrame, asked: Asked = ANYTHING) -> Table:
-    """Read labelled texts from a .csv .tsv .jsonl .txt .parquet path,
+    """Read labelled texts from a .csv .tsv .jsonl .json .txt .parquet path,
     ``hub:OWNER/NAME[/CONFIG]:SPLIT``, a pandas frame, or the sample.
 
     ``sample`` and ``sample:train`` are its train texts, ``sample:dev`` its dev texts. A .txt needs
@@ -148,7 +149,7 @@ def _txt(path: Path, asked: Asked) -> Table:
     return collect(str(path), rows)
 
 
-def _jsonl(path: Path, asked: Asked) -> Table:
+def _json(path: Path, asked: Asked) -> Table:
     rows = json_rows(path)
     first = next(rows, None)
     if first is None:
@@ -259,7 +260,8 @@ def _frame(frame: pd.DataFrame, asked: Asked) -> Table:
 _READERS: dict[str, Callable[[Path, Asked], Table]] = {
     ".csv": _delimited,
     ".tsv": _delimited,
-    ".jsonl": _jsonl,
+    ".jsonl": _json,
+    ".json": _json,
     ".txt": _txt,
     ".parquet": lambda path, asked: _parquet([path], asked, str(path)),
 }
