@@ -130,8 +130,10 @@ def _written(path: Path) -> dict[str, str]:
     ``read_yaml`` says why.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        text = _read_text(path)
+        _check_depth(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (ParamsError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     return {
