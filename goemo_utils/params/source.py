@@ -14,7 +14,7 @@ from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import ParamsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-LONGEST = 64 * 1024  # bytes of a parameter file; the longest of the project has three thousand
+LONGEST = 32 * 1024  # bytes of a parameter file; the longest of the project has three thousand
 DEEPEST = 10
 
 
