@@ -51,8 +51,10 @@ _NUMBER = (
     r"(?<!\d)[-−+]?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][-+]?\d+| ?× ?10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?(?: ?[%％])?"
 )
 NUMBER = re.compile(_NUMBER)
-_TRUE = r"true\b|yes\b|pass(?:ed)?\b|[✅✔☑]|通过|是(?![\w])"
-_FALSE = r"false\b|no\b|fail(?:ed)?\b|[❌✗✘]|未通过|不通过|否(?![\w])"
+# A yes or a no is a value only where nothing follows it: "SIMULATED: no card took part" has none.
+_ENDS = r"(?=\s*(?:$|[|。.,;；，、)）(（]))"
+_TRUE = rf"[✅✔☑]|(?:true|yes|pass(?:ed)?|通过|是){_ENDS}"
+_FALSE = rf"[❌✗✘]|(?:false|no|fail(?:ed)?|未通过|不通过|否){_ENDS}"
 _VALUE = re.compile(
     rf"[`*\s:：=|]*[~≈约]?\s*(?P<value>{_NUMBER}|(?P<true>{_TRUE})|(?P<false>{_FALSE}))",
     re.IGNORECASE,
