@@ -173,8 +173,16 @@ def _add_pages(app: FastAPI, fleet: Fleet) -> None:
     async def docs(request: Request) -> Response:
         return _html(page.docs(app.openapi()))
 
-    app.add_api_route("/", home, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
+    told: dict[int | str, dict[str, Any]] = {
+        200: {"description": "A page", "content": {"text/html": {}}}
+    }
+    for path, handle, what in (
+        ("/", home, "A page to try texts"),
+        ("/docs", docs, "This description, as a page"),
+    ):
+        app.add_api_route(
+            path, handle, methods=["GET"], summary=what, responses=told, response_class=Response
+        )
 
 
 def _refusals_as_json(app: FastAPI, metrics: Metrics) -> None:

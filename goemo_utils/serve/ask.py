@@ -51,8 +51,8 @@ class Ask:
 def read(body: bytes, content_type: str, allowed: Collection[str], limits: Limits) -> Ask:
     """The request in ``body``; ``allowed`` are the names that this address knows.
 
-    Raises Refused: 415 for another media type, 400 for what is no JSON, 413 for too many texts, 422
-    for anything else that is not as described in /openapi.json.
+    Raises Refused: 415 for another media type, 400 for what is no JSON, 422 for anything else that
+    is not as described in /openapi.json.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media and media != "application/json" and not media.endswith("+json"):
@@ -111,11 +111,9 @@ def _texts(inputs: Any, limits: Limits) -> tuple[list[str], bool]:
     if not inputs:
         raise _wrong("'inputs' is an empty list; expected at least one text.")
     if len(inputs) > limits.texts:
-        raise Refused(
-            413,
-            "too_many_texts",
-            f"'inputs' has {len(inputs)} texts; at most {limits.texts} are taken at once. Send them"
-            " in several requests.",
+        raise _wrong(
+            f"'inputs' has {len(inputs)} texts; expected at most {limits.texts} at once. Send them"
+            " in several requests."
         )
 
     texts = []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
     from goemo_utils.serve.fleet import Fleet, Served
 
+BACKLOG = 2048
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 EPILOG = """\
 Addresses: POST /predict and POST / ({"inputs": "…" | ["…", …]}), POST /v1/classify (with threshold,
@@ -219,6 +220,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _say(fleet: Fleet, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
+    listening.listen(BACKLOG)  # who reads the address may ask at once
     for version in fleet.versions.values():
         classifier = version.classifier
         simulated = "  SIMULATED: no Ascend device takes part" if version.simulated else ""

@@ -70,9 +70,9 @@ STATE: Schema = {
 REFUSALS = {
     400: "The body is no JSON",
     408: "The body did not come in time",
-    413: "Too large, too many texts or too many tokens",
+    413: "Too large, or too many tokens",
     415: "Another media type than JSON",
-    422: "A field is missing, unknown or wrong",
+    422: "A field is missing, unknown or wrong, or there are too many texts",
     500: "The model failed on these texts",
     503: "Too much waits, or the server stops: come back after Retry-After seconds",
 }

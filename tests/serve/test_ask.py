@@ -86,10 +86,10 @@ def test_a_refusal_is_ascii_and_short_whatever_was_sent() -> None:
     assert len(str(refused.value)) < 300
 
 
-def test_too_many_texts_are_refused_with_413() -> None:
+def test_too_many_texts_are_refused_as_the_description_says() -> None:
     with pytest.raises(Refused) as refused:
         asked({"inputs": ["a"] * 4})
-    assert refused.value.status == 413
+    assert refused.value.status == 422
     assert "at most 3" in str(refused.value)
 
 
