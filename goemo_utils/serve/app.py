@@ -194,6 +194,8 @@ def _refusals_as_json(app: FastAPI, metrics: Metrics) -> None:
         sentence = f"{said.get(error.status_code, error.detail)}; expected one of /docs."
         response = _refusal(Refused(error.status_code, "address", sentence))
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = _allowed(app, request.url.path)
         metrics.requests.labels("other", str(error.status_code)).inc()
         return response
 
@@ -204,6 +206,13 @@ def _refusals_as_json(app: FastAPI, metrics: Metrics) -> None:
 
     app.add_exception_handler(HTTPException, unknown)
     app.add_exception_handler(Exception, broken)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """The methods of an address; the framework names those of its first route alone."""
+    routes = [route for route in app.routes if getattr(route, "path", None) == path]
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    return ", ".join(sorted(methods))
 
 
 def _counted(handle: Handle, path: str, metrics: Metrics) -> Handle:

@@ -135,6 +135,7 @@ def test_other_addresses_and_methods_are_told_too(ask: Ask) -> None:
     refused = ask("PUT", "/predict")
     assert refused.status_code == 405
     assert refused.headers["allow"] == "POST"
+    assert ask("OPTIONS", "/").headers["allow"] == "GET, POST"
     assert "error" in refused.json()
 
 
