@@ -62,7 +62,7 @@ def test_ten_thousand_hostile_texts_are_all_answered_as_goemo_predict_answers_th
 
 @pytest.mark.skipif(SCHEMATHESIS is None, reason="no schemathesis on this machine")
 def test_schemathesis_finds_no_server_error_and_no_answer_that_is_not_described(
-    model: Path,
+    model: Path, tmp_path: Path
 ) -> None:
     with serving("--model_path", model) as server:
         done = subprocess.run(
@@ -73,6 +73,7 @@ def test_schemathesis_finds_no_server_error_and_no_answer_that_is_not_described(
             capture_output=True,
             text=True,
             timeout=300,
+            cwd=tmp_path,  # it keeps what it found in the folder that it runs in
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     print(done.stdout[-400:])
