@@ -23,6 +23,11 @@ for _name, _operator in {
     put(_name, lambda grad, x, out, f=_operator: write(out, f(grad, x)), _operator.__name__)
 
 
+@kernel("HardswishBackwardV2", aten="hardswish_backward")
+def _hardswish_backward(grad: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    return write(out, aten.hardswish_backward(grad, x))
+
+
 @kernel("GeluBackward", aten="gelu_backward")
 def _gelu_backward(grad: Tensor, x: Tensor, out: Tensor) -> Tensor:
     # the tanh form, as aclnnGelu's forward has

@@ -92,23 +92,13 @@ def _index_copy_(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     return x.index_copy_(dim, index.long(), source)
 
 
-@kernel("IndexFill", aten="index_fill")
-def _index_fill(x: Tensor, dim: int, index: list[int], value: Any, out: Tensor) -> Tensor:
-    return write(out, torch.index_fill(x, dim, torch.tensor(index, dtype=torch.long), value))
+@kernel("IndexFill", "IndexFillTensor", aten="index_fill")
+def _index_fill(x: Tensor, dim: int, index: Any, value: Any, out: Tensor) -> Tensor:
+    return write(out, torch.index_fill(x, dim, torch.as_tensor(index).long(), value))
 
 
-@kernel("InplaceIndexFill", aten="index_fill")
-def _index_fill_(x: Tensor, dim: int, index: list[int], value: Any) -> Any:
-    return _index_fill(x, dim, index, value, x)
-
-
-@kernel("IndexFillTensor", aten="index_fill")
-def _index_fill_tensor(x: Tensor, dim: int, index: list[int], value: Any, out: Tensor) -> Any:
-    return _index_fill(x, dim, index, value, out)
-
-
-@kernel("InplaceIndexFillTensor", aten="index_fill")
-def _index_fill_tensor_(x: Tensor, dim: int, index: list[int], value: Any) -> Any:
+@kernel("InplaceIndexFill", "InplaceIndexFillTensor", aten="index_fill")
+def _index_fill_(x: Tensor, dim: int, index: Any, value: Any) -> Any:
     return _index_fill(x, dim, index, value, x)
 
 

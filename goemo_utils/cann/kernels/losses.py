@@ -164,3 +164,11 @@ def _soft_margin_backward(
 @kernel("KlDiv", aten="kl_div")
 def _kl_div(x: Tensor, target: Tensor, reduction: int, log_target: bool, out: Tensor) -> Tensor:
     return write(out, aten.kl_div(x, target, reduction, log_target=log_target))
+
+
+@kernel("KlDivBackward")
+def _kl_div_backward(
+    grad: Tensor, x: Tensor, target: Tensor, reduction: int, log_target: bool, out: Tensor
+) -> Tensor:
+    slope = -target.exp() if log_target else -target.clamp_min(0)
+    return write(out, grad * slope / (x.numel() if reduction == 1 else 1))

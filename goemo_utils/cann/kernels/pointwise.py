@@ -76,7 +76,7 @@ UNARY: dict[str, Function] = {
     "Round": torch.round,
     "Rsqrt": torch.rsqrt,
     "Sigmoid": torch.sigmoid,
-    "Sign": torch.sign,
+    "Sign": lambda x: torch.sgn(x) if x.is_complex() else torch.sign(x),
     "Signbit": torch.signbit,
     "Silu": torch.nn.functional.silu,
     "Sin": torch.sin,
@@ -148,7 +148,7 @@ BINARY: dict[str, Function] = {
     "XLogYScalarSelf": torch.xlogy,
 }
 for _name, _function in {**UNARY, **BINARY}.items():
-    _both(_name, _function, "tanh" if _name == "Tanh" else None)
+    _both(_name, _function, {"Tanh": "tanh", "Sign": "sign"}.get(_name))
 
 
 def _scaled(function: Function) -> Function:
@@ -227,7 +227,7 @@ def _logit(x: Tensor, eps: float, out: Tensor) -> Tensor:
 
 @kernel("Prelu", aten="_prelu_kernel")
 def _prelu(x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
-    return write(out, torch.nn.functional.prelu(x, weight))
+    return write(out, torch.where(x > 0, x, weight * x))
 
 
 @kernel("Softplus", aten="softplus")

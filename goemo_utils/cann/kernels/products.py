@@ -39,11 +39,11 @@ def _matmul(left: Tensor, right: Tensor, out: Tensor, cube: int) -> Tensor:
         return write(out, left @ right)
 
     # broadcast the batches, then one batched product: [..., m, k] @ [..., k, n]
+    if left.dim() == 1 or right.dim() == 1:
+        return write(out, left @ right)
     batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     left = left.expand(*batch, *left.shape[-2:])
-    right = right if right.dim() == 1 else right.expand(*batch, *right.shape[-2:])
-    if right.dim() == 1:
-        return write(out, left @ right)
+    right = right.expand(*batch, *right.shape[-2:])
     product = compute(
         aten.bmm.default,
         left.reshape(-1, *left.shape[-2:]),
@@ -101,6 +101,25 @@ def _addr(x: Tensor, left: Tensor, right: Tensor, beta: Any, alpha: Any, out: Te
 @kernel("InplaceAddr", aten="addr")
 def _addr_(x: Tensor, left: Tensor, right: Tensor, beta: Any, alpha: Any) -> Any:
     return _addr(x, left, right, beta, alpha, x)
+
+
+@kernel("Svd", aten="_linalg_svd")
+def _svd(x: Tensor, full: bool, vectors: bool, s: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    left, values, right = torch.linalg.svd(x, full_matrices=full)
+    if vectors:
+        write(u, left)
+        write(v, right.mH)
+    return write(s, values)
+
+
+@kernel("TriangularSolve", aten="triangular_solve")
+def _triangular_solve(
+    b: Tensor, a: Tensor, upper: bool, transpose: bool, unit: bool, out: Tensor, copy: Tensor
+) -> Tensor:
+    solved = torch.triangular_solve(b, a, upper, transpose, unit)
+    if copy is not None and copy.numel() == solved[1].numel():
+        write(copy, solved[1])
+    return write(out, solved[0])
 
 
 @kernel("Dot", aten="dot")

@@ -232,6 +232,12 @@ def _topk(
     return _pair(torch.topk(x, k, dim, largest, ordered), out, indices)
 
 
+@kernel("TopkV2", aten="topk")
+def _topk_v2(*arguments: Any) -> Any:
+    # V2 has one more number before the outputs
+    return _topk(*arguments[:5], *arguments[6:])
+
+
 @kernel("SearchSorted", "SearchSorteds", aten="searchsorted")
 def _searchsorted(
     ordered: Tensor, x: Any, int32: bool, right: bool, sorter: Tensor | None, out: Tensor

@@ -181,8 +181,14 @@ int aclGetDeviceCapability(uint32_t id, int what, int64_t *value) { *value = 0; 
 int aclrtGetDeviceInfo(uint32_t id, int what, int64_t *value) { *value = 20; return 0; }
 int aclrtGetSysParamOpt(int option, int64_t *value) { *value = 0; return 0; }
 int aclrtGetDeviceUtilizationRate(int id, int32_t *rates) { memset(rates, 0, 4 * sizeof(int32_t)); return 0; }
-int aclGetCannAttribute(int what, int *value) { *value = 0; return 0; }
-int aclGetCannAttributeList(const void **list, size_t *n) { *list = NULL; *n = 0; return 0; }
+/* infinities and NaN are kept, bfloat16 is known, binaries need no compilation: as on an A2 card */
+static const int attributes[] = {0, 1, 2}; /* ACL_CANN_ATTR_INF_NAN, BF16, JIT_COMPILE */
+int aclGetCannAttribute(int what, int *value) { *value = 1; return 0; }
+int aclGetCannAttributeList(const int **list, size_t *n) {
+    *list = attributes;
+    *n = 3;
+    return 0;
+}
 size_t aclGetCompileoptSize(int option) { return 256; }
 int aclGetCompileopt(int option, char *value, size_t n) { if (n) value[0] = 0; return 0; }
 int aclrtGetStreamOverflowSwitch(void *stream, uint32_t *on) { *on = 0; return 0; }
