@@ -236,6 +236,8 @@ def import_torch_npu(spec: str) -> None:
     """Import torch_npu by name, which registers torch.npu. Raises DeviceError with the diagnosis of
     what stopped it.
     """
+    if spec == GENUINE:
+        cann.enable()
     torch_npu.let_in()
     try:
         importlib.import_module("torch_npu")
