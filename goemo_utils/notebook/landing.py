@@ -12,6 +12,7 @@ from goemo_utils.params import Params
 from goemo_utils.records.manifest import read_manifest
 from goemo_utils.records.record import STEPS, read_record
 
+pd.set_option("display.max_colwidth", None)
 NO_RUN = "There is no run yet. Open 00_environment and run all cells."
 
 

@@ -48,7 +48,7 @@ def remedied(run: Run) -> dict[str, Any] | None:
     return next((r for r in rows if isinstance(r, dict) and r.get("before")), None)
 
 
-def remedy_effect(run: Run, words: Words) -> str | None:
+def remedy_effect(run: Run, words: Words, key: str = "fd_effect") -> str | None:
     """What the remedy did to R, in words; None where none was tried."""
     row = remedied(run)
     if row is None:
@@ -56,7 +56,7 @@ def remedy_effect(run: Run, words: Words) -> str | None:
     before, after = row["before"].get("R"), (row.get("after") or {}).get("R")
     if not isinstance(before, (int, float)) or not isinstance(after, (int, float)):
         return None
-    return words("fd_effect", before=n.ratio(float(before)), after=n.ratio(float(after)))
+    return words(key, before=n.ratio(float(before)), after=n.ratio(float(after)))
 
 
 def command(run: Run, *more: str) -> Code:
@@ -90,12 +90,24 @@ def remedy_step(run: Run, words: Words) -> Text | None:
         if not isinstance(row, dict) or not row.get("parameter"):
             continue
         options = [part for key, value in row["parameter"].items() for part in ("-p", key, value)]
-        effect = remedy_effect(run, words)
-        shown = f" {effect}" if effect else ""
+        effect = remedy_effect(run, words, "fd_moved") or ""
         base = shlex.split(str(command(run)))
         name = base.index("run_id") + 1
         base[name] = f"{base[name]}-remedy"
-        title = str(row.get("title") or row.get("cause")).rstrip(".")
+        title = _remedy_title(row, words)
         line = Code(shlex.join([*base, *map(str, options)]))
-        return join(words("n_remedy", title=title, effect=shown), " ", line)
+        return join(words("n_remedy", title=title, effect=effect), " ", line)
     return None
+
+
+def _remedy_title(row: dict[str, Any], words: Words) -> str:
+    """What a remedy does: in English as recorded, in Chinese by the family of its cause."""
+    told = str(row.get("title") or row.get("cause")).rstrip(".")
+    cause = str(row.get("cause"))
+    if words.language == "en":
+        return told
+    if words.has(f"rt_{cause}"):
+        return words(f"rt_{cause}")
+    rounds = cause.startswith(("hf32", "tf32", "fp16", "bf16"))
+    family = "rt_conv" if cause.endswith("_conv") else "rt_matmul"
+    return words(family) if rounds else told

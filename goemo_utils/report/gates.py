@@ -15,6 +15,8 @@ ICONS = {
     "cannot tell": "unk",
     "not run": "none",
 }
+# The call at fault, as the record's sentence names it.
+AT_FAULT = re.compile(r"(.+): wrong on right inputs\.")
 FIRST = ("fail", "explained", "cannot tell", "pass", "not run")
 # Gates that cannot be judged where a value is not finite.
 UNDECIDED = ("repeatable", "flips", "flip_bound", "invariance", "task_quality")
@@ -85,6 +87,9 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
         return words("x_not_finite")
     if gate["id"] == "cause" and gate["result"] == "pass" and gate.get("value") in (None, "none"):
         return words("x_no_cause") if words.language != "en" else n.prose(gate["meaning"])
+    at_fault = AT_FAULT.fullmatch(str(gate.get("meaning")))
+    if at_fault and words.language != "en":
+        return words("x_place", place=at_fault[1])
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
     where = gate.get("where")
     tail = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from goemo_utils.boundary.terminal import visible as visible
 from goemo_utils.records.record import write_text
@@ -24,8 +24,11 @@ def _show(value: Any) -> Any:
 
 
 def breakable(markup: str) -> Markup:
-    """A name such as ``rmse_reference_to_gold`` may break after an underscore, and nowhere else."""
-    return Markup(re.sub(r"_(?=[^<>]*(?:<|$))", "_<wbr>", str(markup)))
+    """A name such as ``encoder.layer.1.output`` or ``rmse_to_gold`` may break after a dot or an
+    underscore inside it, and nowhere else.
+    """
+    safe = markup if isinstance(markup, Markup) else escape(visible(markup))
+    return Markup(re.sub(r"([_.])(?=[A-Za-z])(?=[^<>]*(?:<|$))", r"\1<wbr>", str(safe)))
 
 
 def stylesheet(page: Page) -> str:

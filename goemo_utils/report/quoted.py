@@ -24,9 +24,9 @@ def english() -> dict[str, str]:
 
 def sentence(text: Any, words: Words) -> str:
     """A fixed sentence of a record, such as a reason or a remedy in words."""
-    text = str(text)
     if words.language == "en":
-        return text
+        return str(text)
+    text = str(text)
     if more := MORE.fullmatch(text):
         return f"{_title_of_any(more[1], words)}（另有 {more[2]} 项）"
     found: str | None = next(

@@ -150,6 +150,7 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
             numerics=numerics,
             fault=words("lead_sim_fault", fault=fault) if fault else "",
         )
+        imitation = imitation.replace(" 。", "。")
         effect = remedy_effect(run, words) if outcome == "pass-with-cause" else None
         if effect:
             return f"{imitation} {words('lead_remedy', effect=effect)}"

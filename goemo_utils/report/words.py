@@ -127,6 +127,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{place} 的输出为无穷大或形状不符",
     ),
     "fd_effect": ("R {before} → {after} with the remedy", "采用补救措施后 R {before} → {after}"),
+    "fd_moved": (", R {before} → {after} here", "，本次 R {before} → {after}"),
+    "rt_tanh_gelu": ("Call the erf form of GELU", "调用 GELU 的 erf 形式"),
+    "rt_matmul": ("Keep float32 in matrix products", "矩阵乘保持 float32"),
+    "rt_conv": ("Keep float32 in convolutions", "卷积保持 float32"),
     "lead_remedy": ("Tried on it: {effect}.", "已试用：{effect}。"),
     "h_sim": (
         "The chain works end to end. Nothing was ported: no Ascend device took part.",
@@ -152,8 +156,8 @@ _WORDS: dict[str, tuple[str, str]] = {
         "差异来自 {causes}。误差比 R 为 {ratio}。",
     ),
     "lead_fault": (
-        "The error enters at {place}, the first of {k} calls at fault.",
-        "误差产生于 {place}（共 {k} 个出错的调用）。",
+        "The error enters at {place}; calls at fault: {k}.",
+        "误差产生于 {place}；出错的调用共 {k} 个。",
     ),
     "lead_fail": ("These gates failed: {gates}.", "未通过的门限：{gates}。"),
     "lead_incomplete": (

@@ -111,6 +111,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Wrong on right inputs: {value} calls.",
         "以正确输入单独执行时有 {value} 个算子调用出错。",
     ),
+    "x_place": ("{place}: wrong on right inputs.", "{place}：以正确输入单独执行时出错。"),
     "m_place_not run": ("Calls were not replayed one by one.", "未逐个重做算子调用。"),
     "m_flips_fail": (
         "Flips or logits out of reach of rounding: {value}.",

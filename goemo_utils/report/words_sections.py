@@ -16,7 +16,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Look here first: {what}.",
         "首先检查：{what}。",
     ),
-    "n_remedy": ("Apply the remedy ({title}){effect}:", "采用补救措施（{title}）{effect}："),
+    "n_remedy": ("Apply the remedy ({title}{effect}):", "采用补救措施（{title}{effect}）："),
     "n_alone": (
         "Judge again after a change, without loading anything anew:",
         "修改后只重做比对，无需重新加载：",

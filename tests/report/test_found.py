@@ -4,8 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from goemo_utils.report import found, render
+from goemo_utils.report.gates import meaning
+from goemo_utils.report.page import breakable
 from goemo_utils.report.read import read_run
 from goemo_utils.report.words import Words
 from tests.report import fixtures
@@ -81,11 +84,31 @@ def test_a_remedy_is_a_command_with_a_run_of_its_own_and_its_effect(tmp_path) ->
     step = "".join(map(str, found.remedy_step(run, Words("en")).parts))
     assert "-p remedy erf_gelu" in step
     assert f"{run.run_id}-remedy" in step
-    assert "R 14 → 1.0" in step
+    assert "R 14 → 1.0 here" in step
 
 
 def test_a_name_may_break_after_an_underscore_and_markup_stays_whole() -> None:
-    from goemo_utils.report.page import breakable
-
     assert breakable("rmse_to_gold") == "rmse_<wbr>to_<wbr>gold"
-    assert breakable('<a id="x_y">a_b</a>') == '<a id="x_y">a_<wbr>b</a>'
+    assert breakable(Markup('<a id="x_y">a_b</a>')) == '<a id="x_y">a_<wbr>b</a>'
+    assert breakable("layer.1.output") == "layer.1.<wbr>output"
+
+
+def test_what_may_break_is_escaped_and_hides_nothing() -> None:
+    assert breakable("<b>a_b") == "&lt;b&gt;a_<wbr>b"
+    assert "U+202E" in breakable("a\u202eb")
+
+
+def test_the_chinese_gate_names_the_call_at_fault_as_the_english_one_does() -> None:
+    gate = {"id": "place", "result": "fail", "value": 1, "n": 84}
+    gate["meaning"] = "layer_norm in encoder.layer.1: wrong on right inputs."
+    assert meaning(gate, Words("zh")).startswith("layer_norm in encoder.layer.1：")
+
+
+def test_the_chinese_page_has_its_own_words_for_a_remedy(tmp_path) -> None:
+    manifest, records = fixtures.with_cause()
+    row = {"cause": "hf32", "title": "Keep float32 in matrix products"}
+    row["parameter"] = {"remedy": "float32_matmul"}
+    records["03_parity"]["results"]["remedies"] = [row]
+    run = read_run(fixtures.write_run(tmp_path, manifest, records))
+    step = "".join(map(str, found.remedy_step(run, Words("zh")).parts))
+    assert "矩阵乘保持 float32" in step
