@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from goemo_utils.parity.metrics import over_noise
+
 FLOOR = 2.0**-25
 """Of the value itself, the least noise: half the spacing of float32, which storing a number costs.
 """
@@ -91,7 +93,7 @@ class Measured:
     def ratios(self, key: str) -> np.ndarray:
         """Error over noise, per step."""
         error, noise = self.curves[key]
-        return np.array([over(e, n) for e, n in zip(error, noise, strict=True)])
+        return np.array([over_noise(e, n) for e, n in zip(error, noise, strict=True)])
 
     def diverging(self, limit: float) -> int | None:
         """The first step, from 1, at which a curve leaves ``limit`` times its noise; None if none
@@ -101,15 +103,6 @@ class Measured:
             if not all(ratio <= limit for ratio in ratios):
                 return step
         return None
-
-
-def over(error: float, noise: float) -> float:
-    """An error in units of its noise; nothing over nothing is 0, and a NaN stays one."""
-    if math.isnan(error) or math.isnan(noise):
-        return math.nan
-    if noise > 0:
-        return error / noise
-    return 0.0 if error == 0 else math.inf
 
 
 def against_float64(gold: Record, right: Sequence[Record], candidate: Record) -> Measured:
@@ -181,7 +174,7 @@ def _tensors(
 
     error = _over_all_weights(candidate, gold["elements"])
     noise = max(_over_all_weights(distance, gold["elements"]) for distance in noises)
-    return gradients, weights, over(error, noise)
+    return gradients, weights, over_noise(error, noise)
 
 
 def _ratios(
@@ -194,7 +187,10 @@ def _ratios(
         rms, largest = candidate[part].get(name, (math.inf, math.inf))
         rms_noise = max(floor, *(number(noise[part][name][0]) for noise in noises))
         largest_noise = max(floor, *(number(noise[part][name][1]) for noise in noises))
-        ratios[name] = over(number(rms), rms_noise), over(number(largest), largest_noise)
+        ratios[name] = (
+            over_noise(number(rms), rms_noise),
+            over_noise(number(largest), largest_noise),
+        )
     return ratios
 
 
@@ -210,13 +206,15 @@ def updates(reference: Record, candidate: Record) -> dict[str, dict[str, float]]
     """
 
     def relative(found: Sequence[Any]) -> float:
-        return over(number(found[0]), number(found[1]))
+        return over_noise(number(found[0]), number(found[1]))
 
     ratios: dict[str, dict[str, float]] = {}
     for step, found in candidate["updates"].items():
         of_reference = reference["updates"][step]
         ratios[step] = {
-            name: over(relative(own), max(relative(of_reference.get(name, (0.0, 0.0))), FLOOR))
+            name: over_noise(
+                relative(own), max(relative(of_reference.get(name, (0.0, 0.0))), FLOOR)
+            )
             for name, own in found.items()
         }
     return ratios
@@ -232,8 +230,8 @@ def lost(gold: Record, reference: Record, candidate: Record) -> dict[str, float]
         size_of_it = number(own)
         error_of_cpu = number(reference["to"]["gold"]["first"][name][0])
         error = number(candidate["to"]["gold"]["first"].get(name, (math.inf,))[0])
-        if size_of_it > 0 and over(error_of_cpu, size_of_it) <= OWN:
-            found[name] = over(error, size_of_it)
+        if size_of_it > 0 and over_noise(error_of_cpu, size_of_it) <= OWN:
+            found[name] = over_noise(error, size_of_it)
     return found
 
 
