@@ -10,13 +10,13 @@ import os
 import random
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.boundary.parts import scratch
 from goemo_utils.chain import faults
 from goemo_utils.chain.faults import Place, Trial
 
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the campaign and print its table; 1 when anything was torn, stayed or ended otherwise."""
     options = parser().parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="goemo-faults-") as folder:
-        place = Place(Path(folder), SHORT)
+    with scratch("goemo-faults-") as folder:
+        place = Place(folder, SHORT)
         trials: list[Trial] = []
         try:
             for trial in campaign(place, options.kills, options.each, options.only, options.seed):

@@ -8,9 +8,7 @@ import importlib.util
 import io
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from goemo_utils.boundary.parts import Scratch
 from goemo_utils.classifier.packed import TOLERANCE, largest_difference
 from goemo_utils.errors import ModelError, first_line
 
@@ -66,8 +65,9 @@ class Session:
 
         self.int8 = int8
         self.version = onnxruntime.__version__
-        folder = Path(tempfile.mkdtemp(prefix="goemo-onnx-"))
-        weakref.finalize(self, _remove, folder, os.getpid())
+        kept = Scratch("goemo-onnx-")
+        weakref.finalize(self, _remove, kept, os.getpid())
+        folder = kept.path
         self._building = Lock()
         self._path, session, self.difference = _exact(model, examples, activate, folder)
         self._sessions = {torch.get_num_threads(): session}
@@ -129,10 +129,10 @@ class Session:
         }
 
 
-def _remove(folder: Path, owner: int) -> None:
+def _remove(folder: Scratch, owner: int) -> None:
     """Delete the folder, in the process that made it: a forked one ends earlier."""
     if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.close()
 
 
 def _session(path: Path) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from goemo_utils.boundary.parts import LOCK, Scratch
 from goemo_utils.classifier import onnx_runtime
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ModelError
@@ -122,7 +123,7 @@ def test_only_the_graph_that_runs_stays_on_disk_and_goes_with_its_owner(
         tiny_model.save_roberta(tmp_path), dtype=dtype, backend="onnxruntime"
     )
     (folder,) = _folders()
-    assert len(list(folder.iterdir())) == 1
+    assert len([path for path in folder.iterdir() if path.name != LOCK]) == 1
     del classifier
     gc.collect()
     assert not _folders()
@@ -138,8 +139,9 @@ def test_a_graph_that_is_refused_leaves_no_folder() -> None:
 
 @pytest.mark.usefixtures("_temporary")
 def test_a_forked_process_that_ends_leaves_the_folder_to_its_owner(tmp_path: Path) -> None:
-    onnx_runtime._remove(tmp_path / "temporary", os.getpid() + 1)
-    assert (tmp_path / "temporary").is_dir()
+    folder = Scratch("goemo-onnx-", tmp_path)
+    onnx_runtime._remove(folder, os.getpid() + 1)
+    assert folder.path.is_dir()
 
 
 @pytest.mark.usefixtures("_temporary")
