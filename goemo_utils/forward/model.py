@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from goemo_utils.forward.checkpoint import (
     tensor_names,
 )
 from goemo_utils.forward.inputs import Inputs
+from goemo_utils.forward.lean import import_transformers, undrawn
 from goemo_utils.forward.sizes import check_finite, check_room, check_sizes, check_used
 from goemo_utils.forward.task import labels_of, task_of
 from goemo_utils.records.record import sha256_file, sha256_json
@@ -88,8 +90,11 @@ def load_model(
     random weights drawn from ``seed``. ``info["thresholds"]`` are the model's own, in label order,
     None without thresholds.json. Raises ModelError in one sentence.
     """
+    from goemo_utils.forward.guard import ADDRESS
     from goemo_utils.forward.traits import longest, look
 
+    if ADDRESS in os.environ:  # a kernel of the chain, which is a process of goemo's own
+        import_transformers()
     source, folder, commit = locate(model, revision)
     random = model.startswith("random:")
     if not random:
@@ -173,6 +178,16 @@ def build(
         )
     except ModelError:
         raise
+        with undrawn():
+            network, told = auto.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
+            )
     except ImportError as error:
         raise PackageError(
             f"{folder} could not be loaded, because a package that transformers imports failed"

@@ -24,6 +24,7 @@ from goemo_utils.boundary.remedies import KILLED, of_error
 from goemo_utils.boundary.signals import die_with_parent
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, first_line
+from goemo_utils.forward import lean
 from goemo_utils.forward.device import import_torch_npu
 from goemo_utils.records.record import plain, write_json
 
@@ -94,6 +95,7 @@ def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[s
 def serve(path: str) -> None:
     """Import what models need, then fork a child a job until the guard ends this process."""
     torch_npu.keep_out()  # transformers takes its plain path
+    lean.import_transformers()
     for name in PRELOAD:
         import_module(name)
 

@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     """Classify as asked and return the exit code 0; raises GoemoError (exit code 2) with one
     sentence for bad input.
     """
-    from goemo_utils.forward import thresholds
+    from goemo_utils.forward import lean, thresholds
     from goemo_utils.predict.output import open_output
 
     if args.text and args.column is not None:
@@ -143,6 +143,10 @@ def run(args: argparse.Namespace) -> int:
     source: Iterable[str] = args.text or _texts_of(args.batch_file, args.column)
     # The first text is asked for before the model loads, so that a wrong file fails at once.
     first, source = _peek(source, args.batch_file)
+    if args.text:
+        # Threads of OpenMP that wait for more by spinning cost a cold start more than one text.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    lean.import_transformers()
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
 
     classifier = GoEmotionsClassifier(

@@ -1,0 +1,158 @@
+"""Import transformers without what a classifier never uses: half the time of a cold start.
+
+transformers 5 imports scikit-learn (with pandas) for one function of assisted generation, scipy for
+the losses of object detection, and torch's compiler for three decorators and one context manager.
+Nothing on disk is changed: while transformers is imported, the first two are not found and
+``torch._dynamo`` is a stand-in; afterwards all can be imported as ever. For processes that are
+goemo's own, such as the command line and the workers: there transformers goes on believing that
+scikit-learn and scipy are absent.
+"""
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+DYNAMO = "torch._dynamo"
+WRAPPED = "torch._dynamo._trace_wrapped_higher_order_op"
+ABSENT = ("sklearn", "scipy")
+"""Packages that transformers uses where it finds them."""
+
+NOT_NEEDED = (*ABSENT, "pandas", DYNAMO, "torch._inductor", "sympy")
+"""What need not be imported to classify a text."""
+
+
+MODULES = (
+    "transformers.modeling_utils",
+    "transformers.masking_utils",
+    "transformers.generation.utils",
+    "transformers.modeling_layers",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+)
+"""What every model needs; the module of one family needs little beside."""
+
+
+def import_transformers() -> None:
+    """Import what models need of transformers, and nothing that they do not."""
+    with lean():
+        for name in MODULES:
+            import_module(name)
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """Within this context, import what needs transformers, and nothing else: what asks for a part
+    of the compiler by its full name would not find it. What is loaded already stays loaded.
+    """
+    import torch
+
+    hidden = [name for name in ABSENT if name not in sys.modules]
+    compiler = None if DYNAMO in sys.modules else _Compiler(torch)
+    for name in hidden:
+        # find_spec answers None for it, as for a package that is not installed.
+        sys.modules[name] = None  # type: ignore[assignment]  # what the import system expects
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+        if compiler is not None:
+            compiler.leave()
+
+
+class _Compiler(types.ModuleType):
+    """Stands for ``torch._dynamo`` while modules are imported that only mark functions for it.
+
+    ``assume_constant_result`` marks as the real one does; what ``allow_in_graph`` and ``disable``
+    would mark (kernels of mixtures of experts and of paged attention) a later ``torch.compile`` of
+    this process looks into. Any other attribute brings the real module.
+    """
+
+    def __init__(self, torch: types.ModuleType) -> None:
+        super().__init__(DYNAMO)
+        self.__path__: list[str] = []
+        self._torch = torch
+        wrapped: Any = types.ModuleType(WRAPPED)
+        wrapped.TransformGetItemToIndex = _GetItemToIndex
+        self._standing = {DYNAMO: self, WRAPPED: wrapped}
+        sys.modules.update(self._standing)
+        setattr(torch, "_dynamo", self)  # noqa: B010  # no attribute that torch declares
+
+    @staticmethod
+    def assume_constant_result(function: Any) -> Any:
+        """Mark ``function`` as the real decorator does."""
+        function._dynamo_marked_constant = True
+        return function
+
+    @staticmethod
+    def allow_in_graph(function: Any) -> Any:
+        """Give ``function`` back."""
+        return function
+
+    @staticmethod
+    def disable(function: Any = None, *_options: Any, **_more: Any) -> Any:
+        """Give ``function`` back, or a decorator that does."""
+        return _unchanged if function is None else function
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.leave()
+        return getattr(import_module(DYNAMO), name)
+
+    def leave(self) -> None:
+        """Make room for the real module."""
+        for name, module in self._standing.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+        if vars(self._torch).get("_dynamo") is self:
+            delattr(self._torch, "_dynamo")
+
+
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+class _GetItemToIndex:
+    """The real context manager, fetched when it is entered."""
+
+    def __enter__(self) -> Any:
+        self._real = import_module(WRAPPED).TransformGetItemToIndex()
+        return self._real.__enter__()
+
+    def __exit__(self, *exception: Any) -> Any:
+        return self._real.__exit__(*exception)
+
+
+def undrawn() -> Any:
+    """A context in which weights without memory (on torch's ``meta`` device) are not drawn.
+
+    transformers builds a model there before it reads the weights; drawing and counting numbers that
+    have no place changes nothing, and costs an import of sympy.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    meta = torch.device("meta")
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            options = kwargs or {}
+            if getattr(func, "__module__", None) == "torch.nn.init":
+                weights = args[0] if args else options["tensor"]
+                if weights.is_meta:
+                    return weights
+            whole = bool(args) and all(type(number) is int for number in args)
+            if func is torch.arange and whole and options == {"device": meta}:
+                return torch.empty(len(range(*args)), dtype=torch.int64, device=meta)
+            if func is torch.empty_like and args[0].is_meta and set(options) <= {"dtype", "device"}:
+                like = {"dtype": args[0].dtype, "device": meta, **options}
+                return torch.empty(args[0].shape, **like)
+            return func(*args, **options)
+
+    return Undrawn()

@@ -1,0 +1,107 @@
+"""What a cold start imports, and what it must not; and that nothing is lost by it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from goemo_utils.forward import model as loading
+from goemo_utils.forward.lean import NOT_NEEDED
+from tests.forward.tiny_model import save, save_roberta
+
+HEAVY = ("torch", "transformers", "pandas", "matplotlib", "papermill", "nbconvert", "sklearn")
+
+
+def loaded(code: str, names: tuple[str, ...]) -> str:
+    """Which of ``names`` a new process has imported after ``code``, as a printed list."""
+    ending = f"\nimport sys; print('imported:', [n for n in {names!r} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code + ending], capture_output=True, text=True, check=False
+    )
+    assert "imported:" in done.stdout, done.stderr
+    return done.stdout.rpartition("imported: ")[2].strip()
+
+
+def test_the_command_line_classifies_without_what_it_does_not_need() -> None:
+    code = "from goemo_utils import cli; cli.main(['predict', '--text', 'I love it'])"
+    assert loaded(code, NOT_NEEDED) == "[]"
+
+
+def test_a_worker_is_ready_without_what_it_does_not_need() -> None:
+    code = (
+        "from importlib import import_module; from goemo_utils.forward import lean, server\n"
+        "lean.import_transformers(); [import_module(name) for name in server.PRELOAD]"
+    )
+    assert loaded(code, NOT_NEEDED) == "[]"
+
+
+def test_a_kernel_of_the_chain_loads_a_model_without_what_it_does_not_need() -> None:
+    code = (
+        "import os; os.environ['GOEMO_WORKER'] = 'somewhere'\n"
+        "from goemo_utils.forward import load_model; load_model('embedded')"
+    )
+    assert loaded(code, NOT_NEEDED) == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["doctor", "--help"]])
+def test_help_and_lists_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        f"import os; os.chdir({str(tmp_path)!r})\nfrom goemo_utils import cli\n"
+        f"try: cli.main({arguments!r})\nexcept SystemExit: pass"
+    )
+    assert loaded(code, HEAVY) == "[]"
+
+
+def test_afterwards_everything_can_be_imported_and_compiled_as_ever() -> None:
+    code = """
+from goemo_utils.forward import lean
+lean.import_transformers()
+import torch, sklearn.metrics, scipy.optimize, torch._dynamo
+from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+twice = torch.compile(lambda x: x * 2, backend="eager")
+assert twice(torch.ones(2)).tolist() == [2, 2]
+from transformers import masking_utils
+with masking_utils.TransformGetItemToIndex():
+    pass
+"""
+    assert (
+        loaded(code, ("torch._dynamo", "scipy.optimize")) == "['torch._dynamo', 'scipy.optimize']"
+    )
+
+
+def test_what_is_loaded_already_stays() -> None:
+    code = """
+import torch._dynamo, scipy, sys
+real = torch._dynamo
+from goemo_utils.forward import lean
+lean.import_transformers()
+assert torch._dynamo is real and sys.modules["scipy"] is scipy
+"""
+    assert loaded(code, ("scipy",)) == "['scipy']"
+
+
+@pytest.fixture(params=["roberta", "roberta without a head", "distilbert", "deberta-v2", "mpnet"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    if request.param.startswith("roberta"):
+        yield save_roberta(tmp_path, head="without" not in request.param)
+    else:
+        yield save(tmp_path, request.param)
+
+
+def test_a_model_whose_shell_is_not_drawn_is_the_same_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(5)
+    lean = loading.load_model(str(folder)).model
+    monkeypatch.setattr(loading, "undrawn", nullcontext)
+    torch.manual_seed(5)
+    plain = loading.load_model(str(folder)).model
+    ours = {**dict(lean.named_parameters()), **dict(lean.named_buffers())}
+    theirs = {**dict(plain.named_parameters()), **dict(plain.named_buffers())}
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name], tensor), name
