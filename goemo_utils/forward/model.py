@@ -167,17 +167,6 @@ def build(
             network = auto.from_config(config, **options)  # type: ignore[no-untyped-call]
             _spread(network)
             return network, Report([name for name, _ in network.named_parameters()], [])
-        network, told = auto.from_pretrained(
-            folder,
-            config=config,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **options,
-        )
-    except ModelError:
-        raise
         with undrawn():
             network, told = auto.from_pretrained(
                 folder,
@@ -188,6 +177,8 @@ def build(
                 output_loading_info=True,
                 **options,
             )
+    except ModelError:
+        raise
     except ImportError as error:
         raise PackageError(
             f"{folder} could not be loaded, because a package that transformers imports failed"

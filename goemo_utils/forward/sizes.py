@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import ModelError
+from goemo_utils.forward.lean import undrawn
 from goemo_utils.records.weights import stated_in
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def check_room(folder: Path, config: Any, auto: Any, shapes: Shapes) -> None:
     import torch
 
     try:
-        with torch.device("meta"):
+        with undrawn(), torch.device("meta"):
             network = auto.from_config(config)
     except Exception:  # what cannot be counted so is told, with its reason, when it is loaded
         return
