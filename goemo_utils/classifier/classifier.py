@@ -134,8 +134,10 @@ class GoEmotionsClassifier:
             BATCH_TOKENS[self.device.kind] if self.padded else BATCH_TOKENS_UNPADDED
         )
 
-    def predict(self, texts: Sequence[str]) -> tuple[list[list[tuple[str, float]]], np.ndarray]:
-        """Classify a list of texts: ``(results, probs)``.
+    def predict(
+        self, texts: Sequence[str] | Sequence[tuple[str, str]]
+    ) -> tuple[list[list[tuple[str, float]]], np.ndarray]:
+        """Classify a list of texts, or of pairs of texts: ``(results, probs)``.
 
         ``results``: per text, (label, probability) pairs with probability > threshold (the label's
         own), most probable first; the list may be empty. ``probs``: float32 ``[n_texts,
@@ -150,6 +152,16 @@ class GoEmotionsClassifier:
             np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
         )
         return self._above(probs), probs
+
+    def warm_up(self, texts: Sequence[str] = BUILTIN, rounds: int = 2) -> None:
+        """Classify a few texts and forget the answers, so that the first real call is as fast as
+        the next: a device compiles its operators, and libraries fill their caches, on first use.
+        """
+        cut = self.truncated
+        for _ in range(rounds):
+            self.predict(texts)
+        self.truncated = cut
+        self.device.synchronize()
 
     def predict_stream(
         self, texts: Iterable[str], skip_empty: bool = False

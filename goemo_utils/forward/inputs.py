@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goemo_utils.records.pairs import PAIR, halves
+
 if TYPE_CHECKING:
     import torch
 
-# A pair of texts travels as one, its halves on either side of ASCII's unit separator: so a list of
-# texts stays a list of texts in every record, digest and job.
-PAIR = "\x1f"
 PLAIN = ("input_ids", "attention_mask")
 # What pads a field when the model's tokenizer does not say; input_ids are padded by its own token.
 PADDING = {"attention_mask": 0, "token_type_ids": 0}
@@ -62,15 +61,19 @@ class Inputs:
         """
         if not texts:
             return []
-        pairs = any(PAIR in text for text in texts)
+        pairs = [PAIR in text for text in texts]
+        if any(pairs) and not all(pairs):
+            return [self.encode([text], max_length)[0] for text in texts]
         cut = {"truncation": True, "max_length": max_length} if max_length else {"verbose": False}
-        if pairs:
+        if any(pairs):
             first, second = zip(*(halves(text) for text in texts), strict=True)
             given = self.tokenizer(list(first), list(second), padding=False, **cut)
         else:
             given = self.tokenizer(list(texts), padding=False, **cut)
+
         ids: list[list[int]] = given["input_ids"]
-        fields = [name for name in (self.pair_fields if pairs else self.fields) if name in given]
+        wanted = self.pair_fields if any(pairs) else self.fields
+        fields = [name for name in wanted if name in given]
         if not fields:
             return ids
         return [Tokens(row, {name: given[name][i] for name in fields}) for i, row in enumerate(ids)]
@@ -158,12 +161,6 @@ def filled(
 def beside_of(row: Sequence[int]) -> Mapping[str, list[Any]]:
     """What else a row carries; nothing for plain ids."""
     return row.beside if isinstance(row, Tokens) else {}
-
-
-def halves(text: str) -> tuple[str, str]:
-    """Both texts of a pair; the second of a single text is empty."""
-    first, _, second = text.partition(PAIR)
-    return first, second
 
 
 def real_states(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

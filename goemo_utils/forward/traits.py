@@ -20,7 +20,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from goemo_utils.errors import ModelError, first_line
-from goemo_utils.forward.inputs import PAIR, PLAIN, Inputs
+from goemo_utils.forward.inputs import PLAIN, Inputs
+from goemo_utils.records.pairs import PAIR
 
 SHORT = "I am so happy today!"
 LONG = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from goemo_utils.boundary.terminal import bare
 from goemo_utils.errors import ParamsError, TextsError
+from goemo_utils.records.pairs import shown
 
 if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
@@ -54,14 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_file",
         metavar="FILE",
         help=(
-            "one text a line, or .csv, .tsv, .jsonl, .json or .parquet with a column of texts; - reads one"
-            " text a line from a pipe"
+            "one text a line, or .csv, .tsv, .jsonl, .json or .parquet with a column of texts; -"
+            " reads one text a line from a pipe"
         ),
     )
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="the column of texts in a .csv, .tsv, .jsonl, .json or .parquet file",
+        help=(
+            "the column of texts in a .csv, .tsv, .jsonl, .json or .parquet file; NAME+NAME for"
+            " pairs of texts"
+        ),
     )
     parser.add_argument(
         "--threshold",
@@ -265,7 +269,7 @@ def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
     else:
         labels = f"(none above {limit})"
     # Half a surrogate pair, as wrong decoding leaves them, cannot be printed.
-    text = " ".join(prediction.text.split()).encode("utf-8", "replace").decode()
+    text = " ".join(shown(prediction.text).split()).encode("utf-8", "replace").decode()
     marks = "  [truncated]" * prediction.truncated + "  [SIMULATED]" * classifier.device.simulated
     return f"{labels}\t{text}{marks}"
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from goemo_utils.boundary.parts import clear_parts, replacing
 from goemo_utils.errors import ParamsError
+from goemo_utils.records.pairs import shown
 
 if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import Prediction
@@ -87,7 +88,7 @@ def columns(
     top_probability = None if row is None else float(row[top])
     values = {
         "index": prediction.index,
-        "text": prediction.text,
+        "text": shown(prediction.text),
         "labels": [label for label, _ in above],
         "probabilities": [probability for _, probability in above],
         "top_label": None if top is None else labels[top],
@@ -116,7 +117,7 @@ class JsonLines:
     def write(self, prediction: Prediction) -> None:
         row: dict[str, Any] = {
             "index": prediction.index,
-            "text": prediction.text,
+            "text": shown(prediction.text),
             "labels": [
                 {"label": label, "probability": round(probability, 6)}
                 for label, probability in prediction.labels

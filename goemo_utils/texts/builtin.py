@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from goemo_utils.errors import TextsError
+from goemo_utils.records.pairs import joined
 from goemo_utils.records.record import sha256_json
 from goemo_utils.texts.files import Row, read_rows, read_texts
 from goemo_utils.texts.marks import are_marks, ids_of
@@ -137,9 +138,9 @@ class NotTexts(TextsError, TypeError):
     """Something other than a list of strings was given."""
 
 
-def strings(texts: Iterable[str]) -> Iterator[str]:
-    """The texts one by one. Raises NotTexts for a single string, for an item that is no string, and
-    for what has no order or iterates over names.
+def strings(texts: Iterable[str | tuple[str, str]]) -> Iterator[str]:
+    """The texts one by one; a tuple of two is a pair. Raises NotTexts for a single string, for an
+    item that is no string, and for what has no order or iterates over names.
     """
     if isinstance(texts, str | bytes):
         raise NotTexts(
@@ -159,6 +160,8 @@ def strings(texts: Iterable[str]) -> Iterator[str]:
             " the texts themselves, in a list or in one column."
         )
     for i, text in enumerate(texts):
+        if isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text):
+            text = joined(*text)
         if not isinstance(text, str):
             raise NotTexts(
                 f"Text {i} is a {type(text).__name__} ({text!r:.40}); every text must be a str."

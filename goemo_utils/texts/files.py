@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from goemo_utils.errors import TextsError, first_line
+from goemo_utils.records.pairs import COLUMNS as PLUS
+from goemo_utils.records.pairs import joined
 from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
 
@@ -43,11 +45,25 @@ def read_rows(
     The column is the one named, or numbered from 0 in a file without a header. Without ``column``
     it is the one called text, sentence, comment or content, or the only one; a headerless .tsv in
     the GoEmotions layout (text, comma-separated label ids, comment id) is recognised by its first
-    rows.
+    rows. Two columns with a plus between them, ``sentence1+sentence2``, give pairs of texts.
     """
     path = Path(path)
     check_file(path, tuple(_READERS))
-    return itertools.islice(_checked(_READERS[path.suffix.lower()](path, column), path), limit)
+    read = _READERS[path.suffix.lower()]
+    if column is None or PLUS not in column or _reads(read, path, column):
+        return itertools.islice(_checked(read(path, column), path), limit)
+    first, second = (_checked(read(path, name), path) for name in column.split(PLUS, 1))
+    pairs = zip(first, second, strict=True)
+    return itertools.islice((Row(joined(a.text, b.text), a.labels) for a, b in pairs), limit)
+
+
+def _reads(read: Callable[[Path, str | None], Iterator[Any]], path: Path, column: str) -> bool:
+    """Whether a column has this very name, with its plus sign."""
+    try:
+        next(read(path, column), None)
+    except TextsError:
+        return False
+    return True
 
 
 def _checked(rows: Iterator[tuple[str, Any, Any]], path: Path) -> Iterator[Row]:

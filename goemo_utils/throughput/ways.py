@@ -22,8 +22,8 @@ from goemo_utils.classifier import batching, onnx_runtime, spread
 from goemo_utils.classifier.checks import tokens_at_most
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import GoemoError
-from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward import thresholds
+from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.throughput import conditions
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import TextsError, first_line
+from goemo_utils.records.pairs import COLUMNS as PLUS
+from goemo_utils.records.pairs import joined
 from goemo_utils.texts.files import is_goemotions, kind, listed, table_rows
 from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
@@ -51,7 +53,24 @@ def read_table(source: str | Path | pd.DataFrame, asked: Asked = ANYTHING) -> Ta
         return _sample(part, asked)
     path = Path(source)
     check_file(path, tuple(_READERS))
-    return _READERS[path.suffix.lower()](path, asked)
+    return _read_pairs(_READERS[path.suffix.lower()], path, asked)
+
+
+def _read_pairs(read: Callable[[Path, Asked], Table], path: Path, asked: Asked) -> Table:
+    """The table of a file; of pairs where two columns of texts are asked for, as in
+    ``sentence1+sentence2``.
+    """
+    if asked.text is None or PLUS not in asked.text:
+        return read(path, asked)
+    try:
+        return read(path, asked)
+    except TextsError:  # no column has this very name
+        first, second = asked.text.split(PLUS, 1)
+    table = read(path, replace(asked, text=first))
+    beside = read(path, replace(asked, text=second))
+    seconds = dict(zip(beside.places, beside.texts, strict=True))
+    pairs = zip(table.texts, table.places, strict=True)
+    return replace(table, texts=[joined(text, seconds.get(place, "")) for text, place in pairs])
 
 
 def _sample(part: str, asked: Asked) -> Table:

@@ -1,0 +1,97 @@
+"""What a model does with padding, positions and itself is found by running it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from goemo_utils.classifier.classifier import GoEmotionsClassifier
+from goemo_utils.errors import ModelError
+from goemo_utils.families.judge import expected
+from goemo_utils.families.zoo import FAMILIES, make
+from goemo_utils.forward.model import load_model
+from goemo_utils.records.pairs import joined
+
+PAIRS = [("I am so happy today!", "Thank you."), ("Why?", "Nobody has told me a thing about it.")]
+
+
+def family(name: str, folder: Path) -> Path:
+    return make(next(f for f in FAMILIES if f.model_type == name), folder)
+
+
+@pytest.mark.parametrize("name", ["ibert", "luke", "markuplm", "xlm-roberta"])
+def test_positions_that_begin_after_padding_cost_places(name: str, tmp_path: Path) -> None:
+    loaded = load_model(str(family(name, tmp_path)))
+    assert loaded.max_length == 128
+
+
+def test_a_limit_below_one_is_no_limit(tmp_path: Path) -> None:
+    assert load_model(str(family("xlnet", tmp_path))).max_length > 512
+
+
+def test_a_model_without_a_mask_runs_one_length_at_a_time(tmp_path: Path) -> None:
+    inputs = load_model(str(family("fnet", tmp_path))).inputs
+    assert not inputs.pads
+    assert inputs.apart([[0, 1, 2, 3]], [5, 5, 7, 5]) == [[0, 1], [2], [3]]
+
+
+def test_a_model_that_changes_itself_answers_the_same_whatever_ran_before(tmp_path: Path) -> None:
+    loaded = load_model(str(family("big_bird", tmp_path)))
+    short, long = loaded.inputs.encode(["ok", "I am so happy today! " * 12], 120)
+
+    def answer(row: list[int]) -> torch.Tensor:
+        with torch.no_grad():
+            return loaded.model(**loaded.inputs.tensors([row])).logits
+
+    first = answer(long)
+    answer(short)
+    assert torch.equal(answer(long), first)
+
+
+def test_padding_is_on_the_side_that_the_tokenizer_says(tmp_path: Path) -> None:
+    inputs = load_model(str(family("xlnet", tmp_path))).inputs
+    batch = inputs.pad(inputs.encode(["ok", "I am so happy today!"], 64))
+    assert batch["attention_mask"][0, 0] == 0
+    assert batch["attention_mask"][0, -1] == 1
+    assert "token_type_ids" in batch
+
+
+def test_tokens_beyond_the_table_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = family("bert", tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    known = len(tokenizer)
+    tokenizer.add_tokens(["<user>", "<url>"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match=rf"knows {known + 2} tokens .* table holds {known}"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlnet"])
+def test_pairs_are_answered_as_transformers_answers_them(name: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = family(name, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    wanted = []
+    for first, second in PAIRS:
+        with torch.no_grad():
+            given = tokenizer(first, second, return_tensors="pt")
+            taken = {k: v for k, v in given.items() if name != "roberta" or k != "token_type_ids"}
+            wanted.append(model(**taken).logits.sigmoid().numpy())
+    answers = GoEmotionsClassifier(folder).predict(PAIRS)[1]
+    np.testing.assert_allclose(answers, np.concatenate(wanted), atol=1e-5)
+    texts = [joined(*pair) for pair in PAIRS]
+    assert np.array_equal(GoEmotionsClassifier(folder).predict(texts)[1], answers)
+
+
+def test_warming_up_changes_no_answer_and_counts_nothing(tmp_path: Path) -> None:
+    folder = family("bert", tmp_path)
+    classifier = GoEmotionsClassifier(folder)
+    classifier.warm_up(["word " * 400])
+    assert classifier.truncated == 0
+    answers = expected(folder, classifier.max_length, ["ok"])
+    np.testing.assert_allclose(classifier.predict(["ok"])[1], answers, atol=1e-5)
