@@ -57,7 +57,7 @@ def test_the_head_of_another_task_is_none(tmp_path: Path) -> None:
 )
 def test_a_prefix_before_every_weight_is_named(tmp_path: Path, prefix: str, words: str) -> None:
     folder = rename(save_roberta(tmp_path), lambda name: prefix + name)
-    with pytest.raises(ModelError, match=rf"every name begins with '{prefix[:-1]}\\.'.*{words}"):
+    with pytest.raises(ModelError, match=rf"every name begins with '{prefix[:-1]}\.'.*{words}"):
         load_model(str(folder))
 
 
