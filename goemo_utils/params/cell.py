@@ -4,6 +4,7 @@ the calling notebook.
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +102,8 @@ def from_notebook(
             "The notebook's parameters: no parameters cell has run in this kernel; run the cell"
             " that assigns run_id first."
         )
+    # Without widgets tqdm warns on import, in red, in the cell that first imports transformers.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     untouched = _offered(schema, step)
     source = Source.notebook()
     given = {

@@ -95,6 +95,7 @@ pre { background: var(--panel); padding: .7rem .9rem; overflow-x: auto; line-hei
 .code pre { margin: 0; }
 .output { margin: .3rem 0 1rem; overflow-x: auto; }
 .output img { max-width: 100%; background: #ffffff; }
+.output pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .error { color: var(--fail); }
 summary { cursor: pointer; color: var(--link); padding: .3rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
