@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import ModelError, PackageError, first_line
-from goemo_utils.forward import thresholds
+from goemo_utils.forward import thresholds, versions
 from goemo_utils.forward.checkpoint import (
     check_weights,
     head_on_disk,
@@ -95,6 +95,7 @@ def load_model(
 
     if ADDRESS in os.environ:  # a kernel of the chain, which is a process of goemo's own
         import_transformers()
+    versions.check()
     source, folder, commit = locate(model, revision)
     random = model.startswith("random:")
     if not random:
