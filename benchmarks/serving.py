@@ -93,6 +93,16 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def saved(model: str, scratch: Path) -> str:
+    """A folder with the weights of ``model``: the other servers know no ``random:``."""
+    from goemo_utils.forward.model import load_model
+
+    loaded, folder = load_model(model), scratch / "model"
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
 class Server:
     """A server in a process of its own, with all its children."""
 
@@ -114,7 +124,7 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.5)
-        raise SystemExit(f"{self.process.args} did not begin to answer in {seconds} s")
+        raise SystemExit(f"{self.process.args} did not begin to answer in {seconds:g} s")
 
     def cpu_seconds(self) -> float:
         """Processor seconds of the process group so far."""
@@ -134,7 +144,8 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def end(self) -> None:
-        os.killpg(self.process.pid, 9)
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
         self.process.wait()
 
 
@@ -219,7 +230,7 @@ def speed(args: argparse.Namespace) -> None:
         print(f"  {name}: {rate:.1f} texts/s, {1000 * cost:.1f} CPU ms/text", flush=True)
 
     with ExitStack() as stack:
-        model = stack.enter_context(model_of_size(args.model))
+        model = saved(stack.enter_context(model_of_size(args.model)), Path(args.scratch))
         running = stack.enter_context(servers(model, Path(args.scratch), args.litserve))
         classifier = GoEmotionsClassifier(model)
         classifier.predict(flat[:16])
