@@ -58,6 +58,7 @@ test: setup
 	@$(PYTEST) notebooks tests -m 'not long' --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --ignore=notebooks/zh
 
 test-long: $(LONG)
+	@$(BIN)/goemo cann --fetch || echo 'The tests on the genuine torch_npu will be skipped.'
 	@$(PYTEST) tests -m long
 
 lab: setup

@@ -21,7 +21,6 @@ import torch
 
 from goemo_utils.cann.kernels.registry import ATEN, KERNELS
 from goemo_utils.cann.signatures import signatures
-from goemo_utils.cann.start import NAME
 from goemo_utils.cann.words import arguments
 from goemo_utils.errors import first_line
 from goemo_utils.rehearsal.state import STATE
@@ -78,7 +77,6 @@ def register_kernels() -> None:
 def install() -> None:
     """Give the loaded libopapi.so the signatures and the kernels. Called by the runtime, once."""
     register_kernels()
-    mark()
     library = ctypes.CDLL("libopapi.so")
     folder = Path(_path_of(library))
     names = (folder / "operators.txt").read_text(encoding="utf-8").split("\n")
@@ -107,21 +105,6 @@ def install() -> None:
     _KEPT.extend([library, letters, callback])
     library.goemo_install(letters, callback)
     atexit.register(_tell_missed)
-
-
-def mark() -> None:
-    """Let torch_npu say SIMULATED where it names the device."""
-    torch_npu: Any = sys.modules.get("torch_npu")
-    module = getattr(torch_npu, "npu", None)
-    if module is None or hasattr(module.get_device_name, "genuine"):
-        return
-    genuine = module.get_device_name
-
-    def get_device_name(*args: Any, **kwargs: Any) -> str:
-        return f"{genuine(*args, **kwargs)} ({NAME})"
-
-    get_device_name.genuine = genuine  # type: ignore[attr-defined]  # a mark on the function
-    module.get_device_name = get_device_name
 
 
 def _path_of(library: ctypes.CDLL) -> str:

@@ -149,9 +149,12 @@ static int device_count(void) {
     return count;
 }
 
+static int initialised; /* 1 from aclInit to the first name, then 2 */
+
 int aclInit(const char *path) {
-    int code = goemo_fails("aclInit", 0);
-    return code;
+    if (!initialised) initialised = 1;
+    goemo_start(); /* before anything can ask for the device's name */
+    return goemo_fails("aclInit", 0);
 }
 int aclFinalize(void) { return 0; }
 int aclrtGetDeviceCount(uint32_t *count) { *count = device_count(); return 0; }
@@ -174,7 +177,13 @@ int aclrtGetPrimaryCtxState(int id, uint32_t *flags, int *active) {
     *active = 1;
     return 0;
 }
-const char *aclrtGetSocName(void) { return "Ascend910B3"; }
+/* The first call after aclInit looks the chip up in torch_npu's table, which knows no other name; the
+ * other calls are for people. */
+const char *aclrtGetSocName(void) {
+    int looked_up = initialised == 1;
+    if (initialised) initialised = 2;
+    return looked_up ? "Ascend910B3" : "Ascend910B3 (SIMULATED CANN)";
+}
 int aclrtDeviceGetBareTgid(int32_t *pid) { *pid = 1; return 0; }
 int aclrtDeviceCanAccessPeer(int *can, int a, int b) { *can = 1; return 0; }
 int aclGetDeviceCapability(uint32_t id, int what, int64_t *value) { *value = 0; return 0; }
