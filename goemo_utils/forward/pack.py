@@ -147,7 +147,7 @@ def read_pack(path: Path | str) -> Pack:
             + (
                 f", and {', '.join(lacking)} is missing."
                 if lacking
-                else f", received {manifest['schema']}."
+                else f", received {str(manifest['schema'])[:60]}."
             )
         )
     for key, (expected, good) in KINDS.items():
@@ -166,7 +166,7 @@ def read_pack(path: Path | str) -> Pack:
     if (seen := sha256_file(data)) != manifest["sha256"]:
         raise PackError(
             f"{data} was altered or cut short: its hash is {seen}, its manifest says"
-            f" {manifest['sha256']}. Copy or make the pack again."
+            f" {str(manifest['sha256'])[:80]}. Copy or make the pack again."
         )
     try:
         tensors = load_file(data)

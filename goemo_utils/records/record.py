@@ -187,8 +187,9 @@ def read_record(path: Path) -> StepRecord:
         return StepRecord.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))[:80]
         raise RecordError(
-            f"{path} is not a step record: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
+            f"{path} is not a step record: {place}: {first['msg'][:200]}. "
             "Delete it and run the step again."
         ) from None
 
@@ -200,9 +201,8 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_json(value: Any) -> str:
     """``sha256:<hex>`` of the canonical JSON (sorted keys, no spaces) of a value."""
-    return sha256_bytes(
-        json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-    )
+    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return sha256_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def sha256_file(path: Path) -> str:

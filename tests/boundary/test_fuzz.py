@@ -212,6 +212,7 @@ def test_logs(data: bytes) -> None:
 
 @FUZZ
 @given(mutated(NOTEBOOK))
+@example(b'{"cells": [{"cell_type": "markdown", "source": ["\\ud800"], "metadata": {}}]}')
 def test_notebooks(place: Path, data: bytes) -> None:
     (place / "01_load.ipynb").write_bytes(data)
     answers(lambda: notebook_digest("01_load", place))
@@ -221,6 +222,7 @@ def test_notebooks(place: Path, data: bytes) -> None:
 @FUZZ
 @given(mutated(RECORD))
 @example(b"[" * 100_000)
+@example(b'{"' + b"9" * 5000 + b'schema": 1}')
 @example(b'{"a":' * 99 + b"1" + b"}" * 99)
 def test_records_manifests_indices_and_thresholds(place: Path, data: bytes) -> None:
     for name in ("01_load.json", "manifest.json", INDEX, thresholds.FILE):

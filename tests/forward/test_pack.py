@@ -137,3 +137,13 @@ def test_a_pickle_under_the_packs_name_is_never_loaded(pack) -> None:
     pack.with_suffix(".json").write_text(json.dumps(manifest))
     with pytest.raises(PackError, match="not a safetensors file"):
         read_pack(pack)
+
+
+@pytest.mark.parametrize("key", ["schema", "sha256", "task"])
+def test_a_manifest_with_an_endless_value_is_refused_in_a_short_sentence(key, tmp_path) -> None:
+    path = write_pack(tmp_path / "p", {"logits": np.zeros((2, 2), np.float32)}, MANIFEST)
+    told = json.loads((tmp_path / "p.json").read_text()) | {key: "9" * 5000}
+    (tmp_path / "p.json").write_text(json.dumps(told))
+    with pytest.raises(PackError) as refused:
+        read_pack(path)
+    assert len(str(refused.value)) < 500
