@@ -89,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument(
+        "--language", choices=("en", "zh"), help="language of what run prints and of its report"
+    )
     top.add_argument("--version", action="version", version=f"goemo {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _run_parser(commands)
@@ -228,6 +231,7 @@ def _prepared(arguments: list[str]) -> Callable[[], int]:
 
     from goemo_utils.environment import torch_npu
 
+    arguments = _in_language(arguments)
     if arguments[:1] != ["doctor"]:  # which looks at the environment as it is
         torch_npu.for_device(torch_npu.asked_for(arguments))
 
@@ -243,6 +247,24 @@ def _prepared(arguments: list[str]) -> Callable[[], int]:
     if name in MODULES:
         return _command(name, arguments[1:])
     return run_chain(parser().parse_args(arguments), arguments)
+
+
+def _in_language(arguments: list[str]) -> list[str]:
+    """``goemo --language zh run …`` is ``goemo run … -p language zh``; the other commands speak
+    English.
+    """
+    from goemo_utils.errors import ParamsError
+
+    if arguments[:1] != ["--language"]:
+        return arguments
+    given, rest = arguments[1:2], arguments[2:]
+    if given not in (["en"], ["zh"]) or (rest[:1] not in (["run"], []) and given != ["en"]):
+        raise ParamsError(
+            f"--language was given as {' '.join(given) or 'nothing'} before"
+            f" {' '.join(rest[:1]) or 'no command'}; expected en or zh, and zh before run, the"
+            " command that speaks Chinese. Write goemo --language zh run."
+        )
+    return [*rest, "-p", "language", *given] if rest[:1] == ["run"] else rest
 
 
 def _command(name: str, arguments: list[str]) -> Callable[[], int]:

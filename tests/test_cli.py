@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from goemo_utils import cli
+from goemo_utils.errors import ParamsError
 from goemo_utils.records.record import STEPS
 from tests.chain.stand_ins import write_notebooks
 
@@ -145,3 +146,19 @@ def test_an_absent_device_is_exit_2_and_leaves_a_report_of_what_there_is(tmp_pat
         "not-run" in (folder / "report.html").read_text()
         or "Not run" in (folder / "report.html").read_text()
     )
+
+
+def test_a_language_before_run_is_the_parameter_of_the_run() -> None:
+    assert cli._in_language(["--language", "zh", "run", "--dry-run"]) == [
+        "run",
+        "--dry-run",
+        "-p",
+        "language",
+        "zh",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--language", "de", "run"], ["--language", "zh", "list"]])
+def test_a_language_that_a_command_does_not_speak_is_refused(arguments) -> None:
+    with pytest.raises(ParamsError, match="goemo --language zh run"):
+        cli._in_language(arguments)

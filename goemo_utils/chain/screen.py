@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.boundary.terminal import bare
+from goemo_utils.chain import words
+from goemo_utils.chain.words import said
 from goemo_utils.records.portable import shown
 
 if TYPE_CHECKING:
@@ -52,19 +54,21 @@ class Screen:
 
     def head(self) -> None:
         """Which run, with which parameters, on what."""
-        simulated = "  SIMULATED: no Ascend device takes part" if self.params.simulated else ""
-        print(
-            f"goemo run {self.params.run_id}   model {self.params.model}, device"
-            f" {self.params.device}{simulated}",
-            flush=True,
+        params, language = self.params, self.params.language
+        head = said(
+            "goemo run {run_id}   model {model}, device {device}",
+            language,
+            run_id=params.run_id,
+            model=params.model,
+            device=params.device,
         )
+        note = said("  SIMULATED: no Ascend device takes part", language)
+        print(head + (note if params.simulated else ""), flush=True)
 
     def planned(self, planned: Planned) -> None:
         """A line of a dry run."""
-        print(
-            f"  {planned.step:15s} {'would run' if planned.runs else 'would skip':11s}"
-            f" {planned.reason}"
-        )
+        would = said("would run" if planned.runs else "would skip", self.params.language)
+        print(f"  {planned.step:15s} {would:11s} {planned.reason}")
 
     def tell(self, event: str, facts: dict[str, Any]) -> None:
         """Hear of a step and print its line."""
@@ -80,15 +84,18 @@ class Screen:
 
     def tail(self, outcome: Outcome) -> None:
         """Where the time went, the verdict, the report, and how to go on after a failure."""
-        _times(outcome)
+        language = self.params.language
+        _times(outcome, language)
 
-        sentences = REHEARSED if self.params.simulated else VERDICTS
+        own = words if language == "zh" else sys.modules[__name__]
+        sentences = own.REHEARSED if self.params.simulated else own.VERDICTS
         sentence = sentences.get(outcome.verdict, sentences["incomplete"])
-        print("\n" + sentence.format(gates=gates_in_words(outcome.gates)))
+        print("\n" + sentence.format(gates=gates_in_words(outcome.gates, language)))
         if (outcome.folder / "report.html").is_file():
-            print(f"report: {shown(outcome.folder / 'report.html')}")
+            path = shown(outcome.folder / "report.html")
+            print(said("report: {path}", language, path=path))
         if outcome.exit_code >= 2:
-            print(f"go on:  {self.go_on()}")
+            print(said("go on:  {command}", language, command=self.go_on()))
 
     def go_on(self) -> str:
         """The command that goes on with this run where it stands, as a shell reads it: the same
@@ -101,24 +108,24 @@ class Screen:
         return shlex.join([*words, "-p", "run_id", str(self.params.run_id)])
 
 
-def gates_in_words(gates: list[dict[str, Any]]) -> str:
+def gates_in_words(gates: list[dict[str, Any]], language: str = "en") -> str:
     """What became of the gates: "every gate was met (9)" only if each of them was."""
     names: dict[str, list[str]] = {}
     for gate in gates:
         names.setdefault(str(gate.get("result")), []).append(str(gate.get("id")))
     met = len(names.get("pass", []))
     if not gates:
-        return "no gate was judged"
+        return said("no gate was judged", language)
     if met == len(gates):
-        return f"every gate was met ({met})"
+        return said("every gate was met ({n})", language, n=met)
 
-    parts = [f"{met} of {len(gates)} gates were met"]
-    for result, words in (("fail", "not met"), ("explained", "explained")):
+    parts = [said("{met} of {n} gates were met", language, met=met, n=len(gates))]
+    for result, line in (("fail", "not met"), ("explained", "explained")):
         if result in names:
-            parts.append(f"{words}: {', '.join(names[result])}")
+            parts.append(f"{said(line, language)}: {', '.join(names[result])}")
     open_ones = [name for result, told in names.items() if result not in JUDGED for name in told]
     if open_ones:
-        parts.append(f"not judged: {', '.join(open_ones)}")
+        parts.append(f"{said('not judged', language)}: {', '.join(open_ones)}")
     return "; ".join(parts)
 
 
@@ -134,17 +141,18 @@ def _told(facts: dict[str, Any]) -> str:
     )
 
 
-def _times(outcome: Outcome) -> None:
+def _times(outcome: Outcome, language: str) -> None:
     """Print where the time went; nothing when no step ran."""
     timed = [step for step in outcome.steps if step.get("time")]
     if not timed:
         return
 
-    print(f"\n  {'where the time went':24s} {'total':>8s} {'kernel':>8s} {'cells':>8s}")
+    heading = said("where the time went", language)
+    print(f"\n  {heading:24s} {'total':>8s} {'kernel':>8s} {'cells':>8s}")
     for step in timed:
         total, kernel, cells = step["seconds"], step["time"]["kernel"], step["time"]["cells"]
         print(f"  {step['step']:24s} {total:6.1f} s {kernel:6.1f} s {cells:6.1f} s")
 
     between = max(outcome.seconds - sum(step["seconds"] for step in timed), 0)
-    print(f"  {'between the steps':24s} {between:6.1f} s")
-    print(f"  {'whole run':24s} {outcome.seconds:6.1f} s")
+    print(f"  {said('between the steps', language):24s} {between:6.1f} s")
+    print(f"  {said('whole run', language):24s} {outcome.seconds:6.1f} s")

@@ -1,11 +1,13 @@
 """What ``goemo run`` prints at its end is true, and what it tells to type goes on with this run."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from goemo_utils import cli
+from goemo_utils.chain import words
 from goemo_utils.chain.chain import Outcome
 from goemo_utils.chain.screen import REHEARSED, VERDICTS, Screen, gates_in_words
 from goemo_utils.params import Params
@@ -65,3 +67,19 @@ def test_go_on_is_a_command_that_the_command_line_takes(capsys) -> None:
     command = Screen(params, Path("params/rehearsal.yaml"), [["limit", "2"]]).go_on()
     args = cli.parser().parse_args(shlex.split(command)[1:])
     assert dict(args.param) == {"limit": "2", "run_id": "r1"}
+
+
+@pytest.mark.parametrize("verdict", list(VERDICTS))
+@pytest.mark.parametrize("tables", [(VERDICTS, words.VERDICTS), (REHEARSED, words.REHEARSED)])
+def test_every_verdict_has_a_chinese_sentence_with_the_same_places(verdict, tables) -> None:
+    english, chinese = (table[verdict] for table in tables)
+    assert ("{gates}" in english) == ("{gates}" in chinese)
+
+
+def test_every_chinese_line_fills_what_the_english_one_does() -> None:
+    for english, chinese in words.LINES.items():
+        assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", chinese))
+
+
+def test_a_run_in_chinese_says_its_gates_in_chinese() -> None:
+    assert "全部 2 项门限均满足" in gates_in_words(_gates(a="pass", b="pass"), "zh")
