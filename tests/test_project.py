@@ -127,10 +127,14 @@ def test_torch_is_pinned_apart_from_everything_else_and_installed_first() -> Non
     assert MAKEFILE.index("-r requirements-torch.txt") < MAKEFILE.index("-r $$pins")
 
 
-def test_the_conda_environment_pins_everything_with_a_reason() -> None:
-    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    environment = yaml.safe_load(text)
-    listed = environment["dependencies"][-1]["pip"]
+# what each conda environment is called, by the drivers it is for: CANN 9.2 refuses 25.0 and 25.2
+CONDA = {"environment.yml": "goemo", "environment-2.8.yml": "goemo-2.8"}
+
+
+@pytest.mark.parametrize("file", CONDA)
+def test_the_conda_environment_pins_everything_with_a_reason(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    listed = conda_pins(file)
     names = {Requirement(line).name.lower().replace("-", "_") for line in listed}
     assert {
         "torch",
@@ -161,11 +165,22 @@ def test_the_conda_environment_pins_everything_with_a_reason() -> None:
     assert "set_env.sh" in text
 
 
-def test_the_conda_environment_holds_all_that_the_package_declares_at_releases_it_accepts() -> None:
+def conda_pins(file: str) -> list[str]:
+    """The pip lines of a conda environment, without its one option, the index of torch's builds."""
+    environment = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    option, *listed = environment["dependencies"][-1]["pip"]
+    assert option == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    return listed
+
+
+@pytest.mark.parametrize(("file", "name"), CONDA.items())
+def test_the_conda_environment_holds_all_that_the_package_declares_at_releases_it_accepts(
+    file: str, name: str
+) -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    assert environment["name"] == "goemo"
+    environment = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    assert environment["name"] == name
     assert [list(line) for line in environment["dependencies"] if isinstance(line, dict)] == [
         ["pip"]
     ]
@@ -176,7 +191,7 @@ def test_the_conda_environment_holds_all_that_the_package_declares_at_releases_i
     )
     assert SpecifierSet(project["requires-python"]).contains(python.split("=")[1])
     pinned: dict[str, list[str]] = {}
-    for line in environment["dependencies"][-1]["pip"]:
+    for line in conda_pins(file):
         pinned.setdefault(canonicalize_name(Requirement(line).name), []).append(
             next(iter(Requirement(line).specifier)).version
         )

@@ -22,11 +22,18 @@ goemo doctor                     check for every purpose that this machine could
 goemo doctor --for npu           check for one purpose: rehearsal, cpu, cuda or npu
 goemo doctor --json              facts, findings and verdicts for a program
 goemo doctor --explain run.log   match a log against the messages below; - reads standard input
+goemo doctor --bundle report.zip what a maintainer needs to know of this machine and its latest run
 ```
 
 Exit codes: 0 the asked purposes are possible (without `--for`: rehearsal and cpu, or npu and cpu
 where an Ascend card is present), 1 they are not, 2 bad arguments. A finding says what was seen word
 for word, the cause, a remedy to paste and the source. What was not looked at is a finding too.
+
+A bundle holds the facts and findings of the doctor, and of one run (`--run FOLDER`, or the latest)
+its versions, parameters, gates, call ratios, timings, and the known messages in its logs. Texts,
+labels, weights and the logs themselves stay where they are; credentials, paths outside the system's
+folders and the name of the host are masked. What goes in is listed, and no file is written over.
+`goemo doctor --explain report.zip` reads one.
 
 None of this was run on Ascend hardware: the tables come from published sources and from the
 torch_npu wheels 2.8.0.post4 and 2.13.0 without a card. This page is written from the tables by

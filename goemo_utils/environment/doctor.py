@@ -23,14 +23,15 @@ if __package__ in (
 
 from goemo_utils.boundary.regular import read_regular
 from goemo_utils.boundary.terminal import json_text
-from goemo_utils.environment import check, explain
+from goemo_utils.environment import bundle, check, explain
 from goemo_utils.environment.checkup import has_card
 from goemo_utils.environment.findings import PURPOSES
 
 WIDTH = 110
+LATEST = Path("outputs/latest")
 EPILOG = """exit codes: 0 every asked purpose is possible (rehearsal and cpu, or npu and cpu where
-an Ascend card is present, unless --for names one); 1 it is not, or the explained text holds a known
-error; 2 bad arguments"""
+an Ascend card is present, unless --for names one) or the bundle is written; 1 it is not, or the
+explained text holds a known error; 2 bad arguments"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +47,15 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--explain",
         metavar="FILE",
-        help="explain a log instead of checking the machine; - reads standard input",
+        help="explain a log, or a bundle, instead of checking the machine; - reads standard input",
+    )
+    top.add_argument(
+        "--bundle",
+        metavar="FILE.zip",
+        help="write what a maintainer needs to know, without texts, weights and credentials",
+    )
+    top.add_argument(
+        "--run", metavar="FOLDER", help=f"the run in the bundle (default: {LATEST}, where it is)"
     )
     top.add_argument("--for", dest="purpose", choices=PURPOSES, help="check for one purpose only")
     top.add_argument(
@@ -67,25 +76,77 @@ def main(argv: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(argv)
     if options.explain is not None:
-        if options.purpose or options.model:
-            top.error("--explain reads a log, not this machine: leave out --for and --model")
-        try:
-            text = (
-                sys.stdin.buffer.read() if options.explain == "-" else read_regular(options.explain)
-            ).decode("utf-8", errors="replace")
-        except OSError as error:
+        if options.purpose or options.model or options.bundle:
             top.error(
-                f"cannot read {options.explain}: {error.strerror}; expected a text file, or - for"
-                " standard input, such as a pipe"
+                "--explain reads a log, not this machine: leave out --for, --model and --bundle"
             )
-        found = explain(text)
-        print(json_text(found, 2) if options.json else "\n\n".join(render(one) for one in found))
-        return 1 if any(one["severity"] == "error" for one in found) else 0
+        return _explained(top, options)
+    if options.run is not None and options.bundle is None:
+        top.error("--run names the run of a bundle: give --bundle FILE.zip too")
+
     result = check(options.purpose, options.model)
+    if options.bundle is not None:
+        return _bundled(top, options, result)
     print(json_text(result, 2) if options.json else report(result))
     return (
         0 if all(result["verdicts"][name]["ok"] for name in asked(result, options.purpose)) else 1
     )
+
+
+def _explained(top: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Print what is known of the log, or of the bundle, that --explain names."""
+    try:
+        content = (
+            sys.stdin.buffer.read() if options.explain == "-" else read_regular(options.explain)
+        )
+    except OSError as error:
+        top.error(
+            f"cannot read {options.explain}: {error.strerror}; expected a text file, a bundle, or -"
+            " for standard input, such as a pipe"
+        )
+    if content.startswith(bundle.SIGNATURE):
+        try:
+            found = [one.as_dict() for one in bundle.explain(content)]
+        except ValueError as error:
+            top.error(f"cannot read {options.explain}: {error}")
+    else:
+        found = explain(content.decode("utf-8", errors="replace"))
+
+    print(json_text(found, 2) if options.json else "\n\n".join(render(one) for one in found))
+    return 1 if any(one["severity"] == "error" for one in found) else 0
+
+
+def _bundled(
+    top: argparse.ArgumentParser, options: argparse.Namespace, result: dict[str, Any]
+) -> int:
+    """List what goes into the bundle, then write it; never over a file that is there."""
+    named = Path(options.run) if options.run else LATEST
+    run = named if (named / "manifest.json").is_file() else None
+    if options.run and run is None:
+        top.error(f"--run {named}: no manifest.json there; expected the folder of a run")
+
+    entries = bundle.pack(result, run)
+    listed = [
+        {"entry": name, "bytes": len(content), "holds": bundle.ENTRIES[name]}
+        for name, content in entries.items()
+    ]
+    if not options.json:
+        for one in listed:
+            print(f"{one['entry']:<12} {one['bytes']:>8} bytes   {one['holds']}")
+        print(
+            "left out: texts, labels, weights, logs; masked: credentials, paths, this host's name"
+        )
+    try:
+        bundle.write(Path(options.bundle), entries)
+    except OSError as error:
+        top.error(f"cannot write {options.bundle}: {error.strerror}; expected a new file's name")
+
+    if options.json:
+        print(json_text({"bundle": options.bundle, "run": str(run or ""), "entries": listed}, 2))
+    else:
+        packed = f", with the run {run}" if run else f", without a run: none at {LATEST}"
+        print(f"written: {options.bundle}{packed}. Read it before you send it: unzip -p FILE.zip")
+    return 0
 
 
 def asked(result: dict[str, Any], purpose: str | None) -> tuple[str, ...]:
