@@ -47,12 +47,9 @@ def test_every_command_is_accepted_by_its_parser(line: str) -> None:
 
 def cli_run() -> argparse.ArgumentParser:
     """The parser of goemo run, from the whole command line."""
-    top = cli.parser()
-    return next(
-        action.choices["run"]
-        for action in top._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
+    commands = argparse.ArgumentParser().add_subparsers()
+    cli._run_parser(commands)
+    return commands.choices["run"]
 
 
 def test_the_page_leads_through_doctor_run_summary_and_explain() -> None:
