@@ -37,7 +37,7 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
     belongs to a single-label model.
     """
     path = folder / FILE
-    if task == "encoder" or what_is(path) in ("nothing", "a folder"):
+    if task == "encoder" or what_is(path) == "nothing":
         return None
     found = _contents(path)
     if task != "multi_label":
@@ -60,8 +60,8 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
     for label, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
             raise ModelError(
-                f"{path} gives '{label}' the threshold {value!r}: expected a number above 0 and"
-                " below 1. Tune the thresholds again, or remove the file."
+                f"{path} gives {_cut(label)} the threshold {_cut(value)}: expected a number above 0"
+                " and below 1. Tune the thresholds again, or remove the file."
             )
     return [float(given[label]) for label in labels]
 
@@ -71,7 +71,7 @@ def _some(what: str, names: Sequence[str]) -> str:
     if not names:
         return ""
     more = ", …" if len(names) > 5 else ""
-    return f"{what} {', '.join(map(repr, names[:5]))}{more}"
+    return f"{what} {', '.join(map(_cut, names[:5]))}{more}"
 
 
 def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
@@ -167,9 +167,15 @@ def _wrong_contents(found: Any) -> str | None:
     if not isinstance(found, dict):
         return "it is no object"
     if set(found) - KEYS or "thresholds" not in found:
-        return f"its keys are {', '.join(map(repr, found))}"
+        return f"its keys are {', '.join(map(_cut, list(found)[:8]))}"
     if found.get("schema") != SCHEMA:
-        return f"its schema is {found.get('schema')!r}"
+        return f"its schema is {_cut(found.get('schema'))}"
     if not isinstance(found["thresholds"], dict):
         return "its thresholds are no object of label to number"
     return None
+
+
+def _cut(value: Any) -> str:
+    """A value of a stranger's file as an error may show it: no longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
