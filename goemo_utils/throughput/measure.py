@@ -439,7 +439,8 @@ def _fallbacks(job: dict[str, Any]) -> list[str] | None:
     log = Path(job["log"]) if job.get("log") else None
     if log is None or not log.exists():
         return None
-    return fallbacks(log.read_text(encoding="utf-8", errors="replace"))
+    operators: list[str] = fallbacks(log.read_text(encoding="utf-8", errors="replace"))
+    return operators
 
 
 def _not_checked(ways: Sequence[Way]) -> list[dict[str, str]]:

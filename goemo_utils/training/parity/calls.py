@@ -25,7 +25,7 @@ from goemo_utils.parity.cause import local_attribution
 from goemo_utils.parity.emulate import PLAIN, Claim, Emulate
 from goemo_utils.parity.place import faults, locate, worst_ratios
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.replay import IN_PLACE, MOVES, Row, compare
+from goemo_utils.parity.replay import IN_PLACE, MOVES, Error, Row, compare
 from goemo_utils.parity.twins import Twins
 from goemo_utils.training import losses
 from goemo_utils.training.parity.batches import read_batches
@@ -221,9 +221,11 @@ class Judge:
                 continue
             # The largest element of a gradient that is zero everywhere is judged too: nothing
             # may come of nothing.
-            found = compare(c, r, g, None) if c is not None else (math.inf, math.inf, math.nan)
+            absent = Error(math.inf, math.inf, math.nan)
+            error = compare(c, r, g, None) if c is not None else absent
             what = self._name(tensor, number if len(asked) > 1 else None)
-            rows.append(Row(module, f"{name}, gradient of its {what}", self.claim, *found))
+            call = f"{name}, gradient of its {what}"
+            rows.append(Row(module, call, self.claim, error.rms, error.max, error.gain))
 
         return rows
 
