@@ -17,6 +17,7 @@ from typing import Any
 
 DYNAMO = "torch._dynamo"
 WRAPPED = "torch._dynamo._trace_wrapped_higher_order_op"
+ANSWERS = "transformers.utils.import_utils"
 ABSENT = ("sklearn", "scipy")
 """Packages that transformers uses where it finds them."""
 
@@ -49,7 +50,9 @@ def lean() -> Iterator[None]:
     """
     import torch
 
-    hidden = [name for name in ABSENT if name not in sys.modules]
+    # where transformers has looked for them already it would miss what it was promised
+    asked = ANSWERS in sys.modules
+    hidden = [] if asked else [name for name in ABSENT if name not in sys.modules]
     compiler = None if DYNAMO in sys.modules else _Compiler(torch)
     for name in hidden:
         # find_spec answers None for it, as for a package that is not installed.
