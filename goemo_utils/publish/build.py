@@ -67,6 +67,7 @@ def publish(
     """
     run = read_run(Path(run_dir))
     source, known = str(run.model.get("id")), places(run.params, run.folder) | _python(run)
+    known |= _notebooks(run)
     run = _elsewhere(run, known)
     summary = summarise(run)
     why = refusal(run, summary)
@@ -142,6 +143,12 @@ def _elsewhere(run: Run, known: dict[str, str]) -> Run:
         },
         **parts,
     )
+
+
+def _notebooks(run: Run) -> dict[str, str]:
+    """Where notebooks lay that were not the package's own, by the run's manifest."""
+    folder = str((run.manifest.get("code") or {}).get("notebooks") or "")
+    return {folder: Path(folder).name} if folder else {}
 
 
 def _python(run: Run) -> dict[str, str]:
