@@ -80,10 +80,29 @@ def plain_arithmetic() -> None:
             part.fp32_precision = "ieee"
 
 
+def tensor_float_32(on: bool) -> None:
+    """Let CUDA's products and convolutions use TF32, or not, by the switches that torch has: the
+    older ones and the newer (torch 2.9 and later) may not be mixed.
+    """
+    import torch
+
+    conv: Any = getattr(torch.backends.cudnn, "conv", None)
+    if hasattr(conv, "fp32_precision"):
+        torch.backends.cuda.matmul.fp32_precision = "tf32" if on else "ieee"
+        conv.fp32_precision = "tf32" if on else "ieee"
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = on
+        torch.backends.cudnn.allow_tf32 = on
+
+
 def arithmetic() -> dict[str, Any]:
     """The switches by which torch lowers float32's precision, as they stand in this process."""
     import torch
 
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # products and convolutions are set apart, which one word cannot say
+        precision = "mixed"
     parts = {
         "mkldnn_matmul": getattr(torch.backends.mkldnn, "matmul", None),
         "mkldnn_conv": getattr(torch.backends.mkldnn, "conv", None),
@@ -92,7 +111,7 @@ def arithmetic() -> dict[str, Any]:
     }
     read = {n: str(getattr(part, "fp32_precision", "unknown")) for n, part in parts.items()}
     return {
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "float32_matmul_precision": precision,
         **read,
         **{name: os.environ.get(name) for name in FPMATH},
     }
@@ -112,9 +131,8 @@ def prepare(job: dict[str, Any]) -> tuple[Device, Loaded]:
         torch.set_num_threads(job["threads"])
     torch.manual_seed(job["seed"])
     plain_arithmetic()
-    if job.get("role") == "reference" and torch.cuda.is_available():
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+    if job.get("role") == "reference":
+        tensor_float_32(False)
     device = open_device(
         job["device"], job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none"
     )

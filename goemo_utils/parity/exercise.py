@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -175,7 +175,6 @@ class Measured:
     forwards: int = 0
     repeats: int = 0
     differing: int = 0
-    wrong: dict[str, States] = field(default_factory=dict)
 
 
 class Course:
@@ -239,7 +238,7 @@ class Course:
             told.forwards += 2
             told.repeats += 1
             told.differing += not same_bits(states, again)
-            row = self._judged(batch, states)
+            row = self.judged(batch, states)
             if not row["ok"]:
                 row = self._against_the_same_batch(batch, tensors, states, row)
             told.rows.append({k: written(v) for k, v in row.items()})
@@ -256,7 +255,7 @@ class Course:
             told.differing += not same_bits(first, again)
         told.forwards += repeats + 1
 
-    def _judged(self, batch: Batch, states: States) -> dict[str, Any]:
+    def judged(self, batch: Batch, states: States) -> dict[str, Any]:
         """One batch on the device beside what the CPU says of each of its texts."""
         rows = range(len(batch.rows))
         sizes = [len(self.exercise.texts[i].ids) for i in batch.rows]

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from goemo_utils.forward.pack import read_pack, write_pack
-from goemo_utils.forward.run import arithmetic, encode, plain_arithmetic
+from goemo_utils.forward.run import arithmetic, encode, plain_arithmetic, tensor_float_32
 from goemo_utils.forward.thresholds import effective
-from goemo_utils.parity import exercise, known, metrics, used, weights, yardstick
+from goemo_utils.parity import exercise, known, metrics, names, used, weights, yardstick
 from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
 from goemo_utils.parity.emulate import DEFAULT, DETAILS, PLAIN, Claim, Detail
 from goemo_utils.parity.gates import written
@@ -69,6 +69,8 @@ class Explanation:
         self, twins: Twins, job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     ) -> None:
         plain_arithmetic()
+        if "tf32" in job:
+            tensor_float_32(bool(job["tf32"]))
         self.twins, self.job, self.progress = twins, job, progress
         self.texts: list[str] = list(job["texts"])
         self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
@@ -81,6 +83,8 @@ class Explanation:
         self.lengths = [len(i) for i in ids]
         self.rows: list[Row] = []
         self.packs: dict[str, str] = {}
+        self.course: exercise.Course | None = None
+        self.measured: exercise.Measured | None = None
         self.started = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
@@ -165,6 +169,10 @@ class Explanation:
             parts["yardstick"] = self._timed(
                 "yardstick", "gold and reference", lambda: self._reference(rung)
             )
+        if self.course is not None and self.measured is not None:
+            bad = parts["yardstick"]["weights"]
+            seen = self.course, self.measured, parts["place"], bad
+            parts["names"] = self._timed("names", "", lambda: names.of(*seen))
         return self._timed_parts(parts)
 
     def _timed_parts(self, parts: dict[str, Any]) -> dict[str, Any]:
@@ -194,6 +202,7 @@ class Explanation:
         measured = course.run(self._repeats(made))
         self.seconds["exercise on the device"] = round(time.perf_counter() - started, 3)
         limit = twins.loaded.max_length
+        self.course, self.measured = course, measured
         return {
             "rows": measured.rows,
             "failed": [row for row in measured.rows if not row["ok"]],
@@ -396,6 +405,8 @@ class Explanation:
         on the exercise set.
         """
         twins = self.twins
+        twins.attach(twins.candidate)
+        twins.run(twins.candidate, self._batches(self._typical), hidden=False)
         arrived = self._timed("weights", "reading weights back", lambda: weights.read_back(twins))
         batches = self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS))
         batches += list(course.replayed(twins)) if course is not None else []

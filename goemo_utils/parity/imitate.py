@@ -35,6 +35,8 @@ def network(
     spread: float = 3.0,
     attention: str = "eager",
     seed: int = 0,
+    vocabulary: int = VOCABULARY,
+    heads: int = 4,
 ) -> nn.Module:
     """A classifier of random weights, spread until its answers differ from text to text."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -42,7 +44,7 @@ def network(
     sizes: dict[str, Any] = {
         "hidden_size": width,
         "num_hidden_layers": layers,
-        "num_attention_heads": 4,
+        "num_attention_heads": heads,
         "intermediate_size": 2 * width,
         "embedding_size": width,
     }
@@ -60,7 +62,7 @@ def network(
         }
     config = AutoConfig.for_model(
         architecture,
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         max_position_embeddings=130,
         num_labels=LABELS,
         pad_token_id=PADDING_ID,

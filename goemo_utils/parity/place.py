@@ -251,6 +251,8 @@ def _reading(hot: Sequence[Row], gain: float | None, worst: Any) -> str | None:
     """What the numbers say in words."""
     if worst in READING:
         return READING[worst]
+    if all(row.addend for row in hot):
+        return "output is one of the two addends"
     cut = [row.clamped for row in hot if row.clamped is not None]
     if cut:
         return f"output is cut off at {max(cut):.6g}"
@@ -266,6 +268,8 @@ def _kind(hot: Sequence[Row]) -> str | None:
     operators = {row.operator for row in hot}
     if operators == {"dropout"}:
         return "dropout"
+    if all(row.addend for row in hot):
+        return "residual"
     if any(row.clamped is not None for row in hot):
         return "saturation"
     if operators <= {"add", "add_", "__add__", "masked_fill", "where"} and all(

@@ -89,6 +89,8 @@ GAIN = {"float32": 8e-6, "float16": 5e-4, "bfloat16": 2e-3}
 ALLOWED_ULP = 32.0
 """Units in the last place by which CANN's operator standard lets a vector kernel be off."""
 
+FEW = 24.0
+"""Elements that carry an error at least before its steadiness is told from chance."""
 STEADY = 0.25
 """Share of an error's energy that a gain and an offset explain: noise of n elements has about 2/n,
 a kernel that scales or shifts nearly all."""
@@ -140,6 +142,7 @@ EXACT_CALLS = frozenset(
     ]
 )
 """Calls that copy, choose, or round once: no standard allows them more than the CPU's own error."""
+SUM_CALLS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 IDENTITY_CALLS = frozenset({"dropout"})
 """Calls that give their input back when nothing is trained; judged although they make nothing."""
 
@@ -225,6 +228,7 @@ class Row:
     own: float = 0.0
     own_gain: float = 0.0
     clamped: float | None = None
+    addend: bool = False
 
     @property
     def over_gain(self) -> float:
@@ -360,7 +364,8 @@ def _measured(sides: Sequence[Tensor], shares: Sequence[float], unit: float) -> 
 def _steady(error: Tensor, gold: Tensor) -> float:
     """Share of sum(error^2) that the best a x gold + b explains."""
     total = float((error * error).sum())
-    if not total or error.numel() < 3:
+    effective = float((error * error).sum()) ** 2 / max(float((error**4).sum()), 1e-300)
+    if not total or effective < FEW:
         return 0.0
     mean, centre = float(error.mean()), gold - gold.mean()
     power = float((centre * centre).sum())
@@ -377,9 +382,18 @@ def clamped_at(device: Tensor, gold: Tensor) -> float | None:
     if c.shape != g.shape or not c.numel() or not bool(c.isfinite().all()):
         return None
     top = c.max()
-    at = c == top
-    cut = int(at.sum()) > 2 and bool((g[at] >= top * (1 - 1e-3)).all()) and bool(g.max() > top)
+    beyond = g > top * (1 + 1e-6)
+    several = int(g[beyond].unique().numel()) > 2  # the same row twice has the same values
+    cut = several and bool((c[beyond] >= top * (1 - 1e-6)).all())
     return float(top) if cut else None
+
+
+def is_addend(device: Tensor, operands: Sequence[Tensor]) -> bool:
+    """Whether a sum came out as one of its addends: the other was not added."""
+    return any(
+        one.shape == device.shape and torch.equal(device, one.detach().cpu().to(device.dtype))
+        for one in operands[:2]
+    )
 
 
 class Replay(TorchFunctionMode):
@@ -518,6 +532,7 @@ class Replay(TorchFunctionMode):
             own=error.own,
             own_gain=error.own_gain,
             clamped=clamped_at(device, gold) if error.over > 1.0 else None,
+            addend=error.over > 1.0 and name in SUM_CALLS and is_addend(device, operands),
         )
 
     def _chained(self, func: Any, given: Any, claim: Claim, outputs: list[int]) -> list[Other]:

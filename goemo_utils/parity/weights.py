@@ -4,6 +4,7 @@ for bit, and every table of embeddings gives each of its rows back.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -56,15 +57,38 @@ def _differing(name: str, here: Tensor, there: Tensor) -> list[dict[str, Any]]:
 
 def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]:
     """Every row of a table of embeddings, looked up on the device."""
-    wrong = torch.zeros(table.num_embeddings, dtype=torch.bool)
+    seen = torch.empty_like(here)
     for start in range(0, table.num_embeddings, ROWS):
         places = torch.arange(start, min(start + ROWS, table.num_embeddings))
-        seen = table(places.unsqueeze(0).to(table.weight.device))[0].cpu()
-        right = here[places]
-        wrong[places] = ~((seen == right) | (seen.isnan() & right.isnan())).all(1)
+        rows = table(places.unsqueeze(0).to(table.weight.device))[0]
+        seen[places] = rows.cpu().reshape(len(places), -1)
+    wrong = ~((seen == here) | (seen.isnan() & here.isnan())).all(1)
     if not bool(wrong.any()):
         return []
-    return [_fault(name, _told(wrong.unsqueeze(1), "is looked up wrong on the device"))]
+    kind = next((kind for kind, pattern in TABLES.items() if pattern.search(name)), "weights")
+    if int(wrong.sum()) <= len(wrong) / 2 and len(wrong) > 2:
+        kind = "weights"
+    shifts = (1, -1, 2, -2) if len(here) > 4 else ()
+    shift = next((d for d in shifts if torch.equal(_rows(seen, -d), _rows(here, d))), None)
+    told = _told(wrong.unsqueeze(1), "is looked up wrong on the device")
+    if not bool(seen.any()):
+        told = "gives zeros on the device"
+    elif shift is not None:
+        told = f"gives row n{shift:+d} for row n on the device"
+    return [_fault(name, told, kind)]
+
+
+def _rows(table: Tensor, by: int) -> Tensor:
+    """The rows without the first (positive) or last (negative) so many."""
+    return table[by:] if by > 0 else table[:by]
+
+
+TABLES = {
+    "position": re.compile(r"(?:^|\.)(?:position_embeddings?|embed_positions|wpe)$"),
+    "segment": re.compile(r"(?:^|\.)(?:token_type_embeddings|seg_embed)$"),
+    "relative bias": re.compile(r"(?:^|\.)relative_attention_bias$"),
+}
+"""Tables whose fault has a name of its own, by their paths."""
 
 
 def _told(bad: Tensor, what: str) -> str:
@@ -73,7 +97,7 @@ def _told(bad: Tensor, what: str) -> str:
     return f"{what} in {len(rows)} of {len(bad) if bad.dim() else 1} rows: {first}"
 
 
-def _fault(module: str, reading: str) -> dict[str, Any]:
+def _fault(module: str, reading: str, kind: str = "weights") -> dict[str, Any]:
     return {
         "module": module,
         "operator": "weights",
@@ -83,6 +107,6 @@ def _fault(module: str, reading: str) -> dict[str, Any]:
         "hot_calls": 1,
         "gain": None,
         "reading": reading,
-        "kind": "weights",
+        "kind": kind,
         "shapes": [],
     }
