@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,7 +74,8 @@ def of(
     names += _of_repeats(course, measured)
     names += _of_calls(place)
     failed = any(not row["ok"] for row in measured.rows)
-    unnamed = not names and failed
+    nan = any(f["ratio_rms"] == "NaN" for f in (place or {}).get("faults", []))
+    unnamed = not names and failed and not nan
     if unnamed or (failed and not (place or {}).get("faults") and not _sure(names)):
         names += Diagnosis(course, measured).run()
     return [asdict(name) for name in dict.fromkeys(names)]
@@ -241,7 +243,7 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
     segments = [m for n, m in tables if SEGMENTS.search(n)]
     biases = [m for n, m in tables if RELATIVE.search(n)]
     for shift in (1, -1, 2, -2) if positions else ():
-        yield "position", f"shifted by {shift}", lambda d=shift: _shifted(positions, d)
+        yield "position", f"shifted by {shift}", partial(_shifted, positions, shift)
     if segments:
         yield "segment", "dropped", lambda: _silenced(segments)
     if biases:
@@ -252,9 +254,9 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
     if windows:
         yield "window", "ignored", lambda: _unmasked(windows)
     for keep in (0, 1):
-        yield "residual", "dropped", lambda k=keep: _without_residual(model, None, k)
+        yield "residual", "dropped", partial(_without_residual, model, None, keep)
         if layer is not None:
-            yield "residual", "dropped", lambda k=keep: _without_residual(model, layer, k)
+            yield "residual", "dropped", partial(_without_residual, model, layer, keep)
     yield "mask", "inverted", lambda: torch.no_grad()
 
 

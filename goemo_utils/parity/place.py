@@ -122,8 +122,14 @@ def graded(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def vector_ulp(rows: Sequence[Row]) -> float:
-    """Noise of the vector kernels in units of 2^-24, as far as it is graded; 0 where none is."""
-    return max((2.0 * (row["ulp"] + 1.0) for row in graded(rows)), default=0.0)
+    """Noise of the vector kernels in units of 2^-24, as far as it is graded; 0 where none is.
+
+    Uniform noise of up to u units has a root mean square of u / sqrt(3): so much is told back from
+    the ratio, whose unit is the CPU's own error or a quarter of eps.
+    """
+    over = [row for row in rows if not row.hot and (row.rms > HOT_RMS or row.max > HOT_MAX)]
+    units = [math.sqrt(3.0) * row.rms * max(0.5, 2.0 * row.own) for row in over]
+    return min(2.0 * ALLOWED_ULP, max(units, default=0.0))
 
 
 def _worst_first(fault: Mapping[str, Any]) -> tuple[bool, float]:

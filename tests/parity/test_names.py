@@ -5,12 +5,10 @@ import pytest
 from tests.parity import outsider
 from tests.parity.outsider import Device
 
-SHORT = (
-    ("roberta", "exact", "mask:drop", "mask"),
+SHORT = (("roberta", "exact", "mask:drop", "mask"),)
+LONG = (
     ("deberta-v2", "exact", "relative_bias:drop", "relative bias"),
     ("roberta", "exact", "neighbour:leak=1e-3,only_batch>=17", "neighbour"),
-)
-LONG = (
     ("roberta", "hf32+reorder+ulp", "mask:soft=-10", "mask"),
     ("mpnet", "exact", "relative_bias:drop", "relative bias"),
     ("bert", "exact", "position:shift=1", "position"),
@@ -61,9 +59,9 @@ def test_a_fault_is_refused_and_named(architecture, numerics, fault, name, model
 @pytest.mark.parametrize(
     ("numerics", "causes"),
     [
-        ("row_order", []),
+        pytest.param("row_order", [], marks=pytest.mark.long),
         ("ulp32", ["vector_noise"]),
-        ("hf32_linear", ["hf32_linear"]),
+        pytest.param("hf32_linear", ["hf32_linear"], marks=pytest.mark.long),
         pytest.param("truncating", [], marks=pytest.mark.long),
         pytest.param("ulp12", ["vector_noise"], marks=pytest.mark.long),
         pytest.param("hf32_bmm", ["hf32_bmm"], marks=pytest.mark.long),
@@ -76,6 +74,7 @@ def test_an_honest_device_passes_with_its_cause(numerics, causes, models, tmp_pa
     assert answer["causes"] == causes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["reference:tf32", "gold:float32"])
 def test_a_yardstick_that_computes_badly_fails_the_gate_reference(fault, models, tmp_path):
     device = Device("roberta", "float32", "eager", "exact", fault, "reference rounds")
