@@ -89,6 +89,12 @@ REMEDIES |= {
     for name in ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
 }
 
+REMEDIES |= {
+    f"{name}_{family}": REMEDIES[name]
+    for name in ("hf32", "hf32_away", "hf32_trunc", "tf32", "fp16_matmul", "bf16_matmul")
+    for family in ("linear", "bmm", "attention")
+}
+
 REPEAT = {
     "cause": "not repeatable",
     "title": "Ask for deterministic kernels",
