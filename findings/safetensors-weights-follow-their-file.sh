@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # Expected: a model that is loaded keeps its weights, whatever becomes of the file they came from. Seen:
 # tensors of safetensors.torch.load_file are a map of the file: writing other numbers into the file
-# changes them in the running program, and writing a shorter file ends the program by SIGBUS (signal 7)
-# when they are next read. A file that is replaced by a rename does neither. Who meets it: a server whose
-# model folder is updated in place, as cp and open(path, "wb") do. Versions: safetensors 0.8.0, torch 2.13.0.
-# Date: 2026-11-28.
-# How: a tensor of ones is loaded, then its file is written anew in three ways.
+# changes them in the running program; a file that is replaced by a rename does not. (An update in place
+# was also seen to end the program, which is not shown here.) Who meets it: a server whose model folder
+# is updated in place, as cp does. Versions: safetensors 0.8.0, torch 2.13.0. Date: 2026-11-28.
+# How: a tensor of ones is loaded, then its file is given other numbers in two ways.
 set -euo pipefail
 
 work="$(mktemp -d)"
@@ -30,8 +29,6 @@ loaded = load_file("model.safetensors")["w"]
 if how == "in place":
     with open("other.safetensors", "rb") as other, open("model.safetensors", "r+b") as model:
         model.write(other.read())
-elif how == "shorter":
-    open("model.safetensors", "wb").write(b"half a file")
 else:
     os.replace("other.safetensors", "model.safetensors")
 print(float(loaded.mean()))
@@ -39,10 +36,8 @@ PY
 
 seen_place="$("$py" follow.py "in place")"
 seen_rename="$("$py" follow.py rename)"
-seen_short=0
-"$py" follow.py shorter > /dev/null 2>&1 || seen_short=$?
-echo "mean of the loaded ones: $seen_place after a write in place, $seen_rename after a rename; exit code after a shorter file: $seen_short"
-if [ "$seen_place $seen_rename $seen_short" != "0.0 1.0 135" ]; then
+echo "mean of the loaded ones: $seen_place after a write in place, $seen_rename after a rename"
+if [ "$seen_place $seen_rename" != "0.0 1.0" ]; then
   echo "DIFFERENT from what is stated"
   exit 1
 fi
