@@ -30,6 +30,7 @@ def replacing(target: Path) -> Iterator[Path]:
     cannot be foreseen, and it is created, never opened through a link.
     """
     handle, name = _locked_file(target)
+
     try:
         yield Path(name)
         os.chmod(name, 0o666 & ~_umask())

@@ -53,6 +53,7 @@ _Run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int6
 def run(name: str, words: list[int]) -> None:
     """Run one operator: its kernel, then the fault of the rehearsal that names it."""
     CALLS[name] += 1
+
     with (
         torch._C.DisableTorchFunction(),
         torch.inference_mode(False),

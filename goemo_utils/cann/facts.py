@@ -127,6 +127,7 @@ def _families() -> dict[str, dict[str, Any]]:
     # four layers: with one, every layer is of one kind and the config is refused
     special = {"num_hidden_layers": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
     special |= {"bos_token_id": 1, "eos_token_id": 2}
+
     return {
         "roberta": size,
         "bert": size,

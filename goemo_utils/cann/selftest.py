@@ -152,6 +152,7 @@ def markdown(trials: Sequence[dict[str, Any]], samples: int) -> str:
                 "|---|---|---|",
             ]
             lines += [_row(trial) for trial in chosen] + [""]
+
     agreeing = [trial for trial in trials if trial["verdict"] == "agrees"]
     lines += [
         "## Agree with the CPU",
@@ -162,6 +163,7 @@ def markdown(trials: Sequence[dict[str, Any]], samples: int) -> str:
     for trial in agreeing:
         asked = " ".join(name.removeprefix("aclnn") for name in trial["asked"]) or "none of its own"
         lines.append(f"| `{trial['name']}` | {'yes' if trial['backwards'] else ''} | {asked} |")
+
     return "\n".join([*lines, ""])
 
 

@@ -81,6 +81,7 @@ def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
     if package.parent == wheel.site():
         found["PYTHONPATH"] = _first(str(package.parent), variables.get("PYTHONPATH"))
+
     return {**variables, **found}
 
 

@@ -53,6 +53,7 @@ def fetch() -> Path:
     found = package()
     if found is not None:
         return found
+
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
     command += [str(site()), f"torch_npu=={wanted()}"]
     try:
@@ -63,4 +64,5 @@ def fetch() -> Path:
             f"The wheel torch_npu {wanted()} could not be fetched with pip: {said}. Check the"
             " network or the package index, or use rehearsal_engine: pytorch."
         ) from None
+
     return site() / "torch_npu"

@@ -105,6 +105,7 @@ class Acts:
             number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
             yield from self._moments(kind, number, count)
             return
+
         acts: dict[str, Callable[[int], Trial]] = {
             "write": lambda nth: self._injected("write", f"kill:{nth}"),
             "full": lambda nth: self._injected("full", f"full:{nth}"),
@@ -254,4 +255,5 @@ def table(trials: list[Trial]) -> str:
             left, same = sum(t.litter for t in mine), sum(t.same for t in mine)
             cells = (WORDS[kind], len(mine), codes, torn, alive, left, f"{same} of {len(mine)}")
             rows.append("| " + " | ".join(map(str, cells)) + " |")
+
     return "\n".join([head, *rows])

@@ -111,6 +111,7 @@ def _fork_server(needed: bool) -> Iterator[None]:
     if not needed:
         yield
         return
+
     with scratch() as folder, _temporary_files_in(folder):
         server = worker.Server(folder)
         os.environ[worker.ADDRESS] = server.address
@@ -218,6 +219,7 @@ class _Running:
         entry.update(status=record.status, reason=reason, verdict=None)
         self.outcome.exit_code = ended.exit_code
         self.stopped = f"{step} did not finish ({record.status})"
+
         self._write(lambda: leave(record, self.folder))
 
     def report(self) -> bool:

@@ -115,6 +115,7 @@ def start(
     """Start ``goemo run`` as the run ``name``; ``inject`` is a fault of ``INJECTED``."""
     for folder in (place.runs, place.temporary):
         folder.mkdir(parents=True, exist_ok=True)
+
     environment = {
         **os.environ,
         **place.environment,
@@ -124,7 +125,9 @@ def start(
     }
     if inject:
         environment |= _injected(place, inject)
+
     given = ["-p", "output_root", str(place.runs), "-p", "run_id", name]
+
     return subprocess.Popen(
         [sys.executable, "-m", "goemo_utils.cli", "run", *place.words, *given, *words],
         stdout=subprocess.PIPE,

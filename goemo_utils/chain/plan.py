@@ -84,6 +84,7 @@ def make_plan(
     first = only or start
     plan: list[Planned] = []
     ahead = None
+
     for step in STEPS:
         if first and STEPS.index(step) < STEPS.index(first):
             if not _finished(step, folder):
@@ -103,6 +104,7 @@ def make_plan(
             reason = why_run(step, params, folder)
             ahead = step if reason else None
             plan.append(Planned(step, reason is not None, reason or UNCHANGED))
+
     return plan
 
 

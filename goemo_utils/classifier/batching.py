@@ -38,6 +38,7 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     """
     if budget < 1:
         raise ValueError(f"The token budget is {budget}; it must be at least 1.")
+
     batches: list[list[int]] = []
     rows = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -46,8 +47,10 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
             # The first text of a batch is its longest, so it alone decides how many rows fit.
             rows = max(1, budget // max(1, width(lengths[position])))
         batches[-1].append(position)
+
     if len(batches) > MANY and len(batches[-1]) < rows:
         batches[-1:] = _powers_of_two(batches[-1])
+
     return batches
 
 
@@ -62,16 +65,20 @@ def end_to_end_batches(lengths: Sequence[int], budget: int, at_once: int = 1) ->
     """
     if budget < 1:
         raise ValueError(f"The token budget is {budget}; it must be at least 1.")
+
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     sizes = [lengths[i] for i in order]
     fewest = held = 0
+
     for size in sizes:
         held += size
         if not fewest or held > budget:
             fewest, held = fewest + 1, size
+
     fewest = -(-fewest // at_once) * at_once
     batches: list[list[int]] = []
     left, held, share = sum(sizes), 0, 0.0
+
     for position, size in zip(order, sizes, strict=True):
         if not batches or held + size / 2 > share or held + size > budget:
             left -= held
@@ -80,6 +87,7 @@ def end_to_end_batches(lengths: Sequence[int], budget: int, at_once: int = 1) ->
             held = 0
         batches[-1].append(position)
         held += size
+
     return batches
 
 
@@ -153,5 +161,6 @@ def chunks(
         if len(chunk) >= max_texts or characters >= max_characters:
             yield chunk
             chunk, characters = [], 0
+
     if chunk:
         yield chunk

@@ -30,6 +30,7 @@ def tokens_at_most(max_length: int, loaded: Loaded) -> int:
             f"max_length is {limit} and the tokenizer of '{loaded.info['id']}' adds {special}"
             f" tokens to each text: expected at least {special + 1}."
         )
+
     return limit
 
 
@@ -45,6 +46,7 @@ def settings(
             raise ParamsError(
                 f"{name} is {value!r}; it must be a whole number of tokens, at least 1."
             )
+
     if dtype is not None and dtype not in DTYPES:
         raise ParamsError(f"Unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}.")
     if backend not in BACKENDS:
@@ -60,6 +62,7 @@ def combination(backend: str, dtype: str, device: str) -> None:
         )
     if dtype == "int8" and device != "cpu":
         raise ParamsError(f"dtype='int8' is for the CPU, and device='{device}' was asked.")
+
     if backend == "onnxruntime" and dtype in ("float16", "bfloat16"):
         raise ParamsError(
             f"backend='onnxruntime' offers float32 and int8, and dtype='{dtype}' was asked."

@@ -151,6 +151,7 @@ class GoEmotionsClassifier:
         probs = (
             np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
         )
+
         return self._above(probs), probs
 
     def warm_up(self, texts: Sequence[str] = BUILTIN, rounds: int = 2) -> None:
@@ -214,6 +215,7 @@ class GoEmotionsClassifier:
                 _numpy(output)
                 for output in [self._run([ids[i] for i in batch]) for batch in batches]
             ]
+
         return batching.scatter(batches, rows, len(ids), len(self.labels))
 
     def tokenise(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
@@ -252,6 +254,7 @@ class GoEmotionsClassifier:
                 torch.nn.Identity()
             )  # the eager model is let go: the graph holds the weights
             return
+
         self.backend_used, self.backend_reason = (
             "eager",
             f"Eager, as asked with backend='{backend}'.",
@@ -279,6 +282,7 @@ class GoEmotionsClassifier:
             self.backend_reason = (
                 f"Eager: packing is for the CPU, and this runs on {self.device.torch_device}."
             )
+
         self.placement = self.device.proof(self._model, self._forward(batch[:1], self._model))
         if not self.placement["on_device"]:
             raise DeviceError(

@@ -48,6 +48,7 @@ def quantise(states: torch.Tensor, rows: int | None = None) -> Quantised:
         scale = 1.0
     if not math.isfinite(scale):
         return Quantised(torch.zeros_like(states, dtype=torch.uint8), math.nan, 0)
+
     zero_point = math.ceil(-min(low, 0.0) / scale)
     flat = states.flatten(0, -2)
     signed = torch.empty(flat.shape, dtype=torch.int8)
@@ -56,8 +57,10 @@ def quantise(states: torch.Tensor, rows: int | None = None) -> Quantised:
     # 128 that lie between them.
     piece = max(1, AT_ONCE // flat.shape[1])
     parts = zip(torch.split(flat, piece), torch.split(signed, piece), strict=True)
+
     for part, target in parts:
         target.copy_(torch.add(shift, part, alpha=1 / scale).round_())
+
     return Quantised(
         signed.view(torch.uint8).bitwise_xor_(128).view(states.shape), scale, zero_point
     )
@@ -94,6 +97,7 @@ class Int8Linear(nn.Module):
         values, scale, zero_point = x if isinstance(x, Quantised) else quantise(x)
         given = (values, scale, zero_point, self.weight, self.scales, self.zero_points)
         product: torch.Tensor
+
         if residual is not None:
             product = torch.ops.onednn.qlinear_pointwise.binary(
                 *given,
@@ -111,6 +115,7 @@ class Int8Linear(nn.Module):
                 "",
             )
             return product
+
         approximation = "none" if self.activation == "gelu" else ""
         product = torch.ops.onednn.qlinear_pointwise(
             *given,
@@ -122,6 +127,7 @@ class Int8Linear(nn.Module):
             [],
             approximation,
         )
+
         return product
 
 
@@ -136,6 +142,7 @@ def check() -> None:
         got = Int8Linear(linear)(Quantised(torch.full((16, 64), 255, dtype=torch.uint8), 1.0, 0))
     except (RuntimeError, AttributeError) as error:
         raise PackingError(f"oneDNN refused an int8 product: {first_line(error)}") from error
+
     if not torch.allclose(got, torch.full_like(got, 255.0 * 64)):
         raise PackingError(
             f"int8 products are not exact on this processor ({float(got.min()):g} instead of"
@@ -158,6 +165,7 @@ def choose(
     choice = packed.choose(model, probabilities, forms)
     if choice.form is None:
         return choice
+
     try:
         check()
         twin = forms[choice.form](model, Int8Linear)
@@ -166,9 +174,11 @@ def choose(
             raise PackingError("its int8 form gives NaN or infinite answers")
     except (RuntimeError, AttributeError) as error:
         return Choice(model, "eager", f"Not in int8: {first_line(error).rstrip('.')}.", None)
+
     reason = (
         f"Dynamic int8 of oneDNN, {choice.form}; probabilities of the built-in texts differ from"
         f" float32's by up to {difference:.2g} (in float32 this form differed by"
         f" {choice.difference:.1g})."
     )
+
     return Choice(twin, "packed", reason, difference, choice.form)

@@ -101,6 +101,7 @@ class Session:
                     if self._path.exists()
                     else next(iter(self._sessions.values()))
                 )
+
         return _run(self._sessions[threads], batch)
 
     def describe(self) -> str:
@@ -239,6 +240,7 @@ class _Logits(torch.nn.Module):
 def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:
     names = list(example)
     free = {0: "rows", 1: "tokens"}
+
     with warnings.catch_warnings(), torch.no_grad(), _silent():
         warnings.simplefilter("ignore")
         torch.onnx.export(

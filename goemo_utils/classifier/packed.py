@@ -120,8 +120,10 @@ def packed_copy(model: nn.Module, linear: type[nn.Module] = PackedLinear) -> nn.
     ]
     if not places:
         raise PackingError("the model has no linear layers")
+
     for parent, name, child in places:
         setattr(parent, name, linear(child))
+
     return twin.eval()
 
 

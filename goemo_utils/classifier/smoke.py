@@ -34,7 +34,9 @@ def checks(rows: list[dict[str, Any]], labels: list[str], trained: bool) -> list
     """
     if not trained:
         return []
+
     found = {row["text"]: row["top"] for row in rows}
+
     return [
         {
             "text": text,

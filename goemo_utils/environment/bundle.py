@@ -158,6 +158,7 @@ def _logs(run: Path) -> dict[str, Any]:
                 "fallbacks": diagnosis.fallbacks(text),
             }
         )
+
     return {"logs": logs}
 
 
@@ -232,6 +233,7 @@ def _entries(content: bytes) -> dict[str, dict[str, Any]]:
                 entries[name] = value
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"not a zip file that can be read: {error}") from None
+
     return entries
 
 
@@ -268,6 +270,7 @@ def _summary(entries: dict[str, dict[str, Any]]) -> Finding:
     ]
     lines += _run_lines(run) if run else ["no run is packed"]
     title = "A bundle of goemo doctor: one machine" + (" and one run" if run else "")
+
     return Finding("bundle", "note", title, "\n".join(lines), "", "", SCHEMA, ABOUT)
 
 
@@ -290,6 +293,7 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         for name, family in families.items()
         if isinstance(family, dict)
     ]
+
     return lines
 
 

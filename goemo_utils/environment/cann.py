@@ -33,6 +33,7 @@ def read_cann(machine: Machine) -> dict[str, Any]:
     read = [_read(machine, root, set_env) for root, set_env in _roots(machine)]
     installations = [one for one in read if one]
     active = _active(machine, home, installations)
+
     return {
         "installations": installations,
         "active": active,

@@ -94,6 +94,7 @@ def check(
         raise ValueError(
             f"unknown purpose '{purpose}': expected one of {', '.join(PURPOSES)}, or none for all"
         )
+
     gathered = gather(machine or Machine(), purpose, model, ask)
     found = assess(gathered, purpose)
     view = in_view(gathered.facts, purpose)
@@ -102,6 +103,7 @@ def check(
     )
     if not any(one.severity in ("error", "warning", "not checked") for one in shown):
         shown.append(finding("clean", "checked for: " + ", ".join(sorted(view))))
+
     return {
         "facts": gathered.facts,
         "findings": [one.as_dict() for one in shown],
@@ -123,6 +125,7 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
         found += list(rules_stack.driver_findings(facts)) if purpose in (None, "npu") else []
         found += list(rules_npu.card_findings(facts)) if purpose in (None, "npu") else []
         found += list(rules_npu.run_findings(facts))
+
     found += [*rules_host.variable_findings(facts), *rules_host.model_findings(facts)]
     found += list(rules_host.cuda_findings(facts)) if wants_cuda(facts, purpose) else []
     found += [
@@ -132,6 +135,7 @@ def assess(gathered: Gathered, purpose: str | None) -> list[Finding]:
     found += [finding("probe-failed", error, what=what) for what, error in gathered.failed]
     operator = facts["stages"].get("operator")
     explained = _explained(_once(found), ran=bool(operator and operator["ok"]))
+
     return [_offline(one) for one in explained] if _without_network(facts) else explained
 
 
@@ -184,11 +188,13 @@ def in_view(facts: dict[str, Any], purpose: str | None) -> set[str]:
     """
     if purpose is not None:
         return {purpose}
+
     view = (
         {"cpu"}
         | ({"npu"} if wants_npu(facts, None) else set())
         | ({"cuda"} if facts["cuda"]["error"] not in ("absent", "not checked") else set())
     )
+
     return view if has_card(facts) else view | {"rehearsal"}
 
 
@@ -227,6 +233,7 @@ def _explained(found: list[Finding], ran: bool) -> list[Finding]:
             if root
             else one
         )
+
     return answer
 
 
@@ -264,6 +271,7 @@ def _verdict(
         return {"ok": False, "why": errors[0].title + more}
     if name == "npu":
         return _npu_verdict(facts, purpose)
+
     torch = stages.get("torch")
     if not torch or not torch["ok"]:
         return {"ok": False, "why": "not checked: torch was not imported"}
@@ -285,11 +293,13 @@ def _verdict(
                 f" {devices[0]['capability']}"
             ),
         }
+
     cpu = facts["cpu"]
     where = (
         f"torch {torch['version']} imports; {torch['capability']} kernels, {torch['threads']} of"
         f" {cpu['usable']} cores as threads"
     )
+
     return {"ok": True, "why": where if name == "cpu" else f"{where}; what runs there is SIMULATED"}
 
 
@@ -302,6 +312,7 @@ def _npu_verdict(facts: dict[str, Any], purpose: str | None) -> dict[str, Any]:
         }
     if not has_card(facts):
         return {"ok": False, "why": "no Ascend card is visible on this machine"}
+
     return {
         "ok": False,
         "why": (

@@ -176,6 +176,7 @@ def _stands_alone(pattern: re.Pattern[str], spelling: str, number: str) -> bool:
 
 def _words(text: str) -> Iterator[Code]:
     known = table("codes.json")["words"]
+
     for match in _WORD.finditer(text):
         word, start = match["word"], match.start("word")
         line = _line(text, start)

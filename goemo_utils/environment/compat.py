@@ -143,7 +143,9 @@ def _beside_cann(torch_npu: str, row: dict[str, Any], cann: str | None) -> dict[
         return _answer("compatible", f"{pair} and is listed as compatible with CANN {cann}", row)
     if _newer_cann(cann):
         return _answer("newer", f"CANN {cann} is newer than this table of {dated}; {pair}", row)
+
     why = f"{pair}, and CANN {cann} is not listed as compatible"
+
     return _answer("unsupported", why, row, "cann")
 
 

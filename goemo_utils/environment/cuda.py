@@ -27,6 +27,7 @@ def read_cuda(machine: Machine) -> dict[str, Any]:
             "devices": [],
             "error": (output.out + output.err).strip() or f"no answer within {TIMEOUT:g} s",
         }
+
     rows = [
         [cell.strip() for cell in line.split(",")]
         for line in output.out.splitlines()
@@ -40,6 +41,7 @@ def read_cuda(machine: Machine) -> dict[str, Any]:
         }
         for name, _, memory, capability in rows
     ]
+
     return {
         "driver": rows[0][1] if rows else None,
         "devices": devices,

@@ -55,6 +55,7 @@ def page() -> str:
         "## Findings about the machine\n\nWords in braces are filled in from what was seen.\n"
     )
     parts += [_row(row, None) for row in checks]
+
     return "\n".join(parts)
 
 
@@ -101,6 +102,7 @@ def _codes(data: dict[str, Any]) -> list[str]:
         "`ERRmmkkk` is printed by torch_npu: two digits for the part, three for how.\n",
     ]
     parts += [_map("part", data["err_modules"]) + "\n", _map("kind", data["err_kinds"]) + "\n"]
+
     for name, rows in (
         ("number of CANN", known["numbers"]),
         ("word of CANN", known["words"]),
@@ -109,7 +111,9 @@ def _codes(data: dict[str, Any]) -> list[str]:
     ):
         lines = [f"| {code} | {meaning} | {source} |" for code, (meaning, source) in rows.items()]
         parts.append("\n".join([f"| {name} | meaning | source |", "|---|---|---|", *lines]) + "\n")
+
     parts.append(_map("source", known["sources"]) + "\n")
+
     return parts
 
 

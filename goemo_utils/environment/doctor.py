@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         help="the model of the run: embedded, a hub id or a local folder (default: embedded)",
     )
+
     return top
 
 
@@ -189,6 +190,7 @@ def render(one: dict[str, Any]) -> str:
         ]
     if one["source"]:
         lines.append(f"    source: {one['source']}")
+
     return "\n".join(lines)
 
 
@@ -226,6 +228,7 @@ def _summary(facts: dict[str, Any]) -> list[str]:
         f"cards      {seen}",
         f"hub        {facts['hub']['state']}",
     ]
+
     return lines
 
 

@@ -76,6 +76,7 @@ def read_smi(machine: Machine) -> dict[str, Any]:
     }
     if place is None:
         return {**empty, "error": "absent"}
+
     output = machine.command([place, "info"], SMI_TIMEOUT)
     text = (output.out + output.err).strip()
     if output.timed_out:
@@ -84,14 +85,17 @@ def read_smi(machine: Machine) -> dict[str, Any]:
             "text": text,
             "error": f"npu-smi info gave no answer within {SMI_TIMEOUT:g} s",
         }
+
     parsed = smi.parse(output.out)
     if parsed["version"] and output.ok and not parsed["devices"]:
         return {**parsed, "text": text, "error": "layout"}
+
     error = (
         None
         if parsed["devices"]
         else text or f"npu-smi info ended with exit code {output.rc} and said nothing"
     )
+
     return {**parsed, "text": text, "error": error}
 
 
@@ -100,6 +104,7 @@ def _node(machine: Machine, path: str) -> dict[str, Any]:
         info = os.stat(machine.path(path))
     except OSError:
         return {"path": path, "present": False, "usable": False, "mode": None, "group": None}
+
     mode = info.st_mode
     if machine.uid == 0:
         usable = True
@@ -109,6 +114,7 @@ def _node(machine: Machine, path: str) -> dict[str, Any]:
         usable = mode & 0o060 == 0o060
     else:
         usable = mode & 0o006 == 0o006
+
     return {
         "path": path,
         "present": True,

@@ -116,6 +116,7 @@ def gather(
         {"name": model, "source": None, "path": None, "weights": None},
     )
     _slow(gathered, machine, purpose, ask)
+
     return gathered
 
 
@@ -199,6 +200,7 @@ def _note_skipped(
             ("NPU and CUDA devices", f"the check was for {purpose} alone", "goemo doctor --for npu")
         )
         return
+
     if purpose != "cuda":
         if has_torch and not has_npu:
             skip(

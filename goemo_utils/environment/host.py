@@ -45,6 +45,7 @@ def read_cpu(machine: Machine) -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity") and machine.root == Path("/")
         else machine.cores
     )
+
     return {
         "model": model,
         "cores": machine.cores,

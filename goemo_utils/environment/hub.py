@@ -60,13 +60,16 @@ def read_hub(machine: Machine, ask: Reach | None = reach) -> dict[str, Any]:
                 "endpoint": endpoint,
                 "why": f"{name}={machine.environ[name]}",
             }
+
     if ask is None:
         return {
             "state": "not checked",
             "endpoint": endpoint,
             "why": "no model from the hub was asked for",
         }
+
     why = ask(endpoint, TIMEOUT)
+
     return {
         "state": "reachable" if why is None else "unreachable",
         "endpoint": endpoint,
@@ -84,6 +87,7 @@ def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
     name, drawn = re.sub(r"^random:", "", model or "embedded"), (model or "").startswith("random:")
     if name == "embedded":
         return {"name": name, "source": "embedded", "path": None, "weights": 0}
+
     folder = Path(os.path.expanduser(name))
     if not folder.is_absolute():
         folder = machine.cwd / folder
@@ -96,6 +100,7 @@ def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
             "path": str(folder),
             "weights": None if drawn else _weights(folder),
         }
+
     for snapshot in _snapshots(machine, name):
         if (snapshot / "config.json").exists() and (drawn or _weights(snapshot)):
             return {
@@ -104,6 +109,7 @@ def read_model(machine: Machine, model: str | None) -> dict[str, Any]:
                 "path": str(snapshot),
                 "weights": None if drawn else _weights(snapshot),
             }
+
     return {"name": name, "source": "hub", "path": None, "weights": None}
 
 

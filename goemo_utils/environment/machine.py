@@ -51,6 +51,7 @@ def run_command(argv: Sequence[str], timeout: float, environ: Mapping[str, str])
         )
     except OSError as error:
         return Output(None, err=str(error), missing=True)
+
     try:
         out, err = process.communicate(timeout=timeout)
         return Output(process.returncode, _text(out), _text(err))

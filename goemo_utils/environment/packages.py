@@ -40,14 +40,17 @@ def read_torch(machine: Machine) -> dict[str, Any]:
     distribution = installed(machine, "torch")
     if distribution is None:
         return {"version": None, "build": None, "cuda": None}
+
     text = _text(distribution, "torch/version.py")
     version = _assigned(text, "__version__") or distribution.version
     cuda, hip = _assigned(text, "cuda"), _assigned(text, "hip")
     build = "cpu"
+
     if cuda or "+cu" in version:
         build = "cuda"
     elif hip or "+rocm" in version:
         build = "rocm"
+
     return {"version": version, "build": build, "cuda": cuda}
 
 
@@ -60,6 +63,7 @@ def read_torch_npu(machine: Machine) -> dict[str, Any]:
     distribution = installed(machine, "torch-npu")
     if distribution is None:
         return {"version": None, "requires": None, "autoload": False, "shadow": None}
+
     requires = next(
         (line for line in distribution.requires or [] if re.match(r"torch\s*[=<>!~(]", line)), None
     )
@@ -67,6 +71,7 @@ def read_torch_npu(machine: Machine) -> dict[str, Any]:
     home = Path(str(distribution.locate_file("torch_npu")))
     shadow = machine.cwd / "torch_npu"
     hidden = shadow.is_dir() and shadow.resolve() != home.resolve()
+
     return {
         "version": distribution.version,
         "requires": requires,

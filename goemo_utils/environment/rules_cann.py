@@ -22,6 +22,7 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         (one["set_env"] for one in installations if one["set_env"]),
         "/usr/local/Ascend/cann/set_env.sh",
     )
+
     if cann["sourced"] and active is None:
         name = "ASCEND_HOME_PATH" if "ASCEND_HOME_PATH" in variables else "ASCEND_TOOLKIT_HOME"
         yield finding(
@@ -36,6 +37,7 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             cann=_wanted(facts),
         )
         return
+
     set_env = active["set_env"] or set_env
     if not cann["sourced"]:
         yield finding(
@@ -75,6 +77,7 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     if len(installations) > 1:
         seen = ", ".join(f"{one['toolkit']} at {one['root']}" for one in installations)
         yield finding("cann-several", seen, count=len(installations), toolkit=active["toolkit"])
+
     yield from _python_needs(facts, active["toolkit"])
 
 
@@ -94,6 +97,7 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
             wanted=wanted,
             python=python,
         )
+
     for rule in needs["protobuf"]:
         if (
             satisfies(cann, rule["cann"])
@@ -108,6 +112,7 @@ def _python_needs(facts: dict[str, Any], cann: str) -> Iterator[Finding]:
                 wanted=rule["protobuf"],
                 python=python,
             )
+
     short = {
         name: clause
         for name, clause in needs["packages"].items()

@@ -22,6 +22,7 @@ def variable_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         name, value = row.get("variable"), variables.get(row.get("variable"))
         if value is not None and "value" in row and re.fullmatch(row["value"], value.strip()):
             yield finding(row["id"], f"{name}={value}", value=value)
+
     if "PYTORCH_NPU_ALLOC_CONF" in variables and "PYTORCH_ALLOC_CONF" in variables:
         yield finding(
             "alloc-conf-both",
@@ -42,6 +43,7 @@ def _visible_devices(value: str, facts: dict[str, Any]) -> Iterator[Finding]:
         ",".join(str(number) for number in sorted(set(numbers)) if not count or number < count)
         or "0"
     )
+
     if not value.strip():
         yield finding("devices-empty", evidence)
     elif not re.fullmatch(r"\d+(,\d+)*", value):
@@ -78,11 +80,13 @@ def model_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding(
             "model-empty", f"{model['path']}: no *.safetensors and no *.bin", path=model["path"]
         )
+
     weights = (
         model["weights"] if model["weights"] is not None else 500_000_000
     )  # a RoBERTa-base in float32
     available, free = facts["memory"]["available"], facts["disk"]["free"]
     needed = 5 * weights + 3 * GIB // 2
+
     if available is not None and available < needed:
         yield finding(
             "memory-low",
@@ -90,6 +94,7 @@ def model_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             available=_gib(available),
             needed=_gib(needed),
         )
+
     needed = 2 * weights + GIB
     if free is not None and free < needed:
         yield finding(
@@ -106,6 +111,7 @@ def cuda_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     stage = facts["stages"].get("torch") or {}
     if torch["version"] is None or cuda["error"] == "not checked":
         return
+
     number = ".".join(map(str, release(torch["version"])))
     if torch["build"] != "cuda":
         yield finding(
@@ -125,6 +131,7 @@ def cuda_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             f"torch.cuda.is_available() == False; driver {cuda['driver']}",
             cuda=torch["cuda"],
         )
+
     architectures = stage.get("cuda_architectures") or []
     for device in stage["cuda_devices"]:
         if architectures and not _covered(device["capability"], architectures):

@@ -25,6 +25,7 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     npu = facts["npu"]
     nodes, devices = npu["nodes"], npu["devices"]
     cards = [node for node in nodes if re.fullmatch(r"/dev/davinci\d+", node["path"])]
+
     if not cards and not devices and npu["nodes_read"]:
         yield finding("no-card", "no /dev/davinciN; npu-smi: " + (npu["smi_error"] or "not asked"))
         if not npu["driver"] or not npu["driver"]["installed"]:
@@ -36,12 +37,15 @@ def card_findings(facts: dict[str, Any]) -> Iterator[Finding]:
     if npu["smi_error"] not in (None, "absent", "layout"):
         yield finding("smi-failed", npu["smi_error"])
         yield from (one for one in diagnose(npu["smi_error"]) if one.id != "smi-failed")
+
     for device in devices:
         yield from _device_findings(device, npu["processes"])
+
     chips = {device["name"]: chip_of(device) for device in devices}
     for name, chip in sorted(chips.items()):
         if chip and chip.float16:
             yield finding("card-precision", name, name=name, generation=chip.generation)
+
     yield from _kernel_findings(facts, chips)
 
 
@@ -72,6 +76,7 @@ def _kernel_findings(facts: dict[str, Any], chips: dict[str, Chip | None]) -> It
     """The chip of npu-smi beside the kernels of the ops package that is installed."""
     active = facts["cann"]["active"]
     there = (active or {}).get("kernels") or []
+
     for name, chip in sorted(chips.items()):
         if chip and there and chip.kernels not in there:
             yield finding(
@@ -98,6 +103,7 @@ def _node_findings(facts: dict[str, Any], cards: list[dict[str, Any]]) -> Iterat
             names=", ".join(missing),
             options=" ".join(f"--device {path}" for path in missing),
         )
+
     closed = [node for node in nodes if node["present"] and not node["usable"]]
     if closed:
         yield _permission(facts, closed)
@@ -118,11 +124,14 @@ def _permission(facts: dict[str, Any], closed: list[dict[str, Any]]) -> Finding:
     way = f"sudo groupadd --gid {group} HwHiAiUser && sudo usermod -aG HwHiAiUser $USER"
     if facts["npu"]["in_group"] is not None:
         way = "sudo usermod -aG HwHiAiUser $USER"
+
     way = f"{way}   # on a host, by an administrator; then log in again"
     if facts.get("container"):
         way = f"# start the container again with: --group-add {group}"
+
     names = " ".join(node["path"] for node in closed)
     evidence = "\n".join(f"{node['mode']} {node['group']} {node['path']}" for node in closed)
+
     return finding("nodes-permission", evidence, names=names, why=text, way=way)
 
 
@@ -142,6 +151,7 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
             f" {loaded['devices']}"
         )
         yield from (one for one in diagnose(loaded["stderr"]) if one.id == "B2")
+
     ran = stages.get("operator")
     if ran and ran["ok"] is False and loaded and loaded.get("available"):
         yield from _known(
@@ -151,6 +161,7 @@ def run_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         )
     elif ran and ran["ok"] and not ran["right"]:
         yield finding("operator-wrong", f"device {ran['device']}, {ran['name']}")
+
     plain = stages.get("autoload")
     if plain and plain["ok"] is False:
         yield finding("autoload-breaks-torch", _last_line(plain["error"]), python=python)

@@ -76,10 +76,12 @@ def _upper(cells: list[str]) -> dict[str, Any]:
         number, name = cells[0].split(None, 1)
     else:
         number, name = cells[0], cells[1]
+
     figures = cells[-1].split()
     power, temperature = (
         _number(figures[index]) if len(figures) > index else None for index in (0, 1)
     )
+
     return {
         "npu": int(number),
         "name": name.strip(),
@@ -95,6 +97,7 @@ def _lower(cells: list[str], hbm: bool) -> dict[str, Any]:
     place = [int(number) for number in re.findall(r"\d+", cells[0])]
     bus = cells[-2]
     aicore = _number(cells[-1].split()[0]) if cells[-1] else None
+
     return {
         "chip": place[0] if place else 0,
         "physical": place[1] if len(place) > 1 else None,

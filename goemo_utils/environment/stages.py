@@ -41,6 +41,7 @@ def read_stages(output: Output, names: Sequence[str], timeout: float) -> dict[st
         if line.startswith(MARK):
             facts = json.loads(line[len(MARK) :])
             stages[facts.pop("stage")] = facts
+
     broken = next((name for name, facts in stages.items() if not facts["ok"]), None)
     for name in names:
         if name in stages:
@@ -50,8 +51,10 @@ def read_stages(output: Output, names: Sequence[str], timeout: float) -> dict[st
             broken = name
         else:
             stages[name] = {"ok": None, "why": f"the stage before it failed: {broken}"}
+
     for facts in stages.values():
         facts["stderr"] = output.err[-20_000:]
+
     return stages
 
 

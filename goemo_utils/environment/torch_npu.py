@@ -100,6 +100,7 @@ def asked_for(arguments: Iterable[str]) -> str | None:
             named = following
         elif word in ("-f", "--file") and following:
             in_file = _device_of(Path(following))
+
     return named or in_file
 
 

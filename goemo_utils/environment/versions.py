@@ -56,12 +56,15 @@ def _clause(version: str, clause: str) -> bool:
             f"cannot read the version clause {clause!r}; expected an operator and a version, such"
             " as >=2.8"
         )
+
     operator, wanted = match.groups()
     if wanted.endswith(".*"):
         prefix = release(wanted[:-2])
         same = release(version)[: len(prefix)] == prefix
         return same if operator == "==" else not same
+
     left, right = key(version), key(wanted)
+
     return {
         "==": left == right,
         "!=": left != right,

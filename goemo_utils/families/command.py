@@ -99,6 +99,7 @@ def summary(rows: Sequence[Row]) -> str:
     ]
     sentences += [f"Refused: {row.family.model_type}: {row.family.refused}." for row in refused]
     sentences += [f"WRONG: {row.family.model_type}." for row in wrong]
+
     return "\n".join(sentences)
 
 

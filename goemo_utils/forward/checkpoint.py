@@ -40,6 +40,7 @@ def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | No
     name = model.removeprefix("random:")
     if name == "embedded":
         return "embedded", EMBEDDED, None
+
     folder = Path(name).expanduser()
     if not name.strip():
         raise ModelError(
@@ -53,7 +54,9 @@ def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | No
             f"Model folder '{name}' does not exist. Expected a folder with config.json, a tokenizer"
             " and .safetensors weights."
         )
+
     path = _from_hub(name, revision)
+
     return "hub", path, path.name
 
 
@@ -77,6 +80,7 @@ def check_weights(folder: Path) -> None:
     """
     if (folder / ADAPTER).is_file():
         raise ModelError(_adapter(folder))
+
     check_folder(folder)
     named = _named_weights(folder)
     if named:
@@ -240,11 +244,14 @@ def strange_weights(stored: Iterable[str], expected: Iterable[str]) -> str | Non
             "they are those of a LoRA adapter or of a model inside PEFT: merge it into its base"
             " model (merge_and_unload(), then save_pretrained) and give that folder"
         )
+
     heads = {name.partition(".")[0] for name in stored}
     prefix = next(iter(heads)) if len(heads) == 1 else None
     if prefix is None or not {name.partition(".")[2] for name in stored} & bare:
         return None
+
     by = WRAPPERS.get(prefix, "a class that holds the model inside (save that model instead)")
+
     return f"every name begins with '{prefix}.', as {by} leaves them"
 
 
@@ -293,6 +300,7 @@ def other_head(stored: Mapping[str, tuple[int, ...]], labels: int) -> str:
     ]
     if not likely:
         return ""
+
     return (
         f" Its files hold {', '.join(likely[:2])}, which may be a head of its own: name it as"
         " transformers' class for this model type does."

@@ -112,6 +112,7 @@ class Device:
         answered = str(output.device)
         memory = self.memory()
         on_device = places == [self.torch_device] and answered == self.torch_device
+
         return {
             "parameters_device": places,
             "output_device": answered,
@@ -146,8 +147,10 @@ def open_device(
         return _open_genuine(numerics, fault, remedy)
     if kind == "rehearsal":
         return _open_rehearsal(spec, remedied(numerics, remedy), fault, remedy)
+
     device = {"cpu": _open_cpu, "cuda": _open_cuda, "npu": _open_npu}[kind](spec, int(index or 0))
     apply(remedy, kind)
+
     return replace(device, remedy=remedy)
 
 
@@ -238,6 +241,7 @@ def import_torch_npu(spec: str) -> None:
     """
     if spec == GENUINE:
         cann.enable()
+
     torch_npu.let_in()
     try:
         importlib.import_module("torch_npu")

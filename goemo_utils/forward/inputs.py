@@ -122,6 +122,7 @@ class Inputs:
         """
         if self.pads:
             return [list(batch) for batch in batches]
+
         cut: list[list[int]] = []
         for batch in batches:
             before = -1
@@ -130,6 +131,7 @@ class Inputs:
                     cut.append([])
                     before = lengths[i]
                 cut[-1].append(i)
+
         return cut
 
     def _padded_by_tokenizer(

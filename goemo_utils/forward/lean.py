@@ -150,12 +150,14 @@ def undrawn() -> Any:
                 weights = args[0] if args else options["tensor"]
                 if weights.is_meta:
                     return weights
+
             whole = bool(args) and all(type(number) is int for number in args)
             if func is torch.arange and whole and options == {"device": meta}:
                 return torch.empty(len(range(*args)), dtype=torch.int64, device=meta)
             if func is torch.empty_like and args[0].is_meta and set(options) <= {"dtype", "device"}:
                 like = {"dtype": args[0].dtype, "device": meta, **options}
                 return torch.empty(args[0].shape, **like)
+
             return func(*args, **options)
 
     return Undrawn()

@@ -216,6 +216,7 @@ def check_loaded(
             f"{folder} has no trained classification head: {names} would be random. Use task:"
             f" encoder, which judges hidden states.{other_head(stored, config.num_labels)}"
         )
+
     check_used(folder, told.unused, network)
 
 
@@ -279,6 +280,7 @@ def _info(
         if random
         else None
     )
+
     return {
         "id": model,
         "source": source,

@@ -39,6 +39,7 @@ def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> 
     """
     device = {"gold": "cpu", "reference": params.reference, "candidate": params.opened_as}[role]
     rehearsed = device.startswith("rehearsal")
+
     return {
         "kind": "forward",
         "role": role,
@@ -321,6 +322,7 @@ def main() -> int:
             " its manifest; a run's jobs are in outputs/<run>/packs/*.job.json."
         )
         return 0 if len(sys.argv) == 2 else 2
+
     try:
         print(
             json.dumps(
@@ -340,6 +342,7 @@ def main() -> int:
     except GoemoError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+
     return 0
 
 

@@ -50,6 +50,7 @@ def check_sizes(folder: Path, shapes: Shapes) -> None:
     path = folder / "config.json"
     if not path.exists():
         return
+
     stated = stated_in(path)
     widest = max((side for shape in shapes.values() for side in shape), default=0)
     most = {
@@ -58,6 +59,7 @@ def check_sizes(folder: Path, shapes: Shapes) -> None:
         WIDTHS: max(10 * widest, WIDE) if shapes else 10**6,
         PLACES: MOST_PLACES,
     }
+
     for key, value in _numbers(stated):
         for pattern, limit in most.items():
             if pattern.fullmatch(key):
@@ -129,6 +131,7 @@ def check_used(folder: Path, unused: list[str], network: torch.nn.Module) -> Non
         if any(_same(layer[0], known) for known in lists)
         if not any(_same(layer[0], known[0]) and layer[1] == known[1] for known in layers if known)
     ]
+
     if left:
         raise ModelError(
             f"{folder} holds weights of layers that its config.json leaves out, {left[0]} and"

@@ -25,6 +25,7 @@ def task_of(asked: str, config: Any, head: bool, folder: Path) -> str:
     """
     if asked == "encoder" or (asked == "auto" and not head):
         return "encoder"
+
     declared = DECLARED.get(config.problem_type, "regression")
     if declared == "regression":
         raise ModelError(
@@ -38,6 +39,7 @@ def task_of(asked: str, config: Any, head: bool, folder: Path) -> str:
             f"task: {asked} contradicts {folder}/config.json, whose problem_type is"
             f" '{config.problem_type}'. Use task: auto."
         )
+
     return asked if asked != "auto" else declared or "single_label"
 
 
@@ -70,4 +72,5 @@ def labels_of(config: Any, folder: Path) -> list[str]:
             f"{folder}/config.json numbers its {len(numbers)} labels {given}{more}: expected 0 to"
             f" {len(numbers) - 1} in id2label, in the order of the head's outputs. Correct it."
         )
+
     return [str(config.id2label[number]) for number in numbers]

@@ -39,6 +39,7 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
     path = folder / FILE
     if task == "encoder" or what_is(path) == "nothing":
         return None
+
     found = _contents(path)
     if task != "multi_label":
         raise ModelError(
@@ -46,9 +47,11 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
             " label: expected thresholds only beside a multi_label model. Remove the file, or set"
             " problem_type in config.json."
         )
+
     given = found["thresholds"]
     missing = [label for label in labels if label not in given]
     unknown = [name for name in given if name not in labels]
+
     if missing or unknown or len(set(labels)) != len(labels):
         wrong = [_some("missing", missing), _some("unknown", unknown)]
         said = "; ".join(part for part in wrong if part) or "the model names a label twice"
@@ -57,12 +60,14 @@ def read(folder: Path, labels: Sequence[str], task: str) -> list[float] | None:
             " each label of config.json exactly once. Tune the thresholds again, or remove the"
             " file."
         )
+
     for label, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
             raise ModelError(
                 f"{path} gives {_cut(label)} the threshold {_cut(value)}: expected a number above 0"
                 " and below 1. Tune the thresholds again, or remove the file."
             )
+
     return [float(given[label]) for label in labels]
 
 
@@ -83,6 +88,7 @@ def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
     if asked is None:
         own = info.get("thresholds")
         return [float(t) for t in own] if own else COMMON
+
     several, labels = np.ndim(asked) == 1, list(info.get("labels") or [])
     values = list(asked) if several else [asked]
     if several and (not values or (labels and len(values) != len(labels))):
@@ -90,6 +96,7 @@ def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
             f"{len(values)} thresholds were given for {len(labels)} labels; expected one number, or"
             " one per label in label order."
         )
+
     for value in values:
         if (
             isinstance(value, bool)
@@ -97,6 +104,7 @@ def effective(asked: Any, info: Mapping[str, Any]) -> Threshold:
             or not 0 < value < 1
         ):
             raise ParamsError(f"The threshold is {value!r}; it must lie between 0 and 1.")
+
     return [float(v) for v in values] if several else float(asked)
 
 

@@ -129,13 +129,16 @@ def _padding(
     if switches:
         names = ", ".join(dict.fromkeys(switch.name for switch in switches[:3]))
         return False, f"a forward changes its own {names} by the length of the input"
+
     try:
         together = asker.answer(inputs, list(rows), max(map(len, rows)) + MORE)
     except Exception as error:
         return False, f"it fails on a padded batch ({type(error).__name__}: {first_line(error)})"
+
     difference = max(_apart(together, i, alone[i]) for i in (0, 1))
     if difference <= SAME:
         return True, None
+
     return False, (
         f"padding changes its answers (by up to {difference:.1g} of the largest output, on a text"
         f" of {len(rows[0])} tokens beside one of {len(rows[1])})"
@@ -189,6 +192,7 @@ class _Asker:
                 except Exception as failed:  # each family raises its own
                     error = failed
             check_vocabulary(self.folder, self.tokenizer, watch.rows_for(short))
+
         raise ModelError(
             f"{self.folder} fails on its first text ({type(error).__name__}: {first_line(error)})."
             " Check that config.json and the tokenizer belong to its weights, and that it needs"
@@ -204,12 +208,16 @@ class _Asker:
         batch = inputs.tensors(rows, to)
         with torch.no_grad():
             output = self.model(**batch)
+
         if "logits" in output:
             return [output.logits.float()]
+
         states = output.last_hidden_state.float()
         if states.shape[:2] != batch["attention_mask"].shape:
             return [states.mean(1)]
+
         mask = batch["attention_mask"][..., None].float()
+
         return [(states * mask).sum(1) / mask.sum(1).clamp(min=1)]
 
 

@@ -26,6 +26,7 @@ def check() -> None:
                 f"{name} is {installed}, and goemo needs {floor} or later: models would load in"
                 f" another way than they were checked. Run: pip install '{name}>={floor}'."
             )
+
         tried = TRIED[name]
         if parts(installed)[:2] > parts(tried):
             warnings.warn(

@@ -47,6 +47,7 @@ class Server:
         if folder is None:
             self._own_folder = Scratch()
             folder = self._own_folder.path
+
         self.folder = folder
         self.address = str(self.folder / "worker")
         environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1", **STRICT}
@@ -76,6 +77,7 @@ class Server:
                     " be stuck. Try `python -c 'import torch'`."
                 )
             time.sleep(0.02)
+
         return self.address
 
     def close(self) -> None:
@@ -108,9 +110,11 @@ def address() -> str:
         if os.path.exists(inherited):
             return inherited
         time.sleep(0.02)
+
     if not _own or _own[0].process.poll() is not None:
         _own[:] = [Server()]
         atexit.register(_own[0].close)
+
     return _own[0].wait()
 
 

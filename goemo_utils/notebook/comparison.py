@@ -51,6 +51,7 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
     packs: dict[str, Pack] = {}
     given = read_pack(step.params.reference) if Path(step.params.reference).is_absolute() else None
     progress = Progress.of(step)
+
     for role in ("gold", "reference", "candidate"):
         if role == "reference" and given:
             fits(given, packs["gold"].manifest | {"dtype": step.params.dtype})
@@ -61,6 +62,7 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
         write_json(out.with_suffix(".job.json"), request)
         _run(step, role, request, progress)
         packs[role] = _kept(step, out)
+
     return packs["gold"], packs["reference"], packs["candidate"]
 
 
@@ -128,6 +130,7 @@ def explain(step: Step, texts: list[str], checks: tuple[str, ...] | None = None)
     }
     evidence = {name: found.get(name) for name in EVIDENCE} | packs
     parts = {name: found[name] for name in ("probe", "seconds")}
+
     return {"summary": summary, "evidence": evidence, **parts}
 
 

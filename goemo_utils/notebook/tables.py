@@ -84,6 +84,7 @@ def metrics(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         }
         for r in rows
     ]
+
     return pd.DataFrame(shown).set_index("metric")
 
 
@@ -101,6 +102,7 @@ def states(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         "required_tolerance": "needed tol",
         "grade": "grade",
     }
+
     return pd.DataFrame(
         [
             {
@@ -160,6 +162,7 @@ def smoke(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 for r in rows
             ]
         )
+
     return pd.DataFrame(
         [
             {
@@ -228,6 +231,7 @@ def headline(result: Mapping[str, Any]) -> pd.DataFrame:
     """The five figures to look at before all others."""
     values = {row["id"]: row["value"] for row in result["metrics"]}
     flips = result["flips"].get("count")
+
     return facts(
         {
             "R, the error beside the CPU's own": values.get("R"),

@@ -57,6 +57,7 @@ def translated(notebook: dict[str, Any], name: str, prose: Mapping[str, Block]) 
 def _cell(cell: dict[str, Any], name: str, prose: Mapping[str, Block]) -> dict[str, Any]:
     if cell["cell_type"] != "markdown":
         return cell
+
     english = "".join(cell["source"])
     block = prose.get(name)
     if block is None:
@@ -69,6 +70,7 @@ def _cell(cell: dict[str, Any], name: str, prose: Mapping[str, Block]) -> dict[s
             f"{PROSE.name}: the block of {name} says it translates {block.of}, and the English"
             f" prose is {digest(english)} now. Translate the cell again and write that digest."
         )
+
     return {**cell, "source": block.text.splitlines(keepends=True)}
 
 

@@ -83,10 +83,12 @@ class Closed(BaseModel):
         if file is not None:
             source = Source.file(Path(file))
             given.update((key, (value, source)) for key, value in read_yaml(Path(file)).items())
+
         source = Source.command_line()
         given.update(
             (key, (cls._from_text(key, value), source)) for key, value in (overrides or {}).items()
         )
+
         return cls.check(given)
 
     @classmethod

@@ -122,6 +122,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             f"{path}: holds a {type(values).__name__}; expected lines of the form `key: value`, for"
             " example `device: rehearsal`."
         )
+
     return values
 
 
@@ -135,7 +136,9 @@ def _written(path: Path) -> dict[str, str]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (ParamsError, ValueError, RecursionError, yaml.YAMLError):
         return {}
+
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
+
     return {
         key.value: value.value
         for key, value in pairs
@@ -153,6 +156,7 @@ def _read_text(path: Path) -> str:
                 f"{path}: the file is larger than {LONGEST // 1024} kB; expected a YAML file of a"
                 " few dozen parameters. Check that it is the file you meant."
             )
+
         return raw.decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(
@@ -174,6 +178,7 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, path: Path) -> Any:
     try:
         _check_depth(text)
+
         return yaml.load(text, Loader=_PlainLoader)
     except yaml.MarkedYAMLError as error:
         # Only the problem and its place: the library's own message quotes the line, which may hold

@@ -148,13 +148,16 @@ def _chosen(
     enough = RECOGNISED if kind == "attention" else 1.0
     if medians[PLAIN] <= enough:
         return _by_probe(PLAIN, kind, medians, answers)
+
     best = _by_probe(min(medians, key=medians.__getitem__), kind, medians, answers)
     probed = kind != "gelu" and _seen(answers, kind) is not None
     room = RECOGNISED if kind == "attention" else OPEN * medians[best]
     if kind == "attention" and probed:
         seen = Claim(matmul=_seen(answers, kind))
         return seen if medians.get(seen, math.inf) <= RECOGNISED else best
+
     follows = layers.matmul and not probed and medians.get(layers, math.inf) <= room
+
     return layers if follows else best
 
 
@@ -172,6 +175,7 @@ def _combined(parts: Mapping[str, Claim]) -> Claim:
         claim = replace(claim, attention=None)
     if claim.convolves == claim.matmul:
         claim = replace(claim, convolution=None)
+
     return claim
 
 
@@ -189,8 +193,10 @@ def _by_probe(
         seen = Claim(matmul=_seen(answers, kind))
         open_still = medians.get(seen, math.inf) <= OPEN * medians[claim]
         return seen if seen.matmul is not None and open_still else claim
+
     tanh = Claim(tanh_gelu=True)
     seen_tanh = answers.get("dtype") != "float32" and answers.get("gelu") == "tanh"
+
     return tanh if seen_tanh and medians[tanh] < medians[PLAIN] else claim
 
 
@@ -231,6 +237,7 @@ class Rung:
         n_texts = different(batches)
         self.stay = stay(n_texts)
         self.states = twins.run(twins.reference, batches, claim) if claim != PLAIN else reference
+
         self.perturb: Callable[[Detail], States] = partial(
             twins.run, twins.reference, batches, claim
         )
@@ -274,6 +281,7 @@ class Rung:
             self.others.append(self.perturb(detail))
             self._measure()
             left = self.residual(candidate)
+
         return left
 
     def residual(self, candidate: States) -> "Residual":
@@ -321,6 +329,7 @@ def ladder(
         }
     ]
     first = "hidden.1" if "hidden.1" in gold else main
+
     for name, states in rungs.items():
         rows.append(
             {
@@ -330,6 +339,7 @@ def ladder(
                 "share_first_layer": share(candidate[first], states[first], gold[first]),
             }
         )
+
     return [
         {k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows
     ]

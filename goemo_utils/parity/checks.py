@@ -57,6 +57,7 @@ def excuse(c: Compared, cause: Part, rung: Arrays | None, limits: Limits) -> Exc
     """
     if cause is None or not accepted(cause, limits):
         return Excuse(False, math.inf, "")
+
     worst, at = 0.0, ""
     for state in c.names:
         left = account.residual(c, state, cause, rung)
@@ -67,8 +68,10 @@ def excuse(c: Compared, cause: Part, rung: Arrays | None, limits: Limits) -> Exc
         over = left.over(limits.residual)
         if not over <= worst:
             worst, at = over, _told_at(left)
+
     if worst <= 1.0:
         return Excuse(True, worst, "")
+
     return Excuse(False, worst, f"it leaves {worst:.3g} x the limit over {at}")
 
 
@@ -212,11 +215,13 @@ def place(limits: Limits, place: Part) -> Gate:
     )
     if place is None:
         return not_run("place", "Calls were not replayed one by one.", formula, 0)
+
     faults, covered = list(place.get("faults", [])), int(place.get("covered", 0))
     if not covered:
         return Gate(
             "place", FAIL, None, 0, 0, formula, "No call could be replayed: nothing was compared."
         )
+
     hot = [
         f
         for f in faults
@@ -237,6 +242,7 @@ def place(limits: Limits, place: Part) -> Gate:
             f"{first['operator']} in {first['module'] or 'the model'}{more}: wrong on right"
             f" inputs{_where(first)}.",
         )
+
     worst, stricter = place.get("worst") or {}, limits.call_rms < 10 or limits.call_max < 20
     if stricter and any(
         isinstance(worst.get(key), (int, float)) and worst[key] > limit
@@ -248,6 +254,7 @@ def place(limits: Limits, place: Part) -> Gate:
         )["operator"]
         meaning = f"{operator} is over these limits, which are stricter than the run's."
         return Gate("place", FAIL, None, 0, covered, formula, meaning)
+
     graded = place.get("graded") or []
     if graded:
         most = max(row["ulp"] for row in graded)
@@ -255,7 +262,9 @@ def place(limits: Limits, place: Part) -> Gate:
         meaning = f"No call is at fault; {names} err up to {most:.2g} ulp, of 32 that CANN allows."
         extra = {"grade": "lower"}
         return Gate("place", PASS, 0, 0, covered, formula, meaning, extra)
+
     meaning = "Every call is right on the reference's inputs."
+
     return Gate("place", PASS, 0, 0, covered, formula, meaning)
 
 
@@ -288,6 +297,7 @@ def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:
             formula,
             NOT_FINITE,
         )
+
     unexplained, outside = changed["unexplained"], changed["outside"]
     bad = unexplained > limits.unexplained_flips or outside > limits.outside_envelope
     extra = {
@@ -304,6 +314,7 @@ def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:
             else "No decision changed; no logit is outside the envelope."
         )
     )
+
     return Gate(
         "flips",
         FAIL if bad else PASS,
@@ -333,6 +344,7 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
         return Gate("flip_bound", CANNOT_TELL, None, limit, n, formula, NOT_FINITE)
     if not n:
         return Gate("flip_bound", FAIL, None, limit, 0, formula, "Nothing was compared.")
+
     k = changed["texts"]
     upper, extra = (
         upper_bound(k, n, limits.confidence),
@@ -367,6 +379,7 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
             f"{k} of {n:,} texts changed, all explained by the cause.",
             extra,
         )
+
     return Gate(
         "flip_bound",
         FAIL,
@@ -393,6 +406,7 @@ def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | 
         return Gate("task_quality", CANNOT_TELL, None, limit, c.n_texts, formula, NOT_FINITE)
     if labels is None:
         return not_run("task_quality", "The texts have no true labels.", formula, limit)
+
     truth = quality.truth_matrix([list(ids) for ids in labels], c.n_labels)
     found = quality.difference(
         truth, decide(c.reference, c.task, c.threshold), decide(c.candidate, c.task, c.threshold)
@@ -405,6 +419,7 @@ def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | 
         "unit": "points",
     }
     value = 100 * found["delta"]
+
     if max(abs(low), abs(high)) <= limit:
         return Gate(
             "task_quality",
@@ -427,6 +442,7 @@ def task_quality(c: Compared, limits: Limits, labels: Sequence[Sequence[int]] | 
             f"Micro-F1 changed, 95 % interval [{low:+.2g}, {high:+.2g}].",
             extra,
         )
+
     return Gate(
         "task_quality",
         CANNOT_TELL,

@@ -56,6 +56,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar=("NAME", "VALUE"),
         help=f"another limit; repeatable; names: {', '.join(vars(Limits()))}",
     )
+
     command.add_argument(
         "--record",
         type=Path,
@@ -128,6 +129,7 @@ def in_their_places(reference: Pack, candidate: Pack) -> None:
             f"{candidate.path} is the gold pack, which all others are measured against; CANDIDATE"
             f" must be the pack that is judged. {order}"
         )
+
     if (
         reference.manifest == candidate.manifest
         # a device may give the reference's very bits; a manifest says when it was made, and how
@@ -156,6 +158,7 @@ def numbers(pairs: Sequence[Sequence[str]]) -> dict[str, float]:
             raise ParamsError(
                 f"--limit {name} is {text!r}; a number was expected, such as --limit {name} 2."
             ) from None
+
     return found
 
 
@@ -246,6 +249,7 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
     by = described(payload["threshold"])
     by = by if isinstance(payload["threshold"], list) else f"threshold {by}"
     named = f" because of {', '.join(payload['causes'])}" if payload["causes"] else ""
+
     return [
         *rows,
         "",

@@ -73,18 +73,22 @@ class Compared:
                 "The three packs hold neither logits nor a hidden state in common, so there is"
                 f" nothing to compare; they hold {held[0]}, {held[1]} and {held[2]}."
             )
+
         manifest = candidate.manifest
         main = "logits" if names[0] == "logits" else names[-1]
         width = gold.tensors[main].shape[1] if main == "logits" else 0
         limit = np.asarray(threshold, np.float64)
+
         if main == "logits" and limit.ndim and limit.shape != (width,):
             raise PackError(
                 f"There are {limit.size} thresholds for {width} labels; one number, or one per"
                 " label, was expected."
             )
+
         dtype = str(manifest.get("dtype") or "float32")
         sides = {n: tuple(pack.tensors[n] for pack in packs.values()) for n in names}
         tensors = {n: (g, r, c) for n, (g, r, c) in sides.items()}
+
         return cls(
             task=str(manifest.get("task") or ("multi_label" if main == "logits" else "encoder")),
             dtype=dtype,
@@ -169,6 +173,7 @@ class Compared:
         c, r, floor = each.candidate, each.reference, each.floor
         grade, ratios = m.ascend_grade(self.candidate, self.reference, self.gold)
         tolerance = m.required_tolerance(c, r, self.dtype)
+
         return [
             m.metric(
                 "R",
@@ -215,6 +220,7 @@ class Compared:
         mean, largest, n = m.relative(c, r, small)
         masked = f"over |{x}_r| >= {small:.3g}"
         more = {} if n else {"reason": f"no reference value is as large as {small:.3g}"}
+
         return [
             m.metric("max_abs_diff", d.max, unit, d.n, f"max|{x}_c - {x}_r|"),
             m.metric("mean_abs_diff", d.mean, unit, d.n, f"mean|{x}_c - {x}_r|"),
@@ -298,6 +304,7 @@ class Compared:
                     "kl_divergence",
                 )
             ]
+
         for k, id in ((1, "top1_match"), (3, "top3_overlap"), (5, "top5_match")):
             strict, aware = top_overlap(r, c, k), top_overlap(r, c, k, g, tie)
             what = (
@@ -315,6 +322,7 @@ class Compared:
                 " envelope) of the last one taken count as tied"
             )
             rows.append(m.metric(f"{id}_tie_aware", float(aware.mean()), "share", n, formula))
+
         same = (decide(c, self.task, self.threshold) == decide(r, self.task, self.threshold)).all(
             axis=1
         )
@@ -339,6 +347,7 @@ class Compared:
                 "kl_divergence", float(kl.mean()), "nat", kl.size, f"mean KL(p_r || p_c), {kind}"
             )
         )
+
         return rows
 
 

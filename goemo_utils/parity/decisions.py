@@ -55,7 +55,9 @@ def divergence(z_reference: np.ndarray, z_candidate: np.ndarray, task: str) -> n
             0, z_reference.astype(np.float64)
         )
         return np.asarray(np.maximum(p * on + (1 - p) * off, 0.0))
+
     lr, lc = log_softmax(z_reference), log_softmax(z_candidate)
+
     return np.asarray(np.maximum(np.sum(np.exp(lr) * (lr - lc), axis=1), 0.0))
 
 
@@ -86,4 +88,5 @@ def top_overlap(
     if gold is not None:
         last = -np.partition(-gold.astype(np.float64), k - 1, axis=1)[:, k - 1]
         good = good | (gold >= last[:, None] - tie)
+
     return np.asarray((top(z_candidate, k) & good).sum(axis=1) / k)

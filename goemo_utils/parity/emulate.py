@@ -96,6 +96,7 @@ class Claim:
         exact_elsewhere = FLOAT32 in (self.batched, self.attention) and not self.attends
         if self.matmul and exact_elsewhere:
             products = [f"{self.matmul}{LINEAR}"]
+
         own = [
             f"{value}{suffix}"
             for value, suffix in (
@@ -105,6 +106,7 @@ class Claim:
             )
             if value not in (None, FLOAT32)
         ]
+
         return products + (["tanh_gelu"] if self.tanh_gelu else []) + own
 
     @property
@@ -169,12 +171,14 @@ def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
         return lambda operand: operand
     if name in ROUNDING:
         return ROUNDING[name]
+
     match = _GRID.fullmatch(name)
     if match is None:
         raise ValueError(
             f"Unknown operand rounding {name!r}: expected one of {', '.join(ROUNDING)} or a name"
             " such as matmul_9bit_rne."
         )
+
     return lambda operand: round_mantissa(operand, int(match[1]), match[2])
 
 
@@ -299,6 +303,7 @@ def emulated(claim: Claim, detail: Detail = DEFAULT) -> Iterator[None]:
     if claim == PLAIN and detail == DEFAULT:
         yield
         return
+
     with ExitStack() as stack:
         mode = stack.enter_context(Emulate(claim, detail))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))

@@ -45,6 +45,7 @@ def rows(c: Compared) -> list[dict[str, Any]]:
                 1,
                 _row("probabilities", c, *(probabilities(z, c.task) for z in c.tensors["logits"])),
             )
+
     return found
 
 
@@ -68,6 +69,7 @@ def _row(
         "grade": grade,
         "rmse_reference": own.rms,
     }
+
     return {
         "state": name,
         "n": d.n,

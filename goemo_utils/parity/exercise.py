@@ -215,6 +215,7 @@ class Course:
                         )
                         for name in gold[i]
                     }
+
         self.typical = _pooled(self.unit)
         self.typical_max = {n: max(u[n] for u in self.unit_max.values()) for n in self.typical}
 
@@ -232,6 +233,7 @@ class Course:
         twins = self.twins
         twins.attach(twins.candidate)
         told = Measured([])
+
         for batch in self.exercise.batches:
             tensors = self.exercise.tensors(twins, batch)
             states, again = (twins.run(twins.candidate, tensors) for _ in range(2))
@@ -242,7 +244,9 @@ class Course:
             if not row["ok"]:
                 row = self._against_the_same_batch(batch, tensors, states, row)
             told.rows.append({k: written(v) for k, v in row.items()})
+
         self._repeat(told, repeats)
+
         return told
 
     def _repeat(self, told: Measured, repeats: int) -> None:
@@ -262,6 +266,7 @@ class Course:
         cut = _cut(states, sizes)
         over: dict[str, float] = {}
         over_max: dict[str, float] = {}
+
         for name, mine in cut.items():
             wanted = [self.rung[i][name] for i in batch.rows]
             unit = [max(self.unit[i][name], self.typical[name]) for i in batch.rows]
@@ -269,6 +274,7 @@ class Course:
             over[name] = _root_mean(ratios)
             tops = [largest(mine[k], wanted[k]) for k in rows]
             over_max[name] = metrics.over_noise(_top(tops), self.typical_max[name])
+
         return self._row(batch, over, over_max)
 
     def _against_the_same_batch(
@@ -286,6 +292,7 @@ class Course:
             for n in gold
         }
         again = self._row(batch, over, over_max)
+
         return again if again["ok"] else row
 
     def _row(
@@ -298,6 +305,7 @@ class Course:
             for n in (*order, *(["logits"] if "logits" in over else []))
             if not (metrics.within(over[n], LIMIT) and metrics.within(over_max[n], LIMIT_MAX))
         ]
+
         return {
             "kind": batch.kind,
             "texts": len(batch.rows),
@@ -362,6 +370,7 @@ def reach(
     padded = {b.tokens for b in exercise.batches}
     sizes = sorted({len(b.rows) for b in exercise.batches})
     tokens = {t for text in exercise.texts for t in text.ids}
+
     return {
         "lengths": sorted(run | padded),
         "lengths_not_run": max(0, model_limit - 1)

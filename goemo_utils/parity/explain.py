@@ -56,6 +56,7 @@ def explain(
     """
     if job.get("threads"):
         torch.set_num_threads(job["threads"])
+
     torch.manual_seed(job.get("seed", 0))
     progress("parity: loading the model")
     with torch.no_grad():
@@ -71,6 +72,7 @@ class Explanation:
         plain_arithmetic()
         if "tf32" in job:
             tensor_float_32(bool(job["tf32"]))
+
         self.twins, self.job, self.progress = twins, job, progress
         self.texts: list[str] = list(job["texts"])
         self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
@@ -203,6 +205,7 @@ class Explanation:
         self.seconds["exercise on the device"] = round(time.perf_counter() - started, 3)
         limit = twins.loaded.max_length
         self.course, self.measured = course, measured
+
         return {
             "rows": measured.rows,
             "failed": [row for row in measured.rows if not row["ok"]],
@@ -230,6 +233,7 @@ class Explanation:
         """A pack beside those that are compared, where the job says where that is."""
         if not self.job.get("out"):
             return
+
         twins = self.twins
         asked = self.texts[:n_texts]
         facts = {
@@ -259,6 +263,7 @@ class Explanation:
             f"{name} errs {e:.2g}" for name, e in errors.items() if not e <= yardstick.GOLD_ERROR
         ]
         batches = self._batches(self._state_texts)
+
         return {
             "gold": [f"the CPU's float64 {text}" for text in wrong],
             "weights": yardstick.not_finite(twins.reference),
@@ -339,10 +344,12 @@ class Explanation:
         rungs: dict[str, States] = {f"reference ({twins.dtype})": chosen.reference}
         if claim != PLAIN:
             rungs[claim.name] = chosen.states
+
         others = (Claim(tanh_gelu=True), Claim("hf32"), Claim("fp16_matmul"), Claim("bf16_matmul"))
         for other in others if quick and twins.dtype == "float32" else ():
             if other.name not in rungs:
                 rungs[other.name] = twins.run(twins.reference, batches, other)
+
         return rungs
 
     def _envelope(self, chosen: Rung, done: int) -> dict[str, Any]:
@@ -353,6 +360,7 @@ class Explanation:
         reach = chosen.reach["logits"]
         flips = _changed(chosen.states["logits"], chosen.reference["logits"], task, self.threshold)
         answers, others = [chosen.states["logits"]], [chosen.others[0]["logits"]]
+
         if claim != PLAIN:  # the plain rung is the reference, whose pack already covers every text
             for part in chunks(self.texts[done:], STATE_TEXTS):
                 more = self._reach(part, claim)
@@ -365,6 +373,7 @@ class Explanation:
                     f"parity: envelope of {claim.name}, {done} of {len(self.texts)} texts"
                 )
             self._write_rung(chosen, answers, others)
+
         return {
             "rung": claim.name,
             "bound": 2.0 * reach,
@@ -414,8 +423,10 @@ class Explanation:
         table["faults"] = [*arrived["faults"], *table["faults"]]
         table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
         shapes = {(row.shape.texts, row.shape.tokens) for row in self.rows}
+
         for fault in table["faults"]:
             fault["only"] = _only(fault.pop("shapes", []), shapes)
+
         return table
 
     def _accumulated(self, parts: dict[str, Any]) -> None:

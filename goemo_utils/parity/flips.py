@@ -40,10 +40,12 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
         return 1.0
     if k == 0:
         return -math.expm1(math.log1p(-confidence) / n)
+
     low, high, target = k / n, 1.0, math.log1p(-confidence)
     for _ in range(60):  # bisection: P(X <= k) falls as p grows
         middle = (low + high) / 2
         low, high = (middle, high) if log_binomial_cdf(k, n, middle) > target else (low, middle)
+
     return high
 
 
@@ -98,6 +100,7 @@ def ties(
     nearest = np.abs(g - logit(threshold)).argmin(axis=0)
     at = g[nearest, np.arange(g.shape[1])]
     changed = (reference.astype(np.float64) > at) != (candidate.astype(np.float64) > at)
+
     return {
         "labels": g.shape[1],
         "changed": int(changed.sum()),
@@ -123,8 +126,10 @@ def flips(
     changed = decide(reference, task, threshold) != decide(candidate, task, threshold)
     margin = margins(gold, task, threshold)
     explained = changed & (margin <= bound)
+
     with np.errstate(invalid="ignore"):
         outside = ~(np.abs(candidate.astype(np.float64) - gold) <= bound)
+
     return {
         "changed": changed,
         "explained_mask": explained,

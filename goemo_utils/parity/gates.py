@@ -65,6 +65,7 @@ class Limits:
         """
         if isinstance(changes, cls):
             return changes
+
         known = asdict(cls())
         given = dict(changes) if isinstance(changes, Mapping) else {}
         for name, value in given.items():
@@ -90,6 +91,7 @@ class Limits:
                     f"The limit {name} is {value!r}; it is a share, so a number between 0 and 1 was"
                     f" expected. Give one, such as {known[name]}."
                 )
+
         return replace(
             cls(),
             **{
@@ -145,4 +147,5 @@ def verdict(gates: list[Gate]) -> str:
         or FAIL in results.values()
     ):
         return "fail"
+
     return "pass-with-cause" if results.get("rounding") == EXPLAINED else "pass"

@@ -58,8 +58,10 @@ def of(c: Compared) -> dict[str, Any]:
     }
     if mixed is None:
         return grades
+
     with np.errstate(invalid="ignore"):
         error = np.abs(c.candidate.astype(np.float64) - gold)
+
     share = float((error <= mixed.atol + mixed.rtol * np.abs(gold)).mean()) if error.size else 0.0
     allowed = np.maximum(mixed.limit, 32 * mixed.ulp * np.abs(gold))
     grades["mixed_tolerance"] = {
@@ -67,6 +69,7 @@ def of(c: Compared) -> dict[str, Any]:
         "share": share,
         "largest": float(error.max()) if error.size and np.isfinite(error.max()) else None,
     }
+
     return grades
 
 
@@ -77,15 +80,20 @@ def tail(c: Compared) -> dict[str, Any]:
     gold = c.gold.astype(np.float64)
     with np.errstate(invalid="ignore"):
         sides = [np.abs(x.astype(np.float64) - gold).ravel() for x in (c.candidate, c.reference)]
+
     n = sides[0].size
     if not n or not all(np.isfinite(side).all() for side in sides):
         return {"rows": [], "heavier": None, "n": n}
+
     levels = [q for q in QUANTILES if n * (1 - q) >= 1] + [1.0]
     floor = m.EPS[c.dtype] / 4 * m.rms(c.gold)
     rows = []
+
     for level in levels:
         mine, theirs = (float(np.quantile(side, level)) for side in sides)
         ratio = mine / max(theirs, floor * 0.1) if max(theirs, floor) > 0 else 0.0
         rows.append({"quantile": level, "candidate": mine, "reference": theirs, "ratio": ratio})
+
     typical = max(rows[0]["ratio"], 1.0)
+
     return {"rows": rows, "heavier": rows[-1]["ratio"] > TAIL * typical, "n": n}

@@ -124,6 +124,7 @@ def random_batches(
         if texts
         else [rng.choice((1, 2, 3, 5, 8, 16, 24)) for _ in range(rng.randint(1, 3))]
     )
+
     return [
         batch(
             [rng.randint(4, 40) for _ in range(n)],
@@ -183,6 +184,7 @@ def sites(rows: Sequence[Row], per_operator: int = 2) -> list[Site]:
             and row.module not in found.setdefault(row.operator, [])
         ):
             found[row.operator].append(row.module)
+
     chosen = []
     for operator, modules in found.items():
         places = (
@@ -191,6 +193,7 @@ def sites(rows: Sequence[Row], per_operator: int = 2) -> list[Site]:
             else {round(i * (len(modules) - 1) / (per_operator - 1)) for i in range(per_operator)}
         )
         chosen += [Site(modules[i], operator) for i in sorted(places)]
+
     return chosen
 
 

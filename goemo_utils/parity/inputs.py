@@ -70,6 +70,7 @@ def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
         else []
     )
     found = [f"gold holds {', '.join(narrow)} where float64 was expected"] if narrow else []
+
     for role, pack in rest:
         found += [
             f"{role} differs from {first} in {d}" for d in differences(base.manifest, pack.manifest)
@@ -78,6 +79,7 @@ def incomparable(packs: Mapping[str, "Pack"]) -> list[str]:
             x, y = base.tensors[name].shape, pack.tensors[name].shape
             if x != y:
                 found.append(f"{role} differs from {first} in the shape of {name}: {x} against {y}")
+
     return found
 
 

@@ -44,6 +44,7 @@ def ways(n: int, size: int, longest: int) -> list[dict[str, Any]]:
                 "size": max(1, size // 2),
             }
         )
+
     return [
         *found,
         {
@@ -68,7 +69,9 @@ def by_text(
         rows = parts(states[name], 1)
     else:
         rows = parts(states[name], [lengths[i] for i in order])
+
     back = sorted(range(len(order)), key=order.__getitem__)
+
     return torch.cat([rows[i] for i in back])
 
 
@@ -95,6 +98,7 @@ def measure(
     room = min(max_length, twins.loaded.max_length)
     rows: list[dict[str, Any]] = []
     twins.attach(twins.candidate)
+
     for side, model in (("candidate", twins.candidate), ("reference", twins.reference)):
         base = by_text(twins, twins.run(model, batch, hidden=False), lengths, None)
         for way in ways(
@@ -121,6 +125,7 @@ def measure(
                     noise_max,
                 )
             rows.append({"side": side, **row})
+
     steady = None
     if any(
         row["side"] == "candidate" and row["id"] == "reordered" and row["equal"] < 1.0
@@ -140,6 +145,7 @@ def measure(
             )
             for detail in DETAILS[:2]
         )
+
     return {
         "n": len(texts),
         "rung_reordered": steady,
@@ -172,6 +178,7 @@ def _run(
         detail,
         hidden=False,
     )
+
     return by_text(twins, other, lengths, order), by_text(twins, base, lengths, None)
 
 
@@ -191,6 +198,7 @@ def _by_rung(
         max(noise, *(rms(a, b) for a, b in pairs)),
         max(noise_max, *(largest(a, b) for a, b in pairs)),
     )
+
     return row | {
         f"{key}_noise": None if row[key] is None or not unit > 0 else row[key] / unit
         for key, unit in zip(("rms", "max"), units, strict=True)

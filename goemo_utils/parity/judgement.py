@@ -206,12 +206,15 @@ def _envelope(
     """
     if not c.decides:
         return float("nan"), "none"
+
     own = 2.0 * c.to_gold["logits"].reference.max
     given = (cause or {}).get("envelope")
     if not given or not excused.holds:
         return own, "reference"
+
     wider = max(0.0, excused.left * limits.residual - 1.0)
     noise = ((cause or {}).get("noise_max") or {}).get("logits") or 0.0
+
     return max(own, float(given["bound"])) + 2.0 * wider * noise, str(given["rung"])
 
 
@@ -229,7 +232,9 @@ def _gates(
     allowed = checks.ratio_limit(c, limits)
     if rounding.result in (PASS, EXPLAINED):
         allowed = max(allowed, c.ratio(c.main))
+
     used = {way: pack.tensors[c.main] for way, pack in (seen.used or {}).items()}
+
     return [
         runs.finite(c),
         runs.same_inputs(c),

@@ -85,6 +85,7 @@ def asked(info: Mapping[str, Any]) -> dict[str, Any] | None:
     labels = list(info.get("labels") or [])
     if info.get("source") == "random" or info.get("task") != "multi_label":
         return None
+
     for answer in ANSWERS:
         if sorted(labels) == sorted(answer.scores):
             return {
@@ -94,6 +95,7 @@ def asked(info: Mapping[str, Any]) -> dict[str, Any] | None:
                 "scores": dict(answer.scores),
                 "source": answer.source,
             }
+
     return None
 
 

@@ -54,6 +54,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> Distance:
         raise ValueError(
             f"Arrays of shapes {a.shape} and {b.shape} cannot be compared element by element."
         )
+
     squares = total = largest = 0.0
     for start in range(0, len(a), ROWS):
         with np.errstate(invalid="ignore", over="ignore"):
@@ -64,9 +65,11 @@ def distance(a: np.ndarray, b: np.ndarray) -> Distance:
             squares += float(np.sum(d * d))
             total += float(np.sum(d))
         largest = float(np.maximum(largest, np.max(d, initial=0.0)))
+
     n = a.size
     if not n:
         return Distance(math.nan, math.nan, math.nan, 0)
+
     return Distance(math.sqrt(squares / n), total / n, largest, n)
 
 
@@ -118,6 +121,7 @@ def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
                 both_zero, 1.0, np.sum(x * y, axis=1) / np.where(norms == 0, 1.0, norms)
             )
         total += float(np.sum(cosines))
+
     return total / len(a) if len(a) else math.nan
 
 
@@ -138,6 +142,7 @@ def relative(
             float(np.maximum(largest, np.max(errors, initial=0.0))),
             n + errors.size,
         )
+
     return (total / n, largest, n) if n else (math.nan, math.nan, 0)
 
 
@@ -206,6 +211,7 @@ def ascend_grade(
             strict=False,
         )
     )
+
     return (
         next(
             (

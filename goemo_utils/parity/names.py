@@ -78,6 +78,7 @@ def of(
     unnamed = not names and failed and not nan
     if unnamed or (failed and not (place or {}).get("faults") and not _sure(names)):
         names += Diagnosis(course, measured).run()
+
     return [asdict(name) for name in dict.fromkeys(names)]
 
 
@@ -143,14 +144,17 @@ class Diagnosis:
             return self._tested(_short(self.course, 1), alone)
         if not company["ok"]:
             return [self._company(7, company["first_wrong"], "alone right, in company wrong")]
+
         long = self._first_failed("length")
         if long is not None:
             return self._tested(long, self._look(long))
+
         padded = self._first_failed("padded") or self._first_failed("mixed")
         if padded is not None:
             seen = self._look(padded)
             told = f"alone right, padded to {padded.tokens} tokens wrong"
             return [named("mask", seen["first_wrong"], told)]
+
         return self._of_sizes()
 
     def _look(self, batch: Batch) -> dict[str, Any]:
@@ -197,6 +201,7 @@ class Diagnosis:
         if not bool(device.isfinite().all()):
             told = f"{state} is not finite although every call is right: scores are all masked"
             return [named("mask", state, told)]
+
         whole = rms(device, gold)
         layer = int(state.split(".")[1]) - 1 if state != "logits" else None
         for name, told, context in hypotheses(twins.gold, layer):
@@ -209,7 +214,9 @@ class Diagnosis:
             if share >= EXPLAINED:
                 evidence = f"gold with {name} {told} accounts for {share:.1%} of {state}'s error"
                 return [named(name, state, evidence)]
+
         kind = "length" if batch.kind == "length" and batch.tokens > SHORT else "model code"
+
         return [named(kind, state, f"first wrong with {len(batch.rows)} x {batch.tokens} tokens")]
 
     def _run(self, tensors: list[dict[str, Tensor]], state: str, inverted: bool) -> Tensor:
@@ -242,21 +249,26 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
     positions = [m for n, m in tables if POSITIONS.search(n)]
     segments = [m for n, m in tables if SEGMENTS.search(n)]
     biases = [m for n, m in tables if RELATIVE.search(n)]
+
     for shift in (1, -1, 2, -2) if positions else ():
         yield "position", f"shifted by {shift}", partial(_shifted, positions, shift)
+
     if segments:
         yield "segment", "dropped", lambda: _silenced(segments)
     if biases:
         yield "relative bias", "dropped", lambda: _silenced(biases)
     if any(getattr(m, "relative_attention", False) is True for m in model.modules()):
         yield "relative bias", "dropped", lambda: _without_relative(model)
+
     windows = [m for m in model.modules() if getattr(m, "sliding_window", None)]
     if windows:
         yield "window", "ignored", lambda: _unmasked(windows)
+
     for keep in (0, 1):
         yield "residual", "dropped", partial(_without_residual, model, None, keep)
         if layer is not None:
             yield "residual", "dropped", partial(_without_residual, model, layer, keep)
+
     yield "mask", "inverted", lambda: torch.no_grad()
 
 

@@ -75,6 +75,7 @@ def located(
         # rounding inside one call could hide what its steps show
         if not any(f["operator"] == ATTENTION for f in table["faults"]):
             table["faults"] = sorted([*table["faults"], *steps["faults"]], key=_worst_first)
+
     return table, rows
 
 
@@ -88,6 +89,7 @@ def suspects(rows: Sequence[Row], count: int = 3) -> list[dict[str, Any]]:
         if not any(map(is_hot, mine))
     }
     order = sorted(nearest.values(), key=lambda row: -row.nearness)[:count]
+
     return [
         {
             "module": row.module,
@@ -118,6 +120,7 @@ def graded(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "ratio_rms": written(largest(row.rms for row in mine)),
             }
         )
+
     return found
 
 
@@ -168,6 +171,7 @@ def split(
     finally:
         for model in models:
             model.set_attn_implementation(before)
+
     found = faults(rows)
     reading = (
         "the fault is in these steps"
@@ -177,6 +181,7 @@ def split(
             " mask"
         )
     )
+
     return {
         "attn_implementation": "eager",
         "covered": len(rows),
@@ -224,6 +229,7 @@ def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for (module, operator), mine in hot.items()
         if operator not in everywhere
     ]
+
     for operator in everywhere:
         mine = [r for (_, o), rs in hot.items() if o == operator for r in rs]
         modules = [m for m, o in hot if o == operator]
@@ -232,6 +238,7 @@ def faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
             _fault(f"all {len(modules)} modules that call it", operator, mine, calls)
             | {"modules": modules}
         )
+
     return sorted(found, key=_worst_first)
 
 
@@ -239,6 +246,7 @@ def _fault(module: str, operator: str, hot: Sequence[Row], calls: int) -> dict[s
     gains = [row.gain for row in hot if math.isfinite(row.gain)]
     gain = max(gains, key=abs) if gains else None
     worst = written(largest(row.rms for row in hot))
+
     return {
         "module": module,
         "operator": operator,
@@ -284,6 +292,7 @@ def _kind(hot: Sequence[Row]) -> str | None:
         return "mask"
     if all(row.over_gain > 1.0 for row in hot):
         return "gain"
+
     return None
 
 
@@ -328,6 +337,7 @@ def heat(
     ratios: dict[tuple[str, str], float | str] = {
         address: written(largest(r.rms for r in mine)) for address, mine in by_address(rows).items()
     }
+
     for module, operator in [
         *ratios,
         *(address for address in dict.fromkeys(missed) if address not in ratios),
@@ -338,7 +348,9 @@ def heat(
             outside[f"{module} {operator}".strip()] = ratio
         else:
             inside.setdefault(f"{where[1]} {operator}".strip(), {})[where[0]] = ratio
+
     layers = sorted({layer for cells in inside.values() for layer in cells})
+
     return {
         "columns": [str(layer) for layer in layers],
         "rows": [

@@ -130,6 +130,7 @@ def gelu_form(device: str, dtype: torch.dtype) -> dict[str, Any]:
             float((y - gelu(v.double(), approximate=form)).square().mean().sqrt())
             for form in ("none", "tanh")
         )
+
     return {"gelu": "erf" if erf <= tanh else "tanh", "gelu_erf_rms": erf, "gelu_tanh_rms": tanh}
 
 
@@ -156,4 +157,5 @@ def probe(
         answers["accumulate_error"] = accumulator(device)
         answers |= convolution_rounding(device) if convolutions else {}
         answers |= attention_rounding(device) if fused else {}
+
     return answers

@@ -39,13 +39,16 @@ def difference(
     n = len(truth)
     a, b = counts(truth, reference), counts(truth, candidate)
     rng, deltas = np.random.default_rng(seed), np.empty(resamples)
+
     for start in range(0, resamples, 50):
         weights = rng.multinomial(n, np.full(n, 1 / n), size=min(50, resamples - start)).astype(
             np.float64
         )
         deltas[start : start + len(weights)] = f1(weights @ b) - f1(weights @ a)
+
     low, high = np.quantile(deltas, [0.025, 0.975])
     f_reference, f_candidate = float(f1(a.sum(0))), float(f1(b.sum(0)))
+
     return {
         "reference": f_reference,
         "candidate": f_candidate,

@@ -32,16 +32,20 @@ def reference(c: Compared, limits: Limits, evidence: Part) -> Gate:
     )
     against = _alone(c) if evidence is None else _told(evidence)
     n = int((evidence or {}).get("n") or c.n_elements)
+
     if against:
         more = f" and {len(against) - 1} more" if len(against) > 1 else ""
         meaning = f"The yardstick is wrong: {against[0]}{more}."
         extra = {"against": against}
         return Gate("reference", FAIL, len(against), 0, n, formula, meaning, extra)
+
     settings = (evidence or {}).get("settings")
     meaning = "Gold is float64 and the reference computes as its dtype says."
     if evidence is None:
         meaning = "The reference's error is of the size of its dtype's rounding."
+
     extra = {"settings": settings} if settings else {}
+
     return Gate("reference", PASS, 0, 0, n, formula, meaning, extra)
 
 
@@ -69,6 +73,7 @@ def _alone(c: Compared) -> list[str]:
                 f"the reference's {name} errs {error / size:.2g} of its size, which no"
                 f" {c.dtype} does"
             )
+
     return found
 
 
@@ -82,9 +87,11 @@ def reach(c: Compared, limits: Limits, exercise: Part) -> Gate:
     )
     if exercise is None:
         return not_run("reach", "No other lengths and batch sizes were run.", formula)
+
     rows, failed, limit = exercise["rows"], exercise["failed"], exercise["limit"]
     if not rows:
         return Gate("reach", FAIL, None, limit, 0, formula, "Nothing was compared.")
+
     values = [_number(row["residual"]) for row in rows]
     worst = max(range(len(rows)), key=values.__getitem__)
     extra = {"where": _shape(rows[worst])}
@@ -92,11 +99,13 @@ def reach(c: Compared, limits: Limits, exercise: Part) -> Gate:
     if failed:
         meaning = f"Wrong in {len(failed)} of {len(rows)} batches: {told(failed, rows)}."
         return Gate("reach", FAIL, value, limit, len(rows), formula, meaning, extra)
+
     lengths = exercise["reach"]
     meaning = (
         f"Lengths up to {lengths['longest']} and batches of up to {lengths['batch_sizes'][-1]}"
         " texts are right."
     )
+
     return Gate("reach", PASS, value, limit, len(rows), formula, meaning, extra)
 
 
@@ -133,6 +142,7 @@ def as_used(
     formula = "RMSE(u, g) / RMSE(r, g) of predict and of inference.py's loop, u their answers"
     if not used:
         return not_run("as_used", "The path that users run was not run.", formula)
+
     worst, at, n, outside = 0.0, "", 0, 0
     for way, output in used.items():
         rows = min(len(output), len(c.gold))
@@ -145,11 +155,14 @@ def as_used(
         with np.errstate(invalid="ignore"):
             beyond = ~(np.abs(output[:rows].astype(np.float64) - gold) <= envelope)
         outside += int(beyond.sum()) if math.isfinite(envelope) else 0
+
     extra = {"where": at, "outside": outside}
     name = {"loop": "inference.py's loop", "predict": "predict"}.get(at, at)
     if not worst <= account.WORST * ratio or outside > limits.outside_envelope:
         meaning = f"{name or 'predict'} errs {worst:.3g} x the reference's own, {outside} answers"
         meaning += " outside the envelope."
         return Gate("as_used", FAIL, worst, account.WORST * ratio, n, formula, meaning, extra)
+
     meaning = "predict and inference.py's loop give the answers that were compared."
+
     return Gate("as_used", PASS, worst, account.WORST * ratio, n, formula, meaning, extra)

@@ -29,6 +29,7 @@ def fits(reference: Pack, other: Mapping[str, Any]) -> None:
             f"{reference.path} is {kind} pack; expected a reference pack, made with: goemo"
             " reference -f FILE."
         )
+
     if found := differences(reference.manifest, other, settings=True):
         raise PackError(
             f"The reference pack {reference.path} was made otherwise than this run:"
@@ -47,6 +48,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="the run's parameters file (default: params/rehearsal.yaml)",
     )
+
     command.add_argument(
         "-p",
         "--param",
@@ -72,6 +74,7 @@ def _writable(given: Path, out: Path) -> None:
             f"--output is {given}, which is a folder; the pack's path without an ending was"
             f" expected, such as {given / 'reference'}."
         )
+
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

@@ -167,4 +167,5 @@ def remedies(
         rows.append(dict(REPEAT))
     if uneven and (manifest.get("device") or {}).get("kind") in ("npu", "rehearsal"):
         rows.append(dict(BATCH))
+
     return rows

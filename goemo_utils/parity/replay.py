@@ -296,11 +296,13 @@ def compare(
     """
     if device.shape != gold.shape:
         return INFINITE
+
     sides = [t.detach().cpu().double() for t in (device, cpu, gold, *(o.output for o in spread))]
     sides = real_rows(sides, real)
     huge = torch.finfo(cpu.dtype).max / 4
     if not _masked_alike(sides[0], sides[2], huge):
         return INFINITE
+
     keep = sides[2].abs() < huge
     if not bool(keep.all()):
         sides = [t[keep] for t in sides]
@@ -308,6 +310,7 @@ def compare(
         return Error(0.0, 0.0)
     if not bool(sides[0].isfinite().all()):
         return NOT_A_NUMBER if bool(sides[0].isnan().any()) else INFINITE
+
     return _measured(sides, [o.share for o in spread], torch.finfo(cpu.dtype).eps / 4)
 
 
@@ -418,6 +421,7 @@ class Replay(TorchFunctionMode):
         self.shape = Shape(*real.shape)
         self.rows: list[Row] = []
         self.skipped: Counter[tuple[str, str, str]] = Counter()
+
         self.resident = _resident(twins)
 
     def __torch_function__(
@@ -515,6 +519,7 @@ class Replay(TorchFunctionMode):
         device, cpu, gold = sides
         operands = [a for a in tree_leaves(given) if isinstance(a, Tensor)]
         folded = any(t.dim() <= 2 for t in operands[:2])
+
         return Row(
             module=self.path[-1],
             operator=name,
@@ -646,6 +651,7 @@ def replay(
     twins.attach(twins.reference)
     rows: list[Row] = []
     skipped: Counter[tuple[str, str, str]] = Counter()
+
     with followed(twins.reference) as path:
         for batch in batches:
             mode = Replay(twins, path, batch["attention_mask"].bool(), claims, wanted)
@@ -654,4 +660,5 @@ def replay(
                 twins.reference(**batch)
             rows += mode.rows
             skipped += mode.skipped
+
     return rows, skipped

@@ -44,6 +44,7 @@ def refused(reasons: Sequence[str]) -> list[Gate]:
         INPUTS,
         f"The sides were asked different questions: {text}.",
     )
+
     return list(gates.values())
 
 
@@ -54,17 +55,20 @@ def known_answer(answer: Part) -> Gate:
     formula = "max|p_r - p_published|"
     if answer is None:
         return not_run("known_answer", "No published answer of this model is known.", formula)
+
     error, limit, n, id = answer["error"], answer["limit"], answer["n"], answer["id"]
     ok = error is not None and error <= limit
     if not ok and not answer["named"]:
         return not_run(
             "known_answer", f"Not {id}, whose labels it has: its scores are others.", formula
         )
+
     device = answer.get("error_candidate")
     extra = {"candidate": device, "source": answer.get("source")}
     if not ok:
         meaning = f"Not the published scores of {id}: wrong weights, tokenizer, labels or GELU."
         return Gate("known_answer", FAIL, error, limit, n, formula, meaning, extra)
+
     off = (
         ""
         if device is not None and device <= limit
@@ -74,6 +78,7 @@ def known_answer(answer: Part) -> Gate:
             else "; the device's are not finite"
         )
     )
+
     return Gate(
         "known_answer",
         PASS,
@@ -93,8 +98,10 @@ def finite(c: Compared) -> Gate:
         return Gate(
             "finite", FAIL, None, 0, 0, "count of NaN and infinite values", "Nothing was compared."
         )
+
     bad = ", ".join(f"{v} in the {role}" for role, v in c.finite.items() if v)
     meaning = f"NaN or infinite values: {bad}." if bad else "No output is NaN or infinite."
+
     return Gate(
         "finite",
         FAIL if count else PASS,
@@ -121,6 +128,7 @@ def same_inputs(c: Compared) -> Gate:
             INPUTS,
             f"The manifest has no {' and no '.join(missing)}.",
         )
+
     return Gate(
         "same_inputs",
         PASS,
@@ -138,6 +146,7 @@ def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
     fallbacks = list(manifest.get("fallbacks") or [])
     placement = dict(manifest.get("placement") or {})
     n = int(manifest.get("n_texts") or 0)
+
     if manifest.get("simulated"):
         return Gate(
             "on_device",
@@ -158,6 +167,7 @@ def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
             formula,
             "The pack has no proof of where it ran.",
         )
+
     elsewhere = misplaced(placement)
     if elsewhere:
         return Gate(
@@ -180,6 +190,7 @@ def on_device(manifest: Mapping[str, Any], limits: Limits) -> Gate:
             formula,
             f"Operators ran on the CPU instead: {', '.join(fallbacks)}.",
         )
+
     return Gate(
         "on_device",
         PASS,
@@ -276,6 +287,7 @@ def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | No
             formula,
             limits.invariance_rms,
         )
+
     rows = [
         r
         for r in invariance.get("rows", [])
@@ -305,9 +317,11 @@ def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | No
             formula,
             "Identical forwards differ, so nothing can be said of other batches.",
         )
+
     own = {r["id"]: share(r, limits) for r in invariance["rows"] if r.get("side") == "reference"}
     worst = max(rows, key=lambda row: share(row, limits))
     ok = share(worst, limits) <= 1.0
+
     if not ok and all(
         share(row, limits) <= max(1.0, _as_much(own.get(row["id"], 0.0))) for row in rows
     ):
@@ -325,11 +339,13 @@ def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | No
             meaning,
             _spread(worst, limits),
         )
+
     meaning = (
         "Alone, in other batches and padded: the same up to rounding."
         if ok
         else f"The answer changes when run {worst['name']}."
     )
+
     return Gate(
         "invariance",
         PASS if ok else FAIL,

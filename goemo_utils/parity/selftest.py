@@ -54,11 +54,13 @@ def models(short: bool) -> dict[str, Callable[[], Twins]]:
     small = {"roberta, 2 layers": lambda: imitate.twins(imitate.network("roberta"))}
     if short:
         return small
+
     fused = {
         "roberta, 2 layers, sdpa": lambda: imitate.twins(
             imitate.network("roberta", attention="sdpa")
         )
     }
+
     return {
         "embedded": imitate.embedded,
         "roberta, 12 layers": lambda: imitate.twins(imitate.network("roberta", 12, 96, 5.0)),
@@ -104,10 +106,12 @@ def confusion(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, A
                 f" {max(r[2] for r in runs):8.2f} {max(r[3] for r in runs):8.2f}"
                 f" {sum(r[4] for r in runs):6d}"
             )
+
     say(
         f"{n} clean runs: {n - wrong} causes right, {refused} refused, {alarms} false alarms; worst"
         f" residual {worst_residual:.2f}, call {worst_rms:.1f} / {worst_max:.1f}"
     )
+
     return {"runs": n, "wrong": wrong, "refused": refused, "alarms": alarms}
 
 
@@ -131,11 +135,13 @@ def settings(short: bool) -> list[tuple[str, Callable[[], Twins], tuple[str, ...
                 1,
             )
         ]
+
     three = (DETAIL, f"tanh_gelu+{DETAIL}", f"hf32+{DETAIL}")
     small = [
         (f"{a}, 2 layers", lambda a=a: imitate.twins(imitate.network(a)))
         for a in ("electra", "distilbert")
     ]
+
     return [
         ("embedded", imitate.embedded, three, 2),
         (
@@ -160,6 +166,7 @@ def grid(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, int]:
         if not short or k in ("scale 1e-5", "add 1e-4", "one element +1e-3", "one NaN")
     }
     inert = 0
+
     for label, make, numerics, places in settings(short):
         of = make()
         path = imitate.Path(of)
@@ -198,6 +205,7 @@ def grid(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, int]:
                             f" {sorted(hot) or 'nothing'}"
                         )
         say(f"{label}: {len(where)} places, {time.perf_counter() - started:.0f} s")
+
     columns = sorted({text for _, text in tally})
     say(f"\nfaults: caught / located / n\n{'fault':24s} " + " ".join(f"{c:>16s}" for c in columns))
     for kind in dict.fromkeys(k for k, _ in tally):
@@ -215,8 +223,10 @@ def grid(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, int]:
             )
             + note
         )
+
     for line in missed:
         say(f"missed: {line}")
+
     everything = [r for rs in tally.values() for r in rs]
     above = [r for (kind, _), rs in tally.items() if not below(kind) for r in rs]
     result = {
@@ -231,6 +241,7 @@ def grid(short: bool, seed: int, say: Callable[[str], None]) -> dict[str, int]:
         f" and located; {result['wrong']} wrong places named; {inert} changed no bit and are not"
         " counted"
     )
+
     return result
 
 
@@ -255,6 +266,7 @@ def special(
         ("padding mask ignored", imitate.Site(m, "add"), "add", imitate.unmask, None)
         for m in masks[:1] + ([] if short else masks[-1:])
     ]
+
     for eps in (1e-4, 2e-5) if not short else (1e-4,):
         jobs += [
             (
@@ -266,6 +278,7 @@ def special(
             )
             for m in norms[:: 1 if not short else 4]
         ]
+
     return jobs
 
 

@@ -65,6 +65,7 @@ def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part)
     """
     if changed is None:
         return {"reason": "there are no decisions: hidden states are compared"}
+
     given, threshold = (cause or {}).get("envelope") or {}, np.asarray(c.threshold).tolist()
     decided = c.task == "multi_label" and len(c.gold) and not any(c.finite.values())
     own = (
@@ -73,6 +74,7 @@ def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part)
         else None
     )
     expected = None if own is None else own + 3 * math.sqrt(own + 1)
+
     return {
         "count": changed["flips"],
         "explained": changed["explained"],
@@ -96,14 +98,17 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
     """The texts with the largest error, each with its worst label; changed decisions first."""
     if changed is None:
         return []
+
     with np.errstate(invalid="ignore"):
         dz = c.candidate.astype(np.float64) - c.gold
+
     size = np.where(np.isfinite(dz), np.abs(dz), np.inf)
     order = sorted(
         range(len(size)), key=lambda i: (not changed["changed"][i].any(), -size[i].max())
     )[:WORST]
     with np.errstate(invalid="ignore"):
         p_r, p_c = probabilities(c.reference, c.task), probabilities(c.candidate, c.task)
+
     rows = []
     for i in order:
         pool = (
@@ -125,6 +130,7 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
                 "explained": bool(changed["explained_mask"][i, k]),
             }
         )
+
     return rows
 
 
@@ -165,6 +171,7 @@ def not_checked(
                 "how": "The residual over all states covers what single calls do not",
             }
         )
+
     rows += list((cause or {}).get("not_checked", []))
     rows += _not_reached((exercise or {}).get("reach"))
     for dtype in ("float16", "bfloat16"):
@@ -176,6 +183,7 @@ def not_checked(
                     "how": f"goemo run -p dtype {dtype}",
                 }
             )
+
     return rows
 
 
@@ -183,6 +191,7 @@ def _not_reached(reach: Part) -> list[dict[str, str]]:
     """What the exercise set did not reach, each with its number."""
     if not reach:
         return []
+
     rows = []
     if reach["lengths_not_run"]:
         beyond = reach["limit"] - reach["longest"]
@@ -196,6 +205,7 @@ def _not_reached(reach: Part) -> list[dict[str, str]]:
                 "how": "A text of that length among the run's own: texts: path/to/file",
             }
         )
+
     sizes = reach["batch_sizes"]
     missed = reach["batch_sizes_not_run"]
     if missed:
@@ -206,6 +216,7 @@ def _not_reached(reach: Part) -> list[dict[str, str]]:
                 "how": "The size that you use: batch_size",
             }
         )
+
     unseen = reach["vocabulary"] - reach["tokens"]
     if unseen > 0:
         rows.append(
@@ -225,4 +236,5 @@ def _not_reached(reach: Part) -> list[dict[str, str]]:
                 "how": "A longer run on the device itself",
             }
         )
+
     return rows

@@ -57,6 +57,7 @@ class Twins:
             job.get("attn_implementation", "eager"),
             job.get("seed", 0),
         )
+
         return cls.of(loaded, device, dtype)
 
     @classmethod
@@ -85,7 +86,9 @@ class Twins:
                 "The parity analysis was given no texts: nothing compared is a failure, so it stops"
                 " here."
             )
+
         ids = encode(self.loaded, list(texts), max_length)
+
         return list(self.loaded.inputs.batches(ids, size, pad_to or 0))
 
     def padded(
@@ -97,12 +100,15 @@ class Twins:
         """
         if self.loaded.tokenizer is not None:
             return list(self.loaded.inputs.batches(list(ids), len(ids), pad_to or 0))
+
         config: Any = self.loaded.model.config
         rows = torch.full((len(ids), max(pad_to or 0, *map(len, ids))), config.pad_token_id or 0)
         mask = torch.zeros_like(rows)
+
         for row, text in enumerate(ids):
             rows[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
+
         return [{"input_ids": rows, "attention_mask": mask}]
 
     @torch.no_grad()
@@ -134,6 +140,7 @@ class Twins:
                 real = batch["attention_mask"].bool()
                 for index, state in states:
                     found.setdefault(f"hidden.{index}", []).append(real_states(state.cpu(), real))
+
         return {name: torch.cat(parts) for name, parts in found.items()}
 
     def main(self, states: States) -> str:

@@ -24,15 +24,18 @@ def read_back(twins: Twins) -> dict[str, Any]:
     faults: list[dict[str, Any]] = []
     values = tensors = rows = 0
     here = dict(_named(twins.reference))
+
     for name, there in _named(twins.candidate):
         tensors, values = tensors + 1, values + there.numel()
         faults += _differing(name, here[name], there)
+
     twins.attach(twins.candidate)
     for name, module in twins.candidate.named_modules():
         if isinstance(module, nn.Embedding):
             rows += module.num_embeddings
             known = any(f["module"] == f"{name}.weight" for f in faults)
             faults += [] if known else _table(name, module, here[f"{name}.weight"])
+
     return {"tensors": tensors, "values": values, "table_rows": rows, "faults": faults}
 
 
@@ -62,19 +65,24 @@ def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]
         places = torch.arange(start, min(start + ROWS, table.num_embeddings))
         rows = table(places.unsqueeze(0).to(table.weight.device))[0]
         seen[places] = rows.cpu().reshape(len(places), -1)
+
     wrong = ~((seen == here) | (seen.isnan() & here.isnan())).all(1)
     if not bool(wrong.any()):
         return []
+
     kind = next((kind for kind, pattern in TABLES.items() if pattern.search(name)), "weights")
     if int(wrong.sum()) <= len(wrong) / 2 and len(wrong) > 2:
         kind = "weights"
+
     shifts = (1, -1, 2, -2) if len(here) > 4 else ()
     shift = next((d for d in shifts if torch.equal(_rows(seen, -d), _rows(here, d))), None)
     told = _told(wrong.unsqueeze(1), "is looked up wrong on the device")
+
     if not bool(seen.any()):
         told = "gives zeros on the device"
     elif shift is not None:
         told = f"gives row n{shift:+d} for row n on the device"
+
     return [_fault(name, told, kind)]
 
 

@@ -78,6 +78,7 @@ def gold_errors() -> dict[str, float]:
         "tanh": (x.tanh(), np.tanh(v)),
         "exp": (x.exp(), np.exp(v)),
     }
+
     return {name: _relative(seen, right) for name, (seen, right) in pairs.items()}
 
 
@@ -164,6 +165,7 @@ def by_packs(
         if math.isfinite(size) and not apart <= GOLD_PACK:
             found.append(f"gold's {name} is {apart:.2g} of its size from this machine's float64")
             break
+
     name, ratio, given = _furthest(gold, reference, packs.get("reference", {}), noise)
     if name and not ratio <= PACK_RATIO:
         named = _arithmetic(twins, batches, name, given, gold)
@@ -171,6 +173,7 @@ def by_packs(
             f"the reference's {name} errs {ratio:.3g} x what this machine's {twins.dtype} does"
             + (f": it computes as {named}" if named else "")
         )
+
     return found
 
 
@@ -191,6 +194,7 @@ def _furthest(
         over = metrics.over_noise(error, max(own, metrics.EPS["float32"] / 4 * rms(right)))
         if not over <= ratio:
             worst, ratio, at = name, over, given
+
     return worst, ratio, at
 
 

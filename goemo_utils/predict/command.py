@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_path", default="embedded", help="embedded (default), a local folder or a hub id"
     )
+
     parser.add_argument(
         "--task",
         default="auto",
@@ -245,6 +246,7 @@ def _show(
     try:
         counts = _write(predictions, lambda prediction: print(_line(prediction, classifier)), bar)
         sys.stdout.flush()
+
         return counts
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC):

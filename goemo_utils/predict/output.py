@@ -60,6 +60,7 @@ def open_output(
     }
     kind = functools.partial(Csv, safe=csv_safe) if csv_safe else kinds[path.suffix]
     opened = False
+
     try:
         with replacing(target) as temporary:
             output = kind(temporary, labels, probabilities, simulated)
@@ -102,6 +103,7 @@ def columns(
         values |= {
             f"p_{label}": None if row is None else float(row[i]) for i, label in enumerate(labels)
         }
+
     return values
 
 
@@ -129,6 +131,7 @@ class JsonLines:
             row["simulated"] = True
         if self._probabilities:
             row["probabilities"] = self._by_label(prediction.probabilities)
+
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def _by_label(self, probabilities: np.ndarray | None) -> dict[str, float] | None:

@@ -45,6 +45,7 @@ def refusal(run: Run, summary: dict[str, Any]) -> str | None:
         )
     if run.device.get("kind") != "npu":
         return f"the run was on {run.device.get('kind')}, not on an NPU"
+
     return None
 
 
@@ -71,6 +72,7 @@ def publish(
     run = _elsewhere(run, known)
     summary = summarise(run)
     why = refusal(run, summary)
+
     if why and not draft:
         raise PublishError(
             f"Run '{run.run_id}' cannot be published: {why}. Give --draft for a draft that is"
@@ -89,6 +91,7 @@ def publish(
             f"Run '{run.run_id}' cannot be published: {changed[0]}{more}. Run it again: goemo run"
             " finds and repeats what no longer holds."
         )
+
     target = Path(output) if output else run.folder / "publish"
     if run.folder.resolve().is_relative_to(target.resolve()):
         raise PublishError(
@@ -100,10 +103,12 @@ def publish(
             f"{target} exists and is no folder that goemo published: choose another --output, or"
             " empty it."
         )
+
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_parts(target.parent, target.name)
     scratch = Scratch(f".{target.name}.", target.parent, ".part")
     made = scratch.path
+
     try:
         _write(made, run, summary, source if weights else None, licence, known)
         problems = check(made)
@@ -116,6 +121,7 @@ def publish(
         _replace(scratch.release(), target)
     finally:
         scratch.close()
+
     return target
 
 
@@ -188,6 +194,7 @@ def _write(
     server.write(folder, of_programs)
     evaluation.write(folder, of_programs, summary, mark)
     pictures.write(folder, summary, mark)
+
     if values["en"]["own"] and "thresholds.json" not in copied:
         told = f"the checkpoint's own, as the run {run.run_id} used them"
         found = {
@@ -198,9 +205,11 @@ def _write(
         write_json(
             folder / thresholds.FILE, found | ({"criterion": f"{mark}; {told}"} if mark else {})
         )
+
     write_text(folder / "requirements.txt", _requirements(run, mark))
     for name, text in logs(run, mark).items():
         write_text(folder / "logs" / name, portable(text, known))
+
     write_json(folder / "summary.json", summary)
     write_text(
         folder / "report.html",

@@ -80,6 +80,7 @@ def front_matter(summary: dict[str, Any], licence: str | None) -> str:
         header["base_model"] = base
     if "draft" in summary:
         header["draft"] = "DRAFT"
+
     return f"---\n{yaml.safe_dump(header, allow_unicode=True, sort_keys=False)}---"
 
 
@@ -209,4 +210,5 @@ def render(template: str, values: dict[str, Any]) -> str:
         python=repr,
     )
     text = environment.get_template(template).render(values)
+
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

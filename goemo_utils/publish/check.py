@@ -61,6 +61,7 @@ def check(folder: Path) -> list[Problem]:
         raise ParamsError(
             f"There is no folder {str(folder)!r} to check: give the folder of a published model."
         )
+
     files = {
         str(path.relative_to(folder)): path
         for path in sorted(folder.rglob("*"))
@@ -70,6 +71,7 @@ def check(folder: Path) -> list[Problem]:
         raise ParamsError(
             f"{str(folder)!r} holds no text to check: give the folder of a published model."
         )
+
     sources = {
         name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()
     }
@@ -83,6 +85,7 @@ def check(folder: Path) -> list[Problem]:
         and Path(name).name not in NO_CARDS
     }
     summary, problems = _summary(sources)
+
     for name, text in cards.items():
         lines = prose(text)
         problems += _blanks(name, lines)
@@ -90,9 +93,11 @@ def check(folder: Path) -> list[Problem]:
         problems += _dead_links(name, text, lines, folder)
         problems += _unsaid(name, lines)
         problems += _worded(name, lines, summary)
+
     problems += _contradictions(cards, summary)
     problems += _unbacked(cards, summary)
     problems += _unmarked(sources, summary, folder)
+
     return problems
 
 
@@ -114,6 +119,7 @@ def prose(text: str) -> list[tuple[int, str]]:
                     re.sub(r"(?<!\\)\]\([^)]*\)", "]", re.sub(r"https?://\S+", "(address)", line)),
                 )
             )
+
     return lines
 
 
@@ -128,12 +134,15 @@ def _summary(sources: dict[str, str]) -> tuple[dict[str, Any] | None, list[Probl
                 "there is no summary.json, so no number of the card can be followed to a record",
             )
         ]
+
     try:
         summary = json.loads(sources[name])
     except ValueError as error:
         return None, [Problem("missing", name, 0, f"it is no JSON ({error})")]
+
     if not isinstance(summary, dict):
         return None, [Problem("missing", name, 0, "it holds no object")]
+
     reasons = summary.get("reasons") or {}
     problems = []
     for field, value in summary.items():
@@ -145,6 +154,7 @@ def _summary(sources: dict[str, str]) -> tuple[dict[str, Any] | None, list[Probl
             )
         if isinstance(value, str) and PLACEHOLDER.search(value):
             problems.append(Problem("placeholder", name, 0, f"{field} is {value!r}"))
+
     return summary, problems
 
 
@@ -166,10 +176,13 @@ def _blanks(name: str, lines: list[tuple[int, str]]) -> Iterator[Problem]:
         if stripped.strip("`") in FIELDS:
             yield Problem("blank", name, line, f"{stripped.strip('`')} has no value")
             continue
+
         for found in re.finditer(r"(\w[\w.-]*)\s*=\s*(?=[。；;，,]|$)", text):
             yield Problem("blank", name, line, f"{found[1]}= has no value")
+
         for found in re.finditer(r"([^\s:：。；;，,]+)\s*[:：]\s*(?=[。；;])", text):
             yield Problem("blank", name, line, f"{found[1]}: has no value")
+
         item = re.match(r"^\s*[-*•·]\s+(?P<name>[^:：]+)[:：]\s*$", text)
         following = next((later for _, later in lines[i + 1 :] if later.strip()), "")
         if item and (not following or re.match(r"^(?:#|[-*•·]\s)", following)):
@@ -230,6 +243,7 @@ def _dead(target: str, base: Path) -> str | None:
             if target.startswith(("#", "mailto:"))
             else f"{target} is no address a reader can open"
         )
+
     return None if (base / unquote(parts.path)).exists() else f"{target} is not in the folder"
 
 
@@ -289,6 +303,7 @@ def _speedups(summary: dict[str, Any] | None) -> list[float]:
 
 def _unbacked(cards: dict[str, str], summary: dict[str, Any] | None) -> Iterator[Problem]:
     known = list(_numbers(summary)) if summary else []
+
     for name, text in cards.items():
         seen = set()
         lines = [(line, re.sub(r"`[^`]*`", " ", body)) for line, body in prose(text)]
@@ -337,6 +352,7 @@ def _unmarked(
 ) -> Iterator[Problem]:
     if summary is None:
         return
+
     device = summary.get("device") or {}
     real = (
         not summary.get("simulated")
@@ -345,6 +361,7 @@ def _unmarked(
     )
     if real and "draft" not in summary:
         return
+
     weights = any(folder.glob("*.safetensors"))
     for name, text in sources.items():
         # What came with the weights is copied byte for byte, so that its hash stays the recorded

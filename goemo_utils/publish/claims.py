@@ -100,10 +100,12 @@ def parse(text: str) -> Number:
     )
     if found is None:
         raise ValueError(f"{text!r} is no number as cards write them")
+
     mantissa, decimals = float(found[1]), len(found[2] or "")
     power = int(found[3] or (found[4] or "0").translate(_POWERS))
     # Three hundred digits and more are a denial of service, not a measurement.
     scale = 10.0 ** max(min(power, 300), -300) / (100 if is_percent else 1)
+
     return Number(text, mantissa * scale, 0.5 * 10.0**-decimals * scale * (1 + 1e-9), is_percent)
 
 
@@ -200,6 +202,7 @@ def measurements(lines: list[tuple[int, str]]) -> Iterator[tuple[int, Number]]:
         )
         if re.match(r"^\s*#", text):
             continue
+
         body = re.sub(r"\d+(?:\.\d+){2,}[\w.+-]*|\d{4}-\d\d-\d\d|\d\d:\d\d", " ", body)
         for found in NUMBER.finditer(body):
             before, after = body[: found.start()], body[found.end() :]

@@ -49,6 +49,7 @@ def _accuracy(run: Run) -> list[str]:
             f"nothing was compared: 03_parity {state.status}"
             + (f", {state.reason}" if state.reason else "")
         ]
+
     lines = [
         (
             f"quantity {parity.get('quantity')}, texts {parity.get('n_texts')}, labels"
@@ -67,12 +68,14 @@ def _accuracy(run: Run) -> list[str]:
             f"{metric['id']} = {found}  [{metric.get('unit')}, n = {metric.get('n')}] "
             f" {metric.get('formula')}".rstrip()
         )
+
     lines.append("")
     for gate in parity.get("gates") or []:
         lines.append(
             f"gate {gate['id']}: {gate['result']}, value {gate.get('value')}, limit"
             f" {gate.get('limit')}, n {gate.get('n')}: {gate.get('meaning')}"
         )
+
     return lines
 
 
@@ -88,6 +91,7 @@ def _pretrained(run: Run) -> list[str]:
             f"no weights were loaded: 01_load {state.status}"
             + (f", {state.reason}" if state.reason else "")
         ]
+
     keys = (
         "id",
         "source",
@@ -103,6 +107,7 @@ def _pretrained(run: Run) -> list[str]:
         "unused",
         "unread",
     )
+
     return _items("model", {key: model.get(key) for key in keys}) + [
         f"file {f['name']}: {f['bytes']} bytes, {f['sha256']}" for f in model.get("files") or []
     ]

@@ -66,6 +66,7 @@ def _picture(lines: Sequence[str], font: str, paper: str, ink: str, title: str) 
         f"{escape(visible(line)[:LONGEST])}</text>"
         for n, line in enumerate(lines)
     ]
+
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'

@@ -58,6 +58,7 @@ def start(
             f"There is no deploy.sh in {str(folder)!r}; expected a folder that goemo published."
             " Publish the run again."
         )
+
     with tempfile.TemporaryDirectory(prefix="goemo-start-") as scratch:
         clean = Path(scratch) / "model"
         shutil.copytree(folder, clean)

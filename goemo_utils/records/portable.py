@@ -29,6 +29,7 @@ def places(params: Mapping[str, Any], folder: Path | None = None) -> dict[str, s
     ]
     known = {str(ROOT): ".", os.path.expanduser("~"): "~", sys.prefix: Path(sys.prefix).name}
     known |= {path: _told(Path(path)) for path in named if os.path.isabs(path)}
+
     return {path: name for path, name in known.items() if path not in ("/", "~")}
 
 

@@ -126,6 +126,7 @@ def plain(value: Any) -> Any:
         return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Path):
         return str(value)
+
     return value
 
 

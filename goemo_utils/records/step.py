@@ -59,11 +59,13 @@ def file_digests(params: Params) -> dict[str, str]:
     found = {"model": sha256_json([params.model, params.revision])}
     if folder.is_dir():
         found["model"] = sha256_paths(read_files(folder), folder)
+
     for key in ("texts", "reference"):
         path = Path(getattr(params, key))
         for candidate in (path, path.with_name(path.name + ".json")):
             if candidate.is_file():
                 found[key] = sha256_file(candidate)
+
     return found
 
 

@@ -79,6 +79,7 @@ def _first(key: str, steps: Iterable[str], upstream: Records) -> str | None:
 def _check_fixed(step: str, params: Params, upstream: Records) -> None:
     values = params.resolved()
     needed = list(reversed(REQUIRES.get(step, ())))
+
     for key in READS[step].fixed:
         earlier = _first(key, needed, upstream)
         if earlier is None or key not in params.model_fields_set:

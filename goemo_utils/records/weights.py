@@ -87,6 +87,7 @@ def _shards(index: Path) -> list[str]:
                 f"{index} names the weights {name!r}, which is a link to {shard.resolve()}, outside"
                 " the folder; expected a file inside it. Put the file itself there."
             )
+
     return names
 
 

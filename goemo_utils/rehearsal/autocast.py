@@ -86,6 +86,7 @@ def register() -> list[Library]:
     passing = Library("_", "IMPL")
     passing.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     library = Library("aten", "IMPL")
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for names, dtype in ((LOWER, None), (FLOAT32, torch.float32)):
@@ -93,6 +94,7 @@ def register() -> list[Library]:
                 packet, _, overload = name.partition(".")
                 operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
                 library.impl(name, partial(_cast_and_call, operator, dtype), "AutocastPrivateUse1")
+
     return [passing, library]
 
 

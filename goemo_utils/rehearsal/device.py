@@ -62,6 +62,7 @@ def enable(
     limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
     _check_settings(limit, devices, seed, disturbances)
     settings = Settings(arithmetic, limit, devices, disturbances, seed)
+
     if STATE.settings is not None:
         if STATE.settings == settings:
             return
@@ -70,6 +71,7 @@ def enable(
             f" {STATE.numerics.text!r} and fault {STATE.fault!r}, and a process has one such"
             " device; restart it (in a notebook: restart the kernel) to use other settings."
         )
+
     faults.check(disturbances, _operators())
     _check_process()
     STATE.devices, STATE.seed, STATE.fault = devices, seed, fault or None
@@ -123,6 +125,7 @@ def _check_settings(
         )
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise DeviceError(f"The seed of the rehearsal device is {seed!r}; expected an integer.")
+
     twice = [fault.text for fault in disturbances if fault.kind == "oom"]
     if len(twice) + (limit is not None) > 1:
         raise DeviceError(
@@ -144,6 +147,7 @@ def _check_process() -> None:
             "The rehearsal device cannot share a process with torch_npu, which works here: use"
             " device npu:0 for the real one, or an environment without torch_npu to rehearse."
         )
+
     taken = torch._C._get_privateuse1_backend_name()
     if taken != "privateuseone":
         raise DeviceError(
@@ -161,6 +165,7 @@ def _torch_npu_works() -> bool:
         return hasattr(loaded, "npu")
     if importlib.util.find_spec("torch_npu") is None:
         return False
+
     environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
     probe = subprocess.run(
         [sys.executable, "-c", "import torch_npu"],
@@ -168,6 +173,7 @@ def _torch_npu_works() -> bool:
         capture_output=True,
         check=False,
     )
+
     return probe.returncode == 0
 
 

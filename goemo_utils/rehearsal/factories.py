@@ -37,6 +37,7 @@ def empty(
     made = torch.empty(
         size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format
     )
+
     return _label(made, device)
 
 
@@ -96,6 +97,7 @@ def resize(
             f"The rehearsal device resizes contiguous tensors only, but {memory_format} was asked"
             f" for. {MARK}"
         )
+
     needed = (math.prod(size) + self.storage_offset()) * self.element_size()
     storage = self.untyped_storage()
     if needed > storage.nbytes():
@@ -107,6 +109,7 @@ def resize(
             )
             grown[: storage.nbytes()].copy_(host(whole))
         storage = device(grown, self.device.index).untyped_storage()
+
     strides = [
         math.prod([max(extent, 1) for extent in size[axis + 1 :]]) for axis in range(len(size))
     ]
@@ -114,6 +117,7 @@ def resize(
     resized: Tensor = set_storage.redispatch(
         CPU_KEYS, self, storage, self.storage_offset(), list(size), strides
     )
+
     return resized
 
 

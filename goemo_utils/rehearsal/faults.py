@@ -120,6 +120,7 @@ def _apply(fault: Fault, output: Any) -> None:
         return
     if shown is None or not shown.numel() or not shown.is_floating_point():
         return
+
     with torch.no_grad():
         hits[fault.text] += DEEDS[fault.kind](fault, shown)
 

@@ -197,6 +197,7 @@ def _occasion(text: str, conditions: list[str]) -> Occasion:
                 f" these at most once, with a number above 0: {'; '.join(OCCASIONS.values())}."
             )
         counts[match["name"]] = int(match["count"])
+
     return Occasion(
         beyond=counts.get("only_beyond=", ALWAYS.beyond),
         least=counts.get("only_batch>=", ALWAYS.least),
@@ -277,15 +278,18 @@ def _valued(fault: Fault, value: str | None) -> Fault:
         return replace(fault, part=value or "")
     if value is None and kind in _DEFAULTS:
         return replace(fault, value=_DEFAULTS[kind])
+
     try:
         number = float(value or "")
     except ValueError:
         number = math.nan
+
     if not math.isfinite(number) or not _RANGES.get(kind, math.isfinite)(number):
         raise DeviceError(
             f"The fault {fault.text!r} has the value {value!r}; expected a finite number:"
             f" {FAULTS[kind]}."
         )
+
     return replace(fault, value=number)
 
 

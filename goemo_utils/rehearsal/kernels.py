@@ -70,6 +70,7 @@ class _Call:
             if self.index is None:
                 self.index = ordinal(value)
             return CPU
+
         return value
 
     def to_device(self, value: Any) -> Any:
@@ -97,6 +98,7 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
     call = _Call(name)
     host_args = [call.to_host(value, writes) for value in args]
     host_kwargs = {key: call.to_host(value, writes) for key, value in kwargs.items()}
+
     if (
         call.foreign is not None
         and call.originals
@@ -109,19 +111,23 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
             raise _mixed(f"npu:{call.index}", target.device, name)
     if STATE.before_first is not None:
         STATE.before_first()
+
     compute = STATE.arithmetic.get(name, plain)
     try:
         result = compute(operator, host_args, host_kwargs)
     except RuntimeError as error:
         result = _again(compute, operator, host_args, host_kwargs, call, error)
+
     disturbance = STATE.disturbances.get(name)
     if disturbance is not None:
         disturbance(result, host_args)
     if STATE.observer is not None:
         STATE.observer(result, host_args)
+
     for original, twin in call.fresh:
         if twin.numel() or twin.shape != original.shape:
             adopt(original, device(twin, call.index or 0))
+
     return call.to_device(result)
 
 
@@ -157,6 +163,7 @@ def _again(
             call.fresh.append((original, kwargs[output]))
         if outputs:
             return compute(operator, args, kwargs)
+
     raise error
 
 
@@ -213,6 +220,7 @@ def register(library: Library, reserved: Sequence[str]) -> None:
     torch already composes.
     """
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for full in torch._C._dispatch_get_registrations_for_dispatch_key("CPU"):
@@ -267,6 +275,7 @@ def _convolution_backward(
 ) -> Any:
     biases = [weight.shape[1] * groups if transposed else weight.shape[0]]
     backward = torch.ops.aten.convolution_backward.default
+
     return run(
         backward,
         gradient,

@@ -27,6 +27,7 @@ def patch() -> None:
 
 def _accelerator() -> dict[str, Callable[..., Any]]:
     npu = dispatcher.npu()
+
     return {
         "synchronize": npu.synchronize,
         "set_device_index": npu.set_device,

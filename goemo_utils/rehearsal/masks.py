@@ -32,11 +32,13 @@ def near(seen: Tensor) -> Tensor:
     queries, keys = seen.shape[-2:]
     if queries == 1:
         return torch.ones(1, keys, dtype=torch.bool)
+
     distance = (torch.arange(queries)[:, None] - torch.arange(keys)[None, :]).abs()
     # [batch, heads, queries, keys] -> [queries, keys]
     bridged = seen.flatten(0, -3).any(dim=0)
     reach = torch.zeros(max(queries, keys), dtype=torch.bool)
     reach[distance[bridged]] = True
+
     return reach[distance]
 
 

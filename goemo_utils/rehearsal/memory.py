@@ -31,6 +31,7 @@ def charge(storage: Storage, index: int) -> None:
         if limit is not None and living + size > limit:
             raise torch.OutOfMemoryError(_out_of_memory(size, living, limit, index))
         _peak[index] = max(_peak[index], living + size)
+
     _charged[index] += size
     _living[storage._weak_ref()] = (size, index)
 

@@ -154,6 +154,7 @@ def _functions() -> dict[str, Any]:
     free_and_total = _checked(
         lambda index: (memory.total() - memory.allocated(index), memory.total())
     )
+
     return {
         "is_available": lambda: True,
         "is_initialized": lambda: True,

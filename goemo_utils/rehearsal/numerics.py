@@ -77,20 +77,24 @@ def round_mantissa(tensor: Tensor, bits: int, mode: str = "rne") -> Tensor:
         raise ValueError(
             f"Cannot round the mantissa of {tensor.dtype}; expected torch.float32 or torch.float64."
         )
+
     integer, mantissa = (torch.int32, 23) if tensor.dtype == torch.float32 else (torch.int64, 52)
     if mode not in ("rne", "away", "trunc") or not 1 <= bits < mantissa:
         raise ValueError(
             f"Cannot round to {bits} bits by {mode!r}; expected 1 to {mantissa - 1} bits and rne,"
             " away or trunc."
         )
+
     drop = mantissa - bits
     words = tensor.clone(memory_format=torch.preserve_format).view(integer)
     if mode == "rne":
         words += ((words >> drop) & 1).add_((1 << (drop - 1)) - 1)
     elif mode == "away":
         words += 1 << (drop - 1)
+
     words &= -(1 << drop)
     rounded = words.view(tensor.dtype)
+
     return torch.where(tensor.isnan(), tensor, rounded)
 
 
@@ -192,6 +196,7 @@ def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
         family = numerics.batched if name in BATCHED else numerics.linear
         if family or numerics.order:
             table[name] = _matmul(name, first, family, numerics.order)
+
     if numerics.convolution:
         for name, count in CONVOLUTION.items():
             table[name] = _convolution(count, numerics.convolution)
@@ -201,6 +206,7 @@ def handlers(numerics: Numerics, seed: int = 0) -> dict[str, Handler]:
     if numerics.ulp:
         for name in VECTOR:
             table[name] = _noisy(table.get(name, plain), seed, numerics.ulp)
+
     return table
 
 

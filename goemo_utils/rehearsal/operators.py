@@ -57,6 +57,7 @@ def run_all(
     context = multiprocessing.get_context("fork")
     queue = iter(names)
     running: dict[Connection, tuple[str, Any, float]] = {}
+
     while True:
         while len(running) < jobs and (name := next(queue, None)) is not None:
             receiver, sender = context.Pipe(duplex=False)
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--results", type=Path, help="a .jsonl file to keep results in and to go on from"
     )
     parser.add_argument("--markdown", type=Path, help="where to write the table")
+
     return parser
 
 
@@ -142,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+
     settings = {
         "torch": torch.__version__,
         "samples": options.samples,
@@ -150,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = _earlier(options.results, settings)
     trials = [done[name] for name in names if name in done]
     missing = [name for name in names if name not in done]
+
     # On a terminal only: a bar in a log file is noise.
     for trial in tqdm(
         run_all(missing, options.jobs, options.samples, options.timeout, options.dtypes),
@@ -162,12 +166,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 file.write(json.dumps({"settings": settings, **asdict(trial)}) + "\n")
         if trial.verdict not in ("agrees", "not on the CPU"):
             tqdm.write(f"{trial.verdict:8s} {trial.name}: {trial.message}")
+
     result = agreement(trials)
     print(result.sentence)
     if options.markdown:
         options.markdown.write_text(
             markdown(trials, options.samples, options.dtypes), encoding="utf-8"
         )
+
     return 0 if result.share >= AGREEMENT_FLOOR and not result.harmful else 1
 
 

@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" {statistics.median(device.wall):.4f} s (medians), ratio {ratio:.3f}, of processor time"
         f" {_ratio(cpu.processor, device.processor):.3f}, limit {LIMIT:.2f}"
     )
+
     return 0 if ratio <= LIMIT else 1
 
 

@@ -58,9 +58,11 @@ def device(tensor: Tensor, index: int) -> Tensor:
         )
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
+
     memory.charge(tensor.untyped_storage(), index)
     capsule = _export(tensor)
     _field(_pointer(capsule, _NAME) + _DEVICE_FIELD).value = _DL_EXTENSION | index << 32
+
     return _import(capsule)
 
 

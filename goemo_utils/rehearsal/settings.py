@@ -141,10 +141,12 @@ def parse_numerics(text: str) -> Numerics:
             f"The rehearsal arithmetic {text!r} combines 'exact' with a deviation; drop 'exact' or"
             " the others."
         )
+
     modes = {*names, *(_LIKE_910B if "ascend910b" in names else ())}
     _one_of_each(text, modes)
     rounding = _only(modes, _OPERANDS)
     units = _only(modes, _UNITS)
+
     return Numerics(
         text="+".join(name for name in NUMERICS if name in names),
         matmul=rounding,

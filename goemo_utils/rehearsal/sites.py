@@ -36,6 +36,7 @@ def chosen(
             f"The fault {fault.text!r} has nothing to act on: {where}{place}. Choose a fault of a"
             " thing that this model has (docs/rehearsal-faults.md)."
         )
+
     return fitting
 
 

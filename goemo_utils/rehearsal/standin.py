@@ -56,5 +56,6 @@ def install() -> None:
     sys.modules["torch_npu.npu"] = npu
     forget_absence()
     attention: Any = sys.modules.get("transformers.integrations.sdpa_attention")
+
     if hasattr(attention, "_is_torch_npu_available"):
         attention._is_torch_npu_available = True

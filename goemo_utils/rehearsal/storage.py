@@ -88,6 +88,7 @@ def borrow_allocator() -> None:
     """
     if sys.platform == "win32":
         return
+
     library = next(Path(torch.__file__).parent.joinpath("lib").glob("libc10.*"), None)
     try:
         functions = ctypes.CDLL(str(library))
@@ -97,6 +98,7 @@ def borrow_allocator() -> None:
         )
     except (OSError, AttributeError):
         return
+
     get.restype = ctypes.c_void_p
     put(
         ctypes.c_int8(_PRIVATE_USE_1),

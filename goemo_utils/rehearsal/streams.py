@@ -86,4 +86,5 @@ class Event:
                 "Both events must be recorded and created with argument 'enable_timing=True'."
                 f" {MARK}"
             )
+
         return (other.moment - self.moment) * 1e3

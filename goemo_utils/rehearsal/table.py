@@ -96,6 +96,7 @@ def markdown(trials: Sequence[Trial], samples: int, dtypes: Sequence[str] = DTYP
                 for row in rows
             ]
             lines.append("")
+
     agreeing = sorted(
         (trial for trial in trials if trial.verdict == "agrees"), key=lambda trial: trial.name
     )
@@ -110,6 +111,7 @@ def markdown(trials: Sequence[Trial], samples: int, dtypes: Sequence[str] = DTYP
         for row in agreeing
     ]
     nothing = sorted(trial.name for trial in trials if trial.verdict == "not on the CPU")
+
     if nothing:
         lines += [
             "",
@@ -119,6 +121,7 @@ def markdown(trials: Sequence[Trial], samples: int, dtypes: Sequence[str] = DTYP
             + ", ".join(f"`{name}`" for name in nothing)
             + ".",
         ]
+
     return "\n".join(lines) + "\n"
 
 

@@ -58,8 +58,10 @@ class Tracker:
         faults = [fault for fault in faults if not fault.kind.startswith("weights")]
         names = [name for name, _ in model.named_modules() if name]
         targets = {fault.module: resolve(fault, names) for fault in faults if fault.module}
+
         for handle in self.handles:
             handle.remove()
+
         self.path, self.targets, self.handles = [""], targets, []
         self.size, self.forwards = None, 0
         self.singles.clear()
@@ -128,6 +130,7 @@ class Tracker:
         when = fault.occasion
         if when == ALWAYS:
             return True
+
         size, count = self.size, self.forwards
         if size is None:
             self.singles[fault.text] += 1
@@ -137,6 +140,7 @@ class Tracker:
             return False
         if when.beyond == 0 and when.least == 0 and when.most == ALWAYS.most:
             return True
+
         return (
             size is not None and size.tokens > when.beyond and when.least <= size.texts <= when.most
         )
@@ -154,6 +158,7 @@ def resolve(fault: Fault, names: Sequence[str], what: str = "module") -> str:
     wanted = fault.module or ""
     if wanted in names:
         return wanted
+
     fitting = [name for name in names if name.endswith("." + wanted)]
     if len(fitting) == 1:
         return fitting[0]
@@ -162,6 +167,7 @@ def resolve(fault: Fault, names: Sequence[str], what: str = "module") -> str:
             f"The fault {fault.text!r} names the {what} {wanted!r}, which fits {len(fitting)}"
             f" {what}s, for example {', '.join(fitting[:3])}; give more of the path."
         )
+
     raise DeviceError(
         f"The fault {fault.text!r} names the {what} {wanted!r}, which the model does not have;"
         f" {near(wanted, names)}."

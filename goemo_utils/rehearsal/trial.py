@@ -71,9 +71,11 @@ def database() -> dict[str, Any]:
         absent: Any = types.ModuleType("expecttest")
         absent.TestCase = unittest.TestCase
         sys.modules["expecttest"] = absent
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
+
     return {operator.full_name: operator for operator in op_db}
 
 
@@ -89,12 +91,14 @@ def try_operator(name: str, limit: int, dtypes: Sequence[str] = DTYPES) -> Trial
             differentiable = dtype.is_floating_point and operator.supports_autograd
             for sample in _samples(operator, dtype, limit, differentiable):
                 _try_sample(operator, sample, dtype, differentiable, trial)
+
     if trial.wrong:
         trial.verdict = "wrong"
     elif trial.refused:
         trial.verdict = "refused"
     elif trial.samples:
         trial.verdict = "agrees"
+
     return trial
 
 
@@ -116,6 +120,7 @@ def _try_sample(
     except Exception:
         trial.skipped += 1
         return
+
     trial.samples += 1
     try:
         received, device_gradients = _evaluate(operator, sample, DEVICE, gradients is not None)
@@ -123,6 +128,7 @@ def _try_sample(
         trial.refused += 1
         trial.message = trial.message or _first_line(f"{type(error).__name__}: {error}")
         return
+
     problem = _difference(expected, received, trial)
     if problem is None and gradients is not None:
         trial.backwards += 1
@@ -218,6 +224,7 @@ def _difference(expected: Any, received: Any, trial: Trial) -> str | None:
         return None if received != received else f"{received!r}, expected nan"
     if isinstance(expected, (int, float, bool, str, torch.dtype)) or expected is None:
         return None if expected == received else f"{received!r}, expected {expected!r}"
+
     return None
 
 
@@ -226,11 +233,13 @@ def _tensor_difference(expected: Tensor, received: Any, trial: Trial) -> str | N
         return f"a {type(received).__name__}, expected a tensor"
     if received.device.type != "npu" and expected.dim():
         return f"the result is on {received.device}, expected {DEVICE}"
+
     actual = received.detach().cpu()
     if expected.dtype == torch.float64 and actual.dtype == torch.float32:
         note = "float32 for float64, as torch_npu does"
         trial.notes += [] if note in trial.notes else [note]
         expected = expected.to(torch.float32)
+
     try:
         if trial.name in UNINITIALISED:
             actual, expected = torch.zeros_like(actual), torch.zeros_like(expected)
@@ -240,4 +249,5 @@ def _tensor_difference(expected: Tensor, received: Any, trial: Trial) -> str | N
         )
     except AssertionError as error:
         return " ".join(str(error).split())[:200]
+
     return None

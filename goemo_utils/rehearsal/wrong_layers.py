@@ -30,9 +30,11 @@ def set_residual(model: nn.Module, fault: Fault) -> None:
             " its hidden_size, by which a residual is known. Choose a fault of a thing that this"
             " model has (docs/rehearsal-faults.md)."
         )
+
     TRACKER.watch(model)
     residuals = Residuals(int(width), fault)
     STATE.observer = residuals.observe
+
     for name in ("aten::add", "aten::add_"):
         disturb_too(name, residuals.disturb)
 

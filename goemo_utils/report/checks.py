@@ -59,10 +59,12 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
     ):
         if model.get(key) is not None:
             yield "01_load", f"model.{key}", model[key]
+
     device = run.results.get("01_load", {}).get("device") or {}
     for key in ("name", "kind", "requested", "torch_device"):
         if device.get(key) is not None:
             yield "01_load", f"device.{key}", device[key]
+
     parity = run.results.get("03_parity", {})
     for i, metric in enumerate(parity.get("metrics") or []):
         yield "03_parity", f"metrics[{i}].id", metric.get("id")
@@ -70,6 +72,7 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
         if metric.get("value") is not None:
             yield "03_parity", f"metrics[{i}].formula ({metric.get('id')})", metric.get("formula")
             yield "03_parity", f"metrics[{i}].value ({metric.get('id')})", metric["value"]
+
     for i, gate in enumerate(parity.get("gates") or []):
         keys = (
             ["id", "result", "meaning"]
@@ -78,6 +81,7 @@ def _shown(run: Run) -> Iterator[tuple[str, str, Any]]:
         )
         for key in keys:
             yield "03_parity", f"gates[{i}].{key} ({gate.get('id')})", gate.get(key)
+
     for i, row in enumerate(run.results.get("04_throughput", {}).get("rows") or []):
         yield "04_throughput", f"rows[{i}].configuration", row.get("configuration")
 
@@ -106,6 +110,7 @@ def _check_absent(step: str, results: dict[str, Any]) -> None:
     ]
     if isinstance(results.get("speedup"), dict):
         rows.append(("speedup", results["speedup"]))
+
     for field, row in rows:
         if row.get("value") is None and is_blank(str(row.get("reason") or "")):
             raise ReportError(
@@ -126,6 +131,7 @@ def _check_contradictions(run: Run) -> None:
                 f"03_parity: metric {metric['id']} has two values, {known!r} and"
                 f" {metric.get('value')!r}, expected one: run the step again."
             )
+
     failed = [gate["id"] for gate in parity.get("gates") or [] if gate["result"] == "fail"]
     verdict = parity.get("verdict")
     if parity and verdict not in ("pass", "pass-with-cause", "fail"):
@@ -153,6 +159,7 @@ def _check_contradictions(run: Run) -> None:
             f"04_throughput: parity_verdict is {speed['parity_verdict']} but 03_parity says"
             f" {verdict}: run 04_throughput again."
         )
+
     model = load.get("model") or {}
     if isinstance(model.get("labels"), list) and model.get("n_labels") not in (
         None,
@@ -162,6 +169,7 @@ def _check_contradictions(run: Run) -> None:
             f"01_load: model.n_labels is {model['n_labels']} but {len(model['labels'])} labels are"
             " listed: run the step again."
         )
+
     _check_parameters(run)
     if run.simulated:
         _check_no_speed(speed)

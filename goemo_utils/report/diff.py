@@ -41,6 +41,7 @@ def compare(before: Run, after: Run) -> dict[str, Any]:
     worse = [gate["id"] for gate in compared if gate["change"] == "worse"]
     if VERDICT_RANK[overall(after)] > VERDICT_RANK[overall(before)]:
         worse.append("verdict")
+
     return {
         "schema": SCHEMA,
         "runs": [
@@ -91,6 +92,7 @@ def _facts(run: Run) -> dict[tuple[str, str], Any]:
     }
     candidate = (run.of("03_parity").get("packs") or {}).get("candidate") or {}
     facts |= {("texts", key): candidate.get(key) for key in ("texts_digest", "n_texts")}
+
     return facts
 
 
@@ -130,6 +132,7 @@ def _gates(before: Run, after: Run) -> list[dict[str, Any]]:
                 "change": "worse" if step > 0 else "better" if step < 0 else "same",
             }
         )
+
     return rows
 
 
@@ -180,6 +183,7 @@ def _metrics(before: Run, after: Run) -> list[dict[str, Any]]:
         if other_formula:
             row["note"] = "the formula changed: the values do not compare"
         rows.append(row)
+
     return rows
 
 
@@ -217,6 +221,7 @@ def _rates(before: Run, after: Run) -> list[dict[str, Any]]:
             else None
         )
         rows.append(row)
+
     return rows
 
 
@@ -229,11 +234,13 @@ def text(result: dict[str, Any], words: Words) -> str:
         for row in result["changed"]
     ] or ["  " + words("d_nothing")]
     lines += ["", words("gates") + ":"]
+
     for row in result["gates"]:
         lines.append(
             f"  {words('d_' + row['change']):8s} {gate_name(row['id'], words):20s}"
             f" {gate_text(result, row, 'before', words)} → {gate_text(result, row, 'after', words)}"
         )
+
     lines += ["", words("p_metrics") + ":"]
     lines += [
         f"  {row['id']}: {value(row, 'before', words)} → {value(row, 'after', words)}"
@@ -247,9 +254,12 @@ def text(result: dict[str, Any], words: Words) -> str:
         f" {words(judged(row))}"
         for row in result["rates"]
     ] or ["  " + words("d_nothing")]
+
     for run_id, altered in result["altered"].items():
         lines += ["", *(f"{run_id}: {said}." for said in altered)] if altered else []
+
     lines += ["", sentence(result, words)]
+
     return "\n".join(visible(line) for line in lines)
 
 

@@ -132,6 +132,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
         "sim" if simulated else "fail" if worse else "pass",
     )
     mark = f"{words('simulated')}: " if simulated else ""
+
     return Page(
         language=words("lang"),
         title=f"{mark}{first['run_id']} → {second['run_id']} · goemo",

@@ -27,6 +27,7 @@ def draw(chart: Bars | Ladder | Heat | Growth | Margins, uid: str) -> Markup:
         "margins": _margins,
     }[chart.kind]
     body, width, height = drawing(chart)
+
     return Markup(
         f'<svg class="fig" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
         f' role="img" aria-labelledby="{uid}-t {uid}-d"><title'
@@ -140,12 +141,14 @@ def _ladder(chart: Ladder) -> tuple[list[str], float, float]:
     height = top + row * len(chart.rungs)
     axis = _Log(left, WIDTH - 280, *_decades(r.rmse for r in chart.rungs))
     body = [_text(0, 16, chart.heading, "mu"), _text(WIDTH, 16, chart.share_heading, "mu", "end")]
+
     for decade in axis.ticks():
         x = axis(10.0**decade)
         body += [
             _line(f"M{x:.1f} 24V{height}", "ax"),
             _text(x, 16, n.power(decade), "mu", "middle"),
         ]
+
     for i, rung in enumerate(chart.rungs):
         y, x, strong = top + i * row, axis(rung.rmse), "b" if rung.nearest else ""
         body += [_text(0, y + 20, rung.name, strong), _line(f"M{left} {y + 15}H{x:.1f}", "ed", 1.5)]
@@ -174,6 +177,7 @@ def _ladder(chart: Ladder) -> tuple[list[str], float, float]:
                 "end",
             )
         )
+
     return body, WIDTH, height + 6
 
 
@@ -190,6 +194,7 @@ def heat_value(ratio: float) -> str:
         return "Inf"
     if ratio < 1e3:
         return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+
     for suffix, unit in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
         if ratio < 1000 * unit:
             return (
@@ -197,6 +202,7 @@ def heat_value(ratio: float) -> str:
                 if ratio < 10 * unit
                 else f"{ratio / unit:.0f}{suffix}"
             )
+
     return n.power(math.floor(math.log10(ratio)))
 
 
@@ -211,6 +217,7 @@ def _heat(chart: Heat) -> tuple[list[str], float, float]:
         for i, name in enumerate(chart.columns)
     ]
     y = 24.0
+
     for name, values in chart.rows:
         body.append(_text(0, y + 18, name if len(name) <= 40 else "…" + name[-39:], "mo"))
         for i, value in enumerate(values):
@@ -237,19 +244,23 @@ def _heat(chart: Heat) -> tuple[list[str], float, float]:
                 )
             )
         y += tall
+
     body += [
         _rect(left + wide * column, 24 + tall * row, wide, tall, "ink", 2.5)
         for row, column in chart.marked
     ]
     y += 14
     body.append(_text(0, y + 14, chart.key, "mu"))
+
     for i, words in enumerate(HEAT_KEY):
         body += [
             _rect(left + 76 * i, y, 72, 20, f"c{i}"),
             _text(left + 76 * i + 36, y + 15, words, f"k{i}", "middle"),
         ]
+
     x = left + 76 * len(HEAT_KEY)
     body += [_rect(x + 8, y + 1, 26, 18, "ink", 2.5), _text(x + 40, y + 15, chart.mark, "mu")]
+
     return body, width, y + 26
 
 
@@ -262,12 +273,14 @@ def _growth(chart: Growth) -> tuple[list[str], float, float]:
         *_decades(itertools.chain((r for _, r in chart.states), (chart.limit,)), least=1),
     )
     body = [_text(0, 16, chart.heading, "mu")]
+
     for decade in axis.ticks():
         x = axis(10.0**decade)
         body += [
             _line(f"M{x:.1f} 22V{height}", "ax"),
             _text(x, 16, n.power(decade), "mu", "middle"),
         ]
+
     for i, (name, ratio) in enumerate(chart.states):
         y, x, over = (
             top + i * row,
@@ -288,7 +301,9 @@ def _growth(chart: Growth) -> tuple[list[str], float, float]:
                 "b" if over else "",
             )
         )
+
     body.append(_line(f"M{axis(chart.limit):.1f} 22V{height}", "lim"))
+
     return body, WIDTH, height + 6
 
 
@@ -302,16 +317,19 @@ def _margins(chart: Margins) -> tuple[list[str], float, float]:
     body = []
     if chart.bound and math.isfinite(chart.bound) and chart.bound > 10.0**low:
         body.append(_rect(x0, y0, across(chart.bound) - x0, y1 - y0, "danger"))
+
     for decade in across.ticks():
         body += [
             _line(f"M{across(10.0**decade):.1f} {y0}V{y1}", "ax"),
             _text(across(10.0**decade), y1 + 18, n.power(decade), "mu", "middle"),
         ]
+
     for decade in up.ticks():
         body += [
             _line(f"M{x0} {up(10.0**decade):.1f}H{x1}", "ax"),
             _text(x0 - 8, up(10.0**decade) + 4, n.power(decade), "mu", "end"),
         ]
+
     start, stop = max(low, below - 1), min(high, above)
     if start < stop:
         body.append(
@@ -322,6 +340,7 @@ def _margins(chart: Margins) -> tuple[list[str], float, float]:
                 1.5,
             )
         )
+
     body += [
         _text(x0 + 10, y0 + 18, chart.possible, "b"),
         _text(x1 - 8, y1 - 12, chart.impossible, "b", "end"),
@@ -351,4 +370,5 @@ def _margins(chart: Margins) -> tuple[list[str], float, float]:
         _line(f"M{across(m) - 4:.0f} {up(e) - 4:.0f}l8 8m0-8l-8 8", "flipx")
         for m, e in chart.unexplained
     ]
+
     return body, WIDTH, height

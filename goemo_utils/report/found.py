@@ -97,6 +97,7 @@ def remedy_step(run: Run, words: Words) -> Text | None:
         title = _remedy_title(row, words)
         line = Code(shlex.join([*base, *map(str, options)]))
         return join(words("n_remedy", title=title, effect=effect), " ", line)
+
     return None
 
 

@@ -64,6 +64,7 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
         return n.percent(float(value), words.language)
     if kind == "task_quality":
         return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
+
     return n.ratio(float(value)) if kind in ("cause", "invariance") else n.number(value)
 
 
@@ -87,9 +88,11 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
         return words("x_not_finite")
     if gate["id"] == "cause" and gate["result"] == "pass" and gate.get("value") in (None, "none"):
         return words("x_no_cause") if words.language != "en" else n.prose(gate["meaning"])
+
     at_fault = AT_FAULT.fullmatch(str(gate.get("meaning")))
     if at_fault and words.language != "en":
         return words("x_place", place=at_fault[1])
+
     key = f"m_{gate['id']}" if gate["result"] == "pass" else f"m_{gate['id']}_{gate['result']}"
     where = gate.get("where")
     tail = (
@@ -97,11 +100,13 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
         if gate["id"] != "rounding" or where in (None, "logits")
         else words("worst_at", where=where)
     )
+
     if words.language == "en" or not words.has(key):
         told = n.prose(gate["meaning"])
         # A sentence may begin with the name of a cause, such as hf32, which keeps its case.
         told = told[:1].upper() + told[1:] if re.match(r"[a-z]+ ", told) else told
         return f"{told} {tail}".rstrip()
+
     return tail + words(
         key, value=shown_value(gate, words).removeprefix("R = "), n=n.number(gate.get("n") or 0)
     )
@@ -112,6 +117,7 @@ def gate_table(run: Run, words: Words) -> Table | None:
     found = gates(run)
     if not found:
         return None
+
     prefix = "rs_" if run.simulated else "r_"
     counts = words("comma").join(
         words(f"c_{r}", n=k) for r in ICONS if (k := sum(g["result"] == r for g in found))
@@ -138,6 +144,7 @@ def gate_table(run: Run, words: Words) -> Table | None:
     remark = (
         words("gates_sim") if run.simulated else words("gates_count", n=len(found), counts=counts)
     )
+
     return Table(
         words("gates"),
         columns,

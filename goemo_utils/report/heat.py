@@ -34,6 +34,7 @@ def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
             else words("not_recorded")
         )
         return [*blocks, Note(words("section_absent", reason=why))]
+
     columns = [str(c) for c in heat.get("columns") or range(len(heat["rows"][0]["values"]))]
     rows = [(str(r["module"]), list(map(_cell, r["values"]))) for r in heat["rows"]]
     marked = [
@@ -75,6 +76,7 @@ def where_it_enters(results: dict[str, Any], words: Words) -> list[Any]:
         style="wide",
         measured=True,
     )
+
     return [
         Paragraph(words("p_heat_lead")),
         Figure(title, caption, chart),
@@ -98,6 +100,7 @@ def _faults(faults: list[dict[str, Any]], words: Words) -> Table:
         Column(words("p_ratio_rms"), True),
         Column(words("p_ratio_max"), True),
     ]
+
     return Table(words("p_faults"), columns, cells, caption=words("p_faults"), measured=True)
 
 
@@ -106,6 +109,7 @@ def _outside(heat: dict[str, Any], words: Words) -> list[Table]:
         [Code(str(r["module"])), _shown(_cell(r.get("value")), words)]
         for r in heat.get("outside") or []
     ]
+
     return (
         [
             Table(

@@ -46,6 +46,7 @@ def flip_rate(parity: dict[str, Any]) -> list[dict[str, Any]]:
     k, n = (parity.get("flips") or {}).get("texts"), parity.get("n_texts")
     if k is None or not n:
         return []
+
     return [
         {
             "id": "flip_rate",

@@ -36,7 +36,9 @@ def _row(path: Path) -> dict[str, Any]:
             "steps": None,
             "state": None,
         }
+
     done = sum(state.status == "ok" for state in run.states.values())
+
     return {
         "run": path.name,
         "started": run.manifest["started"],

@@ -43,6 +43,7 @@ def find_run(name: str, outputs: Path | None = None) -> Path:
     for place in places:
         if (place / MANIFEST).is_file():
             return place
+
     there = [path.name for path in run_folders(root(outputs))]
     known = f"the runs are {', '.join(there[-5:])}" if there else f"{root(outputs)} holds no run"
     raise ReportError(

@@ -121,6 +121,7 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
             continue
         write_text(path.with_suffix(".html"), told)
         written.append(path.with_suffix(".html").name)
+
     return written
 
 
@@ -147,6 +148,7 @@ def page(notebook: Any, name: str, language: str) -> str:
     )
     cells = "\n".join(_cell(cell) for cell in notebook.cells)
     back = {"en": "Back to the report", "zh": "返回报告"}[language]
+
     return (
         f'<!DOCTYPE html>\n<html lang="{"zh-Hans" if language == "zh" else "en"}">\n<head>\n<meta'
         f' charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n<meta'
@@ -178,6 +180,7 @@ def clean(fragment: str) -> str:
     # embedded ones stay.
     kept = re.sub(r'(<a\b[^>]*?)\shref="data:[^"]*"', r"\1", kept)
     kept = re.sub(r"<img\b[^>]*>", _image, kept)
+
     return re.sub(r"(?s)<thead>.*?</thead>|<tbody>.*?</tbody>", _heads, kept)
 
 

@@ -29,6 +29,7 @@ def number(value: float, digits: int = 3) -> str:
         return "Inf" if value > 0 else f"{_MINUS}Inf"
     if value == 0:
         return "0"
+
     size = abs(float(f"{value:.{digits - 1}e}"))
     if size < 1e-2 or size >= 1e6:
         mantissa, exponent = f"{value:.1e}".split("e")
@@ -37,6 +38,7 @@ def number(value: float, digits: int = 3) -> str:
         text = f"{value:,.0f}" if size < 1e4 else f"{float(f'{value:.{digits}g}'):,.0f}"
     else:
         text = f"{value:.{digits - 1 - math.floor(math.log10(size))}f}"
+
     return text.replace("-", _MINUS)
 
 
@@ -77,6 +79,7 @@ def percent(fraction: float, language: str = "en") -> str:
     """
     if not math.isfinite(fraction):
         return number(fraction)
+
     value = 100 * fraction
     if value in (0, 100):
         text = f"{value:.0f}"
@@ -85,6 +88,7 @@ def percent(fraction: float, language: str = "en") -> str:
         text = f"{math.floor(value * 10**places + 1e-6) / 10**places:.{places}f}".rstrip("0")
     else:
         text = number(float(value), 2 if abs(value) < 100 else 3)
+
     return f"{text}%".replace("-", _MINUS) if language == "zh" else f"{text} %".replace("-", _MINUS)
 
 

@@ -75,6 +75,7 @@ def html(page: Page) -> str:
         csp=Markup(content_security_policy(css)),
         draw=lambda chart: draw(chart, f"f{next(counter)}"),
     )
+
     return environment.get_template("report.html.j2").render().lstrip()
 
 

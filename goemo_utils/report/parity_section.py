@@ -38,6 +38,7 @@ def parity(run: Run, words: Words) -> Section:
         return Section(
             "parity", words("s_parity"), [absent(run, words, "03_parity")], measured=True
         )
+
     blocks: list[Any] = [
         Paragraph(_lead(run, words)),
         Heading(words("p_headline")),
@@ -53,6 +54,7 @@ def parity(run: Run, words: Words) -> Section:
     blocks += [Heading(words("p_heat")), *where_it_enters(results, words)]
     blocks += [Heading(words("p_layers")), *_layers(results, words)]
     blocks += [Heading(words("p_flips")), *_flips(results, words)]
+
     return Section("parity", words("s_parity"), blocks, measured=True)
 
 
@@ -66,6 +68,7 @@ def _lead(run: Run, words: Words) -> str:
     where = (reference.get("device") or {}).get("name") or "CPU"
     named = f"{where} {reference.get('dtype') or ''}".strip()
     threshold = results.get("threshold")
+
     if results.get("quantity") == "hidden states" or not results.get("n_labels"):
         text = words(
             "p_lead_encoder",
@@ -89,6 +92,7 @@ def _lead(run: Run, words: Words) -> str:
             threshold=shown,
             reference=named,
         )
+
     return f"{text} {words('p_lead_sim')}" if run.simulated else text
 
 
@@ -107,6 +111,7 @@ def metric_value(metric: dict[str, Any], words: Words) -> str:
         return metric_number("cosine", float(value))
     if metric.get("unit") == "share":
         return n.percent(float(value), words.language)
+
     return n.ratio(float(value)) if metric["id"] in ("R", "R_max") else n.number(value)
 
 
@@ -140,6 +145,7 @@ def _metrics(results: dict[str, Any], words: Words) -> Table:
         Column("n", True),
         Column(words("formula")),
     ]
+
     return Table(words("p_metrics"), columns, rows, style="wide", measured=True)
 
 
@@ -152,10 +158,12 @@ def _cause(results: dict[str, Any], words: Words) -> list[Any]:
         lead = words("p_cause_some", causes=words("comma").join(causes))
     else:
         lead = words("p_cause_rounding" if rounding.get("result") == "pass" else "p_cause_unknown")
+
     blocks: list[Any] = [Paragraph(lead)]
     rungs = [r for r in results.get("ladder") or [] if isinstance(r.get("rmse"), (int, float))]
     if not rungs:
         return [*blocks, _missing(words)] if rounding.get("result") != "pass" else blocks
+
     rungs.sort(key=lambda r: r["rmse"])
     title = words("p_ladder_title", rung=rungs[0]["rung"], n=len(rungs))
     chart = Ladder(
@@ -170,6 +178,7 @@ def _cause(results: dict[str, Any], words: Words) -> list[Any]:
         "; ".join(f"{r['rung']}: {n.number(float(r['rmse']))}" for r in rungs),
         words.language,
     )
+
     return [*blocks, Figure(title, words("p_ladder_cap"), chart)]
 
 
@@ -220,6 +229,7 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
                     measured=True,
                 )
             )
+
     return [Heading(words("p_remedy")), *blocks] if blocks else []
 
 
@@ -268,6 +278,7 @@ def _states(results: dict[str, Any], words: Words) -> list[Any]:
         ),
         Column(words("p_grade")),
     ]
+
     return (
         [
             Details(
@@ -300,6 +311,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     flips, worst = results.get("flips") or {}, results.get("worst") or []
     if flips.get("count") is None:
         return [_missing(words, flips.get("reason"))]
+
     values = {
         "flips": n.number(flips["count"]),
         "n": n.number(results.get("n_decisions") or 0),
@@ -320,6 +332,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
                 "small muted",
             )
         )
+
     changed = [w for w in worst if not w.get("same") and _positive(w)]
     spots = {
         kind: [(w["margin"], abs(w["dz"])) for w in changed if bool(w.get("explained")) is kind]
@@ -327,6 +340,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     }
     taken = set(spots[True]) | set(spots[False])
     points = [(float(m), float(e)) for m, e in results.get("near") or [] if (m, e) not in taken]
+
     if points or changed:
         could = sum(e >= m for m, e in points)
         bound = flips.get("bound")
@@ -361,6 +375,7 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
         blocks += [Figure(title, caption, chart), Details(words("p_same_table"), [table])]
     if worst:
         blocks.append(_worst(worst, n.number(results["n_texts"]), words))
+
     return blocks
 
 
@@ -381,6 +396,7 @@ def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
             _or_nan(row.get(k), n.number) for k in ("margin", "dz")
         ]
         rows.append([text, Code(str(row.get("label"))), *numbers, State(icon, words(word))])
+
     columns = [
         Column(words("text")),
         Column(words("label")),
@@ -390,6 +406,7 @@ def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
         Column("Δz", True),
         Column(words("decision")),
     ]
+
     return Table(
         words("p_worst"),
         columns,

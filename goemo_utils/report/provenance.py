@@ -39,6 +39,7 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
     texts: list[Any] = [Code(str(run.params.get("texts", "builtin")))]
     if candidate.get("texts_digest"):
         texts += [" · SHA-256 ", digest(candidate["texts_digest"])]
+
     versions = " · ".join(
         f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version
     )
@@ -73,12 +74,14 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
         Details(words("pr_records"), [_records(run, words), Paragraph(words("pr_proves"))]),
         Details(words("pr_resolved"), [_params(run, words)]),
     ]
+
     if pages:
         blocks.append(
             Facts(
                 [(words("pr_pages"), join(*[part for page in pages for part in (Code(page), " ")]))]
             )
         )
+
     return Section("provenance", words("s_prov"), blocks)
 
 
@@ -113,6 +116,7 @@ def _records(run: Run, words: Words) -> Table:
                 digest(state.sha256) if state.sha256 else words("pr_no_record"),
             ]
         )
+
     columns = [
         Column(words("pr_step")),
         Column(words("pr_status")),
@@ -120,6 +124,7 @@ def _records(run: Run, words: Words) -> Table:
         Column(words("pr_why")),
         Column("SHA-256"),
     ]
+
     return Table(words("pr_records"), columns, rows, style="wide")
 
 

@@ -26,9 +26,11 @@ def sentence(text: Any, words: Words) -> str:
     """A fixed sentence of a record, such as a reason or a remedy in words."""
     if words.language == "en":
         return str(text)
+
     text = str(text)
     if more := MORE.fullmatch(text):
         return f"{_title_of_any(more[1], words)}（另有 {more[2]} 项）"
+
     found: str | None = next(
         (
             told
@@ -37,6 +39,7 @@ def sentence(text: Any, words: Words) -> str:
         ),
         None,
     )
+
     return _title_of_any(text, words) if found is None else found
 
 
@@ -57,6 +60,7 @@ def _title_of_any(text: str, words: Words) -> str:
         for id, pattern in english().items()
         if id in TITLES and not pattern.startswith("{")
     )
+
     return next(
         (
             told

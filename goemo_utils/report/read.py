@@ -64,6 +64,7 @@ class Run:
         signs += [record.get("simulated") for record in self.records.values()]
         signs += [(pack or {}).get("simulated") for pack in packs.values()]
         signs.append(self.device.get("simulated"))
+
         return any(bool(sign) for sign in signs)
 
     @property
@@ -105,17 +106,20 @@ def read_run(folder: Path) -> Run:
         }
     except RecordError as error:
         raise ReportError(str(error)) from None
+
     if not isinstance(manifest, dict):
         raise ReportError(
             f"manifest.json holds a {type(manifest).__name__}, expected an object: start the run"
             " again."
         )
+
     for key, kind in (("run_id", str), ("params", dict), ("started", str), ("updated", str)):
         if not isinstance(manifest.get(key), kind) or not manifest[key]:
             raise ReportError(
                 f"manifest.json: {key} is {manifest.get(key)!r}, expected a {kind.__name__} that is"
                 " not empty: start the run again."
             )
+
     told = {
         entry.get("step"): entry for entry in manifest.get("steps") or [] if isinstance(entry, dict)
     }
@@ -126,6 +130,7 @@ def read_run(folder: Path) -> Run:
     results = {
         step: record["results"] for step, record in records.items() if states[step].status == "ok"
     }
+
     return Run(folder, manifest, records, results, states)
 
 
@@ -143,8 +148,10 @@ def _state(step: str, told: dict[str, Any], record: dict[str, Any] | None, path:
             _seconds(told.get("seconds")),
             None,
         )
+
     status = said if said in ("failed", "timeout", "died") else record["status"]
     why = None if status == "ok" else record.get("reason") or reason
+
     return StepState(step, status, why, _seconds(record.get("seconds")), sha256_file(path))
 
 

@@ -90,6 +90,7 @@ def next_steps(run: Run, words: Words) -> Section | None:
         )
         other = Code("goemo run -p rehearsal_numerics hf32")
         items.append(join(words("n_without"), " ", other))
+
     return Section("next", words("s_next"), [Items(items, ordered=True)]) if items else None
 
 
@@ -109,6 +110,7 @@ def _after_failure(run: Run, words: Words) -> list[Text]:
     items: list[Text] = []
     for fault in (run.of("03_parity").get("faults") or [])[:3]:
         items.append(words("n_fault", what=fault_sentence(fault, words)))
+
     if not items:
         items += [
             words("n_gate", gate=gate_name(g["id"], words), meaning=meaning(g, words))
@@ -117,7 +119,9 @@ def _after_failure(run: Run, words: Words) -> list[Text]:
         ]
     if not run.simulated:
         items.append(join(words("n_reload"), " ", command(run, "--only", "01_load", "--force")))
+
     items.append(join(words("n_alone"), " ", command(run, "--from", "03_parity")))
+
     return items
 
 
@@ -126,6 +130,7 @@ def ported(run: Run, words: Words) -> Section:
     model = run.model
     if not model:
         return Section("ported", words("s_ported"), [absent(run, words, "01_load")])
+
     missing, seed = list(model.get("untrained") or []), run.params.get("seed")
     if model.get("source") == "random":
         untrained = words("f_untrained_all", seed=seed)
@@ -135,6 +140,7 @@ def ported(run: Run, words: Words) -> Section:
             if missing
             else words("f_untrained_none")
         )
+
     details = words("comma").join(
         words(key, n=n.number(model[field]))
         for key, field in (
@@ -177,11 +183,14 @@ def ported(run: Run, words: Words) -> Section:
     unused = list(model.get("unused") or [])
     if unused:
         rows.append((words("f_unused"), words("f_unused_some", names=names(unused))))
+
     checks = run.of("02_smoke").get("checks") or []
     if checks:
         right = sum(c.get("result") == "pass" for c in checks)
         rows.append((words("f_known"), words("f_known_value", k=right, n=len(checks))))
+
     blocks: list[Any] = [Facts(rows), *_files(model, words), *_answers(run, words)]
+
     return Section("ported", words("s_ported"), blocks)
 
 
@@ -211,6 +220,7 @@ def _answers(run: Run, words: Words) -> list[Details]:
     rows = [row for row in run.of("02_smoke").get("rows") or [] if row.get("labels")]
     if not rows:
         return []
+
     columns = [Column(words("text")), Column(words("smoke_labels"))]
     cells: list[list[Text]] = [
         [
@@ -221,6 +231,7 @@ def _answers(run: Run, words: Words) -> list[Details]:
         ]
         for row in rows
     ]
+
     return [
         Details(
             words("smoke_answers"),
@@ -236,16 +247,19 @@ def where(run: Run, words: Words) -> Section:
         return Section(
             "where", words("s_where"), [absent(run, words, "01_load")], measured=run.simulated
         )
+
     candidate = packs.get("candidate") or {}
     proof = candidate.get("placement") or run.of("01_load").get("placement") or {}
     rows: list[tuple[str, Text]] = [
         (words("w_device"), f"{device.get('name')} · {device.get('torch_device')}"),
         (words("w_requested"), Code(str(device.get("requested")))),
     ]
+
     if run.simulated:
         rows.append((words("w_imitated"), Code(str(device.get("numerics") or words("unknown")))))
         if device.get("fault"):
             rows.append((words("w_fault"), Code(str(device["fault"]))))
+
     rows += _places(proof, words)
     if proof.get("memory_allocated") is not None:
         values = {
@@ -261,14 +275,17 @@ def where(run: Run, words: Words) -> Section:
         rows.append(
             (words("w_memory"), f"{text} ({words('w_memory_sim')})" if run.simulated else text)
         )
+
     rows += _fallbacks(run, candidate, words)
     for key in ("reference", "gold"):
         if packs.get(key):
             rows.append((words(f"w_{key}"), _pack(packs[key], words)))
+
     raw = json.dumps(
         {"device": device, "placement": proof}, indent=1, ensure_ascii=False, sort_keys=True
     )
     lead = words("w_lead_sim" if run.simulated else "w_lead")
+
     return Section(
         "where",
         words("s_where"),
@@ -316,6 +333,7 @@ def environment(run: Run, words: Words) -> Section:
     results = run.of("00_environment")
     if not results:
         return Section("env", words("s_env"), [absent(run, words, "00_environment")])
+
     findings = [
         *(results.get("findings") or []),
         *(
@@ -354,6 +372,7 @@ def environment(run: Run, words: Words) -> Section:
     ]
     if words.language != "en" and rows:
         blocks.append(Paragraph(words("e_quoted")))
+
     verdicts = results.get("verdicts") or {}
     if verdicts:
         cells: list[list[Text]] = [
@@ -372,6 +391,7 @@ def environment(run: Run, words: Words) -> Section:
                 cells,
             ),
         ]
+
     return Section("env", words("s_env"), blocks)
 
 
@@ -390,6 +410,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
                 "goemo run -p model SamLowe/roberta-base-go_emotions",
             )
         )
+
     for state in run.missing:
         why = words(f"step_{state.status}", step=state.step)
         rows.append(
@@ -399,6 +420,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
                 f"goemo run --from {state.step}",
             )
         )
+
     for step in ("03_parity", "04_throughput"):
         for item in run.of(step).get("not_checked") or []:
             what = str(item.get("what") or words("unknown"))
@@ -409,6 +431,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
                     sentence(item.get("how") or words("n_rerun"), words),
                 )
             )
+
     return list({row[0]: row for row in reversed(rows)}.values())[::-1]
 
 
@@ -417,10 +440,12 @@ def not_checked(run: Run, words: Words) -> Section:
     rows = unchecked(run, words)
     if not rows:
         return Section("not-checked", words("s_not"), [Paragraph(words("nc_none"))])
+
     cells: list[list[Text]] = [
         [what, why, Code(how) if how.startswith(("goemo ", "-p ")) else how]
         for what, why, how in rows
     ]
+
     return Section(
         "not-checked",
         words("s_not"),

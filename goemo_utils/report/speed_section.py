@@ -36,15 +36,18 @@ def speed(run: Run, words: Words) -> Section:
         return Section(
             "speed", words("s_speed"), [absent(run, words, "04_throughput")], measured=True
         )
+
     rows, up = results.get("rows") or [], results.get("speedup") or {}
     blocks: list[Any] = [Note(words("s_sim"))] if run.simulated else []
     if up.get("value") is not None:
         blocks.append(
             Paragraph(words("s_lead", baseline=up.get("baseline"), cores=up.get("cores")))
         )
+
     measured = [r for r in rows if r.get("median") is not None]
     if measured and not run.simulated:
         blocks.append(_figure(run, measured, up, words))
+
     latency = results.get("latency") or []
     blocks += [*_rate_blocks(rows, words), *_latency_blocks(latency, words)]
     if not rows and not latency and not run.simulated:
@@ -53,6 +56,7 @@ def speed(run: Run, words: Words) -> Section:
         blocks.append(Note(f"{words('s_speedup')}: {up['reason']}"))
     if up and up.get("value") is None and not run.simulated:
         blocks.append(Facts([(words("s_speedup"), words("absent", reason=up.get("reason")))]))
+
     for key, name in (("protocol", "s_protocol"), ("worker", "s_worker")):
         if results.get(key):
             blocks.append(
@@ -61,6 +65,7 @@ def speed(run: Run, words: Words) -> Section:
                     [Facts([(str(k), _plain(v, words)) for k, v in results[key].items()])],
                 )
             )
+
     return Section("speed", words("s_speed"), blocks, measured=True)
 
 
@@ -107,6 +112,7 @@ def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Wor
     bars = [_bar(row, words) for row in rows]
     best = device_row(run)
     ours = next((b for b in bars if b.ours and b.value == best.get("median")), None)
+
     if ours and up.get("value") is not None:
         title = words(
             "s_title",
@@ -116,10 +122,12 @@ def _figure(run: Run, rows: list[dict[str, Any]], up: dict[str, Any], words: Wor
         )
     else:
         title = words("s_title_plain", n=len(bars)) if ours else words("s_title_cpu")
+
     description = words("sep").join(
         words("s_bar_desc", name=b.name, value=f"{n.number(b.value)} {n.interval(b.low, b.high)}")
         for b in bars
     )
+
     return Figure(title, words("s_cap"), Bars(bars, words("s_cfg"), words("s_rates"), description))
 
 
@@ -151,6 +159,7 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
                     n.number(row["n"]) if row.get("n") else "–",
                 ]
             )
+
     columns = [
         Column(words("s_config")),
         Column(words("w_device")),
@@ -162,6 +171,7 @@ def _rates(rows: list[dict[str, Any]], words: Words) -> Table:
         Column(words("s_cold"), True),
         Column("n", True),
     ]
+
     return Table(words("s_rates"), columns, cells, style="wide", measured=True)
 
 
@@ -180,11 +190,13 @@ def _latency(rows: list[dict[str, Any]], words: Words) -> Table:
                 *values,
             ]
         )
+
     columns = [
         Column(words("s_config")),
         Column("n", True),
         *(Column(words("s_median") if p == "median" else p, True) for p in known),
     ]
+
     return Table(words("s_latency"), columns, cells, style="wide", measured=True)
 
 

@@ -50,22 +50,27 @@ def summarise(run: Run) -> dict[str, Any]:
         ],
     }
     not_judged = _why_not(run, "03_parity")
+
     for name in METRICS:
         found = metric(run, name)
         summary[name] = _finite(found.get("value"))
         if summary[name] is None:
             reasons[name] = found.get("reason") or not_judged
+
     _within_one_percent(run, summary, reasons, not_judged)
     _speed(run, summary, reasons)
     unknown = _why_not(run, "01_load")
+
     for name in ("pretrained_used", "local_weight_used", "weight_path"):
         summary[name] = model.get(name)
         if summary[name] is None:
             reasons[name] = "no weight file was read" if model else unknown
+
     fallbacks = ((parity.get("packs") or {}).get("candidate") or {}).get("fallbacks")
     summary["fallback_used"] = None if fallbacks is None or run.simulated else bool(fallbacks)
     if summary["fallback_used"] is None:
         reasons["fallback_used"] = "simulated" if run.simulated else not_judged
+
     summary["model"] = (
         {
             key: model.get(key)
@@ -105,9 +110,11 @@ def summarise(run: Run) -> dict[str, Any]:
         if row.get("top")
     ]
     summary["timing"] = _timing(run)
+
     for name, step in (("model", "01_load"), ("device", "01_load"), ("comparison", "03_parity")):
         if summary[name] is None:
             reasons[name] = _why_not(run, step)
+
     summary["provenance"] = {
         "code": run.manifest.get("code"),
         "versions": run.manifest.get("versions"),
@@ -122,6 +129,7 @@ def summarise(run: Run) -> dict[str, Any]:
         for s in run.states.values()
     ]
     summary["reasons"] = reasons
+
     return summary
 
 
@@ -179,6 +187,7 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
         "npu_latency_ms": latency,
         "speedup": speed.get("speedup"),
     }
+
     for name, value in told.items():
         summary[name] = _finite(value)
         if summary[name] is None:
@@ -198,6 +207,7 @@ def _timing(run: Run) -> dict[str, Any]:
     up, latency = run.of("04_throughput").get("speedup") or {}, latency_row(run)
     rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
     first_call = _finite(rows["npu"].get("cold_seconds"))
+
     return {
         **{
             name: {key: row.get(key) for key in keys} if row.get("median") is not None else None

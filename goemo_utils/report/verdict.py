@@ -73,6 +73,7 @@ def verdict(run: Run, words: Words) -> Verdict:
     ]
     if run.simulated:
         return _rehearsed(run, words, outcome)
+
     values = {
         "device": device_name(run, words),
         "labels": label_word(run, words),
@@ -102,6 +103,7 @@ def verdict(run: Run, words: Words) -> Verdict:
         else:
             sentence = words("h_fail_gate", gates=names, n=values["n"])
         return Verdict(State("fail", words("v_fail")), sentence, _lead(run, words, outcome), style)
+
     state = (
         State("cause", words("v_cause"))
         if outcome == "pass-with-cause"
@@ -116,6 +118,7 @@ def verdict(run: Run, words: Words) -> Verdict:
         key = "h_cause"
     else:
         key = "h_pass" if outcome == "pass" else "h_cause_all"
+
     return Verdict(state, words(key, **values), _lead(run, words, outcome), style)
 
 
@@ -166,11 +169,13 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
                 gate_name(g["id"], words) for g in gates(run) if g["result"] == "fail"
             ),
         )
+
     gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     ratio = gate.get("value")
     shown = n.ratio(ratio) if isinstance(ratio, (int, float)) else words("unknown")
     if outcome == "pass-with-cause":
         return words("lead_cause", causes=cause_names(run, words) or words("unknown"), ratio=shown)
+
     return words(
         "lead_pass", ratio=shown, limit=shown_limit(gate, words) if gate else words("unknown")
     )
@@ -226,6 +231,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         words("k_took", seconds=n.duration(took)),
     )
     texts = steps
+
     if flips.get("texts") is not None:
         texts = KeyFigure(
             words("k_texts"),
@@ -233,6 +239,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
             "",
             words("k_unexplained", k=n.number(flips["unexplained"])),
         )
+
     gate = next((g for g in gates(run) if g["id"] == "rounding"), {})
     value = metric(run, "R").get("value")
     error = KeyFigure(
@@ -243,6 +250,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         "",
         words("r_not run"),
     )
+
     if isinstance(value, (int, float)):
         elsewhere = gate.get("where") not in (None, "logits")
         context = (
@@ -253,6 +261,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         error = KeyFigure(error.label, n.ratio(value), "", context if gate else "")
     if not run.simulated:
         return [texts, error, *_speed_figures(run, words, summary)]
+
     causes = cause_names(run, words) or words("k_no_cause")
     cause = KeyFigure(
         words("k_cause"),
@@ -261,6 +270,7 @@ def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigu
         remedy_effect(run, words) or words("k_imitated", numerics=imitated(run, words).strip()),
     )
     no_speed = KeyFigure(words("k_speed"), words("k_not_claimed"), "", words("k_no_speed"))
+
     return [error, texts, cause, no_speed]
 
 
@@ -275,6 +285,7 @@ def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyF
         else words(f"step_{state.status}", step=state.step)
     )
     rate = KeyFigure(words("k_speed"), words("k_not_run"), "", why or words("k_not_run"))
+
     if row.get("median") is not None:
         ci = n.interval(*row["ci95"]) if row.get("ci95") else n.interval(row["q1"], row["q3"])
         rate = KeyFigure(
@@ -283,6 +294,7 @@ def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyF
             words("k_rate"),
             words("k_speed_at", interval=ci, batch=row.get("batch_size"), dtype=row.get("dtype")),
         )
+
     up = speed.get("speedup") or {}
     base = KeyFigure(
         words("k_base"),
@@ -297,4 +309,5 @@ def _speed_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyF
             n.interval(*up["ci95"]) if up.get("ci95") else "",
             words("k_baseline", baseline=up.get("baseline"), cores=up.get("cores")),
         )
+
     return [rate, base]

@@ -49,6 +49,7 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
         glossary(words),
     ]
     subject = str(run.model.get("id") or run.params.get("model") or words("unknown"))
+
     try:
         moment = n.moment(run.manifest["updated"])
     except ValueError:
@@ -56,7 +57,9 @@ def view(run: Run, summary: dict[str, Any], language: str = "en") -> Page:
             f"manifest.json: updated is {run.manifest['updated']!r}, expected a time in ISO 8601:"
             " start the run again."
         ) from None
+
     mark = f"{words('simulated')}: " if run.simulated else ""
+
     return Page(
         language=words("lang"),
         title=f"{mark}{told.state.word} · {subject} · {device_name(run, words).strip()} · goemo",

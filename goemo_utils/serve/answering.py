@@ -123,6 +123,7 @@ class Answering:
     async def _rows(self, version: Version, ids: list[list[int]]) -> np.ndarray:
         try:
             future = version.batcher.submit(ids)
+
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
         except QueueFull:
             raise Refused(

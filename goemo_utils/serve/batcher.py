@@ -78,6 +78,7 @@ class Batcher:
         self._closed = False
         self.waiting_texts = 0
         self._thread = threading.Thread(target=self._work, name="goemo-batcher", daemon=True)
+
         self._thread.start()
 
     def submit(self, ids: Sequence[list[int]]) -> Future[np.ndarray]:
@@ -94,6 +95,7 @@ class Batcher:
             self._waiting.append(waiting)
             self.waiting_texts += len(ids)
             self._changed.notify()
+
         return waiting.future
 
     def close(self) -> None:
@@ -145,6 +147,7 @@ class Batcher:
             pieces.append(_Piece(waiting, ids))
             if waiting.taken < len(waiting.ids):
                 self._waiting.append(waiting)
+
         return pieces
 
     def _compute(self, pieces: list[_Piece]) -> None:

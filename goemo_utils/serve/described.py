@@ -86,6 +86,7 @@ def predict_body(limits: Limits) -> Schema:
 def classify_body(limits: Limits, models: Sequence[str]) -> Schema:
     """What POST /v1/classify takes."""
     key = {"type": ["string", "null"], "minLength": 1, "maxLength": LONGEST_KEY}
+
     return _body(
         {
             "inputs": _inputs(limits),
@@ -139,6 +140,7 @@ def _body(properties: Schema) -> Schema:
 def _inputs(limits: Limits) -> Schema:
     text = {"type": "string"}
     alone = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
+
     return {
         "description": "One text, or a list of them; each may stand in a list of its own.",
         "anyOf": [

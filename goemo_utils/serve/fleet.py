@@ -56,6 +56,7 @@ class Version:
         self.key = bytes.fromhex(self.digest)
         # Of one round each core has its batch, and the next round is not far.
         budget = classifier.batch_tokens * at_once()
+
         self.batcher = Batcher(
             classifier.probabilities, budget, queue, linger, alone, lambda round: tell(self, round)
         )
@@ -87,6 +88,7 @@ def digest(classifier: GoEmotionsClassifier) -> str:
         classifier.max_length,
         classifier.device.requested,
     ]
+
     return sha256_json(deciding).removeprefix("sha256:")
 
 
@@ -111,6 +113,7 @@ class Fleet:
         self._alone, self._reloading = threading.Lock(), threading.Lock()
         self._signatures = {one.name: signature(one.path) for one in served}
         self.versions = {one.name: self._load(one) for one in served}
+
         self.first = served[0].name
 
     def choose(self, model: str | None, key: str) -> Version:
@@ -202,6 +205,7 @@ def snapshot(path: str) -> Iterator[str]:
     if not folder.is_dir():
         yield path
         return
+
     with tempfile.TemporaryDirectory(prefix="goemo-serve-") as scratch:
         copy = Path(scratch) / folder.resolve().name
         copy.mkdir()
@@ -240,6 +244,7 @@ def _checked(served: Sequence[Served], shares: Mapping[str, float]) -> dict[str,
         raise ParamsError(
             f"--model names {', '.join(names)}; expected each name once. Give each model its own."
         )
+
     for name, share in shares.items():
         if name not in names:
             raise ParamsError(
@@ -250,9 +255,11 @@ def _checked(served: Sequence[Served], shares: Mapping[str, float]) -> dict[str,
             raise ParamsError(
                 f"--share {name}={share:g}; expected a number from 0 to 1, as 0.1 for a tenth."
             )
+
     if sum(shares.values()) > 1 + 1e-9:
         raise ParamsError(
             f"The shares add up to {sum(shares.values()):g}; expected at most 1. The first model"
             " gets what is left."
         )
+
     return dict(shares)

@@ -118,6 +118,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> dict[str
     schema = _schema(operation.get("requestBody") or {})
     example = json.dumps(schema.get("example"), ensure_ascii=False) if schema else ""
     answer = _schema(operation["responses"]["200"])
+
     return {
         "method": method,
         "path": path,

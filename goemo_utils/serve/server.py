@@ -45,9 +45,11 @@ def serve(
         timeout_keep_alive=30,
         timeout_graceful_shutdown=drain_seconds,
     )
+
     # uvicorn raises the signal again when it has ended; a stop that was asked for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+
     Stopping(config, state).run(sockets=[listening])
 
 

@@ -113,6 +113,7 @@ def load_texts(params: Any) -> TextSet:
     if params.texts in ("builtin", "stress"):
         chosen = BUILTIN if params.texts == "builtin" else STRESS
         return TextSet(list(chosen[: params.limit]), source=params.texts)
+
     kept: list[Row] = []
     dropped = 0
     for row in read_rows(params.texts, params.text_column):
@@ -122,15 +123,19 @@ def load_texts(params: Any) -> TextSet:
             dropped += 1
         if len(kept) == params.limit:
             break
+
     if not kept:
         raise TextsError(
             f"{params.texts} holds {dropped} texts and all are empty; expected at least one with a"
             " word. Check the file and text_column."
         )
+
     marks = [row.labels for row in kept if row.labels is not None]
     if are_marks(marks):
         marks = [ids_of(row) for row in marks]
+
     labels = marks if len(marks) == len(kept) else None
+
     return TextSet([row.text for row in kept], labels, params.texts, dropped)
 
 
@@ -159,6 +164,7 @@ def strings(texts: Iterable[str | tuple[str, str]]) -> Iterator[str]:
             f"A {type(texts).__name__}{shape} was given where a list of texts was expected: give"
             " the texts themselves, in a list or in one column."
         )
+
     for i, text in enumerate(texts):
         if isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text):
             text = joined(*text)

@@ -52,8 +52,10 @@ def read_rows(
     read = _READERS[path.suffix.lower()]
     if column is None or PLUS not in column or _reads(read, path, column):
         return itertools.islice(_checked(read(path, column), path), limit)
+
     first, second = (_checked(read(path, name), path) for name in column.split(PLUS, 1))
     pairs = zip(first, second, strict=True)
+
     return itertools.islice((Row(joined(a.text, b.text), a.labels) for a, b in pairs), limit)
 
 
@@ -102,6 +104,7 @@ def check_text(text: Any, path: Path | str, place: str) -> None:
             f"{path}, {place}: holds a NUL character; expected plain text. Remove it, or save the"
             " file again as UTF-8."
         )
+
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -127,6 +130,7 @@ def _table_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]
     filled = [row for _, row in first if row]
     if not filled:
         return
+
     layout = is_goemotions(path, filled)
     index, header = (
         (0, False) if layout and column is None else _table_column(path, filled[0], column)
@@ -166,6 +170,7 @@ def table_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     reader = csv.reader(
         lines(path, ""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
     )
+
     while True:
         start = reader.line_num + 1
         try:
@@ -196,11 +201,13 @@ def _table_column(path: Path, first: list[str], column: str | None) -> tuple[int
         return names.index(column), True
     if column is not None:
         raise _no_column(path, column, names)
+
     found = known_column(names)
     if found is not None:
         return names.index(found), True
     if len(first) == 1:
         return 0, False
+
     raise _no_column(path, None, names)
 
 

@@ -54,6 +54,7 @@ def _rows_of(path: Path, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, list):
         yield from ((f"row {number}", row) for number, row in enumerate(value))
         return
+
     columns = _columns(value) if isinstance(value, dict) else None
     if columns:
         names = list(columns)
@@ -63,6 +64,7 @@ def _rows_of(path: Path, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and not _nested(value):
         yield "row 0", value
         return
+
     raise TextsError(
         f"{path} holds no table: expected {FORMS}. Write the rows alone, or as .jsonl."
     )
@@ -91,6 +93,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(lines(path, "\n"), 1):
         if not line.strip():
             continue
+
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -103,4 +106,5 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
                 f"{path}, line {number}: is not JSON ({reason}); expected one object a line."
                 " Correct the line."
             ) from None
+
         yield f"line {number}", value

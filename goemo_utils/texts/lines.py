@@ -42,6 +42,7 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
             f"{path} {f'ends in {path.suffix!r}' if path.suffix else 'has no suffix'}; expected one"
             f" of {', '.join(suffixes)}. Convert it, or rename it if it is one of these."
         )
+
     try:
         size = path.stat().st_size
         head = read_regular(path, 4)
@@ -50,10 +51,12 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
             f"{path} cannot be read ({error.strerror}); expected a readable file of texts. Check"
             " its permissions."
         ) from None
+
     if size == 0:
         raise TextsError(
             f"{path} is empty; expected at least one text. Check that it was written completely."
         )
+
     encoding = next((name for mark, name in _UTF_32_OR_16 if head.startswith(mark)), None)
     if encoding and path.suffix.lower() != ".parquet":
         raise TextsError(
@@ -101,6 +104,7 @@ def _checked(file: TextIO, name: str) -> Iterator[str]:
                 f"{name}, line {number}: holds a NUL character; expected UTF-8 text. It may be"
                 " binary, or UTF-16: save it as UTF-8."
             )
+
         yield line
 
 
@@ -127,7 +131,9 @@ def _wrong_byte(path: Path, error: UnicodeDecodeError) -> TextsError:
                 line += block[: max(found.start - kept, 0)].count(b"\n")
                 break
             offset, line = offset + len(block), line + block.count(b"\n")
+
     byte = error.object[error.start]
+
     return TextsError(
         f"{path}, line {line}: byte {offset} (0x{byte:02x}) is not UTF-8; expected UTF-8, with or"
         " without byte-order mark. Save it again as UTF-8; it may be Latin-1, Windows-1252 or GBK."

@@ -419,7 +419,9 @@ def _limit(told: dict[str, Any]) -> list[str]:
     }
     if not rates:
         return []
+
     rows, width, out = told["shape"]
+
     return [
         f"Products of {rows} x {width} by {width} x {out} at best:"
         f" {', '.join(f'{name} {rate:.0f}' for name, (rate, _) in rates.items())} GFLOP/s. A text"

@@ -77,6 +77,7 @@ def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         used = total - (after["idle"] - before["idle"]) - (after["steal"] - before["steal"])
         own = (after["own"] - before["own"]) * os.sysconf("SC_CLK_TCK")
         others = max(0.0, (used - own) / total)
+
     return {
         "load_average_before": before["load"],
         "load_average_after": after["load"],

@@ -43,6 +43,7 @@ def grid(
     fitting = [way for way in ways if "loaded" in way.notes or "logits" in way.notes]
     if loaded is None:
         return []
+
     cells = []
     for size in settings.get("batch_sizes") or BATCH_SIZES:
         for length in settings.get("lengths") or LENGTHS:
@@ -51,6 +52,7 @@ def grid(
                     LOWEST_ID, max(LOWEST_ID + 1, len(loaded.tokenizer)), size=(size, length)
                 )
                 cells += _cell(fitting, ids, settings, clock)
+
     return cells
 
 

@@ -275,6 +275,7 @@ def _build(
     for arm in job["arms"]:
         progress(f"preparing {arm['id']}")
         ways.append(bench.build(arm))
+
     baselines = job.get("baselines")
     for arm in BASELINES if baselines is None else baselines:
         progress(f"preparing {arm['id']}")
@@ -284,6 +285,7 @@ def _build(
             raise
         except (GoemoError, RuntimeError, ImportError) as error:
             absent.append(_absent(arm, _name(arm), error))
+
     return ways, absent
 
 

@@ -46,6 +46,7 @@ def peak_of(command: list[str]) -> tuple[int, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command)
+
     return (
         usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         time.perf_counter() - started,

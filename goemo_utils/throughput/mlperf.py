@@ -91,6 +91,7 @@ def _run(
         if told["result"] == "VALID" or not measured:
             break
         rate = ROOM * max(rate, measured)
+
     return told
 
 

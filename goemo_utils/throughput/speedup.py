@@ -99,9 +99,11 @@ def _wrong(parity: dict[str, Any] | None) -> str | None:
         return None
     if not math.isfinite(parity["max_difference"]):
         return "its answers are not all numbers: the speed of a wrong answer is not a speed-up"
+
     changed, texts = parity.get("top1_changed") or 0, parity["n_texts"]
     if changed <= max(1, (1 - QUALITY) * texts):
         return None
+
     return (
         f"the first label of {changed} of {texts} texts is not the reference's: the speed of a"
         " wrong answer is not a speed-up"

@@ -106,8 +106,10 @@ def summary(samples: Sequence[float], seed: int = 0) -> dict[str, Any]:
     """
     if not len(samples):
         return {"n": 0, "median": None, "q1": None, "q3": None, "ci95": None, "conclusive": None}
+
     q1, median, q3 = quartiles(samples)
     interval = median_interval(samples, seed)
+
     return {
         "n": len(samples),
         "median": median,

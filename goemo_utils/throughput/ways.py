@@ -77,6 +77,7 @@ class Bench:
         )
         dtype = arm.get("dtype") or ("float32" if device.kind == "cpu" else self.dtype)
         make: Callable[..., Way] = getattr(self, f"_{arm.get('method') or 'padded'}")
+
         return make(arm, device, dtype)
 
     def loaded(self) -> Loaded:
@@ -101,6 +102,7 @@ class Bench:
             int(job.get("seed") or 0),
         )
         loaded.model = loaded.model.to(getattr(torch, dtype))
+
         return loaded
 
     def encode(self, loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:

@@ -413,6 +413,7 @@ def caption(result: Mapping[str, Any]) -> str:
     what it cannot say.
     """
     texts, seeds, device = result["texts"], result["seeds"], result["device"]
+
     return " ".join(
         [
             (

@@ -74,15 +74,18 @@ class ByLength(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(np.argsort(self.lengths, kind="stable").tolist())
+
         rng, size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
         order, batches = rng.permutation(len(self)), []
         for start in range(0, len(order), size * POOL):
             pool = order[start : start + size * POOL]
             pool = pool[np.argsort(self.lengths[pool], kind="stable")]
             batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+
         # A batch that is not full goes last, or it would shift the borders of those behind it.
         full = [batch for batch in batches if len(batch) == size]
         rest = [batch for batch in batches if len(batch) < size]
+
         return iter(
             np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest]).tolist()
         )

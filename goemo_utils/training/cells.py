@@ -80,12 +80,14 @@ def members(cell: str) -> list[Any]:
         return list(json.loads(cell))
     except (ValueError, RecursionError):
         inner = cell[1:-1].strip()
+
     if quoted := _QUOTED.findall(inner):
         return [single or double for single, double in quoted]
     if "," in inner:
         bare = [part.strip() for part in inner.split(",") if part.strip()]
     else:
         bare = inner.split() if re.fullmatch(r"[-+\d.\s]*", inner) else [inner]
+
     return [None if part.lower() in MISSING else part for part in bare]
 
 

@@ -126,6 +126,7 @@ def _find(
     """Position of the column asked for, and whether it was found by its name."""
     if asked is None:
         return None, False
+
     number = int(asked) if asked.isascii() and asked.isdigit() and int(asked) < len(names) else None
     if asked in names and (number is None or not numbers):
         return names.index(asked), True
@@ -134,6 +135,7 @@ def _find(
             f"{source} has no column {asked!r}; its first row or its fields are {listed(names)}."
             f" Correct {key}, or give the column's number from 0 if there is no header."
         )
+
     return number, False
 
 

@@ -204,11 +204,13 @@ def _part(split: Split, share: float, rng: np.random.Generator) -> tuple[Split, 
         if len(held) < n_held and (left[split.targets[row] > 0] > 1).all():
             held.append(row)
             left -= split.targets[row]
+
     if not held:
         raise TextsError(
             f"Holding out {share:.0%} of {len(split):,} texts would take every text of some label;"
             " give more texts, or fewer labels."
         )
+
     return split.take(order[~np.isin(order, held)]), split.take(np.array(held))
 
 

@@ -37,11 +37,13 @@ def held_marks(targets: np.ndarray, probabilities: np.ndarray, task: str) -> np.
     """
     if task == "single_label":
         return decide(probabilities, task)
+
     halves = np.arange(0, len(probabilities), 2), np.arange(1, len(probabilities), 2)
     marked = np.zeros(probabilities.shape)
     for own, other in (halves, halves[::-1]):
         if len(own) and len(other):
             marked[own] = probabilities[own] > tune(targets[other], probabilities[other])
+
     return marked
 
 
@@ -101,6 +103,7 @@ def gain(
     ]
     found = [scores(dev.targets, mark.astype(float), 0.5) for mark in marks]
     draws = [drawn_f1(dev.targets, mark) for mark in marks]
+
     return {
         name: {
             "value": found[0][name] - found[1][name],
@@ -118,6 +121,7 @@ def per_label(dev: Split, dev_probabilities: np.ndarray) -> list[dict[str, Any]]
     """
     tp, fp, fn = counts(dev.targets, decide(dev_probabilities, dev.task))
     f1, areas = f1_per_label(tp, fp, fn), roc_auc(dev.targets, dev_probabilities)
+
     return [
         {
             "label": label,
@@ -141,6 +145,7 @@ def calibration(
     size, total, true = calibration_bins(
         *judged_pairs(dev.targets, dev_probabilities, dev.task), n_bins
     )
+
     return [
         {
             "from": i / n_bins,

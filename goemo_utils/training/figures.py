@@ -162,8 +162,10 @@ def per_label(rows: Sequence[Mapping[str, Any]], simulated: bool = False) -> Fig
     kept = sorted(rows, key=lambda r: (-r["f1"], r["label"]))
     figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.24 * len(kept)))
     axes.barh(range(len(kept)), [r["f1"] for r in kept], color=BLUE, height=0.6)
+
     for place, r in enumerate(kept):
         axes.text(r["f1"], place, f" {r['f1']:.2f}  ({r['support']:,})", va="center", fontsize=8)
+
     axes.set_yticks(range(len(kept)), [r["label"] for r in kept])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.12), xlabel="F1 (texts with the label, in brackets)")
@@ -173,6 +175,7 @@ def per_label(rows: Sequence[Mapping[str, Any]], simulated: bool = False) -> Fig
         if kept
         else "No label to score"
     )
+
     return _done(figure, axes, title, simulated)
 
 

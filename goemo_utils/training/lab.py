@@ -104,9 +104,12 @@ def replaced(step: TrainingStep) -> str | None:
         other = read_record(step.dir / f"{NAME}.json")
     except RecordError:
         return None
+
     if other.params_digest == step.params.digest:
         return None
+
     ended = (other.ended or "")[:16].replace("T", " ")
+
     return (
         f"{shown(step.dir)} holds another training, of {ended}: {other.verdict}. It will be"
         " replaced; to keep it, stop now and give a run_id."
@@ -161,6 +164,7 @@ def baseline(step: TrainingStep, splits: Splits) -> dict[str, Any]:
         )
     except GoemoError as error:
         return {"scores": None, "reason": str(error)}
+
     return {
         "scores": evaluation.judge(splits.held, held, splits.dev, dev),
         "held": held,
@@ -325,6 +329,7 @@ def verdict(facts: dict[str, Any]) -> str:
         if compared
         else ", training parity not checked (parity_steps is 0)"
     )
+
     return (
         f"{simulated}{main}"
         + (f" (linear baseline: {card.headline(beside)})" if beside else "")

@@ -75,6 +75,7 @@ def parse_names(labels: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """
     if labels is None:
         return None
+
     names = tuple(
         whole(str(name).strip())
         for name in (labels.split(",") if isinstance(labels, str) else labels)
@@ -86,6 +87,7 @@ def parse_names(labels: str | Sequence[str] | None) -> tuple[str, ...] | None:
             f"`labels` has {found} in {', '.join(names)!r}; expected different names with commas,"
             " in their order. Correct it."
         )
+
     return names
 
 
@@ -170,11 +172,13 @@ def _by_class(table: Table, row: int, cell: list[str]) -> list[str]:
             f" {len(own.names) - 1}. Use a split with labels, such as train or validation, or"
             " remove these rows."
         )
+
     strange = [
         value for value in cell if _is_number(value) and not 0 <= int(value) < len(own.names)
     ]
     if strange:
         raise _unknown(table, row, strange[0], own)
+
     return [own.names[int(value)] if _is_number(value) else value for value in cell]
 
 
@@ -216,6 +220,7 @@ def _check_unicode(table: Table, values: list[list[str]]) -> None:
         for value in set(itertools.chain.from_iterable(values))
         if any("\ud800" <= sign <= "\udfff" for sign in value)
     }
+
     if broken:
         row = next(row for row, cell in enumerate(values) if broken & set(cell))
         raise TextsError(

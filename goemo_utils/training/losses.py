@@ -32,6 +32,7 @@ def loss(
     logits, targets = _wide(logits), targets.to(_wide(logits).dtype)
     if task == "single_label":
         return cross_entropy(logits, targets, label_smoothing=smoothing)
+
     return binary_cross_entropy_with_logits(
         logits, targets * (1 - smoothing) + smoothing / 2 if smoothing else targets
     )
@@ -70,6 +71,7 @@ def r_drop(
         loss(logits_a, targets, task, smoothing) + loss(logits_b, targets, task, smoothing)
     )
     apart = divergence(logits_a, logits_b, task)
+
     return tasked + alpha * apart, tasked, apart
 
 

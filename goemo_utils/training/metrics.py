@@ -54,6 +54,7 @@ def scores(
     marked = above(probabilities, thresholds)
     tp, fp, fn = counts(targets, marked)
     each, support = f1_per_label(tp, fp, fn), tp + fn
+
     return {
         "micro_f1": float(f1_per_label(tp.sum(), fp.sum(), fn.sum())),
         "macro_f1": float(each.mean()),
@@ -99,6 +100,7 @@ def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
             last = np.cumsum(repeats)
             ranks = (last - (repeats - 1) / 2)[inverse]
             areas[label] = (ranks[truth].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no)
+
     return areas
 
 
@@ -154,6 +156,7 @@ def bootstrap(
     replacement.
     """
     drawn = drawn_f1(targets, above(probabilities, thresholds), n_draws, seed)
+
     return {
         name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
         for name, values in drawn.items()
@@ -176,6 +179,7 @@ def drawn_f1(
         .astype(np.float32)
     )
     tp, fp, fn = (weights @ cell for cell in cells)
+
     return {
         "micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)),
         "macro_f1": macro_of_met(tp, fp, fn) if single else f1_per_label(tp, fp, fn).mean(1),

@@ -45,14 +45,17 @@ def read_table(source: str | Path | pd.DataFrame, asked: Asked = ANYTHING) -> Ta
     """
     if not isinstance(source, (str, Path)):
         return _frame(source, asked)
+
     name = str(source)
     if name.startswith("hub:"):
         return _parquet(hub.fetch(name), asked, name)
     if name in ("sample", "sample:train", "sample:dev"):
         part = "dev" if name == "sample:dev" else "train"
         return _sample(part, asked)
+
     path = Path(source)
     check_file(path, tuple(_READERS))
+
     return _read_pairs(_READERS[path.suffix.lower()], path, asked)
 
 
@@ -62,14 +65,17 @@ def _read_pairs(read: Callable[[Path, Asked], Table], path: Path, asked: Asked) 
     """
     if asked.text is None or PLUS not in asked.text:
         return read(path, asked)
+
     try:
         return read(path, asked)
     except TextsError:  # no column has this very name
         first, second = asked.text.split(PLUS, 1)
+
     table = read(path, replace(asked, text=first))
     beside = read(path, replace(asked, text=second))
     seconds = dict(zip(beside.places, beside.texts, strict=True))
     pairs = zip(table.texts, table.places, strict=True)
+
     return replace(table, texts=[joined(text, seconds.get(place, "")) for text, place in pairs])
 
 
@@ -117,6 +123,7 @@ def _cells(
     unquoted text shifts every column after it.
     """
     header = chosen.header
+
     for place, row in rows:
         if not row:
             continue
@@ -259,6 +266,7 @@ def class_names(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, 
         names = feature["names"] if feature.get("_type") == "ClassLabel" else None
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return None
+
     return tuple(map(str, names)) if isinstance(names, list) and names else None
 
 

@@ -179,12 +179,14 @@ def _missing(network: PreTrainedModel, told: dict[str, Any], folder: Path) -> li
         for name in sorted(told["missing_keys"])
         if name.startswith(encoder) and "pooler" not in name
     ]
+
     if wrong or lost:
         raise ModelError(
             f"{folder} lacks parts of its encoder, or has them in another size than config.json"
             f" says: {', '.join((wrong + lost)[:4])}. Fetch the checkpoint again, or use random: in"
             " front of it to train the architecture from scratch."
         )
+
     return sorted(told["missing_keys"])
 
 
@@ -210,6 +212,7 @@ def _begin_at_shares(network: PreTrainedModel, job: dict[str, Any]) -> None:
     epochs). The idea is RetinaNet's (arXiv 1708.02002).
     """
     layer, examples = _last_layer(network), job["train"]
+
     if layer is not None and layer.bias is not None:
         counts = torch.bincount(
             torch.tensor([i for ids in examples["ids"] for i in ids], dtype=torch.long),

@@ -60,6 +60,7 @@ def part(train: Path, dev: Path, folder: Path) -> None:
         np.array([row for row in order[TASK_TEXTS:] if whole.texts[row] not in known])
     )
     folder.mkdir(parents=True, exist_ok=True)
+
     for split, name in ((task, "train"), (scored, "dev"), (rest, "start")):
         _write(split, name, folder)
 
@@ -67,6 +68,7 @@ def part(train: Path, dev: Path, folder: Path) -> None:
 def _write(split: Split, name: str, folder: Path) -> None:
     emotions = [[LABELS[i] for i in ids] for ids in split.label_ids()]
     groups = [{GROUP[emotion] for emotion in found} for found in emotions]
+
     for kind, rows in (
         (
             "emotions",

@@ -42,6 +42,7 @@ def examples(split: Split, n: int, seed: int) -> pd.DataFrame:
     chosen = np.sort(
         np.random.default_rng(seed).choice(len(split), min(n, len(split)), replace=False)
     )
+
     return pd.DataFrame(
         [
             {
@@ -66,6 +67,7 @@ def gain(gained: dict[str, Any] | None) -> pd.DataFrame | str:
     """
     if not gained:
         return "not compared, because no baseline was fitted"
+
     rows = []
     for name, row in gained.items():
         low, high = row["ci95"]
@@ -77,6 +79,7 @@ def gain(gained: dict[str, Any] | None) -> pd.DataFrame | str:
                 "in words": _in_words(low, high),
             }
         )
+
     return pd.DataFrame(rows).set_index("score")
 
 
@@ -100,6 +103,7 @@ def training(made: dict[str, Any]) -> pd.DataFrame:
         "stopped early": made.get("stopped_early"),
         "went on from step": made.get("resumed_from"),
     }
+
     return tables.facts(shown)
 
 

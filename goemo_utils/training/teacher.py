@@ -102,6 +102,7 @@ def teach(
     n_folds = int(fold.max()) + 1
     own = np.zeros_like(fit.targets)
     rest = [np.zeros((len(texts), len(fit.labels)), np.float32) for texts in others]
+
     for kind in FEATURES:
         for number in range(n_folds):
             unseen = np.flatnonzero(fold == number)
@@ -113,4 +114,5 @@ def teach(
             for total, answer in zip(rest, answers[1:], strict=True):
                 total += answer / (len(FEATURES) * n_folds)
             say(f"teacher: {kind}, fold {number + 1} of {n_folds}")
+
     return [own, *rest]

@@ -28,10 +28,12 @@ def best_cut(truth: np.ndarray, values: np.ndarray) -> float:
     values, truth = values[order].astype(np.float64), truth[order] > 0.5
     if not truth.any():
         return 0.5
+
     f1 = 2 * np.cumsum(truth) / (np.arange(1, len(truth) + 1) + truth.sum())
     below = np.append(values[1:], 0.0)
     f1[values == below] = -1  # equal values are marked together or not at all
     best = int(np.argmax(f1))
+
     return float((values[best] + below[best]) / 2)
 
 
@@ -46,6 +48,7 @@ def tune(
     """
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(targets), len(targets)) for _ in range(n_draws)]
+
     return np.array(
         [
             np.median(

@@ -143,6 +143,7 @@ def _pinned(made: TrainingArguments, device: Device) -> TrainingArguments:
         made.distributed_state.device = wanted
         made.__dict__["_setup_devices"] = wanted  # the cached property behind arguments.device
         made._n_gpu = 1
+
     return made
 
 
@@ -202,6 +203,7 @@ class FineTuner(Resumable):
         if checkpoint is None:
             self.train()
             return 0
+
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if self._stops(evaluations(state.log_history)):
             # It was killed after it had stopped early; the Trainer would take one step more before
@@ -213,6 +215,7 @@ class FineTuner(Resumable):
             self._load_best_model()
         else:
             self.train(resume_from_checkpoint=str(checkpoint))
+
         return int(state.global_step)
 
     def _stops(self, found: list[dict[str, Any]]) -> bool:

@@ -135,12 +135,14 @@ class Line(Bar):
         self._told = time.monotonic()
         last = max([*self.points, *self.evaluations], key=lambda told: told["step"], default=None)
         words = [html.escape(self._text or self.title)] if self._text or last is None else []
+
         if last is not None:
             words += [
                 f'<progress max="{last["steps"]}" value="{last["step"]}"'
                 f' aria-label="{self.title}"></progress> '
                 f"step {last['step']:,} of {last['steps']:,}, {html.escape(self._words())}"
             ]
+
         told = self._html(" ".join(words))
         if self._shown is None:
             self._shown = self._display(told, display_id=True)

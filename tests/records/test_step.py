@@ -78,7 +78,7 @@ def test_a_value_taken_over_that_excludes_one_set_here_is_refused(params) -> Non
     broken = Params.load(
         None, {**params.model_dump(include=PLACE), "rehearsal_fault": "gelu:scale=2"}
     )
-    with pytest.raises(ParamsError, match="the record of 00_environment.*rehearsal_fault is"):
+    with pytest.raises(ParamsError, match=r"the record of 00_environment.*rehearsal_fault is"):
         Step.begin("01_load", broken)
 
 

@@ -160,6 +160,7 @@ def _score(
 ) -> Tensor:
     settings = Settings(scale, keep, heads, layout, precise, sparse)
     outputs = (highest, total, out)
+
     return _forward(query, key, value, shift, drop, mask, settings, outputs)
 
 
@@ -206,12 +207,15 @@ def _score_grad(
     settings = Settings(scale, keep, heads, layout, precise, sparse)
     q, k, v, dy = _inputs(settings, query, key, value, grad)
     shape = torch.Size((*q.shape[:3], k.shape[2]))
+
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in (q, k, v)]
         out, _ = attend(leaves[0], leaves[1], leaves[2], shift, mask, _kept(drop, shape), settings)
         gradients = torch.autograd.grad(out, leaves, dy)
+
     for target, gradient in zip((grad_query, grad_key, grad_value), gradients, strict=True):
         write(target, join_heads(gradient, layout))
+
     return grad_query
 
 

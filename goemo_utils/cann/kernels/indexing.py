@@ -135,6 +135,7 @@ def _unique2(
         write(places, where)
     if counts:
         counted.write(numbers)
+
     return out.write(values)
 
 
@@ -154,6 +155,7 @@ def _unique_consecutive(
         write(places, where)
     if counts:
         counted.write(numbers)
+
     return out.write(values)
 
 

@@ -47,7 +47,9 @@ def _bce_logits_backward(
         slope = (positive * target + 1 - target) * torch.sigmoid(x) - positive * target
     if weight is not None:
         slope = slope * weight
+
     share = x.numel() if reduction == 1 else 1
+
     return write(out, grad * slope / share)
 
 

@@ -34,6 +34,7 @@ def _layer_norm(
     bias = None if bias is None else bias.to(x.dtype)
     values = compute(aten.native_layer_norm.default, x, shape, weight, bias, eps)
     _write_all([True, True], (mean, rstd), values[1:])
+
     return write(out, values[0])
 
 
@@ -62,6 +63,7 @@ def _layer_norm_backward(
         None if bias is None else bias.to(wide),
         mask,
     )
+
     return _write_all(mask, (grad_input, grad_weight, grad_bias), values)
 
 
@@ -101,6 +103,7 @@ def _group_norm(
 ) -> Tensor:
     values = aten.native_group_norm(x.contiguous(), gamma, beta, n, c, hxw, group, eps)
     _write_all([True, True], (mean, rstd), values[1:])
+
     return write(out, values[0])
 
 
@@ -123,6 +126,7 @@ def _group_norm_backward(
     values = aten.native_group_norm_backward(
         grad.contiguous(), x.contiguous(), mean, rstd, gamma, n, c, hxw, group, mask
     )
+
     return _write_all(mask, (grad_input, grad_gamma, grad_beta), values)
 
 
@@ -145,6 +149,7 @@ def _batch_norm(
     )
     if training:
         _write_all([True, True], (save_mean, save_invstd), values[1:])
+
     return write(out, values[0])
 
 
@@ -176,4 +181,5 @@ def _batch_norm_backward(
         eps,
         mask,
     )
+
     return _write_all(mask, (grad_input, grad_weight, grad_bias), values)

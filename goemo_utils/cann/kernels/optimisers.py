@@ -189,4 +189,5 @@ def _fused_adam(
         grad_scale=grad_scale,
         found_inf=found,
     )
+
     return weights[0]

@@ -154,6 +154,7 @@ def _convolution(
         output_padding,
         groups,
     )
+
     return write(out, result)
 
 
@@ -170,6 +171,7 @@ def _depthwise(
     cube: int,
 ) -> Any:
     groups = x.shape[-3]
+
     return _convolution(
         x, weight, bias, stride, padding, dilation, False, [0, 0], groups, out, cube
     )
@@ -209,7 +211,9 @@ def _convolution_backward(
         mask,
     )
     outputs = (grad_input, grad_weight, grad_bias)
+
     for wanted, out, value in zip(mask, outputs, results, strict=True):
         if wanted and out is not None:
             write(out, value)
+
     return grad_input

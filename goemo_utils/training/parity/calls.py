@@ -248,6 +248,7 @@ class Judge:
                 return torch.float64 if side == 2 and value.is_floating_point else value
             if not isinstance(value, Tensor):
                 return value
+
             placed = (
                 self.resident[id(value)][side + 1]
                 if id(value) in self.resident
@@ -256,6 +257,7 @@ class Judge:
             if value.requires_grad:
                 placed = placed.detach().requires_grad_()
                 asked.append(placed)
+
             return placed
 
         with torch.enable_grad():

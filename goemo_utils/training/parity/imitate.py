@@ -305,8 +305,10 @@ def examined(bench: Bench, claim: Claim = PLAIN) -> tuple[list[Row], list[Row]]:
     twins = Twins.of(loaded, open_device("rehearsal"), "float32")
     features, targets = bench.batches[0]
     batch = {name: values[: calls.TEXTS] for name, values in features.items()}
+
     with torch.no_grad():
         forward, _ = replay(twins, [batch], [claim])
+
     return forward, calls.replay(twins, batch, targets[: calls.TEXTS], claim, 0.0)[0]
 
 

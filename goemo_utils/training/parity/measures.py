@@ -191,6 +191,7 @@ def _ratios(
             over_noise(number(rms), rms_noise),
             over_noise(number(largest), largest_noise),
         )
+
     return ratios
 
 

@@ -273,6 +273,7 @@ def _before(
                 _sample(p.grad),
                 *(torch.zeros_like(weight) if m is None else _sample(m) for m in moments),
             ]
+
     return math.sqrt(square), found
 
 
@@ -301,6 +302,7 @@ def _update_error(
                 (square / (1 - BETAS[1] ** step)).sqrt() + EPSILON
             )
             found[name] = [rms(_sample(p), wanted), rms(wanted)]
+
     return found
 
 
@@ -314,6 +316,7 @@ def _placement(
     found = device.proof(model, logits)
     gradients = sorted({str(p.grad.device) for _, p in named if p.grad is not None})
     moments = sorted({str(state["exp_avg"].device) for state in optimizer.state.values()})
+
     return {
         **found,
         "gradients_device": gradients,

@@ -64,10 +64,12 @@ def models(short: bool) -> dict[str, Callable[[int], nn.Module]]:
     small = {"roberta, 2 layers": lambda seed: network("roberta", seed=seed)}
     if short:
         return small
+
     more = {
         f"{kind}, 2 layers": lambda seed, kind=kind: network(kind, seed=seed)
         for kind in ("bert", "electra", "distilbert", "deberta-v2")
     }
+
     return {
         "embedded": lambda seed: load_model("embedded").model,
         **small,

@@ -60,6 +60,7 @@ def compare(
             f"parity_steps is {params.parity_steps}: at least 1 step is needed to compare a"
             " training. Set parity_steps: 20."
         )
+
     return Study(params, splits, Path(folder), progress, limits).run()
 
 
@@ -138,6 +139,7 @@ class Study:
         keep: bool = False,
     ) -> dict[str, Any]:
         against = {"gold": [], "rung": ["gold", "candidate"]}.get(role, ["gold"])
+
         return self._worker(
             role,
             device=device,
@@ -361,6 +363,7 @@ def _errors_of_step(
     if comparison.explained:
         error, noise = comparison.explained.curves[key]
         errors |= {"from_cause": float(error[i]), "noise_of_cause": float(noise[i])}
+
     return errors
 
 
@@ -382,6 +385,7 @@ def _tensors(comparison: _Comparison, gold: Mapping[str, Any], part: str) -> lis
         if comparison.explained:
             row["ratio_of_cause"] = getattr(comparison.explained, kind)[name][0]
         rows.append(row)
+
     return rows
 
 

@@ -30,10 +30,12 @@ def shuffled(
     lengths = np.array([len(row) for row in rows])
     order = rng.permutation(len(rows))
     batches = []
+
     for start in range(0, len(order), batch_size * POOL):
         pool = order[start : start + batch_size * POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+
     for i in rng.permutation(len(batches)):
         yield _padded(rows, batches[i])
 

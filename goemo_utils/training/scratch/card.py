@@ -117,11 +117,13 @@ def _verdict(facts: dict[str, Any]) -> str:
     gained = facts["gain_over_baseline"]
     if gained is None:
         return "No baseline was scored beside it."
+
     parts = [
         f"{name} F1 by {gained[key]['value']:+.3f} ({gained[key]['ci95'][0]:+.3f} to"
         f" {gained[key]['ci95'][1]:+.3f})"
         for key, name in (("macro_f1", "macro"), ("micro_f1", "micro"))
     ]
+
     return (
         "With tuned thresholds on both sides it differs from the linear baseline in"
         f" {' and in '.join(parts)}; 95 % intervals of the difference, over\ndraws of the texts"

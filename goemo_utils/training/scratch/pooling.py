@@ -43,6 +43,7 @@ class AttentionPooler(nn.Module):
         nn.init.normal_(self.words.weight, std=0.05)
         nn.init.zeros_(self.query.weight)
         nn.init.eye_(self.mix.weight)
+
         nn.init.zeros_(self.mix.bias)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:

@@ -35,6 +35,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.post_processor = RobertaProcessing(
         ("</s>", END_ID), ("<s>", BEGIN_ID), trim_offsets=True, add_prefix_space=True
     )
+
     return tokenizer
 
 
