@@ -184,13 +184,10 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
     hidden: dict[str, list[torch.Tensor]] = {}
     repeat_equal, placement, done = None, None, 0
     for batch in batches(loaded, ids, job["batch_size"]):
-        keep = (
-            "none"
-            if job["hidden"] == "none" and loaded.task != "encoder"
-            else "last"
-            if done >= HIDDEN_TEXTS
-            else job["hidden"]
-        )
+        if job["hidden"] == "none" and loaded.task != "encoder":
+            keep = "none"
+        else:
+            keep = "last" if done >= HIDDEN_TEXTS else job["hidden"]
         output = _forward(loaded, batch, device, job)
         if placement is None:
             head = output.logits if loaded.task != "encoder" else output.last_hidden_state
@@ -204,9 +201,8 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
             logits.append(output.logits.cpu().to(wide))
         states = list(enumerate(hidden_states(output)))
         mask = batch["attention_mask"].bool()
-        for index, state in (
-            states if keep == "all" else states[-1:] if loaded.task == "encoder" else []
-        ):
+        last = states[-1:] if loaded.task == "encoder" else []
+        for index, state in states if keep == "all" else last:
             kept = real_states(state.cpu().to(wide), mask)
             hidden.setdefault(f"hidden.{index}", []).append(kept)
         done += len(batch["input_ids"])

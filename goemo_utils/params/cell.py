@@ -28,7 +28,8 @@ def parameters_cell(schema: type[Closed] = Params, step: str | None = None) -> s
     an earlier notebook recorded. Without one, every parameter of the schema.
     """
     offered = _offered(schema, step)
-    lines = [] if step is None else [FINETUNE_NOTE if step not in READS else NOTE]
+    note = NOTE if step in READS else FINETUNE_NOTE
+    lines = [] if step is None else [note]
     for key, default in offered.items():
         kind, meaning = schema.wanted(key).__name__, schema.model_fields[key].description or ""
         literal = f'"{default}"' if isinstance(default, str) else repr(default)

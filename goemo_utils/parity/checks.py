@@ -305,15 +305,12 @@ def flips(c: Compared, limits: Limits, changed: Part, bound: float) -> Gate:
         "outside": outside,
         "bound": bound if np.isfinite(bound) else None,
     }
-    meaning = (
-        f"{unexplained} unexplained flips, {outside} logits outside the envelope."
-        if bad
-        else (
-            f"{changed['flips']} flips, all within reach of rounding."
-            if changed["flips"]
-            else "No decision changed; no logit is outside the envelope."
-        )
-    )
+    if bad:
+        meaning = f"{unexplained} unexplained flips, {outside} logits outside the envelope."
+    elif changed["flips"]:
+        meaning = f"{changed['flips']} flips, all within reach of rounding."
+    else:
+        meaning = "No decision changed; no logit is outside the envelope."
 
     return Gate(
         "flips",

@@ -123,13 +123,9 @@ class Compared:
 
     @property
     def n_decisions(self) -> int:
-        return (
-            0
-            if not self.decides
-            else self.gold.size
-            if self.task == "multi_label"
-            else len(self.gold)
-        )
+        if not self.decides:
+            return 0
+        return self.gold.size if self.task == "multi_label" else len(self.gold)
 
     @property
     def n_elements(self) -> int:

@@ -69,15 +69,10 @@ def known_answer(answer: Part) -> Gate:
         meaning = f"Not the published scores of {id}: wrong weights, tokenizer, labels or GELU."
         return Gate("known_answer", FAIL, error, limit, n, formula, meaning, extra)
 
-    off = (
-        ""
-        if device is not None and device <= limit
-        else (
-            f"; the device's are {device:.2g} off"
-            if device is not None
-            else "; the device's are not finite"
-        )
-    )
+    if device is None:
+        off = "; the device's are not finite"
+    else:
+        off = "" if device <= limit else f"; the device's are {device:.2g} off"
 
     return Gate(
         "known_answer",
@@ -266,10 +261,13 @@ def share(row: Mapping[str, Any], limits: Limits) -> float:
     where it is not finite.
     """
     pairs = ((row["rms_noise"], limits.invariance_rms), (row["max_noise"], limits.invariance_max))
-    return max(
-        np.inf if value is None else value / limit if limit else np.inf if value else 0.0
-        for value, limit in pairs
-    )
+
+    def taken(value: float | None, limit: float) -> float:
+        if value is None or (value and not limit):
+            return float("inf")
+        return value / limit if limit else 0.0
+
+    return max(taken(value, limit) for value, limit in pairs)
 
 
 def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | None = None) -> Gate:

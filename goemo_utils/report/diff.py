@@ -124,12 +124,13 @@ def _gates(before: Run, after: Run) -> list[dict[str, Any]]:
         old, new = a.get(name), b.get(name)
         step = _rank(new, after) - _rank(old, before)
         keep = ("result", "value", "limit", "n", "interval")
+        moved = "worse" if step > 0 else "better"
         rows.append(
             {
                 "id": name,
                 "before": old and {k: old[k] for k in keep if k in old},
                 "after": new and {k: new[k] for k in keep if k in new},
-                "change": "worse" if step > 0 else "better" if step < 0 else "same",
+                "change": moved if step else "same",
             }
         )
 
@@ -213,13 +214,9 @@ def _rates(before: Run, after: Run) -> list[dict[str, Any]]:
             "moved": None,
         }
         row["moved"] = moved(old.get("ci95"), new.get("ci95"))
-        row["reason"] = (
-            old.get("reason")
-            if row["before"] is None
-            else new.get("reason")
-            if row["after"] is None
-            else None
-        )
+        row["reason"] = new.get("reason") if row["after"] is None else None
+        if row["before"] is None:
+            row["reason"] = old.get("reason")
         rows.append(row)
 
     return rows

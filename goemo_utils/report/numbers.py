@@ -64,13 +64,9 @@ def told_ratio(value: object) -> str:
 
 def probability(value: float) -> str:
     """Write a probability with enough digits to see on which side of a threshold it lies."""
-    return (
-        number(value)
-        if not math.isfinite(value)
-        else f"{value:.5f}"
-        if abs(value) >= 1e-4
-        else number(float(value))
-    )
+    if not math.isfinite(value):
+        return number(value)
+    return f"{value:.5f}" if abs(value) >= 1e-4 else number(float(value))
 
 
 def percent(fraction: float, language: str = "en") -> str:

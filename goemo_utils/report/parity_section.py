@@ -344,13 +344,12 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
     if points or changed:
         could = sum(e >= m for m, e in points)
         bound = flips.get("bound")
-        title = (
-            words("p_near_flipped", flips=values["flips"])
-            if flips["count"]
-            else words("p_near_some", k=could, n=len(points))
-            if could
-            else words("p_near_none")
-        )
+        if flips["count"]:
+            title = words("p_near_flipped", flips=values["flips"])
+        elif could:
+            title = words("p_near_some", k=could, n=len(points))
+        else:
+            title = words("p_near_none")
         caption = words("p_near_cap", n=len(points)) + (
             " " + words("p_near_envelope", bound=n.number(float(bound))) if bound else ""
         )
@@ -382,15 +381,12 @@ def _flips(results: dict[str, Any], words: Words) -> list[Any]:
 def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
     rows: list[list[Text]] = []
     for row in worst:
-        icon, word = (
-            ("pass", "same")
-            if row.get("same")
-            else (
-                ("cause", "flip_explained")
-                if row.get("explained")
-                else ("fail", "flip_unexplained")
-            )
-        )
+        if row.get("same"):
+            icon, word = "pass", "same"
+        elif row.get("explained"):
+            icon, word = "cause", "flip_explained"
+        else:
+            icon, word = "fail", "flip_unexplained"
         text = Quote(row["text"]) if row.get("text") is not None else words("unknown")
         numbers = [_or_nan(row.get(k), n.probability) for k in ("p_reference", "p_candidate")] + [
             _or_nan(row.get(k), n.number) for k in ("margin", "dz")

@@ -27,11 +27,8 @@ def provenance(run: Run, words: Words, pages: list[str]) -> Section:
     """Provenance and the step records; ``pages`` are the notebook pages beside the report."""
     manifest, code = run.manifest, run.manifest.get("code") or {}
     revision: Text = Code(code["revision"][:12]) if code.get("revision") else words("unknown")
-    state = (
-        ""
-        if code.get("dirty") is None
-        else f" · {words('pr_dirty' if code['dirty'] else 'pr_clean')}"
-    )
+    kept = words("pr_dirty" if code.get("dirty") else "pr_clean")
+    state = "" if code.get("dirty") is None else f" · {kept}"
     params = manifest.get("params_digest") or next(
         (r["params_digest"] for r in run.records.values()), None
     )

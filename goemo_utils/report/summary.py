@@ -168,13 +168,12 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
     speed, not_timed = run.of("04_throughput"), _why_not(run, "04_throughput")
     cpu, device, latency = cpu_row(run), device_row(run), latency_row(run)
     real = not run.simulated and run.device.get("kind") == "npu"
-    refusal = (
-        "simulated"
-        if run.simulated
-        else f"the device was {run.device.get('kind')}, not an NPU"
-        if run.device
-        else not_timed
-    )
+    if run.simulated:
+        refusal = "simulated"
+    elif run.device:
+        refusal = f"the device was {run.device.get('kind')}, not an NPU"
+    else:
+        refusal = not_timed
     told = {
         "cpu_texts_per_second": cpu.get("median"),
         "npu_texts_per_second": device.get("median") if real else None,
@@ -192,11 +191,9 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
         summary[name] = _finite(value)
         if summary[name] is None:
             own = (why[name] or {}).get("reason")
-            reasons[name] = (
-                refusal
-                if name != "cpu_texts_per_second" and not real
-                else own or (not_timed if not speed else "not measured")
-            )
+            refused = name != "cpu_texts_per_second" and not real
+            unsaid = "not measured" if speed else not_timed
+            reasons[name] = refusal if refused else own or unsaid
 
 
 def _timing(run: Run) -> dict[str, Any]:

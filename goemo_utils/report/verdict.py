@@ -208,13 +208,9 @@ def cause_names(run: Run, words: Words) -> str:
 def imitated(run: Run, words: Words) -> str:
     """Name the numerics that the simulated device was told to imitate."""
     name = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
-    return (
-        words("numerics_exact")
-        if name == "exact"
-        else f" {name} "
-        if words.language == "zh"
-        else str(name)
-    )
+    if name == "exact":
+        return words("numerics_exact")
+    return f" {name} " if words.language == "zh" else str(name)
 
 
 def key_figures(run: Run, words: Words, summary: dict[str, Any]) -> list[KeyFigure]:
