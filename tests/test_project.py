@@ -303,3 +303,50 @@ def test_a_module_fits_in_a_readers_head(path: Path) -> None:
     assert not source.strip() or ast.get_docstring(ast.parse(source)), (
         "a module says in its first line what it holds"
     )
+
+
+def conditionals_inside(tree: ast.AST) -> list[int]:
+    """The lines of conditional expressions that hold another one."""
+    outer = [node for node in ast.walk(tree) if isinstance(node, ast.IfExp)]
+    inner = {id(node): [n for n in ast.walk(node) if n is not node] for node in outer}
+    return [node.lineno for node in outer if any(isinstance(n, ast.IfExp) for n in inner[id(node)])]
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"), [("x = a if b else c if d else e", [1]), ("x = a if b else c", [])]
+)
+def test_a_conditional_inside_another_is_found(source: str, lines: list[int]) -> None:
+    assert conditionals_inside(ast.parse(source)) == lines
+
+
+def test_no_conditional_stands_inside_another() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in (ROOT / "goemo_utils").rglob("*.py")
+        for line in conditionals_inside(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == set()
+
+
+def test_prose_of_the_guides_is_wrapped() -> None:
+    written = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    guides = (
+        "architecture",
+        "finetuning",
+        "parity",
+        "rehearsal",
+        "report",
+        "serving",
+        "throughput",
+    )
+    written += [ROOT / "docs" / f"{name}.md" for name in guides]
+    assert {path.name: long_prose(path.read_text(encoding="utf-8")) for path in written} == {
+        path.name: [] for path in written
+    }
+
+
+def long_prose(page: str) -> list[str]:
+    """Lines over 120 characters that are no table and no code."""
+    without_code = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    lines = without_code.splitlines()
+    return [line for line in lines if len(line) > 120 and not line.startswith("|")]

@@ -23,7 +23,8 @@ COMMANDS = [line for block in FENCED for line in block.splitlines()]
 
 def test_the_front_matter_has_what_agents_look_for() -> None:
     front = yaml.safe_load(SKILL.split("---")[1])
-    assert front["name"] == "goemo" and 80 < len(front["description"]) < 1024
+    assert front["name"] == "goemo"
+    assert 80 < len(front["description"]) < 1024
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -65,6 +66,7 @@ def test_the_keys_of_the_summary_and_of_a_finding_are_real() -> None:
     for key in keys:
         assert f'"{key}"' in source, key
     for key in ("severity", "evidence", "cause", "remedy"):
-        assert f"`{key}`" in SKILL and key in Finding.__dataclass_fields__
+        assert f"`{key}`" in SKILL
+        assert key in Finding.__dataclass_fields__
     assert "error" in SEVERITIES
     assert all(f"`{purpose}`" in SKILL for purpose in PURPOSES)
