@@ -12,6 +12,7 @@ from goemo_utils.errors import PackError
 from goemo_utils.parity import metrics as m
 from goemo_utils.parity.decisions import decide, divergence, probabilities, top_overlap
 from goemo_utils.parity.inputs import states
+from goemo_utils.records.finite import finite_or_none
 
 if TYPE_CHECKING:
     from goemo_utils.forward.pack import Pack
@@ -170,6 +171,7 @@ class Compared:
         grade, ratios = m.ascend_grade(self.candidate, self.reference, self.gold)
         tolerance = m.required_tolerance(c, r, self.dtype)
 
+        known = {name: finite_or_none(ratio) for name, ratio in ratios.items()}
         return [
             m.metric(
                 "R",
@@ -205,7 +207,7 @@ class Compared:
                 "the tol that torch._dynamo.utils.same would have needed: 10 (RMSE_c - multiplier"
                 " RMSE_r)",
             ),
-            m.metric("ascend_grade", grade, "grade", c.n, GRADE, ratios=_finite(ratios)),
+            m.metric("ascend_grade", grade, "grade", c.n, GRADE, ratios=known),
         ]
 
     def _pair(self, c: np.ndarray, r: np.ndarray, x: str, unit: str) -> list[dict[str, Any]]:
@@ -355,7 +357,3 @@ def to_gold(gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray, dtyp
 
 def _not_finite(pack: "Pack", names: Sequence[str]) -> int:
     return sum(int((~np.isfinite(pack.tensors[name])).sum()) for name in names)
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {k: v if np.isfinite(v) else None for k, v in values.items()}

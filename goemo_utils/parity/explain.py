@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from goemo_utils.forward.pack import read_pack, write_pack
@@ -24,6 +23,7 @@ from goemo_utils.parity.place import add_accumulated, located
 from goemo_utils.parity.probe import probe
 from goemo_utils.parity.replay import Row
 from goemo_utils.parity.twins import States, Twins, chunks, largest, rms
+from goemo_utils.records.finite import finite_or_none
 from goemo_utils.records.record import sha256_json
 
 CHECKS = ("probe", "cause", "place", "invariance", "exercise")
@@ -305,15 +305,15 @@ class Explanation:
             "causes": [*claim.causes, *(["vector_noise"] if ulp else [])],
             "claim": claim.name,
             "families": families,
-            "residual": _number(left.value),
+            "residual": finite_or_none(left.value),
             "at": left.at,
             "n": sum(t.numel() for t in gold.values()),
             "n_texts": len(texts),
             "limit": ACCEPT,
-            "self_noise": {name: _number(v) for name, v in noise.items()},
-            "noise": {name: _number(v) for name, v in chosen.noise.items()},
-            "noise_max": {name: _number(v) for name, v in chosen.noise_max.items()},
-            "own": {name: _number(rms(reference[name], gold[name])) for name in gold},
+            "self_noise": {name: finite_or_none(v) for name, v in noise.items()},
+            "noise": {name: finite_or_none(v) for name, v in chosen.noise.items()},
+            "noise_max": {name: finite_or_none(v) for name, v in chosen.noise_max.items()},
+            "own": {name: finite_or_none(rms(reference[name], gold[name])) for name in gold},
             "vector_ulp": ulp / 2.0,
             "states": rows,
             "ladder": ladder(twins, batches, candidate, gold, rungs),
@@ -474,7 +474,3 @@ def _convolves(model: torch.nn.Module) -> bool:
     rounds for one.
     """
     return any(isinstance(module, torch.nn.modules.conv._ConvNd) for module in model.modules())
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -92,7 +92,7 @@ def reach(c: Compared, limits: Limits, exercise: Part) -> Gate:
     if not rows:
         return Gate("reach", FAIL, None, limit, 0, formula, "Nothing was compared.")
 
-    values = [_number(row["residual"]) for row in rows]
+    values = [_or_infinite(row["residual"]) for row in rows]
     worst = max(range(len(rows)), key=values.__getitem__)
     extra = {"where": _shape(rows[worst])}
     value: Any = values[worst] if math.isfinite(values[worst]) else rows[worst]["residual"]
@@ -125,7 +125,7 @@ def _shape(row: Mapping[str, Any]) -> str:
     return f"{row['texts']} text{plural} of {row['tokens']} tokens"
 
 
-def _number(value: Any) -> float:
+def _or_infinite(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.inf
 
 

@@ -12,6 +12,7 @@ from goemo_utils.parity.compared import Compared
 from goemo_utils.parity.decisions import probabilities
 from goemo_utils.parity.flips import ties
 from goemo_utils.parity.gates import CANNOT_TELL, NOT_RUN, Gate
+from goemo_utils.records.finite import finite_or_none
 
 WORST, NEAR = 10, 250
 Part = Mapping[str, Any] | None
@@ -90,10 +91,6 @@ def flip_table(c: Compared, changed: Part, bound: float, rung: str, cause: Part)
     }
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, Any]]:
     """The texts with the largest error, each with its worst label; changed decisions first."""
     if changed is None:
@@ -122,10 +119,10 @@ def worst(c: Compared, changed: Part, texts: Sequence[str]) -> list[dict[str, An
                 "text": str(texts[i]) if i < len(texts) else None,
                 "index": i,
                 "label": c.label_names[k],
-                "p_reference": _number(p_r[i, k]),
-                "p_candidate": _number(p_c[i, k]),
-                "margin": _number(changed["margin"][i, k]),
-                "dz": _number(dz[i, k]),
+                "p_reference": finite_or_none(p_r[i, k]),
+                "p_candidate": finite_or_none(p_c[i, k]),
+                "margin": finite_or_none(changed["margin"][i, k]),
+                "dz": finite_or_none(dz[i, k]),
                 "same": not bool(changed["changed"][i].any()),
                 "explained": bool(changed["explained_mask"][i, k]),
             }

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from goemo_utils.records.finite import finite_or_none
 from goemo_utils.report import numbers as n
 from goemo_utils.report.blocks import (
     Code,
@@ -234,7 +235,9 @@ def _remedies(results: dict[str, Any], words: Words) -> list[Any]:
 
 
 def _layers(results: dict[str, Any], words: Words) -> list[Any]:
-    states = [(str(row["layer"]), _finite(row.get("R"))) for row in results.get("layers") or []]
+    states = [
+        (str(row["layer"]), finite_or_none(row.get("R"))) for row in results.get("layers") or []
+    ]
     if not states:
         return [_missing(words)]
     limit = float((results.get("limits") or {}).get("state_ratio") or 3.0)
@@ -416,11 +419,6 @@ def _worst(worst: list[dict[str, Any]], total: str, words: Words) -> Table:
 
 def _or_nan(value: Any, write: Any) -> str:
     return write(float(value)) if isinstance(value, (int, float)) else "NaN"
-
-
-def _finite(value: Any) -> float | None:
-    """A ratio, or None for NaN, infinity and the words that stand for them in a record."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _positive(row: dict[str, Any]) -> bool:

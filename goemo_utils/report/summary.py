@@ -53,7 +53,7 @@ def summarise(run: Run) -> dict[str, Any]:
 
     for name in METRICS:
         found = metric(run, name)
-        summary[name] = _finite(found.get("value"))
+        summary[name] = _for_json(found.get("value"))
         if summary[name] is None:
             reasons[name] = found.get("reason") or not_judged
 
@@ -154,7 +154,7 @@ def _within_one_percent(
 ) -> None:
     """A share and what it is a share of: without the basis the field can mean anything."""
     found = metric(run, "match_within_1_percent")
-    summary["match_within_1_percent"] = _finite(found.get("value"))
+    summary["match_within_1_percent"] = _for_json(found.get("value"))
     summary["match_basis"] = found.get("match_basis") or found.get("formula") or None
     for name in ("match_within_1_percent", "match_basis"):
         if summary[name] is None:
@@ -188,7 +188,7 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
     }
 
     for name, value in told.items():
-        summary[name] = _finite(value)
+        summary[name] = _for_json(value)
         if summary[name] is None:
             own = (why[name] or {}).get("reason")
             refused = name != "cpu_texts_per_second" and not real
@@ -203,7 +203,7 @@ def _timing(run: Run) -> dict[str, Any]:
     keys = ("configuration", "device", "dtype", "batch_size", "n", "ci95")
     up, latency = run.of("04_throughput").get("speedup") or {}, latency_row(run)
     rows = {"npu": {} if run.simulated else device_row(run), "cpu": cpu_row(run)}
-    first_call = _finite(rows["npu"].get("cold_seconds"))
+    first_call = _for_json(rows["npu"].get("cold_seconds"))
 
     return {
         **{
@@ -248,7 +248,7 @@ def _ended(run: Run) -> str:
     return str(max(ends) if ends else run.manifest["updated"])
 
 
-def _finite(value: Any) -> Any:
+def _for_json(value: Any) -> Any:
     """NaN and infinity have no place in JSON: they become null, and the gate ``finite`` tells of
     them.
     """

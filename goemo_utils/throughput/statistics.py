@@ -22,13 +22,13 @@ PERCENTILES = (0.50, 0.90, 0.95, 0.99)
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
     """First quartile, median and third quartile, by linear interpolation."""
-    q1, median, q3 = np.percentile(_finite(samples), [25, 50, 75])
+    q1, median, q3 = np.percentile(_checked(samples), [25, 50, 75])
     return float(q1), float(median), float(q3)
 
 
 def median_interval(samples: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the median."""
-    values = _finite(samples)
+    values = _checked(samples)
     medians = np.median(values[_resamples(len(values), seed)], axis=1)
     return _interval(medians)
 
@@ -41,7 +41,7 @@ def ratio(
     Samples of the same round belong together (interleaved rounds share the machine's mood and the
     texts), so rounds are resampled as pairs; samples of unequal number are resampled apart.
     """
-    above, below = _finite(numerator), _finite(denominator)
+    above, below = _checked(numerator), _checked(denominator)
     rows = _resamples(len(above), seed)
     columns = rows if len(above) == len(below) else _resamples(len(below), seed + 1)
     ratios = np.median(above[rows], axis=1) / np.median(below[columns], axis=1)
@@ -59,7 +59,7 @@ def percentiles(
     samples: Sequence[float], quantiles: Sequence[float] = PERCENTILES
 ) -> dict[str, float | None]:
     """``{"p50": …}``; a percentile for which there are too few samples is None."""
-    values = _finite(samples) if len(samples) else np.zeros(0)
+    values = _checked(samples) if len(samples) else np.zeros(0)
     return {
         f"p{q * 100:g}": float(np.quantile(values, q)) if len(values) >= needed_for(q) else None
         for q in quantiles
@@ -72,7 +72,7 @@ def drift(samples: Sequence[float]) -> float:
 
     One outlier cannot move it, and a steady descent cannot hide from it.
     """
-    values = _finite(samples)
+    values = _checked(samples)
     i, j = np.triu_indices(len(values), 1)
     if len(i) == 0:
         return float("inf")
@@ -129,7 +129,7 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _finite(samples: Sequence[float]) -> np.ndarray:
+def _checked(samples: Sequence[float]) -> np.ndarray:
     values = np.asarray(samples, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(
