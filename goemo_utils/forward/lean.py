@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 DYNAMO = "torch._dynamo"
@@ -46,9 +47,14 @@ def import_transformers() -> None:
 @contextmanager
 def lean() -> Iterator[None]:
     """Within this context, import what needs transformers, and nothing else: what asks for a part
-    of the compiler by its full name would not find it. What is loaded already stays loaded.
+    of the compiler by its full name would not find it. What is loaded already stays loaded. Where
+    transformers would load torch_npu, which needs all of it, everything is imported as ever.
     """
     import torch
+
+    if _torch_npu_comes():
+        yield
+        return
 
     # where transformers has looked for them already it would miss what it was promised
     asked = ANSWERS in sys.modules
@@ -64,6 +70,13 @@ def lean() -> Iterator[None]:
             sys.modules.pop(name, None)
         if compiler is not None:
             compiler.leave()
+
+
+def _torch_npu_comes() -> bool:
+    """Whether this process would try to import torch_npu: it is installed, and not kept out."""
+    if "torch_npu" in sys.modules:
+        return sys.modules["torch_npu"] is not None
+    return find_spec("torch_npu") is not None
 
 
 class _Compiler(types.ModuleType):

@@ -137,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
     sentence for bad input.
     """
     from goemo_utils.forward import lean, thresholds
+    from goemo_utils.forward.device import import_torch_npu
     from goemo_utils.predict.output import open_output
 
     if args.text and args.column is not None:
@@ -151,6 +152,9 @@ def run(args: argparse.Namespace) -> int:
     if args.text:
         # Threads of OpenMP that wait for more by spinning cost a cold start more than one text.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if args.device.startswith("npu"):
+        # transformers imports torch_npu by itself, and has no diagnosis for one that fails.
+        import_torch_npu(args.device)
     lean.import_transformers()
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
 

@@ -127,7 +127,8 @@ def start(job: dict[str, Any]) -> Start:
 
         tokenizer = checkpoint.read_tokenizer(folder)
 
-    traits = look(network.eval(), tokenizer, folder)
+    # a copy is asked, for a fast tokenizer would save how it was asked with the model
+    traits = look(network.eval(), copy.deepcopy(tokenizer), folder)
     kept = kept and not missing
     if not kept and not random:
         _draw_last_layer(network, job["seed"])

@@ -63,7 +63,13 @@ def test_what_was_handled_before_is_handled_again_afterwards() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_second_sigterm_does_not_disturb_the_tidying_and_a_second_ctrl_c_does() -> None:
+def test_a_second_sigterm_does_not_disturb_the_tidying_and_a_second_ctrl_c_does(
+    request: pytest.FixtureRequest,
+) -> None:
+    # A shell starts what runs in its background with Ctrl-C ignored, and goemo leaves that so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     with signals.as_interrupt():
         with pytest.raises(signals.Ended):
             os.kill(os.getpid(), signal.SIGTERM)
