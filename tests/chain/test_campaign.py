@@ -37,7 +37,7 @@ def test_a_killed_run_leaves_nothing_torn_nobody_alive_and_goes_on(acts) -> None
     assert [campaign.line(trial) for trial in trials if not campaign.good(trial)] == []
 
 
-@pytest.mark.long  # SIGTERM renders a report, which the stand-ins never replace: real runs only
+@pytest.mark.campaign  # SIGTERM renders a report, which the stand-ins never replace: real runs only
 @pytest.mark.parametrize("kind", ["write", "full", "twice", "clock"])
 def test_every_other_fault_ends_well_too(acts, kind: str) -> None:
     trials = list(acts.of(kind, 2))

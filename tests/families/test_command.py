@@ -27,6 +27,6 @@ def test_an_unknown_family_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No such family: albret" in capsys.readouterr().err
 
 
-@pytest.mark.long
+@pytest.mark.campaign
 def test_every_family_answers_as_transformers_does() -> None:
     assert main([]) == 0

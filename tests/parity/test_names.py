@@ -47,7 +47,7 @@ def told(models, tmp_path, device: Device) -> dict:
 
 @pytest.mark.parametrize(
     ("architecture", "numerics", "fault", "name"),
-    [*SHORT, *(pytest.param(*case, marks=pytest.mark.long) for case in LONG)],
+    [*SHORT, *(pytest.param(*case, marks=pytest.mark.campaign) for case in LONG)],
 )
 def test_a_fault_is_refused_and_named(architecture, numerics, fault, name, models, tmp_path):
     device = Device(architecture, "float32", "eager", numerics, fault, "fault", (name,))
@@ -59,13 +59,13 @@ def test_a_fault_is_refused_and_named(architecture, numerics, fault, name, model
 @pytest.mark.parametrize(
     ("numerics", "causes"),
     [
-        pytest.param("row_order", [], marks=pytest.mark.long),
+        pytest.param("row_order", [], marks=pytest.mark.campaign),
         ("ulp32", ["vector_noise"]),
-        pytest.param("hf32_linear", ["hf32_linear"], marks=pytest.mark.long),
-        pytest.param("truncating", [], marks=pytest.mark.long),
-        pytest.param("ulp12", ["vector_noise"], marks=pytest.mark.long),
-        pytest.param("hf32_bmm", ["hf32_bmm"], marks=pytest.mark.long),
-        pytest.param("hf32+ulp32", ["hf32", "vector_noise"], marks=pytest.mark.long),
+        pytest.param("hf32_linear", ["hf32_linear"], marks=pytest.mark.campaign),
+        pytest.param("truncating", [], marks=pytest.mark.campaign),
+        pytest.param("ulp12", ["vector_noise"], marks=pytest.mark.campaign),
+        pytest.param("hf32_bmm", ["hf32_bmm"], marks=pytest.mark.campaign),
+        pytest.param("hf32+ulp32", ["hf32", "vector_noise"], marks=pytest.mark.campaign),
     ],
 )
 def test_an_honest_device_passes_with_its_cause(numerics, causes, models, tmp_path):
@@ -74,7 +74,7 @@ def test_an_honest_device_passes_with_its_cause(numerics, causes, models, tmp_pa
     assert answer["causes"] == causes
 
 
-@pytest.mark.long
+@pytest.mark.campaign
 @pytest.mark.parametrize("fault", ["reference:tf32", "gold:float32"])
 def test_a_yardstick_that_computes_badly_fails_the_gate_reference(fault, models, tmp_path):
     device = Device("roberta", "float32", "eager", "exact", fault, "reference rounds")

@@ -28,7 +28,7 @@ KINDS += [(name, "sdpa") for name in ARCHITECTURES if name not in EAGER_ONLY]
 everywhere = pytest.mark.parametrize(
     ("architecture", "attention"),
     [
-        pytest.param(*kind, marks=[] if kind in ALWAYS_TRIED else [pytest.mark.long])
+        pytest.param(*kind, marks=[] if kind in ALWAYS_TRIED else [pytest.mark.campaign])
         for kind in KINDS
     ],
 )

@@ -149,10 +149,7 @@ static int device_count(void) {
     return count;
 }
 
-static int initialised; /* 1 from aclInit to the first name, then 2 */
-
 int aclInit(const char *path) {
-    if (!initialised) initialised = 1;
     goemo_start(); /* before anything can ask for the device's name */
     return goemo_fails("aclInit", 0);
 }
@@ -177,13 +174,9 @@ int aclrtGetPrimaryCtxState(int id, uint32_t *flags, int *active) {
     *active = 1;
     return 0;
 }
-/* The first call after aclInit looks the chip up in torch_npu's table, which knows no other name; the
- * other calls are for people. */
-const char *aclrtGetSocName(void) {
-    int looked_up = initialised == 1;
-    if (initialised) initialised = 2;
-    return looked_up ? "Ascend910B3" : "Ascend910B3 (SIMULATED CANN)";
-}
+/* torch_npu looks the chip up in its table, at several moments, and knows no other name: so the device
+ * of goemo adds to its own name that it is simulated (forward/device.py), and this one stays as it is. */
+const char *aclrtGetSocName(void) { return "Ascend910B3"; }
 int aclrtDeviceGetBareTgid(int32_t *pid) { *pid = 1; return 0; }
 int aclrtDeviceCanAccessPeer(int *can, int a, int b) { *can = 1; return 0; }
 int aclGetDeviceCapability(uint32_t id, int what, int64_t *value) { *value = 0; return 0; }
