@@ -122,7 +122,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
             words("d_intervals"),
         ),
     ]
-    judged = "fail" if worse else "pass"
+    tone = "fail" if worse else "pass"
     told = Verdict(
         State("fail" if worse else "pass", words("d_worse" if worse else "d_not_worse")),
         sentence(result, words),
@@ -130,7 +130,7 @@ def page_of(result: dict[str, Any], words: Words, moment: str) -> Page:
             f"{r['run_id']} ({r['verdict']}{', ' + words('simulated') if r['simulated'] else ''})"
             for r in result["runs"]
         ),
-        "sim" if simulated else judged,
+        "sim" if simulated else tone,
     )
     mark = f"{words('simulated')}: " if simulated else ""
 
