@@ -124,13 +124,13 @@ def _gates(before: Run, after: Run) -> list[dict[str, Any]]:
         old, new = a.get(name), b.get(name)
         step = _rank(new, after) - _rank(old, before)
         keep = ("result", "value", "limit", "n", "interval")
-        moved = "worse" if step > 0 else "better"
+        direction = "worse" if step > 0 else "better"
         rows.append(
             {
                 "id": name,
                 "before": old and {k: old[k] for k in keep if k in old},
                 "after": new and {k: new[k] for k in keep if k in new},
-                "change": moved if step else "same",
+                "change": direction if step else "same",
             }
         )
 
