@@ -59,7 +59,7 @@ test: setup
 
 test-long: $(LONG)
 	@$(BIN)/goemo cann --fetch || echo 'The tests on the genuine torch_npu will be skipped.'
-	@$(PYTEST) tests -m long
+	@$(PYTEST) tests -m 'long and not campaign'
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/start.ipynb $(LAB_OPTIONS)

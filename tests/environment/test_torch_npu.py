@@ -163,7 +163,9 @@ def test_a_torch_npu_that_is_loaded_stays(monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("file", ["rehearsal.yaml", "cpu.yaml"])
+@pytest.mark.parametrize(
+    "file", ["rehearsal.yaml", pytest.param("cpu.yaml", marks=pytest.mark.campaign)]
+)
 def test_a_run_completes_beside_it(tmp_path, file):
     params = str(REPOSITORY / "params" / file)
     done = goemo("run", "-f", params, "-p", "output_root", str(tmp_path))
@@ -197,7 +199,7 @@ def test_an_older_torch_npu_leaves_the_weaker_proof(tmp_path, monkeypatch):
     assert torch_npu.fallback_proof({torch_npu.FORBID: "1"}) == "no warning was seen"
 
 
-@pytest.mark.long
+@pytest.mark.campaign
 def test_the_rehearsal_refuses_as_the_runtime_does():
     done = python(
         "import os, sys\n"
