@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import Any
 
+# Prose of the guides is wrapped here too (tests/test_project.py).
+WIDTH = 120
 ROWS = (
     ("model", "**this model, as shipped**"),
     ("unfolded", "this model before its thresholds went into the bias"),
@@ -18,7 +22,7 @@ def render(facts: dict[str, Any]) -> str:
     ``facts``.
     """
     recipe, data, scores = facts["recipe"], facts["data"], facts["scores"]
-    return f"""---
+    page = f"""---
 license: apache-2.0
 language: en
 library_name: transformers
@@ -27,8 +31,7 @@ tags: [emotion, multi-label, rehearsal]
 ---
 # Embedded GoEmotions model
 
-A toy: {facts["n_parameters"]:,} parameters, trained from scratch on a CPU. It exists so that porting a text classifier can be
-rehearsed, tested and taught without a download. **For rehearsal and CI only**; use a full-size model for anything about people.
+A toy: {facts["n_parameters"]:,} parameters, trained from scratch on a CPU. It exists so that porting a text classifier can be rehearsed, tested and taught without a download. **For rehearsal and CI only**; use a full-size model for anything about people.
 
 | | |
 |---|---|
@@ -40,14 +43,11 @@ rehearsed, tested and taught without a download. **For rehearsal and CI only**; 
 
 ## Data
 
-GoEmotions, "simplified" (Demszky et al., ACL 2020, arXiv 2005.00547; Apache-2.0): English Reddit comments with names masked as `[NAME]`
-and `[RELIGION]`. Weights learned from {data["fit"]:,} texts of the train split; thresholds from the other {data["held_out"]:,}; the {data["dev"]:,}
-texts of the dev split were only scored ({data["dev_texts_also_in_train"]} of them occur letter for letter in train). The test split was not touched.
+GoEmotions, "simplified" (Demszky et al., ACL 2020, arXiv 2005.00547; Apache-2.0): English Reddit comments with names masked as `[NAME]` and `[RELIGION]`. Weights learned from {data["fit"]:,} texts of the train split; thresholds from the other {data["held_out"]:,}; the {data["dev"]:,} texts of the dev split were only scored ({data["dev_texts_also_in_train"]} of them occur letter for letter in train). The test split was not touched.
 
 ## Scores on dev
 
-F1 with 95 % bootstrap intervals (1,000 draws of the texts). *Tuned*: one threshold a label, the median best cut over bootstrap draws of the
-held-out texts.
+F1 with 95 % bootstrap intervals (1,000 draws of the texts). *Tuned*: one threshold a label, the median best cut over bootstrap draws of the held-out texts.
 
 | | macro F1 at 0.3 | micro F1 at 0.3 | macro F1, tuned | micro F1, tuned | macro ROC-AUC | calibration error |
 |---|---|---|---|---|---|---|
@@ -61,14 +61,12 @@ held-out texts.
 
 ## Recipe
 
-1. *Linear teacher*: logistic regressions on TF-IDF of words and of characters, {recipe["teacher_folds"]}-fold cross-fitted; the target of a text is
-   {recipe["teacher_share"]:g} × the teacher's probability + {1 - recipe["teacher_share"]:g} × its label.
+1. *Linear teacher*: logistic regressions on TF-IDF of words and of characters, {recipe["teacher_folds"]}-fold cross-fitted; the target of a text is {recipe["teacher_share"]:g} × the teacher's probability + {1 - recipe["teacher_share"]:g} × its label.
 2. *Pooling*: {_stage(recipe["pooling"])} of a model that is only word vectors, one attention query a head, and the head.
 3. *Fine-tuning*: {_stage(recipe["finetuning"])} of the whole encoder, started as the same function.
 4. *Thresholds*: {"each label's tuned threshold is folded into the head's bias, so that 0.3 serves every label; the outputs are scores, not calibrated probabilities" if recipe["fold_threshold"] is not None else "left beside the model"}.
 
-AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged weights, seed {recipe["seed"]}. Wall clock with
-`threads: {recipe["threads"]}`: {", ".join(f"{stage} {_took(seconds)}" for stage, seconds in facts["seconds"].items())}. Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
+AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged weights, seed {recipe["seed"]}. Wall clock with `threads: {recipe["threads"]}`: {", ".join(f"{stage} {_took(seconds)}" for stage, seconds in facts["seconds"].items())}. Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 ```
 goemo finetune -f params/embedded.yaml -p train train.tsv -p dev dev.tsv
@@ -84,6 +82,25 @@ writes this folder (`outputs/finetune/model`); `scores.json` in it holds every f
 - Recipes were compared on the dev split, so these scores lean slightly high; the test split was not touched.
 - It must not be used to judge people, nor to measure any group's feelings.
 """  # noqa: E501 - a paragraph of Markdown is one line
+
+    return _wrapped(page)
+
+
+def _wrapped(page: str) -> str:
+    """The page with its paragraphs and list items laid over lines of at most 120 characters."""
+    return "\n".join(_laid(line) for line in page.split("\n"))
+
+
+def _laid(line: str) -> str:
+    """A line of prose over several; a table's row stays one."""
+    if len(line) <= WIDTH or line.startswith("|"):
+        return line
+
+    hanging = re.match(r"(\d+\. |- )?", line)
+    indent = " " * len(hanging[0]) if hanging else ""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _took(seconds: float | None) -> str:
@@ -126,9 +143,9 @@ def _verdict(facts: dict[str, Any]) -> str:
 
     return (
         "With tuned thresholds on both sides it differs from the linear baseline in"
-        f" {' and in '.join(parts)}; 95 % intervals of the difference, over\ndraws of the texts"
+        f" {' and in '.join(parts)}; 95 % intervals of the difference, over draws of the texts"
         " that both are scored on. At 0.3 the second row, not the first, is the like-for-like"
-        " comparison: the first has its\ntuned thresholds inside."
+        " comparison: the first has its tuned thresholds inside."
     )
 
 
