@@ -55,7 +55,7 @@ check: setup
 	@$(BIN)/mypy
 
 test: setup
-	@$(PYTEST) notebooks tests -m 'not long and not campaign' --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --ignore=notebooks/zh
+	@$(PYTEST) notebooks tests -m 'not long and not campaign' --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --ignore=notebooks/zh --ignore=notebooks/learn
 
 test-long: $(LONG)
 	@$(BIN)/goemo cann --fetch || echo 'The tests on the genuine torch_npu will be skipped.'

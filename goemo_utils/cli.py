@@ -31,6 +31,7 @@ MODULES = {
     ),
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
     "serve": ("goemo_utils.serve.command", "answer over HTTP, with a page to try texts"),
+    "learn": ("goemo_utils.learn.command", "the course: exercises that check themselves"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
     "publish": ("goemo_utils.publish.command", "write the model repository of a run"),

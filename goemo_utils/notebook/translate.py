@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import GoemoError
@@ -58,7 +59,12 @@ def _cell(cell: dict[str, Any], name: str, prose: Mapping[str, Block]) -> dict[s
     if cell["cell_type"] != "markdown":
         return cell
 
-    english = "".join(cell["source"])
+    block = _block("".join(cell["source"]), name, prose)
+    return {**cell, "source": block.text.splitlines(keepends=True)}
+
+
+def _block(english: str, name: str, prose: Mapping[str, Block]) -> Block:
+    """The Chinese of an English text; GoemoError where it is missing or says another."""
     block = prose.get(name)
     if block is None:
         raise GoemoError(
@@ -70,22 +76,36 @@ def _cell(cell: dict[str, Any], name: str, prose: Mapping[str, Block]) -> dict[s
             f"{PROSE.name}: the block of {name} says it translates {block.of}, and the English"
             f" prose is {digest(english)} now. Translate the cell again and write that digest."
         )
+    return block
 
-    return {**cell, "source": block.text.splitlines(keepends=True)}
+
+def prose_of(folder: Path) -> dict[str, Block]:
+    """The blocks of every file of prose in a folder of Chinese notebooks, by notebook and cell."""
+    found: dict[str, Block] = {}
+    for path in sorted(folder.glob("*.md")):
+        found |= blocks(path.read_text(encoding="utf-8"))
+    return found
 
 
-def build() -> dict[str, str]:
-    """Every notebook in Chinese, as text, by the name of its file.
+def build(
+    english: Path = ENGLISH, chinese: Path = CHINESE, sentences: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Every notebook of a folder in Chinese, as text, by the name of its file.
 
-    Raises GoemoError where a cell has no prose, or prose has no cell.
+    ``sentences`` are further English texts, by name, that the prose must hold too. Raises
+    GoemoError where a cell or a sentence has no prose, or prose has no cell.
     """
-    prose = blocks(PROSE.read_text(encoding="utf-8"))
-    made, used = {}, set()
-    for path in sorted(ENGLISH.glob("*.ipynb")):
+    prose = prose_of(chinese)
+    further = sentences or {}
+    for name, text in further.items():
+        _block(text, name, prose)
+
+    made, used = {}, set(further)
+    for path in sorted(english.glob("*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         used |= {f"{path.stem}/{cell['id']}" for cell in notebook["cells"]}
-        chinese = translated(notebook, path.stem, prose)
-        made[path.name] = json.dumps(chinese, ensure_ascii=False, indent=1) + "\n"
+        translation = translated(notebook, path.stem, prose)
+        made[path.name] = json.dumps(translation, ensure_ascii=False, indent=1) + "\n"
 
     left = [name for name in prose if name not in used]
     if left:

@@ -1,0 +1,103 @@
+"""What an exercise is: its words, its judge, and the points that a judge gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from goemo_utils.errors import ParamsError, first_line
+
+Answers = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One question of an exercise: whether its answer is right, and what is said to it.
+
+    ``says`` is what the answer means where it is right, and a hint about the mistake where it is
+    not; never the answer. Where ``redraws``, a wrong answer changes what is hidden: there are few
+    answers to choose among, and trying them all must not help.
+    """
+
+    asked: str
+    right: bool
+    says: str
+    redraws: bool = False
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise, in the words of its module.
+
+    ``answers`` names the keywords of ``check`` and what each is; ``judge`` gets the answers and the
+    exercise's seed and gives a point for each question; ``material`` makes from the seed what the
+    learner works on, where something is hidden.
+    """
+
+    number: str
+    name: str
+    title: str
+    teaches: str
+    minutes: int
+    answers: Mapping[str, str]
+    hints: tuple[str, str, str]
+    judge: Callable[[Answers, int], list[Point]]
+    material: Callable[[int], Any] | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name of its notebook, without the ending."""
+        return f"{self.number}_{self.name}"
+
+
+def is_empty(answer: Any) -> bool:
+    """Whether an answer is still what the exercise left to fill."""
+    return answer is None or answer is ...
+
+
+def point(
+    asked: str, mistake: Callable[[], str | None], meaning: str, redraws: bool = False
+) -> Point:
+    """The point of one question. ``mistake`` looks at the answer and gives a hint about what is
+    wrong with it, or None; ``meaning`` is said where it is right.
+    """
+    try:
+        wrong = mistake()
+    except ParamsError as error:
+        wrong = str(error)
+    except Exception as error:
+        wrong = (
+            f"This answer cannot be judged ({type(error).__name__}: {first_line(error)}). Look at"
+            " the task again for what kind of thing is asked for."
+        )
+    return Point(asked, wrong is None, meaning if wrong is None else wrong, redraws)
+
+
+def called(function: Any, *arguments: Any) -> Any:
+    """What a learner's function gives.
+
+    Raises ParamsError, in a sentence for the learner, where it is no function, raises, or gives
+    nothing.
+    """
+    if not callable(function):
+        kind = type(function).__name__
+        raise ParamsError(f"A function was expected here, and this is of type {kind}.")
+
+    try:
+        answer = function(*arguments)
+    except Exception as error:
+        raise ParamsError(
+            f"The function raised {type(error).__name__} on a hidden case: {first_line(error)}"
+        ) from error
+
+    if is_empty(answer):
+        raise ParamsError("The function returns None: end it with return and the value asked for.")
+    return answer
+
+
+def number_near(answer: Any, expected: float, within: float) -> bool:
+    """Whether an answer is a number that misses ``expected`` by at most the share ``within``."""
+    if isinstance(answer, bool) or not hasattr(answer, "__float__"):
+        return False
+    return abs(float(answer) - expected) <= within * abs(expected)

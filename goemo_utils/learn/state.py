@@ -1,0 +1,90 @@
+"""What a learner has done: the learner's seed, and for each exercise the tries, the hints opened
+and when it was solved. One small file in the folder of outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from goemo_utils.errors import RecordError
+from goemo_utils.params import Params
+from goemo_utils.records.record import read_json, write_json
+
+FOLDER_VARIABLE = "GOEMO_LEARN"
+
+
+class Done(BaseModel):
+    """How far an exercise has come. ``draw`` counts how often its hidden part was drawn anew."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    draw: int = Field(default=0, ge=0)
+    tries: int = Field(default=0, ge=0)
+    hints: int = Field(default=0, ge=0, le=3)
+    solved: str | None = None
+
+
+class State(BaseModel):
+    """A learner's progress as the file holds it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = 1
+    seed: int = Field(default_factory=lambda: secrets.randbits(32), ge=0)
+    exercises: dict[str, Done] = Field(default_factory=dict)
+
+    def of(self, number: str) -> Done:
+        """The progress of one exercise, made when it is first asked for."""
+        return self.exercises.setdefault(number, Done())
+
+    def seed_of(self, number: str) -> int:
+        """The seed of an exercise for this learner, as it is drawn now."""
+        key = f"{self.seed}/{number}/{self.of(number).draw}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
+
+    def solve(self, number: str) -> None:
+        """Note that an exercise is solved; the first time stays."""
+        done = self.of(number)
+        done.solved = done.solved or datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def folder() -> Path:
+    """Where a learner's notebooks and progress lie: ``outputs/learn``, or what the environment
+    variable GOEMO_LEARN names.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else Path(Params().output_root) / "learn"
+
+
+def read(place: Path | None = None) -> State:
+    """The learner's state; a new one, with a new seed, where there is none.
+
+    Raises RecordError where the file is there and cannot be read.
+    """
+    path = (place or folder()) / "progress.json"
+    if not path.exists():
+        fresh = State()
+        write(fresh, place)
+        return fresh
+
+    try:
+        return State.model_validate(read_json(path))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RecordError(
+            f"{path} does not hold a learner's progress ({where}: {error.errors()[0]['msg']})."
+            " Move it away to begin anew."
+        ) from None
+
+
+def write(state: State, place: Path | None = None) -> None:
+    """Write the learner's state, whole or not at all."""
+    where = place or folder()
+    where.mkdir(parents=True, exist_ok=True)
+    write_json(where / "progress.json", state.model_dump())

@@ -1,0 +1,101 @@
+"""``goemo learn``: the list, the copy that a learner works in, and the check without a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.cli import main
+from goemo_utils.learn import notebooks, state
+from goemo_utils.learn.catalogue import catalogue, exercise_of
+
+FIRST = next(iter(catalogue()))
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(state.FOLDER_VARIABLE, str(tmp_path))
+
+
+def test_the_list_names_each_exercise_and_what_it_teaches(capsys) -> None:
+    assert main(["learn"]) == 0
+    shown = capsys.readouterr().out
+    for exercise in catalogue().values():
+        assert exercise.title in shown
+        assert exercise.teaches in shown
+    assert f"Next: goemo learn {FIRST}" in shown
+
+
+def test_the_list_as_json_has_the_progress(capsys) -> None:
+    kept = state.read()
+    kept.solve(FIRST)
+    state.write(kept)
+    assert main(["learn", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["exercises"]
+    assert rows[0]["solved"] is not None
+    assert [row["exercise"] for row in rows] == list(catalogue())
+
+
+def test_opening_makes_a_copy_of_the_learners_own(tmp_path: Path, capsys) -> None:
+    assert main(["learn", "next", "--path"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.parent == tmp_path
+    assert path.read_text() == (notebooks.ENGLISH / path.name).read_text()
+
+
+def test_opening_again_keeps_what_the_learner_wrote(capsys) -> None:
+    path = notebooks.started(exercise_of(FIRST))
+    path.write_text("mine", encoding="utf-8")
+    main(["learn", FIRST, "--path"])
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+def test_the_chinese_copy_lies_beside(tmp_path: Path, capsys) -> None:
+    main(["learn", FIRST, "--path", "--chinese"])
+    assert Path(capsys.readouterr().out.strip()).parent == tmp_path / "zh"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["99"],
+        ["--check", "99"],
+        ["--reset", "x"],
+        ["01", "--check", "01"],
+        ["--notebook", "a.ipynb"],
+        ["--check", "all", "--notebook", "a.ipynb"],
+        ["--check", "01", "--notebook", "absent.ipynb"],
+    ],
+)
+def test_bad_input_is_refused_with_code_2(arguments: list[str], capsys) -> None:
+    assert main(["learn", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("goemo: ")
+
+
+@pytest.mark.long
+def test_an_unsolved_notebook_has_code_1_and_stays_unsolved(capsys) -> None:
+    assert main(["learn", "--check", FIRST, "--json"]) == 1
+    row = json.loads(capsys.readouterr().out)["exercises"][0]
+    assert row["solved"] is False
+    assert "not filled in yet" in row["said"]
+    assert state.read().of(FIRST).solved is None
+
+
+@pytest.mark.long
+def test_a_solved_notebook_has_code_0_and_is_kept(capsys) -> None:
+    solution = notebooks.SOLUTIONS / f"{exercise_of(FIRST).stem}.ipynb"
+    assert main(["learn", "--check", FIRST, "--notebook", str(solution)]) == 0
+    assert "Solved" in capsys.readouterr().out
+    assert state.read().of(FIRST).solved is not None
+
+
+@pytest.mark.long
+def test_a_notebook_that_stops_says_why(tmp_path: Path, capsys) -> None:
+    path = notebooks.started(exercise_of(FIRST))
+    notebook = json.loads(path.read_text())
+    notebook["cells"][1]["source"] = ["1 / 0"]
+    path.write_text(json.dumps(notebook))
+    assert main(["learn", "--check", FIRST]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out

@@ -1,0 +1,191 @@
+"""The words of an exercise's notebook, and the file that keeps a learner's progress."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.errors import ParamsError, RecordError
+from goemo_utils.learn import course, notebooks, state
+from goemo_utils.learn.catalogue import catalogue, exercise_of
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+
+RIGHT = 3
+
+
+def judge(answers: Answers, seed: int) -> list[Point]:
+    wrong = None if answers["n"] == RIGHT else "count again."
+    return [point("n", lambda: wrong, "that many.", redraws=True)]
+
+
+TOY = Exercise(
+    "90", "toy", "A toy", "nothing", 1, {"n": "a number"}, ("one", "two", "three"), judge
+)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(state.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.delenv(notebooks.SESSION, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Exercise:
+    monkeypatch.setitem(catalogue(), "90", TOY)
+    return TOY
+
+
+def test_exercises_are_found_in_order_and_named_by_their_module() -> None:
+    assert list(catalogue()) == sorted(catalogue())
+    for exercise in catalogue().values():
+        assert exercise.judge.__module__.endswith(f"e{exercise.stem}")
+
+
+def test_listing_the_exercises_imports_no_torch() -> None:
+    code = (
+        "import sys; from goemo_utils.learn.catalogue import catalogue; catalogue();"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["1", "01", 1, "01_device_strings"])
+def test_an_exercise_is_found_by_its_number_or_name(name: object) -> None:
+    assert exercise_of(name).number == "01"
+
+
+@pytest.mark.parametrize("name", ["99", "first", "", "01x", None])
+def test_an_unknown_exercise_is_refused_in_a_sentence(name: object) -> None:
+    with pytest.raises(ParamsError, match="There is no exercise"):
+        exercise_of(name)
+
+
+def test_a_right_answer_is_solved_and_kept(toy: Exercise) -> None:
+    assert course.check("90", n=RIGHT).solved
+    assert state.read().of("90").solved is not None
+
+
+def test_a_wrong_answer_says_its_hint_and_not_the_answer(toy: Exercise) -> None:
+    verdict = course.check("90", n=4)
+    assert not verdict.solved
+    assert "count again" in repr(verdict)
+    assert str(RIGHT) not in verdict.points[0].says
+
+
+def test_a_wrong_answer_among_few_changes_what_is_hidden(toy: Exercise) -> None:
+    before = course.seed_of("90")
+    assert "drawn anew" in repr(course.check("90", n=4))
+    assert course.seed_of("90") != before
+
+
+@pytest.mark.parametrize("empty", [None, ...])
+def test_an_empty_answer_counts_as_no_try(toy: Exercise, empty: object) -> None:
+    verdict = course.check("90", n=empty)
+    assert not verdict.solved
+    assert "not filled in yet" in repr(verdict)
+    assert state.read().of("90").tries == 0
+
+
+def test_an_answer_that_is_not_asked_for_is_refused(toy: Exercise) -> None:
+    with pytest.raises(ParamsError, match="was given m; expected n"):
+        course.check("90", m=1)
+
+
+def test_a_solved_exercise_stays_solved_after_a_wrong_answer(toy: Exercise) -> None:
+    course.check("90", n=RIGHT)
+    course.check("90", n=4)
+    assert state.read().of("90").solved is not None
+
+
+def test_hints_open_one_by_one_and_the_third_stays(toy: Exercise) -> None:
+    shown = [str(course.hint("90")).splitlines() for _ in range(4)]
+    assert [len(lines) for lines in shown] == [1, 2, 3, 3]
+
+
+def test_two_learners_have_other_seeds_and_one_learner_another_for_each_exercise() -> None:
+    one, other = state.State(seed=1), state.State(seed=2)
+    assert len({one.seed_of("01"), one.seed_of("02"), other.seed_of("01")}) == 3
+    assert one.seed_of("01") == state.State(seed=1).seed_of("01")
+
+
+def test_progress_lists_every_exercise() -> None:
+    assert list(course.progress().index) == list(catalogue())
+
+
+def test_reset_restores_the_notebook_and_forgets_the_progress(tmp_path: Path) -> None:
+    exercise = exercise_of("01")
+    path = notebooks.started(exercise)
+    fresh = path.read_text(encoding="utf-8")
+    path.write_text("broken", encoding="utf-8")
+    course.hint("01")
+
+    course.reset("01")
+    assert path.parent == tmp_path
+    assert path.read_text(encoding="utf-8") == fresh
+    assert state.read().of("01").hints == 0
+
+
+def test_reset_restores_the_notebook_of_this_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "zh" / "01_device_strings.ipynb"
+    monkeypatch.setenv(notebooks.SESSION, str(path))
+    course.reset("01")
+    shipped = (notebooks.CHINESE / path.name).read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == shipped
+
+
+def test_hints_speak_the_language_of_the_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(notebooks.SESSION, str(tmp_path / "zh" / "01_device_strings.ipynb"))
+    assert "张量" in str(course.hint("01"))
+
+
+def test_a_damaged_progress_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text('{"seed": "x"}', encoding="utf-8")
+    with pytest.raises(RecordError, match="does not hold a learner's progress"):
+        state.read()
+
+
+def test_the_seed_stays_from_call_to_call(tmp_path: Path) -> None:
+    first = state.read().seed
+    assert state.read().seed == first
+    assert json.loads((tmp_path / "progress.json").read_text())["seed"] == first
+
+
+def test_a_verdict_without_points_is_not_solved() -> None:
+    assert not course.Verdict(TOY, ()).solved
+
+
+def test_what_a_check_says_is_escaped_in_a_notebook() -> None:
+    page = course.Verdict(TOY, (Point("n", False, "<script>"),))._repr_html_()
+    assert "<script>" not in page
+
+
+def test_a_function_that_raises_is_told_with_its_error() -> None:
+    with pytest.raises(ParamsError, match="raised KeyError on a hidden case"):
+        called(lambda _: {}["x"], 1)
+
+
+def test_a_function_that_returns_nothing_is_told_to_return() -> None:
+    with pytest.raises(ParamsError, match="returns None"):
+        called(lambda: None)
+
+
+def test_an_answer_of_another_kind_is_no_crash() -> None:
+    said = point("n", lambda: [] + 1, "right")  # type: ignore[operator]
+    assert not said.right
+    assert "cannot be judged" in said.says
+
+
+@pytest.mark.parametrize(
+    ("answer", "near"), [(10.4, True), (10.6, False), ("10", False), (True, False), (None, False)]
+)
+def test_a_number_is_right_within_its_tolerance(answer: object, near: bool) -> None:
+    assert number_near(answer, 10.0, 0.05) is near

@@ -1,0 +1,80 @@
+"""Every exercise, tried: its solution solves it, and what is wrong gets its own hint."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from goemo_utils.learn import state
+from goemo_utils.learn.catalogue import catalogue
+from goemo_utils.learn.exercise import Exercise
+from goemo_utils.records.record import ROOT
+
+EXERCISES = list(catalogue().values())
+NUMBERS = [exercise.number for exercise in EXERCISES]
+MISTAKES = [
+    (number, row)
+    for number in NUMBERS
+    for row in import_module(f"tests.learn.wrong.e{number}").WRONG
+]
+
+
+@cache
+def outcomes(number: str) -> dict[str, Any]:
+    """The trials of an exercise, made once, in a process and a folder of their own."""
+    with TemporaryDirectory() as place:
+        state.write(state.State(seed=7), Path(place))
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.learn.trial", number],
+            cwd=ROOT,
+            env={**os.environ, state.FOLDER_VARIABLE: place},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("learner", ["solution", "solution, seed 1", "solution, seed 2"])
+def test_the_solution_solves_the_exercise_whatever_the_learners_seed(
+    number: str, learner: str
+) -> None:
+    outcome = outcomes(number)[learner]
+    assert outcome["solved"], outcome["said"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_exercise_left_empty_runs_to_its_end_and_is_not_solved(number: str) -> None:
+    outcome = outcomes(number)["empty"]
+    assert not outcome["solved"]
+    assert "✗" in outcome["said"]
+    assert "✓" not in outcome["said"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("number", "row"), MISTAKES, ids=[f"{number}: {row.mistake}" for number, row in MISTAKES]
+)
+def test_a_typical_mistake_gets_the_hint_that_is_its_own(number: str, row: Any) -> None:
+    outcome = outcomes(number)[row.mistake]
+    assert not outcome["solved"], outcome["said"]
+    assert row.says in outcome["said"]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=NUMBERS)
+def test_an_exercise_has_three_typical_mistakes_and_each_another_hint(exercise: Exercise) -> None:
+    rows = import_module(f"tests.learn.wrong.e{exercise.number}").WRONG
+    assert len({row.says for row in rows}) >= 3

@@ -1,0 +1,69 @@
+from tests.learn.wrong import Wrong
+
+WRONG = [
+    Wrong(
+        "the tensor's .to is not assigned",
+        {
+            "01-moved": """
+def moved(batch, device):
+    for value in batch.values():
+        if isinstance(value, torch.Tensor):
+            value.to(device)
+    return batch
+"""
+        },
+        "the tensors are where they were",
+    ),
+    Wrong(
+        "a device is written into the function",
+        {
+            "01-moved": """
+def moved(batch, device):
+    return {k: v.to("npu:0") if torch.is_tensor(v) else v for k, v in batch.items()}
+"""
+        },
+        "is a device written into the function?",
+    ),
+    Wrong(
+        "lists are forgotten",
+        {
+            "01-moved": """
+def moved(batch, device):
+    return {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
+"""
+        },
+        "batches nest",
+    ),
+    Wrong(
+        "everything is taken for a tensor",
+        {
+            "01-moved": """
+def moved(batch, device):
+    return {key: value.to(device) for key, value in batch.items()}
+""",
+            "01-moved-try": "",
+        },
+        "AttributeError",
+    ),
+    Wrong(
+        "buffers are forgotten",
+        {"01-devices": "def devices_of(m): return {str(p.device) for p in m.parameters()}"},
+        "a buffer is no parameter",
+    ),
+    Wrong(
+        "only the first parameter is asked",
+        {
+            "01-devices": """
+def devices_of(module):
+    first = next(module.parameters())
+    return {str(first.device)} | {str(b.device) for b in module.buffers()}
+"""
+        },
+        "look at every tensor",
+    ),
+    Wrong(
+        "a parameter is named",
+        {"01-left": "left_behind = next(iter(model._parameters))"},
+        "did move",
+    ),
+]
