@@ -49,8 +49,8 @@ def test_every_row_of_the_table_has_a_message():
         *(f"A{n}" for n in range(1, 17)),
         *(f"B{n}" for n in range(1, 16)),
         *(f"C{n}" for n in range(1, 18)),
-        *(f"D{n}" for n in range(1, 9)),
-        *(f"E{n}" for n in range(1, 6)),
+        *(f"D{n}" for n in range(1, 12)),
+        *(f"E{n}" for n in range(1, 8)),
     ]
 
 
