@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import RecordError, first_line
-from goemo_utils.learn import state
+from goemo_utils.learn import notebooks, state
 from goemo_utils.learn.exercise import Exercise
 
 SECONDS = 300  # a cell; no exercise's takes ten
@@ -75,8 +75,11 @@ def _run(path: Path, place: Path) -> str:
         ) from None
 
     client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": place}})
+    # A reset left in a cell reaches the copy in ``place``, and no notebook of the learner's.
+    own = {state.FOLDER_VARIABLE: str(place), notebooks.SESSION: str(place / path.name)}
     try:
-        client.execute(env={**os.environ, state.FOLDER_VARIABLE: str(place)})
+        with open(place / "kernel.log", "wb") as log:  # what a kernel says beside its cells
+            client.execute(env={**os.environ, **own}, stdout=log, stderr=log)
     except CellExecutionError as error:
         return f"The notebook stopped: {error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError) as error:

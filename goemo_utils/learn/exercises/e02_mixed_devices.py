@@ -1,0 +1,183 @@
+"""Exercise 02: tensors of two devices in one expression, and the way to numpy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
+
+if TYPE_CHECKING:
+    import torch
+
+# What is tried, whether it raises, and what a learner overlooks who thinks otherwise.
+LINES: dict[str, tuple[bool, str]] = {
+    "on_npu + on_cpu": (True, "two whole tensors on two devices can never be added."),
+    "torch.cat([on_npu, on_cpu])": (True, "cat makes one tensor, so its parts share a device."),
+    "on_npu[index_on_cpu]": (False, "indices may come from the CPU."),
+    "on_cpu[index_on_npu]": (True, "an index may come from the CPU, but not from the device."),
+    "on_npu * torch.tensor(2.0)": (False, "a tensor without axes on the CPU counts as a number."),
+    "on_npu.to('cpu') + on_cpu": (False, "after .to both are on the CPU."),
+}
+LETTERS = "abcdef"
+
+
+def material(seed: int) -> dict[str, tuple[str, Callable[[], torch.Tensor]]]:
+    """The six lines under letters: each with its text and a function that runs it."""
+    names = _names()
+    return {letter: (line, _running(line, names)) for letter, line in _lettered(seed).items()}
+
+
+def _lettered(seed: int) -> dict[str, str]:
+    lines = random.Random(seed).sample(list(LINES), len(LINES))
+    return dict(zip(LETTERS, lines, strict=True))
+
+
+def _names() -> dict[str, Any]:
+    import torch
+
+    on_cpu, index = torch.arange(3.0), torch.tensor([0, 2])
+    return {
+        "torch": torch,
+        "on_cpu": on_cpu,
+        "on_npu": on_cpu.to("npu:0"),
+        "index_on_cpu": index,
+        "index_on_npu": index.to("npu:0"),
+    }
+
+
+def _running(line: str, names: dict[str, Any]) -> Callable[[], torch.Tensor]:
+    return eval(f"lambda: {line}", names)  # type: ignore[no-any-return]  # one of LINES
+
+
+def judge(answers: Answers, seed: int) -> list[Point]:
+    """Judge the letters that raise, and two functions on hidden tensors."""
+    return [
+        point(
+            "raising",
+            lambda: _wrong_letters(answers["raising"], seed),
+            "numbers and indices may come from the CPU; everything else has to be moved.",
+            redraws=True,
+        ),
+        point(
+            "mean_of_real",
+            lambda: _wrong_mean(answers["mean_of_real"], seed),
+            "what a function makes, it makes on the device of what it was given.",
+        ),
+        point(
+            "to_numpy",
+            lambda: _wrong_array(answers["to_numpy"]),
+            "it cuts the graph, copies to the CPU, and widens only what numpy does not know.",
+        ),
+    ]
+
+
+def _wrong_letters(letters: Any, seed: int) -> str | None:
+    if isinstance(letters, dict) or not set(letters) <= set(LETTERS):
+        return "a set of letters was expected, such as {'a', 'b'}."
+    given = set(letters)
+    for letter, line in _lettered(seed).items():
+        raises, hint = LINES[line]
+        if (letter in given) != raises:
+            return f"one of the six was judged wrongly. Remember: {hint}"
+    return None
+
+
+def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    lengths = random.Random(seed).sample(range(1, 7), 3)
+    hidden = torch.randn(3, 7, 4, generator=generator)
+    expected = torch.stack(
+        [row[:length].mean(0) for row, length in zip(hidden, lengths, strict=True)]
+    )
+
+    for device in ("cpu", "npu:0", "npu:1"):
+        answer = called(mean_of_real, hidden.to(device), lengths)
+        mistake = _mistaken_mean(answer, device, expected, hidden)
+        if mistake:
+            return mistake
+    return None
+
+
+def _mistaken_mean(
+    answer: Any, device: str, expected: torch.Tensor, hidden: torch.Tensor
+) -> str | None:
+    import torch
+
+    if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
+        return "a tensor with one row for each text, as wide as hidden, was expected."
+    if str(answer.device) != device:
+        return (
+            f"hidden was on {device} and the result is on {answer.device}: a copy to and fro at"
+            " every call is what a port is there to avoid. Make the positions where hidden is."
+        )
+    if torch.allclose(answer.cpu(), hidden.mean(1), atol=1e-5):
+        return "the padding was averaged too: only the first lengths[i] rows of text i are real."
+    if torch.allclose(answer.cpu() * hidden.shape[1], expected * answer.shape[0], atol=1e-5):
+        return "the sum is right and the divisor is not: divide by the number of real tokens."
+    if not torch.allclose(answer.cpu(), expected, atol=1e-5):
+        return "the values differ from the mean of the real tokens; try a text of length 1 first."
+    return None
+
+
+def _arrays() -> list[tuple[torch.Tensor, str]]:
+    """Tensors, and what a learner forgot who fails on them."""
+    import torch
+
+    return [
+        (torch.tensor([0.5, 2.0]), ""),
+        (torch.tensor([0.5, 2.0], device="npu:0"), "a tensor on the device: numpy reads host"),
+        (torch.tensor([0.5], requires_grad=True), "a tensor with a gradient: cut it off first"),
+        (torch.tensor([0.5], dtype=torch.bfloat16), "bfloat16, which numpy has not: widen it"),
+        (torch.tensor([0.5], dtype=torch.bfloat16, device="npu:0"), "bfloat16 on the device"),
+    ]
+
+
+def _wrong_array(to_numpy: Any) -> str | None:
+    import numpy as np
+    import torch
+
+    for tensor, forgotten in _arrays():
+        try:
+            answer = to_numpy(tensor)
+        except Exception as error:
+            return f"it raised {type(error).__name__} on {forgotten or 'a plain tensor'}."
+        if not isinstance(answer, np.ndarray):
+            return f"a numpy array was expected, and {type(answer).__name__} came."
+        if answer.tolist() != tensor.tolist():
+            return "the values changed on the way."
+
+    large = torch.tensor([2**24 + 1], device="npu:0")
+    answer = to_numpy(large)
+    if int(answer[0]) != 2**24 + 1:
+        return "16777217, a token count, came back changed: float32 cannot hold it. Widen less."
+    if answer.dtype != np.int64:
+        return "whole numbers came back as something else: widen only what numpy does not know."
+    return None
+
+
+EXERCISE = Exercise(
+    number="02",
+    name="mixed_devices",
+    title="Mixed devices, and the way to numpy",
+    teaches="which mixtures raise, writing code that follows its inputs, and leaving the device",
+    minutes=20,
+    answers={
+        "raising": "the set of letters whose lines raise",
+        "mean_of_real": "a function of hidden states and lengths",
+        "to_numpy": "a function of any tensor that gives a numpy array",
+    },
+    hints=(
+        "Try each line, and read which operator complains. A tensor without axes is a number to"
+        " torch, and an index is only read.",
+        "torch.arange(n) makes a tensor on the CPU unless it is told another place. What in"
+        " your function knows the right one?",
+        "Three things stand between a tensor and numpy: the graph, the device, and a dtype that"
+        " numpy does not have. Remove the third only where it is there.",
+    ),
+    judge=judge,
+    material=material,
+)

@@ -1,0 +1,152 @@
+"""Exercise 03: ``.double()`` that is not, and a gold that is."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+WITHIN = 0.05
+
+
+def material(seed: int) -> torch.Tensor:
+    """Losses on the device, float32: many small numbers and a few large ones."""
+    import torch
+
+    draw = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.rand(200_000, generator=generator) * 10 ** draw.uniform(-4, -3)
+    large = torch.full((draw.randint(3, 9),), float(2 ** draw.randint(12, 15)))
+    return torch.cat([large, small]).to("npu:0")
+
+
+def summed(losses: torch.Tensor) -> torch.Tensor:
+    """The losses added one after another, as a running total is, in the dtype of ``losses``."""
+    return losses.cumsum(0)[-1]
+
+
+def judge(answers: Answers, seed: int) -> list[Point]:
+    """Judge the size of the error, and two functions on hidden tensors and models."""
+    return [
+        point(
+            "relative_error",
+            lambda: _wrong_error(answers["relative_error"], seed),
+            "float32 adds a small number to a large total and loses most of it; the device's"
+            " “double” lost exactly as much.",
+        ),
+        point(
+            "widened",
+            lambda: _wrong_widened(answers["widened"]),
+            "first to the CPU, then wider: the other way round there is nothing to widen into.",
+        ),
+        point(
+            "gold_of",
+            lambda: _wrong_gold(answers["gold_of"], seed),
+            "a gold in float64, and the model that serves users is where and what it was.",
+        ),
+    ]
+
+
+def _wrong_error(answer: Any, seed: int) -> str | None:
+    losses = material(seed)
+    exact = float(losses.cpu().double().sum())
+    signed = (float(summed(losses)) - exact) / exact
+
+    if number_near(answer, 0.0, 0.0) or (hasattr(answer, "__float__") and 0 < answer < 1e-12):
+        return (
+            "an error of nothing: both totals were made in the same precision. Ask the dtype of"
+            " what you call exact."
+        )
+    if number_near(answer, abs(signed) * exact, WITHIN):
+        return "that is the difference itself; divide it by the exact total."
+    if number_near(answer, abs(signed) * 100, WITHIN):
+        return "that is the error in per cent; a share was asked for."
+    if number_near(answer, -abs(signed), WITHIN):
+        return "that is the signed difference; give its size."
+    if not number_near(answer, abs(signed), WITHIN):
+        return (
+            "that is not the running total's error against the exact one. The running total is"
+            " made on the device, the exact one where float64 is what it says."
+        )
+    return None
+
+
+def _wrong_widened(widened: Any) -> str | None:
+    import torch
+
+    for device in ("npu:0", "cpu"):
+        tensor = torch.tensor([0.1, 2.0**-30], device=device)
+        answer = called(widened, tensor)
+        if not isinstance(answer, torch.Tensor):
+            return f"a tensor was expected, and {type(answer).__name__} came."
+        if answer.dtype != torch.float64:
+            return (
+                f"the dtype is {answer.dtype}. On this device .double() gives float32 and says so"
+                " where nobody looks; what comes after it cannot bring the bits back."
+            )
+        if not torch.equal(answer, tensor.cpu().double()):
+            return "the values differ from the tensor's own; only the dtype may change."
+    return None
+
+
+def _wrong_gold(gold_of: Any, seed: int) -> str | None:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(seed % 1000)
+    model = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 4)).eval().to("npu:0")
+    inputs = torch.randn(5, 16).to("npu:0")
+    with torch.no_grad():
+        expected = copy.deepcopy(model).cpu().double()(inputs.cpu().double())
+    answer = called(gold_of, model, inputs)
+    return _mistaken_gold(answer, expected, model)
+
+
+def _mistaken_gold(answer: Any, expected: torch.Tensor, model: nn.Module) -> str | None:
+    import torch
+
+    parameter = next(model.parameters())
+    if parameter.device.type == "cpu":
+        return "the model itself has left the device: .cpu() of a module works in place."
+    if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
+        return "the model's output was expected, one row a text."
+    if answer.dtype != torch.float64:
+        return f"the output is {answer.dtype}: somewhere on the way it was computed in float32."
+
+    error = float((answer.detach().cpu() - expected).abs().max())
+    if error > 1e-10:
+        return (
+            f"the output is float64 and off by {error:.0e}, as float32 is: it was computed in"
+            " float32 and widened afterwards."
+        )
+    return None
+
+
+EXERCISE = Exercise(
+    number="03",
+    name="double",
+    title="A .double() that is not",
+    teaches="what the device makes of float64, and how to get a gold that deserves the name",
+    minutes=20,
+    answers={
+        "relative_error": "the relative error of the running total on the device",
+        "widened": "a function of a tensor that gives it in float64",
+        "gold_of": "a function of a model and its inputs that gives the output in float64",
+    },
+    hints=(
+        "Look at the dtype of a tensor after .double() on the device, before you look at any"
+        " value.",
+        "float64 lives on the CPU only. Which of the two steps has to come first, the copy or the"
+        " widening?",
+        "A module's .cpu() and .double() change the module itself. Whoever needs the model as it"
+        " is works on a copy of it (the standard library has a module for copies).",
+    ),
+    judge=judge,
+    material=material,
+)

@@ -1,0 +1,51 @@
+from tests.learn.wrong import Wrong
+
+WRONG = [
+    Wrong(
+        "every mixture is thought to raise",
+        {"02-raising": "raising = {k for k, (text, _) in lines.items() if '.to(' not in text}"},
+        "Remember:",
+    ),
+    Wrong(
+        "the positions are made on the CPU",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    real = torch.arange(hidden.shape[1])[None, :] < torch.tensor(lengths)[:, None]
+    return (hidden * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
+""",
+            "02-mean-try": "",
+        },
+        "Expected all tensors to be on the same device",
+    ),
+    Wrong(
+        "everything is brought to the CPU",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    return torch.stack([row[:n].mean(0) for row, n in zip(hidden.cpu(), lengths)])
+"""
+        },
+        "what a port is there to avoid",
+    ),
+    Wrong(
+        "the padding is averaged",
+        {"02-mean": "def mean_of_real(hidden, lengths): return hidden.mean(1)"},
+        "the padding was averaged too",
+    ),
+    Wrong(
+        "only .cpu() is thought of",
+        {"02-numpy": "def to_numpy(tensor): return tensor.cpu().numpy()"},
+        "with a gradient",
+    ),
+    Wrong(
+        "bfloat16 is forgotten",
+        {"02-numpy": "def to_numpy(tensor): return tensor.detach().cpu().numpy()"},
+        "which numpy has not",
+    ),
+    Wrong(
+        "everything is widened",
+        {"02-numpy": "def to_numpy(tensor): return tensor.detach().cpu().float().numpy()"},
+        "16777217",
+    ),
+]

@@ -1,0 +1,54 @@
+from tests.learn.wrong import Wrong
+
+WRONG = [
+    Wrong(
+        "the exact total is made on the device",
+        {
+            "03-error": """
+exact = losses.double().cumsum(0)[-1]
+relative_error = float(abs(running_total - exact) / exact)
+"""
+        },
+        "an error of nothing",
+    ),
+    Wrong(
+        "the difference is not divided",
+        {
+            "03-error": """
+exact = losses.cpu().double().sum()
+relative_error = float(abs(running_total.cpu().double() - exact))
+"""
+        },
+        "that is the difference itself",
+    ),
+    Wrong(
+        "the error is in per cent",
+        {
+            "03-error": """
+exact = losses.cpu().double().sum()
+relative_error = float(abs(running_total.cpu().double() - exact) / exact) * 100
+"""
+        },
+        "in per cent",
+    ),
+    Wrong(
+        "widened first, copied afterwards",
+        {"03-widened": "def widened(tensor): return tensor.double().cpu()"},
+        "On this device .double() gives float32",
+    ),
+    Wrong(
+        "the model leaves the device",
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    return model.cpu().double()(inputs.cpu().double())
+"""
+        },
+        "has left the device",
+    ),
+    Wrong(
+        "computed in float32, then widened",
+        {"03-gold": "def gold_of(model, inputs): return model(inputs).cpu().double()"},
+        "widened afterwards",
+    ),
+]
