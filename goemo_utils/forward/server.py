@@ -37,6 +37,7 @@ KINDS = {
     "training": "goemo_utils.training.fit:run",
     "scratch": "goemo_utils.training.scratch.run:run_job",
     "training_parity": "goemo_utils.training.parity:run_job",
+    "card": "goemo_utils.learn.card:run_job",
 }
 PRELOAD = (
     "torch",
