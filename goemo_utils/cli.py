@@ -112,7 +112,7 @@ def _selftests() -> dict[str, str]:
 
 def _run_parser(commands: Any) -> None:
     """Add ``goemo run``."""
-    from pathlib import Path
+    from goemo_utils.boundary.options import add_parameters
 
     run = commands.add_parser(
         "run",
@@ -124,23 +124,7 @@ def _run_parser(commands: Any) -> None:
             " -f FILE -p run_id NAME"
         ),
     )
-    run.add_argument(
-        "-f",
-        "--file",
-        type=Path,
-        default=None,
-        metavar="YAML",
-        help="parameters file (default: params/rehearsal.yaml)",
-    )
-    run.add_argument(
-        "-p",
-        "--param",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("KEY", "VALUE"),
-        help="set one parameter; repeatable, wins over the file",
-    )
+    add_parameters(run, None, "parameters file (default: params/rehearsal.yaml)")
     run.add_argument(
         "--from",
         dest="start",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.boundary.options import add_parameters
 from goemo_utils.errors import PackError
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, beside, read_pack, stem
@@ -40,23 +41,10 @@ def fits(reference: Pack, other: Mapping[str, Any]) -> None:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of ``goemo reference``."""
-    command.add_argument(
-        "-f",
-        "--file",
-        type=Path,
-        default=ROOT / "params" / "rehearsal.yaml",
-        metavar="YAML",
-        help="the run's parameters file (default: params/rehearsal.yaml)",
-    )
-
-    command.add_argument(
-        "-p",
-        "--param",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("KEY", "VALUE"),
-        help="set one parameter; repeatable",
+    add_parameters(
+        command,
+        ROOT / "params" / "rehearsal.yaml",
+        "the run's parameters file (default: params/rehearsal.yaml)",
     )
     command.add_argument(
         "--output",

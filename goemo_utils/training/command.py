@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.boundary.options import add_parameters
 from goemo_utils.records.manifest import release
 from goemo_utils.records.portable import shown
 from goemo_utils.records.record import ROOT
@@ -37,26 +37,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         ((__doc__ or "").rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
     )
 
-    command.add_argument(
-        "-f",
-        "--file",
-        type=Path,
-        default=ROOT / "params" / "finetune.yaml",
-        metavar="YAML",
-        help=(
-            "the training's parameters file (default: params/finetune.yaml, which explains each"
-            " key)"
-        ),
-    )
-
-    command.add_argument(
-        "-p",
-        "--param",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("KEY", "VALUE"),
-        help="set one parameter; repeatable, wins over the file",
+    add_parameters(
+        command,
+        ROOT / "params" / "finetune.yaml",
+        "the training's parameters file (default: params/finetune.yaml, which explains each key)",
     )
 
 

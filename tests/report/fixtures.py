@@ -7,36 +7,8 @@ from typing import Any
 
 import nbformat
 
-LABELS = [
-    "admiration",
-    "amusement",
-    "anger",
-    "annoyance",
-    "approval",
-    "caring",
-    "confusion",
-    "curiosity",
-    "desire",
-    "disappointment",
-    "disapproval",
-    "disgust",
-    "embarrassment",
-    "excitement",
-    "fear",
-    "gratitude",
-    "grief",
-    "joy",
-    "love",
-    "nervousness",
-    "optimism",
-    "pride",
-    "realization",
-    "relief",
-    "remorse",
-    "sadness",
-    "surprise",
-    "neutral",
-]
+from goemo_utils.training.labels import LABELS
+
 DIGEST = "sha256:" + "5" * 64
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput")
 HOSTILE = [
