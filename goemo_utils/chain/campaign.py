@@ -11,15 +11,18 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from goemo_utils.boundary.parts import scratch
 from goemo_utils.chain import faults
-from goemo_utils.chain.faults import Place, Trial
+from goemo_utils.chain.faults import Course, Place, Trial
 
+PER_RUN = 10  # signals to one run at most, before it may come to its end
+LATE = 0.9  # how much earlier a moment is tried again that came after a run's end
 SHORT = ("-p", "limit", "4")  # texts enough for every step, and as few as leave it its meaning
 KINDS = ("kill", "write", "term", "full", "worker", "twice", "clock")
 WORDS = {
@@ -57,31 +60,35 @@ def main(argv: list[str] | None = None) -> int:
             for trial in campaign(place, options.kills, options.each, options.only, options.seed):
                 trials.append(trial)
                 print(f"  {line(trial)}", flush=True)
-                if options.trials:
-                    with options.trials.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(asdict(trial)) + "\n")
+                _keep(trial, trials, options.trials, options.output)
         finally:
             faults.end_all(place)
 
-    told = table(trials)
-    print(f"\n{told}")
-    if options.output:
-        options.output.write_text(told + "\n", encoding="utf-8")
+    print(f"\n{table(trials)}\n\n{places(trials)}")
     return 0 if trials and all(good(trial) for trial in trials) else 1
+
+
+def _keep(trial: Trial, trials: list[Trial], lines: Path | None, page: Path | None) -> None:
+    """Write down what is known so far: a campaign of an hour may be cut short."""
+    if lines:
+        with lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(trial)) + "\n")
+    if page:
+        page.write_text(f"{table(trials)}\n\n{places(trials)}\n", encoding="utf-8")
 
 
 def campaign(
     place: Place, kills: int, each: int, only: str | None = None, seed: int = 0
 ) -> Iterator[Trial]:
-    """Every trial as it is done: first a run that nobody disturbs, to know its time and its end."""
-    began = time.monotonic()
-    code, said = faults.finish(faults.start(place, "undisturbed"))
-    seconds = time.monotonic() - began
+    """Every trial as it is done: first a run that nobody disturbs, to know its time, its steps and
+    its end.
+    """
+    code, said, course = faults.watched(place, "undisturbed")
     expected = (code, faults.verdict(place.runs / "undisturbed"))
-    yield Trial("none", f"{seconds:.1f} s", code, same=code in (0, 1), said=said[-300:])
+    where = f"{course.seconds:.1f} s"
+    yield Trial("none", where, code, same=code in (0, 1), said=said[-300:])
 
-    rng = random.Random(seed)
-    act = Acts(place, expected, seconds, rng)
+    act = Acts(place, expected, course, random.Random(seed))
     for kind in KINDS:
         count = kills if kind == "kill" else each
         if only in (None, kind):
@@ -90,13 +97,13 @@ def campaign(
 
 class Acts:
     """The faults, each a generator of trials. ``expected`` is how an undisturbed run ends: its exit
-    code and its verdict; ``seconds`` is how long it takes.
+    code and its verdict; ``course`` is when it came to which step.
     """
 
     def __init__(
-        self, place: Place, expected: tuple[int, Any], seconds: float, rng: random.Random
+        self, place: Place, expected: tuple[int, Any], course: Course, rng: random.Random
     ) -> None:
-        self.place, self.expected, self.seconds, self.rng = place, expected, seconds, rng
+        self.place, self.expected, self.course, self.rng = place, expected, course, rng
         self._names = (f"r{number}" for number in range(1, 10**6))
 
     def of(self, kind: str, count: int) -> Iterator[Trial]:
@@ -106,10 +113,11 @@ class Acts:
             yield from self._moments(kind, number, count)
             return
 
+        hour_back = self.course.seconds / 40
         acts: dict[str, Callable[[int], Trial]] = {
             "write": lambda nth: self._injected("write", f"kill:{nth}"),
             "full": lambda nth: self._injected("full", f"full:{nth}"),
-            "clock": lambda nth: self._injected("clock", f"clock:{self.seconds * nth / 40:.1f}"),
+            "clock": lambda nth: self._injected("clock", f"clock:{hour_back * nth:.1f}"),
             "worker": lambda nth: self._worker(),
             "twice": lambda nth: self._twice(),
         }
@@ -118,38 +126,52 @@ class Acts:
             yield acts[kind](1 + index * 30 // max(count, 1))
 
     def _moments(self, kind: str, number: int, count: int) -> Iterator[Trial]:
-        """Send a signal at random moments, again and again, until each run has come to its end."""
-        done, name = 0, next(self._names)
-        waiting: list[Trial] = []
-        while done < count or waiting:
-            process = faults.start(self.place, name)
-            delay = self.rng.uniform(0.05, 0.35 * self.seconds) if done < count else faults.LONGEST
-            try:
-                process.wait(delay)
-            except subprocess.TimeoutExpired:
-                trial = self._hit(process, name, kind, number, delay)
-                waiting.append(trial)
-                done += 1
-                continue
+        """Send a signal at random moments that are spread evenly over a whole run, a few to each
+        run, and let each run come to its end.
+        """
+        spread = [(index + self.rng.random()) / max(count, 1) for index in range(count)]
+        runs = -(-count // PER_RUN)
+        late: list[float] = []
+        for start in range(runs):
+            late += yield from self._one_run(kind, number, spread[start::runs])
+        # A run that was faster than the one before it had ended already.
+        for share in late:
+            yield from self._one_run(kind, number, [share * LATE])
 
-            # It came to its end, and what was tried on it is decided.
-            ended = self._as_expected(name, *faults.finish(process))
-            left = len(faults.litter(self.place))
-            for trial in waiting:
-                trial.same, trial.litter = ended, left
-                yield trial
-            waiting, name = [], next(self._names)
+    def _one_run(
+        self, kind: str, number: int, shares: list[float]
+    ) -> Generator[Trial, None, list[float]]:
+        """One run with a signal at each share of its course, and then to its end; returns the
+        shares that it did not live to see.
+        """
+        name, hit = next(self._names), []
+        late: list[float] = []
+        for index, share in enumerate(shares):
+            process = faults.start(self.place, name)
+            moment = self.course.at(share)
+            if not faults.reach(process, self.place.runs / name, moment):
+                late = shares[index:]
+                break
+            where = f"{share:.1%} of a run, in {faults.running_step(self.place.runs / name)}"
+            hit.append(self._hit(process, name, kind, number, where))
+        else:
+            process = faults.start(self.place, name)
+
+        ended = self._as_expected(name, *faults.finish(process))
+        left = len(faults.litter(self.place))
+        for trial in hit:
+            trial.same, trial.litter = ended, left
+            yield trial
+        return late
 
     def _hit(
-        self, process: subprocess.Popen[str], name: str, kind: str, number: int, delay: float
+        self, process: subprocess.Popen[str], name: str, kind: str, number: int, where: str
     ) -> Trial:
-        folder = self.place.runs / name
-        where = f"{faults.running_step(folder)}, {delay:.1f} s after its start"
         os.kill(process.pid, number)
         code, said = faults.finish(process)
         trial = Trial(kind, where, code, said=said[-300:])
         trial.orphans = faults.orphans(self.place)
-        trial.torn = faults.torn(folder)
+        trial.torn = faults.torn(self.place.runs / name)
         return trial
 
     def _injected(self, kind: str, inject: str) -> Trial:
@@ -257,3 +279,14 @@ def table(trials: list[Trial]) -> str:
             rows.append("| " + " | ".join(map(str, cells)) + " |")
 
     return "\n".join([head, *rows])
+
+
+def places(trials: list[Trial]) -> str:
+    """In which steps the signals met the runs, a line a kind."""
+    lines = []
+    for kind in ("kill", "term"):
+        met = Counter(t.where.partition(", in ")[2] for t in trials if t.fault == kind)
+        if met:
+            told = ", ".join(f"{step} ({count})" for step, count in sorted(met.items()))
+            lines.append(f"{WORDS[kind]}: {told}")
+    return "\n".join(lines)

@@ -26,6 +26,7 @@ from goemo_utils.records.record import STEPS, read_json, read_record
 MARK = "GOEMO_CAMPAIGN"
 GRACE = 2.0  # seconds in which everything that a killed run started must be gone
 LONGEST = 1800.0
+LOOK = 0.02  # seconds between two looks at a run's manifest
 
 # Runs in every Python process of a run before anything else, and counts the moments at which a file
 # has been written and not yet been named. At the one that is asked for the process is killed, or
@@ -93,6 +94,32 @@ class Place:
         return self.root / "tmp"
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a run: the step it is at ("" before the first), and seconds since that began."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """When an undisturbed run came to each step, in seconds after its start, and when it ended."""
+
+    began: Mapping[str, float]
+    seconds: float
+
+    def at(self, share: float) -> Moment:
+        """The moment after a share of the whole run."""
+        after = share * self.seconds
+        step = max(
+            (name for name, start in self.began.items() if start <= after),
+            key=lambda name: self.began[name],
+            default="",
+        )
+        return Moment(step, after - self.began.get(step, 0.0))
+
+
 @dataclass
 class Trial:
     """One fault: what was done, and what was found after it. ``same`` says whether the run ended
@@ -154,6 +181,51 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Let a run end; its exit code and what it printed."""
     said, _ = process.communicate(timeout=LONGEST)
     return process.returncode, said
+
+
+def watched(place: Place, name: str) -> tuple[int, str, Course]:
+    """A run that nobody disturbs: its exit code, what it printed, and its course."""
+    start_of_run = time.monotonic()
+    process, began = start(place, name), dict[str, float]()
+    while process.poll() is None:
+        step = running_step(place.runs / name)
+        if step in STEPS:
+            began.setdefault(step, time.monotonic() - start_of_run)
+        time.sleep(LOOK)
+    seconds = time.monotonic() - start_of_run
+    return *finish(process), Course(began, seconds)
+
+
+def reach(process: subprocess.Popen[str], folder: Path, moment: Moment) -> bool:
+    """Wait until a run that was just started has come to a moment, or past it; False when it ended
+    before. What an earlier start of the run left in its manifest does not count.
+    """
+    earlier = _stamp(folder)
+    while process.poll() is None:
+        now_at = running_step(folder) if _stamp(folder) != earlier else "the start"
+        if not moment.step or _place(now_at) >= _place(moment.step):
+            try:
+                process.wait(moment.seconds)
+            except subprocess.TimeoutExpired:
+                return True
+        time.sleep(LOOK)
+    return False
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """What tells a manifest from the one that replaces it."""
+    try:
+        facts = (folder / "manifest.json").stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
+
+
+def _place(step: str) -> int:
+    """How far a run is by the step that ``running_step`` names."""
+    if step in STEPS:
+        return STEPS.index(step)
+    return len(STEPS) if step == "the end" else -1
 
 
 def family(place: Place, but: Iterable[int] = ()) -> list[int]:
@@ -248,7 +320,8 @@ def running_step(folder: Path) -> str:
     except GoemoError:
         return "the start"
     states: dict[str, str] = {step["step"]: step["status"] for step in steps}
-    at = [step for step, status in states.items() if status == "running"]
-    if at:
-        return at[0]
-    return "the start" if set(states.values()) == {"not-run"} else "the end"
+    begun = [step for step, status in states.items() if status != "not-run"]
+    if not begun:
+        return "the start"
+    is_over = len(begun) == len(states) and states[begun[-1]] != "running"
+    return "the end" if is_over else begun[-1]

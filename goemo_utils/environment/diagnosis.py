@@ -13,8 +13,8 @@ from goemo_utils.environment import codes
 from goemo_utils.environment.codes import Code
 from goemo_utils.environment.findings import SEVERITIES, Finding, table
 from goemo_utils.environment.messages import ABOUT, ERR, Hit, line_at, row_hits, weak_hits
+from goemo_utils.environment.plain import plain
 
-COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 OPERATOR = re.compile(r"\b[A-Za-z_]\w*::[A-Za-z_][\w.]*")
 FALLBACK = re.compile(
     r"CAUTION: The operator ([^\n]*?) is (?:currently not|not currently) supported on the NPU"
@@ -41,7 +41,7 @@ def diagnose(text: str) -> list[Finding]:
     codes that no row explains are told in words beside the first error. An empty list means that
     nothing in the tables matched; see explain.
     """
-    whole = COLOUR.sub("", text) if "\x1b" in text else text
+    whole = plain(text)
     text = _candidates(whole)
     if not text:
         return []

@@ -6,13 +6,16 @@ same ones each time; what ever failed is kept below as an example.
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import itertools
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,8 @@ from goemo_utils.records.weights import INDEX, weights_of
 from goemo_utils.report.notebooks import write_pages
 from goemo_utils.texts.files import read_rows
 
-LONGEST = 5  # seconds of this process for one input, however busy the machine is
+LONGEST = 5  # seconds for one input, computing or waiting, however busy the machine is
+STUCK = 300  # seconds on the wall after which a process that never comes back to Python is ended
 SMI = (Path(__file__).parents[1] / "environment" / "fixtures").glob("**/*")
 SMI_TABLE = next(
     (text for p in SMI if p.is_file() and "npu-smi" in (text := p.read_text(errors="replace"))), ""
@@ -98,30 +102,83 @@ def mutated(draw: st.DrawFn, seed: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@dataclass
+class Tally:
+    """What one test has seen: inputs by how they ended, and the longest that one of them took, in
+    seconds without those in which this process waited for a core.
+    """
+
+    read: int = 0
+    refused: int = 0
+    longest: float = 0.0
+
+
+TALLIES: dict[str, Tally] = {}
+
+
+def queued() -> float:
+    """Seconds that this process has waited for a core, although it could run (Linux)."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 @contextmanager
-def in_time() -> Iterator[None]:
-    """Fail an input that takes longer than a reader may."""
+def in_time(tally: Tally, longest: float = LONGEST) -> Iterator[None]:
+    """Fail an input that takes longer than a reader may, computing or blocked alike: the clock on
+    the wall counts, without the time in which a busy machine gave this process no core. Code that
+    never comes back to Python, as a system call that waits, is ended with the process.
+    """
+    began, waited = time.monotonic(), queued()
+
+    def spent() -> float:
+        return time.monotonic() - began - (queued() - waited)
 
     def late(number: int, frame: Any) -> None:
-        raise AssertionError(f"no answer within {LONGEST} s")
+        if spent() >= longest:
+            raise AssertionError(f"no answer within {longest} s")
+        signal.setitimer(signal.ITIMER_REAL, max(longest - spent(), 0.1))
 
-    kept = signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    kept = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, longest)
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, kept)
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, kept)
+        tally.longest = max(tally.longest, spent())
 
 
 def answers(read: Callable[[], Any]) -> None:
     """An answer, or an error whose sentence is short enough to be read; nothing else."""
-    with in_time():
+    name = os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].split(" ")[0]
+    tally = TALLIES.setdefault(name, Tally())
+    with in_time(tally):
         try:
             read()
         except GoemoError as error:
+            tally.refused += 1
             assert 0 < len(str(error)) < 4000
             assert "Traceback" not in str(error)
+        else:
+            tally.read += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table_of_what_was_read() -> Iterator[None]:
+    """Write what was tried, a line a test, to the file that GOEMO_FUZZ_TABLE names."""
+    yield
+    told = os.environ.get("GOEMO_FUZZ_TABLE")
+    if told:
+        rows = [
+            f"| {name} | {one.read} | {one.refused} | {one.longest:.2f} |"
+            for name, one in TALLIES.items()
+        ]
+        with open(told, "a", encoding="utf-8") as file:
+            file.write("\n".join(rows) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +221,11 @@ def test_parquet_files_with_bytes_exchanged(place: Path, flips: list[tuple[int, 
         data[at % len(data)] = value
     (place / "texts.parquet").write_bytes(bytes(data))
     answers(lambda: list(itertools.islice(read_rows(place / "texts.parquet"), 1000)))
+
+
+def test_a_reader_that_waits_is_caught_and_not_only_one_that_computes() -> None:
+    with pytest.raises(AssertionError, match="no answer within"), in_time(Tally(), 0.2):
+        time.sleep(2)
 
 
 def _parquet() -> bytes:

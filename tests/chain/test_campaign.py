@@ -23,13 +23,10 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def acts(place) -> campaign.Acts:
     import random
-    import time
 
-    began = time.monotonic()
-    code, _ = faults.finish(faults.start(place, "undisturbed"))
-    seconds = time.monotonic() - began
+    code, _, course = faults.watched(place, "undisturbed")
     expected = (code, faults.verdict(place.runs / "undisturbed"))
-    return campaign.Acts(place, expected, seconds, random.Random(0))
+    return campaign.Acts(place, expected, course, random.Random(0))
 
 
 def test_a_killed_run_leaves_nothing_torn_nobody_alive_and_goes_on(acts) -> None:
