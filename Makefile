@@ -62,7 +62,8 @@ test-long: $(LONG)
 	@$(PYTEST) tests -m 'long and not campaign'
 
 lab: setup
-	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/start.ipynb $(LAB_OPTIONS)
+	@map=$$($(BIN)/python -m goemo_utils.notebook.landing) && \
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$$map $(LAB_OPTIONS)
 
 clean:
 	rm -rf $(VENV)

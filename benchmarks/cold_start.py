@@ -9,12 +9,9 @@ that holds 90 % of the ratios of the same round.
 
 import argparse
 import os
-import resource
-import statistics
-import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
+
+from turns import Command, in_turn, show
 
 from goemo_utils.records.step import EMBEDDED
 
@@ -25,42 +22,15 @@ SCRIPT = (
     f"print(classify([{TEXT!r}])[0][0])"
 )
 GOEMO = [sys.executable, "-m", "goemo_utils.cli"]
+BASELINE = "script"
 COMMANDS = {
-    "pipeline script": [sys.executable, "-c", SCRIPT],
+    BASELINE: [sys.executable, "-c", SCRIPT],
     "goemo predict --text": [*GOEMO, "predict", "--text", TEXT],
     "import torch": [sys.executable, "-c", "import torch"],
     "goemo --help": [*GOEMO, "--help"],
     "goemo list": [*GOEMO, "list"],
     "goemo doctor --help": [*GOEMO, "doctor", "--help"],
 }
-BASELINE = "pipeline script"
-
-
-@dataclass
-class Times:
-    """Seconds of each run of a command."""
-
-    wall: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-
-
-def run(command: list[str], times: Times) -> None:
-    """Run ``command`` once in a process of its own."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    times.wall.append(time.perf_counter() - started)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    times.processor.append(
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-    )
-
-
-def ratio(these: list[float], those: list[float]) -> str:
-    """Ratio of medians, and the interval of the middle 90 % of the rounds' own ratios."""
-    rounds = sorted(a / b for a, b in zip(these, those, strict=True))
-    cut = int(0.05 * len(rounds))
-    middle = statistics.median(these) / statistics.median(those)
-    return f"{middle:.3f} ({rounds[cut]:.3f} to {rounds[-1 - cut]:.3f})"
 
 
 def main() -> int:
@@ -70,23 +40,8 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-    measured = {name: Times() for name in COMMANDS}
-    for command in COMMANDS.values():  # files come into the page cache, byte code onto disk
-        run(command, Times())
-    for number in range(options.rounds):
-        names = list(COMMANDS)
-        for name in names if number % 2 else reversed(names):
-            run(COMMANDS[name], measured[name])
-
-    base = measured[BASELINE]
-    print(f"{options.rounds} rounds, {os.cpu_count()} cores; medians in seconds")
-    for name, times in measured.items():
-        print(
-            f"{name:22s} wall {statistics.median(times.wall):6.2f}"
-            f"  processor {statistics.median(times.processor):6.2f}"
-            f"  wall / script {ratio(times.wall, base.wall)}"
-            f"  processor / script {ratio(times.processor, base.processor)}"
-        )
+    commands = {name: Command(words) for name, words in COMMANDS.items()}
+    show(in_turn(commands, options.rounds), BASELINE)
     return 0
 
 

@@ -36,8 +36,8 @@ Tell = Callable[[str, dict[str, Any]], None]
 
 @dataclass
 class Outcome:
-    """How a run ended: its folder, one entry a step, the verdict and gates of its summary, and the
-    exit code.
+    """How a run ended: its folder, one entry a step, the verdict and gates of its summary, the
+    exit code, and whether the page there tells of this run.
     """
 
     folder: Path
@@ -46,6 +46,7 @@ class Outcome:
     gates: list[dict[str, Any]] = field(default_factory=list)
     exit_code: int = 0
     seconds: float = 0.0
+    told: bool = False
 
 
 def run(
@@ -75,8 +76,8 @@ def run(
         with _fork_server(any(planned.runs for planned in plan)):
             running.steps(plan, forced=bool(force or start or only))
 
-        rendered = running.report()
-        if rendered:
+        outcome.told = running.report()
+        if outcome.told:
             _conclude(outcome)
         outcome.seconds = time.monotonic() - began
     return outcome

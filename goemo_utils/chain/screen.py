@@ -91,7 +91,7 @@ class Screen:
         sentences = own.REHEARSED if self.params.simulated else own.VERDICTS
         sentence = sentences.get(outcome.verdict, sentences["incomplete"])
         print("\n" + sentence.format(gates=gates_in_words(outcome.gates, language)))
-        if (outcome.folder / "report.html").is_file():
+        if outcome.told and (outcome.folder / "report.html").is_file():
             path = shown(outcome.folder / "report.html")
             print(said("report: {path}", language, path=path))
         if outcome.exit_code >= 2:

@@ -49,7 +49,7 @@ def page() -> str:
         _compatibility(),
         f"## Messages\n\nTable of {data['dated']}. The ids are stable.\n",
     ]
-    parts += [_row(row, _forms(row)) for row in data["rows"]]
+    parts += [_row(row, forms(row)) for row in data["rows"]]
     parts += _codes(data)
     parts.append(
         "## Findings about the machine\n\nWords in braces are filled in from what was seen.\n"
@@ -117,7 +117,8 @@ def _codes(data: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _forms(row: dict[str, Any]) -> str:
+def forms(row: dict[str, Any]) -> str:
+    """What a message is recognised by: patterns and codes, one a line."""
     codes = [f"the code {code}" for code in row.get("codes", [])]
     return "\n".join([*row.get("patterns", []), *row.get("weak", []), *codes])
 

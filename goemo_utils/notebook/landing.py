@@ -1,7 +1,15 @@
-"""The landing notebook: the state of the newest run, and where its report lies."""
+"""The landing notebook: the state of the newest run, and where its report lies.
+
+``python -m goemo_utils.notebook.landing`` writes it where runs are kept, which `make lab` opens:
+JupyterLab saves what a notebook shows into its file, and the ones of the project stay as committed.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +18,13 @@ import pandas as pd
 from goemo_utils.errors import RecordError
 from goemo_utils.params import Params
 from goemo_utils.records.manifest import read_manifest
-from goemo_utils.records.record import STEPS, read_record
+from goemo_utils.records.record import ROOT, STEPS, read_record, write_text
 
 pd.set_option("display.max_colwidth", None)
+NOTEBOOKS = ROOT / "notebooks"
+# The maps of the project, and what they are called beside the runs.
+MAPS = {"start.ipynb": "start.ipynb", "zh/start.ipynb": "start.zh.ipynb"}
+LINK = re.compile(r"\]\(([^)#:]+\.ipynb)\)")
 NO_RUN = "There is no run yet. Open 00_environment and run all cells."
 
 
@@ -65,3 +77,45 @@ def report_link(root: Path | None = None) -> Any:
     page = folder / "report.html"
     path = Path("..") / page.relative_to(page.parents[2])
     return FileLink(str(path))  # type: ignore[no-untyped-call]  # IPython has no types here
+
+
+def write_maps(folder: Path) -> list[Path]:
+    """Write the landing notebooks into ``folder``, with links that lead back to the project's."""
+    written = []
+    for source, name in MAPS.items():
+        original = NOTEBOOKS / source
+        notebook = json.loads(original.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = _led_back("".join(cell["source"]), original.parent, folder)
+                cell["source"] = text.splitlines(keepends=True)
+
+        write_text(folder / name, json.dumps(notebook, ensure_ascii=False, indent=1) + "\n")
+        written.append(folder / name)
+    return written
+
+
+def _led_back(text: str, home: Path, folder: Path) -> str:
+    """Prose of a map that lay in ``home``, with its links as they are from ``folder``: to the
+    other copy, or to a notebook of the project.
+    """
+    copies = {(NOTEBOOKS / source).resolve(): name for source, name in MAPS.items()}
+
+    def link(found: re.Match[str]) -> str:
+        meant = (home / found[1]).resolve()
+        path = copies.get(meant) or os.path.relpath(meant, folder)
+        return f"]({Path(path).as_posix()})"
+
+    return LINK.sub(link, text)
+
+
+def main() -> int:
+    """Write the maps beside the runs and print where the first one lies."""
+    folder = Path(Params().output_root)
+    written = write_maps(folder)
+    print(os.path.relpath(written[0], ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

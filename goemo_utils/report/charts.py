@@ -86,6 +86,33 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class Quantile:
+    """Errors of device and reference at one place in their order, and how often the one goes into
+    the other.
+    """
+
+    name: str
+    candidate: float
+    reference: float
+    ratio: str
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Errors from the median to the largest, device beside reference, on a log axis. ``strong``:
+    the last row is out of proportion.
+    """
+
+    rows: list[Quantile]
+    strong: bool
+    heading: str
+    ratio_heading: str
+    title: str
+    description: str
+    kind: str = "tail"
+
+
+@dataclass(frozen=True)
 class Margins:
     """Margin against error of decisions, both log. ``bound`` is what the accepted arithmetic can
     move, if known.

@@ -6,8 +6,8 @@ from typing import Any
 
 from goemo_utils.params.paths import PLACEHOLDER
 from goemo_utils.params.reads import READS
-from goemo_utils.records.record import REQUIRES
 from goemo_utils.report.measured import is_cpu
+from goemo_utils.report.outdated import decided_by
 from goemo_utils.report.read import ReportError, Run
 
 # What a blank looks like after it went through a format string. "none" in lower case is a word that
@@ -181,14 +181,16 @@ def _check_parameters(run: Run) -> None:
     """
     for step in run.results:
         values = run.records[step].get("params") or {}
-        for earlier in REQUIRES[step]:
-            before = (run.records.get(earlier) or {}).get("params") or {}
-            for key in READS[step].fixed:
-                if key in values and key in before and values[key] != before[key]:
-                    raise ReportError(
-                        f"{step}: {key} is {values[key]!r} but {earlier} recorded"
-                        f" {before[key]!r}, expected one value in a run: run {step} again."
-                    )
+        for key in READS[step].fixed:
+            earlier = decided_by(step, key, run.records)
+            if earlier is None:
+                continue
+            before = run.records[earlier]["params"][key]
+            if values[key] != before:
+                raise ReportError(
+                    f"{step}: {key} is {values[key]!r} but {earlier} recorded"
+                    f" {before!r}, expected one value in a run: run {step} again."
+                )
 
 
 def _check_no_speed(speed: dict[str, Any]) -> None:

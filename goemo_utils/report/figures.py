@@ -10,20 +10,21 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from goemo_utils.report import numbers as n
-from goemo_utils.report.charts import Bars, Growth, Heat, Ladder, Margins
+from goemo_utils.report.charts import Bars, Growth, Heat, Ladder, Margins, Tail
 
 WIDTH = 900
 HEAT_STEPS = (1.5, 3, 10, 100, 1000)
 HEAT_KEY = ("≤ 1.5", "≤ 3", "≤ 10", "≤ 100", "≤ 1k", "> 1k")
 
 
-def draw(chart: Bars | Ladder | Heat | Growth | Margins, uid: str) -> Markup:
+def draw(chart: Bars | Ladder | Heat | Growth | Tail | Margins, uid: str) -> Markup:
     """Return a chart as an SVG element whose title and description carry the identifier ``uid``."""
     drawing: Any = {
         "bars": _bars,
         "ladder": _ladder,
         "heat": _heat,
         "growth": _growth,
+        "tail": _tail,
         "margins": _margins,
     }[chart.kind]
     body, width, height = drawing(chart)
@@ -303,6 +304,35 @@ def _growth(chart: Growth) -> tuple[list[str], float, float]:
         )
 
     body.append(_line(f"M{axis(chart.limit):.1f} 22V{height}", "lim"))
+
+    return body, WIDTH, height + 6
+
+
+def _tail(chart: Tail) -> tuple[list[str], float, float]:
+    left, row, top = 130, 30, 28
+    height = top + row * len(chart.rows)
+    errors = [error for r in chart.rows for error in (r.candidate, r.reference)]
+    axis = _Log(left, WIDTH - 170, *_decades(errors))
+    body = [_text(0, 16, chart.heading, "mu"), _text(WIDTH, 16, chart.ratio_heading, "mu", "end")]
+
+    for decade in axis.ticks():
+        x = axis(10.0**decade)
+        body += [
+            _line(f"M{x:.1f} 22V{height}", "ax"),
+            _text(x, 16, n.power(decade), "mu", "middle"),
+        ]
+
+    for i, quantile in enumerate(chart.rows):
+        y = top + i * row + 13
+        strong = "b" if chart.strong and i == len(chart.rows) - 1 else ""
+        here, there = axis(quantile.candidate), axis(quantile.reference)
+        body += [
+            _text(0, y + 5, quantile.name, strong),
+            _line(f"M{there:.1f} {y}H{here:.1f}", "ed", 1.5),
+            f'<circle cx="{there:.1f}" cy="{y}" r="6" class="ink" stroke-width="1.8"/>',
+            _diamond(here, y, "bar-c" if strong else "bar", 5),
+            _text(WIDTH, y + 5, quantile.ratio, strong, "end"),
+        ]
 
     return body, WIDTH, height + 6
 

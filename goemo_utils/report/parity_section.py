@@ -22,6 +22,7 @@ from goemo_utils.report.blocks import (
     Text,
 )
 from goemo_utils.report.charts import Growth, Ladder, Margins, Rung
+from goemo_utils.report.errors_section import distribution, grade_row
 from goemo_utils.report.heat import where_it_enters
 from goemo_utils.report.read import Run
 from goemo_utils.report.sections import absent
@@ -54,6 +55,7 @@ def parity(run: Run, words: Words) -> Section:
     blocks += _remedies(results, words)
     blocks += [Heading(words("p_heat")), *where_it_enters(results, words)]
     blocks += [Heading(words("p_layers")), *_layers(results, words)]
+    blocks += [Heading(words("p_tail")), *distribution(results, words)]
     blocks += [Heading(words("p_flips")), *_flips(results, words)]
 
     return Section("parity", words("s_parity"), blocks, measured=True)
@@ -124,6 +126,9 @@ def _headline(results: dict[str, Any], words: Words) -> Table:
         for key in HEADLINE
         if key in values
     ]
+    graded = grade_row(results, words)
+    if graded:
+        rows.insert(1, graded)
     columns = [Column(words("metric")), Column(words("value"), True), Column(words("meaning"))]
     return Table(words("p_headline"), columns, rows, measured=True)
 

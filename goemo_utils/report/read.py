@@ -1,13 +1,16 @@
 """Read a run folder: the manifest, the step records, and the state each step is really in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import GoemoError, RecordError
-from goemo_utils.records.record import read_json, read_record, sha256_file
+from goemo_utils.records.record import REQUIRES, read_json, read_record, sha256_file
+from goemo_utils.report.outdated import overtaken_by
 
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput")
+OUTDATED = "outdated"
+"""The state of a step whose record is sound, and older than what it builds on."""
 
 
 class ReportError(GoemoError):
@@ -85,6 +88,19 @@ class Run:
         return self.of("01_load").get("device") or candidate.get("device") or {}
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What the simulated device was told to imitate, ``numerics`` and ``fault``: as the run
+        that was compared had it, else as the load step had.
+        """
+        candidate = (self.of("03_parity").get("packs") or {}).get("candidate") or {}
+        asked = {
+            "numerics": self.params.get("rehearsal_numerics"),
+            "fault": self.params.get("rehearsal_fault"),
+        }
+        chosen = candidate if candidate.get("numerics") else self.device
+        return {key: chosen.get(key) or value for key, value in asked.items()}
+
+    @property
     def model(self) -> dict[str, Any]:
         """The model as the load step found it; empty when it did not finish."""
         return self.of("01_load").get("model") or {}
@@ -127,6 +143,10 @@ def read_run(folder: Path) -> Run:
         step: _state(step, told.get(step, {}), records.get(step), folder / f"{step}.json")
         for step in STEPS
     }
+    for step in records:
+        builds_on_old = any(states[earlier].status == OUTDATED for earlier in REQUIRES[step])
+        if states[step].status == "ok" and (builds_on_old or overtaken_by(step, records)):
+            states[step] = replace(states[step], status=OUTDATED)
     results = {
         step: record["results"] for step, record in records.items() if states[step].status == "ok"
     }

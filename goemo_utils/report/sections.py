@@ -45,6 +45,7 @@ STATUS_ICONS = {
     "died": "fail",
     "skipped": "none",
     "not-run": "none",
+    "outdated": "warn",
 }
 MANY_NAMES = 6
 
@@ -256,9 +257,10 @@ def where(run: Run, words: Words) -> Section:
     ]
 
     if run.simulated:
-        rows.append((words("w_imitated"), Code(str(device.get("numerics") or words("unknown")))))
-        if device.get("fault"):
-            rows.append((words("w_fault"), Code(str(device["fault"]))))
+        told = run.told
+        rows.append((words("w_imitated"), Code(str(told.get("numerics") or words("unknown")))))
+        if told.get("fault"):
+            rows.append((words("w_fault"), Code(str(told["fault"]))))
 
     rows += _places(proof, words)
     if proof.get("memory_allocated") is not None:
@@ -417,7 +419,7 @@ def unchecked(run: Run, words: Words) -> list[tuple[str, str, str]]:
             (
                 state.step,
                 f"{why}: {state.reason}" if state.reason else why,
-                f"goemo run --from {state.step}",
+                str(command(run, "--from", state.step)),
             )
         )
 

@@ -144,10 +144,7 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
         why = next((state.reason for state in run.missing if state.reason), None)
         return f"{why.rstrip('.')}. {words('lead_incomplete')}" if why else words("lead_incomplete")
     if run.simulated:
-        numerics, fault = (
-            imitated(run, words),
-            run.device.get("fault") or run.params.get("rehearsal_fault"),
-        )
+        numerics, fault = imitated(run, words), run.told["fault"]
         imitation = words(
             "lead_sim",
             numerics=numerics,
@@ -207,7 +204,7 @@ def cause_names(run: Run, words: Words) -> str:
 
 def imitated(run: Run, words: Words) -> str:
     """Name the numerics that the simulated device was told to imitate."""
-    name = run.device.get("numerics") or run.params.get("rehearsal_numerics") or words("unknown")
+    name = run.told["numerics"] or words("unknown")
     if name == "exact":
         return words("numerics_exact")
     return f" {name} " if words.language == "zh" else str(name)

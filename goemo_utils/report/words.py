@@ -4,7 +4,7 @@ shown.
 
 from typing import Any
 
-from goemo_utils.report import words_gates, words_measured, words_sections
+from goemo_utils.report import words_errors, words_gates, words_measured, words_sections
 from goemo_utils.report.read import ReportError
 
 LANGUAGES = ("en", "zh")
@@ -182,6 +182,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "step_died": ("{step} was killed", "{step} 被中止"),
     "step_not-run": ("{step} has not been run", "{step} 尚未运行"),
     "step_skipped": ("{step} was skipped", "{step} 被跳过"),
+    "step_outdated": (
+        "{step} is older than what it builds on, which was run again with other values",
+        "{step} 早于其所依据的步骤：后者已用其他取值重新运行",
+    ),
     "step_ok": ("{step} finished", "{step} 已完成"),
     "emotions": ("emotions", "情绪"),
     "labels": ("labels", "标签"),
@@ -266,7 +270,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "because_step": ("{step}", "{step}"),
 }
 
-TABLE = {**_WORDS, **words_gates.WORDS, **words_measured.WORDS, **words_sections.WORDS}
+TABLE = {
+    **_WORDS,
+    **words_errors.WORDS,
+    **words_gates.WORDS,
+    **words_measured.WORDS,
+    **words_sections.WORDS,
+}
 
 
 class Words:

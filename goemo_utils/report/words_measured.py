@@ -3,7 +3,7 @@
 WORDS: dict[str, tuple[str, str]] = {
     "s_cold": ("First call, s", "首次调用（秒）"),
     "s_remarks": ("What to mind about these rates ({n})", "关于这些数值的说明（{n} 条）"),
-    "p_headline": ("Five figures first", "主要指标"),
+    "p_headline": ("The figures to read first", "主要指标"),
     "p_metrics_all": ("All {n} metrics, with their formulas", "全部 {n} 项指标及公式"),
     "mn_R": ("Error ratio R", "误差比 R"),
     "mn_R_p": (

@@ -186,6 +186,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "st_died": ("killed", "被中止"),
     "st_skipped": ("skipped", "跳过"),
     "st_not-run": ("not run", "未运行"),
+    "st_outdated": ("out of date", "已过期"),
     "pr_pages": ("Executed notebooks", "已执行的笔记本"),
     # again
     "a_pass": (

@@ -48,6 +48,14 @@ def test_no_sentence_claims_gates_by_itself(table) -> None:
     assert not [text for text in table.values() if "every gate" in text]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_page_is_named_only_if_it_tells_of_this_run(tmp_path, capsys, told) -> None:
+    (tmp_path / "report.html").write_text("an earlier run")
+    outcome = Outcome(tmp_path, [], "pass", _gates(a="pass"), 0, told=told)
+    Screen(Params.load(None, {"run_id": "r1"}), Path("params/cpu.yaml")).tail(outcome)
+    assert ("report:" in capsys.readouterr().out) == told
+
+
 def test_go_on_holds_every_parameter_quoted(capsys) -> None:
     given = [["output_root", "/data/my runs"], ["limit", "2"], ["run_id", "old"], ["model", "$a"]]
     said = _tail(capsys, "incomplete", [], 3, given)

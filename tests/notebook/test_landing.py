@@ -1,6 +1,9 @@
 """The landing notebook says what became of the newest run."""
 
+import json
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +42,33 @@ def test_a_damaged_run_is_passed_over(root) -> None:
     (root / "damaged").mkdir()
     (root / "damaged" / "manifest.json").write_text("{")
     assert landing.newest(root).name == "sound"
+
+
+def links(path: Path) -> list[str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return re.findall(r"\]\(([^)]+\.ipynb)\)", "".join("".join(c["source"]) for c in cells))
+
+
+def test_the_maps_lie_beside_the_runs_and_lead_to_every_notebook_of_the_project(root) -> None:
+    english, chinese = landing.write_maps(root)
+    numbered = sorted(path.name for path in landing.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    for path, language in ((english, ""), (chinese, "zh")):
+        targets = [(root / link).resolve() for link in links(path)]
+        assert all(target.is_file() for target in targets)
+        leads_to = [target for target in targets if target.parent != root.resolve()]
+        assert sorted(target.name for target in leads_to) == numbered
+        assert {target.parent for target in leads_to} == {landing.NOTEBOOKS / language}
+
+
+def test_the_maps_lead_to_each_other(root) -> None:
+    english, chinese = landing.write_maps(root)
+    assert chinese.name in links(english)
+    assert english.name in links(chinese)
+
+
+def test_a_map_has_the_cells_of_the_one_that_it_was_made_from(root) -> None:
+    made = json.loads(landing.write_maps(root)[0].read_text(encoding="utf-8"))
+    original = json.loads((landing.NOTEBOOKS / "start.ipynb").read_text(encoding="utf-8"))
+    assert [c["id"] for c in made["cells"]] == [c["id"] for c in original["cells"]]
+    code = [c["source"] for c in original["cells"] if c["cell_type"] == "code"]
+    assert [c["source"] for c in made["cells"] if c["cell_type"] == "code"] == code

@@ -291,6 +291,22 @@ def _parity() -> dict[str, Any]:
             }
             for name in ("logits", "hidden.0")
         ],
+        "grades": {
+            "tier": "L1",
+            "aws": "marginal",
+            "ratio": 1.37,
+            "mixed_tolerance": {"passed": True, "share": 1.0, "largest": 4.13e-6},
+            "formula": "RMSE(c, g) / RMSE(r, g)",
+        },
+        "tail": {
+            "rows": [
+                {"quantile": 0.5, "candidate": 9.1e-7, "reference": 7e-7, "ratio": 1.3},
+                {"quantile": 0.99, "candidate": 3.5e-6, "reference": 2.5e-6, "ratio": 1.4},
+                {"quantile": 1.0, "candidate": 4.1e-6, "reference": 2.7e-6, "ratio": 1.5},
+            ],
+            "heavier": False,
+            "n": n,
+        },
         "ladder": [
             {"rung": "fp32", "rmse": 1.9e-6, "share": 0.0},
             {"rung": "tanh_gelu", "rmse": 8.4e-4, "share": None},

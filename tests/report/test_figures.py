@@ -140,3 +140,52 @@ def test_the_throughput_figure_starts_at_zero_and_prints_every_value_with_its_in
     assert ">0<" in svg
     for text in ("1,318 [1,311, 1,325]", "426 [424, 429]", "194 [193, 195]"):
         assert text in svg
+
+
+def _errors(tmp_path: Path, **tail: object) -> tuple[str, str]:
+    """The figure of errors, and the page around it."""
+    manifest, records = fixtures.passing()
+    records["03_parity"]["results"]["tail"].update(tail)
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    page = (folder / "report.html").read_text()
+    found = re.findall(r"<svg class=\"fig\".*?</svg>", page, re.S)
+    return next((svg for svg in found if "device / reference" in svg), ""), page
+
+
+def test_the_errors_stand_in_order_beside_the_references(tmp_path: Path) -> None:
+    svg, page = _errors(tmp_path)
+    assert re.findall(r">([^<]*) ×<", svg) == ["1.3", "1.4", "1.5"]
+    assert svg.count("<circle") == svg.count('class="bar"') == 3
+    assert "keep the reference’s shape: 1.3 times its own at the median, 1.5 at the largest" in page
+
+
+def test_a_few_wrong_values_are_the_finding_of_the_figure(tmp_path: Path) -> None:
+    svg, page = _errors(tmp_path, heavier=True)
+    assert "A few values are wrong by far more than the rest" in page
+    assert svg.count('class="bar-c"') == 1
+
+
+def test_errors_that_are_not_finite_have_no_figure_and_say_why(tmp_path: Path) -> None:
+    svg, page = _errors(tmp_path, rows=[], heavier=None)
+    assert svg == ""
+    assert "Not checked, because not every output is finite." in page
+
+
+def test_the_grade_stands_beside_r_and_its_limits_below(tmp_path: Path) -> None:
+    _, page = _errors(tmp_path)
+    first = page[page.index("The figures to read first") :]
+    assert first.index("Error ratio R") < first.index("Grade of R") < first.index("Largest")
+    assert "RMSE is 1.37 × the reference’s; L2 ≤ 1.2, L1 ≤ 1.5, L0 ≤ 2." in page
+    assert "excellent ≤ 1.1, good ≤ 1.2, marginal ≤ 2" in page
+
+
+def test_a_record_without_grades_says_that_it_holds_none(tmp_path: Path) -> None:
+    manifest, records = fixtures.passing()
+    for key in ("tail", "grades"):
+        del records["03_parity"]["results"][key]
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    page = (folder / "report.html").read_text()
+    assert "Grade of R" not in page
+    assert "the record of this run does not hold it" in page

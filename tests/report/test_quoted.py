@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from goemo_utils.environment.findings import finding
-from goemo_utils.report import render
+from goemo_utils.environment.findings import finding, table
+from goemo_utils.report import doctor_zh, render
 from goemo_utils.report.quoted import english, sentence, title
 from goemo_utils.report.words import Words
 from goemo_utils.report.words_findings import QUOTED, SENTENCES, TITLES
@@ -102,3 +102,20 @@ def test_what_a_check_left_out_is_translated_inside_its_title() -> None:
         title({"id": one.id, "title": one.title}, ZH)
         == "NPU 与 CUDA 设备：未检查，原因：本次只检查 rehearsal"
     )
+
+
+def test_the_chinese_page_of_tables_is_current_and_has_every_row() -> None:
+    page = doctor_zh.page()
+    assert doctor_zh.PAGE.read_text(encoding="utf-8") == page, (
+        "run: python -m goemo_utils.report.doctor_zh"
+    )
+    for id in TITLES:
+        assert f"### {id}：{TITLES[id]}" in page
+
+
+def test_the_chinese_page_has_every_release_and_every_part_of_a_code() -> None:
+    data, known = table("diagnosis.json"), table("compat.json")
+    page = doctor_zh.page()
+    assert all(f"| {row['torch_npu']} | {row['torch']} |" in page for row in known["wheels"])
+    assert set(doctor_zh.PARTS) == set(data["err_modules"])
+    assert set(doctor_zh.KINDS) == set(data["err_kinds"])

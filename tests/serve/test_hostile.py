@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from goemo_utils.serve.fleet import Fleet
 from tests.serve.conftest import as_json, together
 from tests.serve.process import serving
 
-SCHEMATHESIS = shutil.which("schemathesis")
+# beside this Python, whether its folder is on the path or not
+SCHEMATHESIS = shutil.which("schemathesis", path=sysconfig.get_path("scripts"))
 pytestmark = pytest.mark.long
 PIECES = [
     "\x00", "\ud800", "\udfff", "\u202e", "\ufeff", "\u200d", "😀", "e\u0301" * 20, "名字",
