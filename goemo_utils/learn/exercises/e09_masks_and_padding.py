@@ -1,0 +1,238 @@
+"""Exercise 09: three cards that answer a short text alone rightly; what goes wrong in a batch, from
+which length on, and for which texts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from goemo_utils.learn.card import Card, Hidden, cards
+from goemo_utils.learn.exercise import Answers, Exercise, Point, point
+
+CARDS = ("X", "Y", "Z")
+SHARES = ("padding", "late padding", "neighbour", "length", "nothing")
+"""What may change a text's answer in a batch, as the notebook explains the words."""
+FROM_A_LENGTH = ("late padding", "length")
+FAULTS = {
+    "padding": "mask:drop",
+    "late padding": "mask:beyond={tokens}",
+    "neighbour": "neighbour:leak=0.02",
+    "length": "_softmax:scale=1.03,only_beyond={tokens}",
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a card's answers depend on, and up to how many tokens a batch is still right, for what
+    begins at a length.
+    """
+
+    share: str
+    tokens: int | None = None
+
+    def harmed(self, lengths: Sequence[int]) -> list[int]:
+        """The texts of a batch, by their place from 0, that get a wrong answer; ``lengths`` are the
+        tokens of each text.
+        """
+        longest = max(lengths)
+        everywhere = list(range(len(lengths)))
+        padded = [place for place in everywhere if lengths[place] < longest]
+        if self.tokens is not None and longest <= self.tokens:
+            return []
+        of_share = {
+            "padding": padded,
+            "late padding": padded,
+            "neighbour": everywhere if len(lengths) > 1 else [],
+            "length": everywhere,
+        }
+        return of_share.get(self.share, [])
+
+
+def trouble(seed: int, card: str) -> Trouble:
+    """What a card's answers depend on."""
+    drawn = random.Random(f"09/{seed}")
+    shares = [drawn.choice(SHARES[:2])]
+    shares += drawn.sample([share for share in SHARES if share not in shares], k=2)
+    drawn.shuffle(shares)
+    tokens = {share: drawn.randint(24, 44) for share in FROM_A_LENGTH}
+
+    share = shares[CARDS.index(card)]
+    return Trouble(share, tokens.get(share))
+
+
+def hidden(seed: int, card: str) -> Hidden:
+    """What a card hides, for the worker that is the card."""
+    found = trouble(seed, card)
+    fault = FAULTS.get(found.share)
+    return Hidden("reorder+ulp", fault and fault.format(tokens=found.tokens))
+
+
+@dataclass(frozen=True)
+class Material:
+    """The cards by their names, and the batches of tomorrow: the tokens of each text, no more."""
+
+    cards: dict[str, Card]
+    tomorrow: list[list[int]]
+
+
+def material(seed: int) -> Material:
+    """The three cards and the lengths of two batches."""
+    return Material(cards(__name__, seed, CARDS), tomorrow(seed))
+
+
+def tomorrow(seed: int) -> list[list[int]]:
+    """A batch of short texts and one with long texts, two of them the longest."""
+    drawn = random.Random(f"09/{seed}/tomorrow")
+    short = [drawn.randint(6, 19) for _ in range(5)]
+    longest = drawn.randint(50, 64)
+    long = [drawn.randint(8, 46) for _ in range(5)] + [longest, longest]
+    drawn.shuffle(long)
+    return [short, long]
+
+
+def judge(answers: Answers, seed: int) -> list[Point]:
+    """A point for what each card's answers depend on, and one for the texts that are harmed."""
+    named = [
+        point(
+            card,
+            partial(_misnamed, answers[card], trouble(seed, card)),
+            "that is what its answers depend on.",
+            redraws=True,
+        )
+        for card in CARDS
+    ]
+    harmed = point(
+        "harmed",
+        partial(_misjudged, answers["harmed"], seed),
+        "so it can be said beforehand who is harmed, and who has to be asked.",
+    )
+    return [*named, harmed]
+
+
+def _misnamed(answer: Any, right: Trouble) -> str | None:
+    """What is wrong with the word for a card, or with the number beside it."""
+    given = answer if isinstance(answer, (tuple, list)) else (answer, None)
+    share, tokens = (*given, None)[:2] if given else (None, None)
+    if share not in SHARES:
+        return f"one of {', '.join(SHARES)} was expected; received {share!r}."
+    if share != right.share:
+        return _mistake(share, right)
+    if right.tokens is not None and tokens != right.tokens:
+        return _about_tokens(tokens, right)
+    return None
+
+
+def _mistake(share: str, right: Trouble) -> str:
+    """What an experiment would have shown against ``share``, without naming what is right."""
+    alone = "A text alone, without any padding, is to be tried at every length up to the limit."
+    if share == "nothing":
+        return (
+            "something does change answers here. Vary one thing at a time, further than a demo"
+            f" does: more padding, other neighbours, longer texts. {alone}"
+        )
+    if right.share == "nothing":
+        return (
+            "the differences on this card are those of rounding, about 1e-6. Compare with what the"
+            " CPU gives for the same batch, not with equality to the bit."
+        )
+    said = {
+        "padding": (
+            "if any padding did harm, one token of it would, and a text that fills its row would"
+            " never be harmed. One of the two does not hold here."
+        ),
+        "late padding": (
+            "if padding did harm from a length on, less padding would not, and a text that fills"
+            " its row would stay right however long. One of the two does not hold here."
+        ),
+        "neighbour": (
+            "if neighbours leaked, two texts of the same length, without any padding, would already"
+            " disturb each other. They do not here."
+        ),
+        "length": (
+            "if length alone did harm, a long text alone would be wrong, with no padding and no"
+            " neighbour. It is not here."
+        ),
+    }
+    return said[share]
+
+
+def _about_tokens(tokens: Any, right: Trouble) -> str:
+    """The mistake in the length up to which all is well."""
+    expected = int(right.tokens or 0)
+    if isinstance(tokens, bool) or not isinstance(tokens, int):
+        return "the word is right. Beside it, give the longest batch, in tokens, that is right."
+    if tokens == expected + 1:
+        return "the word is right. This is the shortest batch that is wrong, not the longest right."
+    return (
+        "the word is right and the number is not. Halve the interval between a length that is right"
+        " and one that is wrong until they are neighbours; count padding and special tokens too."
+    )
+
+
+def _misjudged(answer: Any, seed: int) -> str | None:
+    """What is wrong with the places of the harmed texts."""
+    batches = tomorrow(seed)
+    if not isinstance(answer, dict) or set(answer) != set(CARDS):
+        return "a dict with the keys X, Y and Z was expected."
+
+    for card in CARDS:
+        right = [trouble(seed, card).harmed(lengths) for lengths in batches]
+        try:
+            given = [sorted({int(place) for place in batch}) for batch in answer[card]]
+        except (TypeError, ValueError):
+            return f"{card}: two lists of places were expected, from 0."
+        if given != right:
+            return _about_harmed(card, given, right, batches)
+    return None
+
+
+def _about_harmed(
+    card: str, given: list[list[int]], right: list[list[int]], batches: list[list[int]]
+) -> str:
+    if len(given) != len(batches):
+        return f"{card}: there are {len(batches)} batches; give a list of places for each."
+    if [[place + 1 for place in batch] for batch in right] == given:
+        return f"{card}: the places count from 0."
+    first = next(at for at in range(len(batches)) if given[at] != right[at])
+    missed = set(right[first]) - set(given[first])
+    longest = max(batches[first])
+    if any(batches[first][place] == longest for place in missed):
+        return f"{card}: a text that fills its row can be harmed too, if padding is not the reason."
+    if missed:
+        return f"{card}: more texts are harmed. A batch is as long as its longest text."
+    return (
+        f"{card}: fewer texts are harmed. Ask of each one what it shares with others in this batch:"
+        " has it padding, and is the batch long enough?"
+    )
+
+
+EXERCISE = Exercise(
+    number="09",
+    name="masks_and_padding",
+    title="Masks and padding",
+    teaches="what a text may not share with its batch",
+    minutes=25,
+    answers={
+        "X": "one of the words, and where it has one the longest batch that is right",
+        "Y": "as X",
+        "Z": "as X",
+        "harmed": "for each card, the places of the harmed texts in each batch of tomorrow",
+    },
+    hints=(
+        "Change one thing at a time and compare with the CPU on the same batch: a text alone; alone"
+        " with padding; two texts of one length; a long text alone. Each of the words fails another"
+        " of these four.",
+        "Do each of the four at a short and at a long length: 12 tokens and 100, say. What shows at"
+        " the long one only begins somewhere between them. Halve the interval: seven questions"
+        " are enough.",
+        "Any padding harms every text shorter than its batch. Late padding does so in long batches"
+        " only. A neighbour harms every text of a batch of two and more. Length harms every text of"
+        " a long batch, the longest included.",
+    ),
+    judge=judge,
+    material=material,
+)
