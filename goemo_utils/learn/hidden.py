@@ -1,0 +1,107 @@
+"""What exercises hide: a device whose arithmetic nobody names, and a queue with a clock of its own.
+
+Both are SIMULATED. The device is the rehearsal device, computing in another way while it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextmanager
+def computing(numerics: str) -> Iterator[None]:
+    """The rehearsal device of this process computes as ``numerics`` says, until the block ends."""
+    from goemo_utils.rehearsal.numerics import handlers
+    from goemo_utils.rehearsal.settings import parse_numerics
+    from goemo_utils.rehearsal.state import STATE
+
+    before = STATE.arithmetic_settings, STATE.arithmetic
+    STATE.arithmetic_settings = parse_numerics(numerics)
+    STATE.arithmetic = handlers(STATE.arithmetic_settings, STATE.seed)
+    try:
+        yield
+    finally:
+        STATE.arithmetic_settings, STATE.arithmetic = before
+
+
+class HiddenDevice:
+    """An NPU whose arithmetic is to be found out: ``device(function, *tensors)`` computes there."""
+
+    def __init__(self, name: str, numerics: str) -> None:
+        self.name = name
+        self._numerics = numerics
+
+    def __repr__(self) -> str:
+        return f"<NPU {self.name} [SIMULATED]>"
+
+    def __call__(
+        self, function: Callable[..., torch.Tensor], *arguments: Any, **settings: Any
+    ) -> torch.Tensor:
+        """What ``function`` gives on the device: tensors are sent there, the result comes back."""
+        import torch
+
+        sent = [each.to("npu:0") if torch.is_tensor(each) else each for each in arguments]
+        with computing(self._numerics), torch.no_grad():
+            return function(*sent, **settings).cpu()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a queue costs, in seconds. A call costs the host ``launch`` and the device ``work``; the
+    first ``cold`` calls cost the host ``compile`` more, and waiting costs ``wait``.
+    """
+
+    launch: float
+    work: float
+    compile: float
+    cold: int
+    wait: float
+
+    @property
+    def steady(self) -> float:
+        """Seconds a call where many are queued: the slower of launching and computing."""
+        return max(self.launch, self.work)
+
+
+class Queue:
+    """A device that works later than it is called, on a clock of its own, in seconds (SIMULATED).
+
+    What was done is kept in ``events``, for the judge.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._now = self._free_at = 0.0
+        self.events: list[str] = []
+
+    @property
+    def calls(self) -> int:
+        """How many batches were put into the queue so far."""
+        return self.events.count("run")
+
+    def __repr__(self) -> str:
+        return f"<queue of an NPU, {self.calls} calls so far [SIMULATED]>"
+
+    def run(self) -> None:
+        """Put one batch into the queue; returns before the device has computed it."""
+        self._now += self._pace.launch
+        if self.calls < self._pace.cold:
+            self._now += self._pace.compile
+        self._free_at = max(self._free_at, self._now) + self._pace.work
+        self.events.append("run")
+
+    def synchronize(self) -> None:
+        """Wait until the device has computed everything."""
+        self._now = max(self._now, self._free_at) + self._pace.wait
+        self.events.append("synchronize")
+
+    def clock(self) -> float:
+        """The time, in seconds."""
+        self.events.append("clock")
+        return self._now
