@@ -52,7 +52,9 @@ class Exercise:
 
 
 def is_empty(answer: Any) -> bool:
-    """Whether an answer is still what the exercise left to fill."""
+    """Whether an answer, or a value of a dict, is still what the exercise left to fill."""
+    if isinstance(answer, dict):
+        return not answer or any(is_empty(value) for value in answer.values())
     return answer is None or answer is ...
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any
 
 
 @contextmanager
@@ -40,15 +37,28 @@ class HiddenDevice:
     def __repr__(self) -> str:
         return f"<NPU {self.name} [SIMULATED]>"
 
-    def __call__(
-        self, function: Callable[..., torch.Tensor], *arguments: Any, **settings: Any
-    ) -> torch.Tensor:
-        """What ``function`` gives on the device: tensors are sent there, the result comes back."""
+    def __call__(self, function: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+        """What ``function`` gives on the device. Copies of the tensors and modules among the
+        arguments are sent there, and the tensor it gives comes back to the CPU.
+        """
         import torch
 
-        sent = [each.to("npu:0") if torch.is_tensor(each) else each for each in arguments]
+        sent = [_sent(each) for each in arguments]
         with computing(self._numerics), torch.no_grad():
             return function(*sent, **settings).cpu()
+
+
+def _sent(argument: Any) -> Any:
+    """An argument on the device; what is neither tensor nor module stays."""
+    import copy
+
+    import torch
+
+    if isinstance(argument, torch.nn.Module):
+        return copy.deepcopy(argument).to("npu:0")
+    if isinstance(argument, dict):
+        return {name: _sent(value) for name, value in argument.items()}
+    return argument.to("npu:0") if torch.is_tensor(argument) else argument
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_a_wrong_answer_among_few_changes_what_is_hidden(toy: Exercise) -> None:
     assert course.seed_of("90") != before
 
 
-@pytest.mark.parametrize("empty", [None, ...])
+@pytest.mark.parametrize("empty", [None, ..., {}, {"a": ..., "b": 1}])
 def test_an_empty_answer_counts_as_no_try(toy: Exercise, empty: object) -> None:
     verdict = course.check("90", n=empty)
     assert not verdict.solved

@@ -29,9 +29,7 @@ WRONG = [
     ),
     Wrong(
         "in seconds",
-        {
-            "04-true": "true_ms = queue._pace.work; times_too_fast = queue._pace.work / queue._pace.launch"
-        },
+        {"04-true": "true_ms, times_too_fast = queue._pace.work, 10.0"},
         "milliseconds were asked for",
     ),
     Wrong(

@@ -1,0 +1,28 @@
+from tests.learn.wrong import Wrong
+
+WRONG = [
+    Wrong("1 - cosine", {"05-error": "relative_error = 1 - 0.999"}, "1 - cosine is not the error"),
+    Wrong(
+        "the angle",
+        {"05-error": "relative_error = np.degrees(np.arccos(0.999))"},
+        "the angle in degrees",
+    ),
+    Wrong("the square", {"05-error": "relative_error = 1 / 0.999**2 - 1"}, "the square of it"),
+    Wrong("gold itself", {"05-fake": "fake = gold.copy()"}, "no text gets another answer"),
+    Wrong("too much noise", {"05-fake": "fake = gold + 3.0"}, "a report would have seen it"),
+    Wrong(
+        "one text is broken",
+        {"05-fake": "fake = gold.copy(); fake[0] *= 3"},
+        "of the texts get another answer",
+    ),
+    Wrong(
+        "the smallest error is named",
+        {
+            "05-odd": """
+errors = {name: distance(array, gold).max for name, array in candidates.items()}
+odd_one = min(errors, key=errors.get)
+"""
+        },
+        "differs from gold by rounding only",
+    ),
+]

@@ -1,0 +1,56 @@
+from tests.learn.wrong import Wrong
+
+RATIO = """
+def ratio(candidate, reference, gold):
+    c, r, g = (array.astype(np.float64) for array in (candidate, reference, gold))
+    return float({})
+"""
+
+
+def ratio(formula: str) -> dict[str, str]:
+    """The ratio by another formula; the value is left as it is by the right one."""
+    right = "np.sqrt(np.mean((c - g) ** 2)) / np.sqrt(np.mean((r - g) ** 2))"
+    value = f"c, r, g = candidate.astype(float), reference.astype(float), gold\nR = float({right})"
+    return {"06-ratio": RATIO.format(formula), "06-value": value}
+
+
+WRONG = [
+    Wrong("no root", ratio("np.mean((c - g) ** 2) / np.mean((r - g) ** 2)"), "ratio of squares"),
+    Wrong(
+        "compared with the reference",
+        ratio("np.sqrt(np.mean((c - r) ** 2)) / np.sqrt(np.mean((r - g) ** 2))"),
+        "the candidate was compared with the reference",
+    ),
+    Wrong("by the largest", ratio("abs(c - g).max() / abs(r - g).max()"), "largest differences"),
+    Wrong(
+        "a relative error",
+        ratio("np.sqrt(np.mean((c - g) ** 2)) / np.sqrt(np.mean(g ** 2))"),
+        "as a relative error is",
+    ),
+    Wrong(
+        "NaN is left out",
+        ratio("np.sqrt(np.nanmean((c - g) ** 2)) / np.sqrt(np.nanmean((r - g) ** 2))"),
+        "NaN hides",
+    ),
+    Wrong(
+        "the reference is given for the candidate",
+        {"06-value": "R = ratio(reference, reference, gold)"},
+        "was the model run on the device?",
+    ),
+    Wrong(
+        "NaN passes",
+        {
+            "06-decide": """
+def is_rounding(R, dtype):
+    limit = 2 if dtype == "float32" else 3
+    return not R > limit
+"""
+        },
+        "an R of NaN passed",
+    ),
+    Wrong(
+        "one limit for all",
+        {"06-decide": "def is_rounding(R, dtype): return R <= 2"},
+        "is rounding, and it said no",
+    ),
+]
