@@ -172,18 +172,32 @@ class GoEmotionsClassifier:
         With ``skip_empty`` a text of nothing but white space is not shown to the model: no labels,
         ``empty`` set.
         """
-        index = 0
-        for chunk in batching.chunks(strings(texts)):
-            asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]
-            probs, cut = self._classify([chunk[i] for i in asked])
-            answers = dict(
-                zip(asked, zip(self._above(probs), probs, cut, strict=True), strict=True)
-            )
+        for chunk in self.predict_chunks(texts, skip_empty):
+            yield from chunk
 
-            for i, text in enumerate(chunk):
-                labels, row, truncated = answers.get(i, ([], None, False))
-                yield Prediction(index, text, labels, row, truncated, not text.strip())
-                index += 1
+    def predict_chunks(
+        self, texts: Iterable[str], skip_empty: bool = False, first: int = 0
+    ) -> Iterator[list[Prediction]]:
+        """As ``predict_stream``, in the lists of texts that are batched together.
+
+        Whoever stops after a list and goes on with the texts behind it, ``first`` being how many
+        were answered, gets the very answers of an undisturbed run.
+        """
+        for chunk in batching.chunks(strings(texts)):
+            yield self._predictions(chunk, skip_empty, first)
+            first += len(chunk)
+
+    def _predictions(self, chunk: list[str], skip_empty: bool, first: int) -> list[Prediction]:
+        asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]
+        probs, cut = self._classify([chunk[i] for i in asked])
+        answers = dict(zip(asked, zip(self._above(probs), probs, cut, strict=True), strict=True))
+
+        predictions = []
+        for i, text in enumerate(chunk):
+            labels, row, truncated = answers.get(i, ([], None, False))
+            empty = not text.strip()
+            predictions.append(Prediction(first + i, text, labels, row, truncated, empty))
+        return predictions
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """The batches, as positions, in which texts of so many tokens run: of one length each

@@ -11,7 +11,7 @@ __all__ = ["Counts", "Output", "open_output"]
 __getattr__ = on_first_use(
     __name__,
     {
-        "Counts": "command",
+        "Counts": "journal",
         "Output": "output",
         "open_output": "output",
     },

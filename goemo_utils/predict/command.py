@@ -8,16 +8,20 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from goemo_utils.boundary.terminal import bare
 from goemo_utils.errors import ParamsError, TextsError
+from goemo_utils.predict.journal import Counts
 from goemo_utils.records.pairs import shown
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
+    from goemo_utils.predict.inputs import Inputs
 
 EPILOG = """\
 Output. Without --output, one line a text on the screen: its labels above the threshold with their
@@ -32,7 +36,10 @@ probabilities, a tab, the text. --output FILE ending in
 they are.
 top_label is the most probable label, above the threshold or not. --probabilities adds every label's
 probability: an object "probabilities" in .jsonl, one column p_<label> each in .csv and .parquet.
-The file appears under its name only when it is complete.
+The file appears under its name only when it is complete. Until then its rows are kept beside it, in
+.FILE.started, every 2,048 texts: after a kill the same command goes on behind the last of them, no
+row twice and none lost, and refuses if texts, model or options are others. Answers to several files
+also hold "file" and "row".
 
 An empty line keeps its place and is answered with "empty": true and no labels. A text longer than
 the model's limit is cut there and marked "truncated". Both are counted at the end, on standard
@@ -53,10 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument(
         "--batch_file",
+        nargs="+",
         metavar="FILE",
         help=(
-            "one text a line, or .csv, .tsv, .jsonl, .json or .parquet with a column of texts; -"
-            " reads one text a line from a pipe"
+            "one text a line, or .csv, .tsv, .jsonl, .json or .parquet with a column of texts;"
+            " several files, folders or quoted patterns such as 'data/*.tsv' are read one behind"
+            " the other; - reads one text a line from a pipe"
         ),
     )
     parser.add_argument(
@@ -99,6 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write to a .jsonl, .csv or .parquet file instead of the screen",
     )
     parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="begin --output anew, also where an earlier process left whole rows of it",
+    )
+    parser.add_argument(
         "--probabilities", action="store_true", help="also write the probability of every label"
     )
     parser.add_argument(
@@ -138,7 +152,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from goemo_utils.forward import lean, thresholds
     from goemo_utils.forward.device import import_torch_npu
-    from goemo_utils.predict.output import open_output
 
     if args.text and args.column is not None:
         raise ParamsError(
@@ -146,7 +159,8 @@ def run(args: argparse.Namespace) -> int:
             " --batch_file with it."
         )
     _check_output(args)
-    source: Iterable[str] = args.text or _texts_of(args.batch_file, args.column)
+    inputs = _inputs(args)
+    source: Iterable[str] = inputs.texts() if inputs else args.text or _pipe(args.column)
     # The first text is asked for before the model loads, so that a wrong file fails at once.
     first, source = _peek(source, args.batch_file)
     if args.text:
@@ -174,18 +188,12 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     print(thresholds.origin(args.threshold, classifier.info), file=sys.stderr)
-    predictions = classifier.predict_stream(_chain(first, source), skip_empty=True)
+    texts = _chain(first, source)
     counts: Counts | None
     if args.output:
-        with open_output(
-            Path(args.output),
-            classifier.labels,
-            args.probabilities,
-            classifier.device.simulated,
-            args.csv_safe,
-        ) as output:
-            counts = _write(predictions, output.write, bar=True)
+        counts = _write_file(args, classifier, texts, inputs)
     else:
+        predictions = classifier.predict_stream(texts, skip_empty=True)
         counts = _show(
             predictions, classifier, bar=bool(args.batch_file) and not sys.stdout.isatty()
         )
@@ -194,13 +202,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _texts_of(file: str, column: str | None) -> Iterable[str]:
-    """The texts of a file, or of a pipe, which is said, since it may wait for ever."""
-    from goemo_utils.texts import builtin as texts
+def _inputs(args: argparse.Namespace) -> Inputs | None:
+    """The files of texts; None where the texts come otherwise."""
+    from goemo_utils.predict.inputs import Inputs
+
+    if not args.batch_file or args.batch_file == ["-"]:
+        return None
+    if "-" in args.batch_file:
+        raise ParamsError(
+            "--batch_file has - beside files, and a pipe has no place among them: expected - alone,"
+            " or files."
+        )
+
+    inputs = Inputs(args.batch_file, args.column, Path(args.output) if args.output else None)
+    output = Path(args.output or "")
+    if args.output and output.exists() and any(output.samefile(file) for file in inputs.files):
+        raise ParamsError(
+            f"--output and --batch_file are the same file, '{output}': the texts would be lost."
+        )
+    return inputs
+
+
+def _pipe(column: str | None) -> Iterable[str]:
+    """The texts of a pipe, which is said, since it may wait for ever."""
     from goemo_utils.texts.lines import stream_lines
 
-    if file != "-":
-        return texts.read_texts(Path(file), column)
     if column is not None:
         raise ParamsError(
             f"--column '{column}' belongs to a table, and --batch_file - reads one text a line:"
@@ -210,35 +236,72 @@ def _texts_of(file: str, column: str | None) -> Iterable[str]:
     return stream_lines(sys.stdin.buffer, "standard input")
 
 
-class Counts:
-    """What happened to the texts of a run."""
-
-    def __init__(self) -> None:
-        self.texts = self.empty = self.truncated = 0
-        self.first_empty: list[int] = []
-
-    def add(self, prediction: Prediction) -> None:
-        self.texts += 1
-        self.truncated += prediction.truncated
-        if prediction.empty:
-            self.empty += 1
-            if len(self.first_empty) < 5:
-                self.first_empty.append(prediction.index + 1)
-
-
-def _write(
-    predictions: Iterable[Prediction], write: Callable[[Prediction], None], bar: bool
+def _write_file(
+    args: argparse.Namespace,
+    classifier: GoEmotionsClassifier,
+    texts: Iterable[str],
+    inputs: Inputs | None,
 ) -> Counts:
+    """Answer into --output, behind the rows that an earlier process left."""
+    from goemo_utils.predict.output import Form, open_output
+
+    several = inputs is not None and len(inputs.files) > 1
+    form = Form(
+        classifier.labels,
+        args.probabilities,
+        classifier.device.simulated,
+        args.csv_safe,
+        inputs.place if inputs and several else None,
+    )
+    settings = _settings(args, classifier) | {"several files": several}
+    path = Path(args.output)
+
+    with open_output(path, form, settings, inputs is not None, args.from_scratch) as output:
+        journal = output.journal
+        if journal.rows:
+            print(
+                f"Going on behind the {journal.rows:,} rows of {args.output} that are there;"
+                " --from-scratch begins anew.",
+                file=sys.stderr,
+            )
+        rest = journal.skip(texts)
+        try:
+            with _bar(journal.rows) as bar:
+                for chunk in classifier.predict_chunks(rest, skip_empty=True, first=journal.rows):
+                    output.write(chunk)
+                    bar.update(len(chunk))
+        except BaseException:
+            if journal.rows and inputs:
+                print(
+                    f"{journal.rows:,} rows are kept; the same command goes on behind them.",
+                    file=sys.stderr,
+                )
+            raise
+    return journal.counts
+
+
+def _settings(args: argparse.Namespace, classifier: GoEmotionsClassifier) -> dict[str, object]:
+    """What decides a row beside its text."""
+    from goemo_utils import __version__
+    from goemo_utils.classifier.identity import digest
+
+    return {
+        "model": digest(classifier),
+        "threshold": classifier.threshold,
+        "device": args.device,
+        "batch_tokens": classifier.batch_tokens,
+        "probabilities": args.probabilities,
+        "csv-safe": args.csv_safe,
+        "goemo": __version__,
+    }
+
+
+def _bar(done: int = 0, shown: bool = True) -> tqdm[NoReturn]:
+    """Progress in texts; none where standard error is no terminal, as in a log file."""
     from tqdm import tqdm
 
-    counts = Counts()
-    # disable=None: no bar where standard error is not a terminal, as in a log file.
-    quiet = None if bar else True
-    screen = bare(sys.stderr)
-    for prediction in tqdm(predictions, unit=" texts", disable=quiet, mininterval=0.5, file=screen):
-        counts.add(prediction)
-        write(prediction)
-    return counts
+    quiet = None if shown else True
+    return tqdm(unit=" texts", initial=done, disable=quiet, mininterval=0.5, file=bare(sys.stderr))
 
 
 def _show(
@@ -248,7 +311,12 @@ def _show(
     end.
     """
     try:
-        counts = _write(predictions, lambda prediction: print(_line(prediction, classifier)), bar)
+        counts = Counts()
+        with _bar(shown=bar) as progress:
+            for prediction in predictions:
+                print(_line(prediction, classifier))
+                counts.add(prediction)
+                progress.update()
         sys.stdout.flush()
 
         return counts
@@ -314,23 +382,15 @@ def _check_output(args: argparse.Namespace) -> None:
         )
     if path.is_dir():
         raise ParamsError(f"--output '{path}' is a folder: give the name of a file.")
-    if (
-        args.batch_file
-        and Path(args.batch_file).exists()
-        and path.exists()
-        and path.samefile(args.batch_file)
-    ):
-        raise ParamsError(
-            f"--output and --batch_file are the same file, '{path}': the texts would be lost."
-        )
 
 
-def _peek(source: Iterable[str], name: str | None) -> tuple[str, Iterable[str]]:
+def _peek(source: Iterable[str], names: list[str] | None) -> tuple[str, Iterable[str]]:
     rest = iter(source)
     try:
         return next(rest), rest
     except StopIteration:
-        raise TextsError(f"There are no texts in {name}: expected at least one.") from None
+        where = " ".join(names or [])
+        raise TextsError(f"There are no texts in {where}: expected at least one.") from None
 
 
 def _chain(first: str, rest: Iterable[str]) -> Iterable[str]:

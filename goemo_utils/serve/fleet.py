@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goemo_utils.classifier import identity
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.classifier.spread import at_once
 from goemo_utils.errors import GoemoError, ParamsError, first_line
-from goemo_utils.records.record import sha256_json
 from goemo_utils.serve.batcher import Batcher, Round
 
 Tell = Callable[["Version", Round], None]
@@ -52,7 +52,7 @@ class Version:
         tell: Tell,
     ) -> None:
         self.served, self.classifier = served, classifier
-        self.digest = digest(classifier)
+        self.digest = identity.digest(classifier)
         self.key = bytes.fromhex(self.digest)
         # Of one round each core has its batch, and the next round is not far.
         budget = classifier.batch_tokens * at_once()
@@ -72,24 +72,6 @@ class Version:
     @property
     def simulated(self) -> bool:
         return self.classifier.device.simulated
-
-
-def digest(classifier: GoEmotionsClassifier) -> str:
-    """SHA-256 over what decides a classifier's answers: weights, tokenizer, device, arithmetic."""
-    info = classifier.info
-    files = {file["name"]: file["sha256"] for file in info.get("files") or []}
-    deciding = [
-        files,
-        info.get("weights_sha256"),
-        classifier.labels,
-        classifier.task,
-        classifier.dtype,
-        classifier.backend_used,
-        classifier.max_length,
-        classifier.device.requested,
-    ]
-
-    return sha256_json(deciding).removeprefix("sha256:")
 
 
 class Fleet:

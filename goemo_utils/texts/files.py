@@ -48,7 +48,7 @@ def read_rows(
     rows. Two columns with a plus between them, ``sentence1+sentence2``, give pairs of texts.
     """
     path = Path(path)
-    check_file(path, tuple(_READERS))
+    check_file(path, SUFFIXES)
     read = _READERS[path.suffix.lower()]
     if column is None or PLUS not in column or _reads(read, path, column):
         return itertools.islice(_checked(read(path, column), path), limit)
@@ -310,3 +310,4 @@ _READERS: dict[str, Callable[[Path, str | None], Iterator[tuple[str, Any, Any]]]
     ".json": _json_rows,
     ".parquet": _parquet_rows,
 }
+SUFFIXES = tuple(_READERS)

@@ -20,7 +20,7 @@ import pytest
 from goemo_utils.classifier.classifier import GoEmotionsClassifier, Prediction
 from goemo_utils.errors import GoemoError, ParamsError, TextsError
 from goemo_utils.predict import command as predict
-from goemo_utils.predict.output import open_output
+from goemo_utils.predict.output import Form, open_output
 from tests.forward import tiny_model
 
 TEXTS = [
@@ -241,56 +241,78 @@ def test_the_texts_are_never_overwritten_by_the_answers(tmp_path: Path) -> None:
     assert source.read_text() == '{"text": "x"}\n'
 
 
-def test_a_failure_half_way_keeps_the_earlier_file_and_leaves_no_rest(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_half_way_keeps_the_earlier_file_and_the_whole_rows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    def texts(path, column=None, limit=None):
-        yield from ["fine"] * 3000
-        raise TextsError("Line 3001 is not UTF-8.")
-
-    monkeypatch.setattr("goemo_utils.texts.builtin.read_texts", texts)
-    out = tmp_path / "out.jsonl"
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    good = [json.dumps({"text": f"fine {i}"}) for i in range(3000)]
+    source.write_text("\n".join([*good, "{"]))
     out.write_text("earlier")
     with pytest.raises(TextsError):
-        run("--batch_file", "any.txt", "--model_path", folder, "--output", out)
+        run("--batch_file", source, "--model_path", folder, "--output", out)
     assert out.read_text() == "earlier"
-    assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]
+    assert "2,048 rows are kept; the same command goes on behind them" in capsys.readouterr().err
+
+    source.write_text("\n".join(good))
+    assert run("--batch_file", source, "--model_path", folder, "--output", out) == 0
+    assert "Going on behind the 2,048 rows" in capsys.readouterr().err
+    assert [row["index"] for row in read_jsonl(out)] == list(range(3000))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
-def test_a_kill_leaves_no_half_file_under_the_final_name(folder: Path, tmp_path: Path) -> None:
-    source = tmp_path / "many.txt"
-    source.write_text("I am so happy today!\n" * 400_000)
-    out = tmp_path / "out.jsonl"
-    code = (
-        "import argparse; from goemo_utils.predict import command as predict; p ="
-        " argparse.ArgumentParser();"
-        f" predict.add_arguments(p);predict.run(p.parse_args(['--batch_file', {str(source)!r},"
-        f" '--model_path', {str(folder)!r}, '--output', {str(out)!r}]))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(
-        p.stat().st_size for p in tmp_path.glob(".out.jsonl.*")
-    ):
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_after_a_kill_the_same_command_ends_with_the_same_file(
+    suffix: str, folder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "many.csv"
+    rows = [f'"text, number {i}"' if i % 9 else '""' for i in range(30_000)]
+    source.write_text("\n".join(["text", *rows]) + "\n")
+    out, undisturbed = tmp_path / f"out{suffix}", tmp_path / f"undisturbed{suffix}"
+    options = ["--batch_file", source, "--model_path", folder, "--probabilities"]
+    run(*options, "--output", undisturbed)
+
+    command = [sys.executable, "-m", "goemo_utils.cli", "predict", *options, "--output", out]
+    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.DEVNULL)
+    journal = tmp_path / f".{out.name}.started" / "parts.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and len(journal.read_text().splitlines()) > 1):
         assert process.poll() is None, "the command ended before it was killed"
-        time.sleep(0.02)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob(".out.jsonl.*"))
     assert not out.exists()
+
+    run(*options, "--output", out)
+    assert out.read_bytes() == undisturbed.read_bytes()
+    assert not journal.parent.exists()
+
+
+def test_several_files_are_answered_with_file_and_row(folder: Path, tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / name).write_text(f"one of {name}\ntwo of {name}\n")
+    out = tmp_path / "out.jsonl"
+    run("--batch_file", tmp_path, "--model_path", folder, "--output", out)
+    seen = [(Path(row["file"]).name, row["row"], row["text"]) for row in read_jsonl(out)]
+    assert seen == [
+        ("a.txt", 1, "one of a.txt"),
+        ("a.txt", 2, "two of a.txt"),
+        ("b.txt", 1, "one of b.txt"),
+        ("b.txt", 2, "two of b.txt"),
+    ]
+
+
+def test_a_pipe_among_files_is_refused(folder: Path) -> None:
+    with pytest.raises(ParamsError, match="--batch_file has - beside files"):
+        run("--batch_file", "-", "a.txt", "--model_path", folder)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_rows_of_a_simulated_device_say_so_in_every_format(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"out{suffix}"
-    with open_output(path, ["joy"], simulated=True) as output:
-        output.write(
-            Prediction(0, "text", [("joy", 0.5)], np.array([0.5], dtype=np.float32), False, False)
-        )
+    row = Prediction(0, "text", [("joy", 0.5)], np.array([0.5], dtype=np.float32), False, False)
+    with open_output(path, Form(["joy"], simulated=True), {}) as output:
+        output.write([row])
     if suffix == ".jsonl":
         assert read_jsonl(path)[0]["simulated"] is True
     elif suffix == ".csv":

@@ -12,7 +12,7 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.serve import fleet as fleets
 from goemo_utils.serve.batcher import Closed
 from goemo_utils.serve.fleet import Fleet, Served
-from tests.forward.tiny_model import save, save_roberta
+from tests.forward.tiny_model import save_roberta
 
 KEYS = [f"user-{n}" for n in range(4000)]
 
@@ -72,15 +72,6 @@ def test_shares_that_cannot_be_are_refused_before_a_model_is_loaded(
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ParamsError, match="expected each name once"):
         Fleet([Served("a", "x"), Served("a", "y")], GoEmotionsClassifier)
-
-
-def test_the_digest_is_of_what_decides_the_answers(model: Path, tmp_path: Path) -> None:
-    plain = fleets.digest(GoEmotionsClassifier(model))
-    assert fleets.digest(GoEmotionsClassifier(model, threshold=0.7)) == plain
-    assert fleets.digest(GoEmotionsClassifier(model, max_length=8)) != plain
-    assert fleets.digest(GoEmotionsClassifier(model, backend="eager")) != plain
-    other = save(tmp_path / "bert", "bert")
-    assert fleets.digest(GoEmotionsClassifier(other)) != plain
 
 
 def test_a_new_model_takes_the_place_and_the_old_one_answers_what_it_took(tmp_path: Path) -> None:
