@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,4 +145,6 @@ def material(number: Any) -> Any:
             f"Exercise {exercise.number} hides nothing, so it has no material; expected an exercise"
             " whose notebook calls material. Go on without it."
         )
+    # Loading a model shows no bar here, so that widgets are absent does not matter.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     return exercise.material(seed_of(number))

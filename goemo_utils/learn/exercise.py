@@ -54,7 +54,7 @@ class Exercise:
 def is_empty(answer: Any) -> bool:
     """Whether an answer, or a value of a dict, is still what the exercise left to fill."""
     if isinstance(answer, dict):
-        return not answer or any(is_empty(value) for value in answer.values())
+        return not answer or any(value is ... for value in answer.values())
     return answer is None or answer is ...
 
 
@@ -93,7 +93,7 @@ def called(function: Any, *arguments: Any) -> Any:
             f"The function raised {type(error).__name__} on a hidden case: {first_line(error)}"
         ) from error
 
-    if is_empty(answer):
+    if answer is None or answer is ...:
         raise ParamsError("The function returns None: end it with return and the value asked for.")
     return answer
 

@@ -51,6 +51,6 @@ def _row(point: Point) -> str:
     colour = GREEN if point.right else AMBER
     mark = f'<span style="color: {colour}">{MARKS[point.right]}</span>'
     return (
-        f'<li style="list-style: none">{mark} <code>{escape(point.asked)}</code>'
+        f'<li style="list-style: none">{mark} <code>{escape(point.asked)}</code>:'
         f" {escape(point.says)}</li>"
     )
