@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from goemo_utils.boundary.parts import scratch
 from goemo_utils.chain import faults
@@ -46,18 +45,24 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--only", choices=KINDS, help="this fault alone")
     top.add_argument("--seed", type=int, default=0, help="seed of the random moments")
     top.add_argument("--output", type=Path, metavar="FILE", help="also write the table there")
-    top.add_argument("--trials", type=Path, metavar="FILE", help="also write every trial as JSON")
+    top.add_argument(
+        "--trials",
+        type=Path,
+        metavar="FILE",
+        help="also write every trial as JSON; signals that it holds already are not sent again",
+    )
+    top.add_argument("--most", type=int, metavar="N", help="stop after so many runs of signals")
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the campaign and print its table; 1 when anything was torn, stayed or ended otherwise."""
     options = parser().parse_args(argv)
+    trials = _earlier(options.trials)
     with scratch("goemo-faults-") as folder:
         place = Place(folder, SHORT)
-        trials: list[Trial] = []
         try:
-            for trial in campaign(place, options.kills, options.each, options.only, options.seed):
+            for trial in campaign(place, options, list(trials)):
                 trials.append(trial)
                 print(f"  {line(trial)}", flush=True)
                 _keep(trial, trials, options.trials, options.output)
@@ -77,33 +82,55 @@ def _keep(trial: Trial, trials: list[Trial], lines: Path | None, page: Path | No
         page.write_text(f"{table(trials)}\n\n{places(trials)}\n", encoding="utf-8")
 
 
-def campaign(
-    place: Place, kills: int, each: int, only: str | None = None, seed: int = 0
-) -> Iterator[Trial]:
+def _earlier(lines: Path | None) -> list[Trial]:
+    """The trials that a campaign before this one left."""
+    if lines is None or not lines.is_file():
+        return []
+    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    courses = [row.get("course") and Course(**row["course"]) for row in rows]
+    return [Trial(**{**row, "course": course}) for row, course in zip(rows, courses, strict=True)]
+
+
+def campaign(place: Place, options: argparse.Namespace, earlier: list[Trial]) -> Iterator[Trial]:
     """Every trial as it is done: first a run that nobody disturbs, to know its time, its steps and
     its end.
     """
-    code, said, course = faults.watched(place, "undisturbed")
-    expected = (code, faults.verdict(place.runs / "undisturbed"))
-    where = f"{course.seconds:.1f} s"
-    yield Trial("none", where, code, same=code in (0, 1), said=said[-300:])
+    first = next((trial for trial in earlier if trial.fault == "none"), None)
+    if first is None:
+        first = _undisturbed(place)
+        yield first
 
-    act = Acts(place, expected, course, random.Random(seed))
+    act = Acts(place, first, random.Random(options.seed), options.most)
+    act.sent = {trial.share for trial in earlier}
     for kind in KINDS:
-        count = kills if kind == "kill" else each
-        if only in (None, kind):
+        count = options.kills if kind == "kill" else options.each
+        if options.only in (None, kind):
             yield from act.of(kind, count)
 
 
+def _undisturbed(place: Place) -> Trial:
+    """A run that nobody disturbs."""
+    code, said, course = faults.watched(place, "undisturbed")
+    where = f"{course.seconds:.1f} s"
+    ended = faults.verdict(place.runs / "undisturbed")
+    return Trial(
+        "none", where, code, same=code in (0, 1), said=said[-300:], course=course, ended=ended
+    )
+
+
 class Acts:
-    """The faults, each a generator of trials. ``expected`` is how an undisturbed run ends: its exit
-    code and its verdict; ``course`` is when it came to which step.
+    """The faults, each a generator of trials. ``undisturbed`` says how such a run ends, and when it
+    came to which step; ``most`` is how many runs get signals at most, ``sent`` the shares of a run
+    at which they were sent already.
     """
 
     def __init__(
-        self, place: Place, expected: tuple[int, Any], course: Course, rng: random.Random
+        self, place: Place, undisturbed: Trial, rng: random.Random, most: int | None = None
     ) -> None:
-        self.place, self.expected, self.course, self.rng = place, expected, course, rng
+        self.place, self.rng, self.most = place, rng, most
+        self.course = undisturbed.course or Course({}, 0.0)
+        self.expected = undisturbed.exit_code, undisturbed.ended
+        self.sent: set[float | None] = set()
         self._names = (f"r{number}" for number in range(1, 10**6))
 
     def of(self, kind: str, count: int) -> Iterator[Trial]:
@@ -130,9 +157,10 @@ class Acts:
         run, and let each run come to its end.
         """
         spread = [(index + self.rng.random()) / max(count, 1) for index in range(count)]
-        runs = -(-count // PER_RUN)
+        spread = [share for share in spread if share not in self.sent]
+        runs = -(-len(spread) // PER_RUN)
         late: list[float] = []
-        for start in range(runs):
+        for start in range(runs)[: self.most]:
             late += yield from self._one_run(kind, number, spread[start::runs])
         # A run that was faster than the one before it had ended already.
         for share in late:
@@ -154,6 +182,7 @@ class Acts:
                 break
             where = f"{share:.1%} of a run, in {faults.running_step(self.place.runs / name)}"
             hit.append(self._hit(process, name, kind, number, where))
+            hit[-1].share = share
         else:
             process = faults.start(self.place, name)
 

@@ -123,7 +123,8 @@ class Course:
 @dataclass
 class Trial:
     """One fault: what was done, and what was found after it. ``same`` says whether the run ended
-    like one that nobody disturbed, once it was allowed to.
+    like one that nobody disturbed, once it was allowed to. ``share`` is the place of a signal in a
+    whole run; ``course`` and ``ended`` are those of the run that nobody disturbed.
     """
 
     fault: str
@@ -134,6 +135,9 @@ class Trial:
     litter: int = 0
     same: bool = False
     said: str = ""
+    share: float | None = None
+    course: Course | None = None
+    ended: list[Any] | None = None
 
 
 def start(
@@ -302,15 +306,15 @@ def torn(folder: Path) -> list[str]:
     return found
 
 
-def verdict(folder: Path) -> tuple[Any, ...]:
+def verdict(folder: Path) -> list[Any]:
     """How a run ended: the verdict of its summary and the result of each gate; without a summary,
     the states of its steps.
     """
     if (folder / "summary.json").is_file():
         summary = read_json(folder / "summary.json")
-        return summary["verdict"], *((gate["id"], gate["result"]) for gate in summary["gates"])
+        return [summary["verdict"], *([gate["id"], gate["result"]] for gate in summary["gates"])]
     records = [folder / f"{step}.json" for step in STEPS]
-    return tuple(read_record(path).status for path in records if path.is_file())
+    return [read_record(path).status for path in records if path.is_file()]
 
 
 def running_step(folder: Path) -> str:

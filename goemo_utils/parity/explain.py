@@ -18,7 +18,7 @@ from goemo_utils.parity import exercise, known, metrics, names, used, weights, y
 from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
 from goemo_utils.parity.emulate import DEFAULT, DETAILS, PLAIN, Claim, Detail
 from goemo_utils.parity.gates import written
-from goemo_utils.parity.invariance import measure
+from goemo_utils.parity.invariance import level_three, measure
 from goemo_utils.parity.place import add_accumulated, located
 from goemo_utils.parity.probe import probe
 from goemo_utils.parity.replay import Row
@@ -175,6 +175,14 @@ class Explanation:
             bad = parts["yardstick"]["weights"]
             seen = self.course, self.measured, parts["place"], bad
             parts["names"] = self._timed("names", "", lambda: names.of(*seen))
+        if parts["invariance"] is not None:  # last: it changes the kernels of this whole process
+            parts["invariance"]["level_3"] = self._timed(
+                "level 3",
+                "",
+                lambda: level_three(
+                    twins, self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS), self.max_length
+                ),
+            )
         return self._timed_parts(parts)
 
     def _timed_parts(self, parts: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goemo_utils.forward import consistency
 from goemo_utils.parity import metrics
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail
 from goemo_utils.parity.twins import States, Twins, largest, parts, rms
@@ -154,6 +155,39 @@ def measure(
         "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states",
         "rows": rows,
     }
+
+
+def level_three(twins: Twins, texts: Sequence[str], max_length: int) -> dict[str, Any]:
+    """The texts where each shall have the same bits in every batch, or why that was not asked. It
+    changes the kernels of this whole process.
+    """
+    refused = consistency.ask(twins.device)
+    rows = [] if refused else bits(twins, texts, max_length)
+    return {"asked": refused is None, "reason": refused, "rows": rows}
+
+
+def bits(twins: Twins, texts: Sequence[str], max_length: int) -> list[dict[str, Any]]:
+    """Of each way of running the texts on the device, the share of values with the same bits as in
+    one batch: what a device that promises batch consistency is asked for.
+    """
+    texts = list(texts)
+    batch = twins.batches(texts, max_length, len(texts))
+    lengths = batch[0]["attention_mask"].sum(1).tolist()
+    longest = int(max(lengths))
+    room = min(max_length, twins.loaded.max_length)
+
+    base = by_text(twins, twins.run(twins.candidate, batch, hidden=False), lengths, None)
+    rows = []
+    for way in ways(len(texts), len(texts), min(longest, room - PADDING)):
+        if way.get("pad_to", room) <= longest:
+            continue  # a text already fills the model: there is nothing left to pad to
+        order = way.get("order")
+        given = [texts[i] for i in order] if order else texts
+        batches = twins.batches(given, max_length, way["size"], way.get("pad_to"))
+        states = twins.run(twins.candidate, batches, hidden=False)
+        equal = _same(by_text(twins, states, lengths, order), base)
+        rows.append({"id": way["id"], "name": way["name"], "equal": equal})
+    return rows
 
 
 def _run(

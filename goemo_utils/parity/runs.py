@@ -338,11 +338,14 @@ def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | No
             _spread(worst, limits),
         )
 
+    level = _level_three(invariance)
     meaning = (
         "Alone, in other batches and padded: the same up to rounding."
         if ok
         else f"The answer changes when run {worst['name']}."
     )
+    if level:
+        meaning = f"{meaning} With set_deterministic_level(3): {level}."
 
     return Gate(
         "invariance",
@@ -352,8 +355,19 @@ def invariance(c: Compared, limits: Limits, invariance: Part, repeats: Gate | No
         int(invariance.get("n", 0)),
         formula,
         meaning,
-        _spread(worst, limits),
+        _spread(worst, limits) | ({"level_3": level} if level else {}),
     )
+
+
+def _level_three(invariance: Mapping[str, Any]) -> str | None:
+    """What the device did once it was asked for the same bits in every batch; None where it was
+    not.
+    """
+    level = invariance.get("level_3") or {}
+    if not level.get("asked"):
+        return None
+    other = [row["name"] for row in level["rows"] if row["equal"] < 1.0]
+    return f"other bits {other[0]}" if other else "the same bits in every batch"
 
 
 def _as_much(reference: float) -> float:

@@ -76,3 +76,25 @@ def test_a_second_sigterm_does_not_disturb_the_tidying_and_a_second_ctrl_c_does(
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(signals.Ended):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+EARLY = """
+import os, signal, sys
+sys.argv = [{name!r}]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind a shell
+import goemo_utils
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_the_command_ends_cleanly_from_its_first_import_on() -> None:
+    code = EARLY.format(name="/somewhere/bin/goemo")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (3, "goemo: interrupted.\n")
+
+
+def test_another_program_that_imports_the_package_keeps_its_own_ctrl_c() -> None:
+    code = EARLY.format(name="/somewhere/app.py")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "KeyboardInterrupt" in ran.stderr
+    assert "goemo: interrupted" not in ran.stderr

@@ -24,9 +24,7 @@ def place(tmp_path_factory) -> Path:
 def acts(place) -> campaign.Acts:
     import random
 
-    code, _, course = faults.watched(place, "undisturbed")
-    expected = (code, faults.verdict(place.runs / "undisturbed"))
-    return campaign.Acts(place, expected, course, random.Random(0))
+    return campaign.Acts(place, campaign._undisturbed(place), random.Random(0))
 
 
 def test_a_killed_run_leaves_nothing_torn_nobody_alive_and_goes_on(acts) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from goemo_utils.parity.emulate import Claim
-from goemo_utils.parity.invariance import _by_rung, measure
+from goemo_utils.parity.invariance import _by_rung, bits, measure
 from tests.rehearsal.children import in_child
 
 ROW = {"id": "alone", "rms": 4e-4, "max": 4e-4, "rms_noise": 4.0, "max_noise": 4.0}
@@ -54,3 +54,19 @@ def test_a_clean_device_spreads_as_the_rung_does_and_one_that_ignores_the_mask_d
     clean, broken = (in_child(partial(spreads, ignore))[0] for ignore in (False, True))
     assert clean["padded"] <= 1.0
     assert broken["padded"] > 100
+
+
+def equal_bits() -> dict[str, float]:
+    """Of the CPU against itself, by id: the share of values with the same bits."""
+    from goemo_utils.parity import imitate
+
+    torch.set_num_threads(1)
+    of = imitate.embedded()
+    with torch.no_grad():
+        return {row["id"]: row["equal"] for row in bits(of, ["thank you", "no", "why"], 64)}
+
+
+def test_the_bits_of_every_way_are_compared_with_those_of_one_batch():
+    equal = in_child(equal_bits)[0]
+    assert set(equal) == {"again", "reordered", "alone", "halves", "padded"}
+    assert equal["again"] == 1.0

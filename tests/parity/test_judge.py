@@ -314,6 +314,25 @@ def reordered(candidate: float, reference: float, noise: float) -> dict:
     }
 
 
+@pytest.mark.parametrize(
+    ("equal", "words"), [(1.0, "the same bits in every batch"), (0.9, "other bits alone")]
+)
+def test_the_invariance_gate_says_what_level_3_did_and_is_not_decided_by_it(equal, words):
+    rows = [{"id": "alone", "name": "alone", "equal": equal}]
+    part = reordered(0.9, 1.0, 0.5) | {"level_3": {"asked": True, "reason": None, "rows": rows}}
+    gate = next(g for g in judge(*three(), invariance=part)["gates"] if g["id"] == "invariance")
+    assert gate["result"] == "pass"
+    assert gate["level_3"] == words
+    assert f"With set_deterministic_level(3): {words}." in gate["meaning"]
+
+
+def test_the_invariance_gate_is_silent_about_a_level_3_that_was_not_asked_for():
+    part = reordered(0.9, 1.0, 0.5) | {"level_3": {"asked": False, "reason": "x", "rows": []}}
+    gate = next(g for g in judge(*three(), invariance=part)["gates"] if g["id"] == "invariance")
+    assert "level_3" not in gate
+    assert "set_deterministic_level" not in gate["meaning"]
+
+
 def test_another_order_is_judged_as_rounding_and_the_same_batch_by_its_bits():
     def judged(noise, again=1.0):
         spread = reordered(0.9, 1.0, noise)
