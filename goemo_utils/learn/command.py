@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,12 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     rows = course.rows()
     if args.json:
-        return _print_json({"exercises": rows})
+        return _print_json({"exercises": [asdict(row) for row in rows]})
 
     for row in rows:
-        mark = "✓" if row["solved"] else " "
-        print(f"{mark} {row['exercise']}  {row['title']} ({row['minutes']} min)")
-        print(f"      {row['teaches']}")
-    solved = sum(row["solved"] is not None for row in rows)
+        print(f"{row.mark or ' '} {row.exercise}  {row.title} ({row.minutes} min)")
+        print(f"      {row.teaches}")
+    solved = sum(row.solved is not None for row in rows)
     following = _next()
     then = f" Next: goemo learn {following.number}" if following else ""
     print(f"{solved} of {len(rows)} solved.{then}")
@@ -87,7 +87,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _next() -> Exercise | None:
     """The first exercise that is not solved yet."""
-    left = [row["exercise"] for row in course.rows() if row["solved"] is None]
+    left = [row.exercise for row in course.rows() if row.solved is None]
     return exercise_of(left[0]) if left else None
 
 

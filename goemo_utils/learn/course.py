@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.learn import notebooks, state
 from goemo_utils.learn.catalogue import catalogue, exercise_of
 from goemo_utils.learn.exercise import Exercise, Point, is_empty
+from goemo_utils.learn.progress_table import Progress, Row
 from goemo_utils.learn.verdict import Verdict
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TO_FILL = "not filled in yet. Fill its cell, marked “your turn”, run it, and check again."
 DRAWN_ANEW = (
@@ -87,29 +85,31 @@ class _Text(str):
         return str(self)
 
 
-def progress() -> pd.DataFrame:
-    """The exercises, what each teaches, and how far this learner has come."""
-    import pandas as pd
+def progress() -> Progress:
+    """The exercises, what each teaches, and how far this learner has come; each is a link to the
+    learner's own copy, made where there is none yet.
+    """
+    chinese = notebooks.speaks_chinese()
+    copies = [notebooks.started(exercise, chinese) for exercise in catalogue().values()]
+    return Progress(rows(), copies)
 
-    return pd.DataFrame(rows()).set_index("exercise")
 
-
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """A row for each exercise, as ``goemo learn`` lists them."""
     kept = state.read()
     return [_row(exercise, kept.of(number)) for number, exercise in catalogue().items()]
 
 
-def _row(exercise: Exercise, done: state.Done) -> dict[str, Any]:
-    return {
-        "exercise": exercise.number,
-        "title": exercise.title,
-        "teaches": exercise.teaches,
-        "minutes": exercise.minutes,
-        "tries": done.tries,
-        "hints": done.hints,
-        "solved": done.solved,
-    }
+def _row(exercise: Exercise, done: state.Done) -> Row:
+    return Row(
+        exercise=exercise.number,
+        title=exercise.title,
+        teaches=exercise.teaches,
+        minutes=exercise.minutes,
+        tries=done.tries,
+        hints=done.hints,
+        solved=done.solved,
+    )
 
 
 def reset(number: Any) -> str:

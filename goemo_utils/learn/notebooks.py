@@ -80,7 +80,9 @@ def in_session() -> Path | None:
 def speaks_chinese() -> bool:
     """Whether this kernel belongs to a Chinese notebook."""
     notebook = in_session()
-    return notebook is not None and notebook.parent.name == CHINESE.name
+    if notebook is None:
+        return False
+    return notebook.parent.name == CHINESE.name or notebook.name.endswith(".zh.ipynb")
 
 
 def of_learner(exercise: Exercise) -> Path:

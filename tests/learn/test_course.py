@@ -113,8 +113,32 @@ def test_two_learners_have_other_seeds_and_one_learner_another_for_each_exercise
     assert one.seed_of("01") == state.State(seed=1).seed_of("01")
 
 
-def test_progress_lists_every_exercise() -> None:
-    assert list(course.progress().index) == list(catalogue())
+def test_progress_lists_every_exercise_and_links_to_the_learners_own_copy(tmp_path: Path) -> None:
+    shown = course.progress()
+    assert [row.exercise for row in shown.rows] == list(catalogue())
+    assert {path.parent for path in shown.notebooks} == {tmp_path}
+    assert all(path.is_file() for path in shown.notebooks)
+
+
+def test_the_map_in_chinese_links_to_the_chinese_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(notebooks.SESSION, str(tmp_path / "start.zh.ipynb"))
+    assert {path.parent for path in course.progress().notebooks} == {tmp_path / "zh"}
+
+
+def test_links_lead_from_the_folder_that_the_kernel_works_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path.parent)
+    page = course.progress()._repr_html_()
+    assert f'href="{tmp_path.name}/01_device_strings.ipynb"' in page
+
+
+def test_a_solved_exercise_has_a_tick(toy: Exercise) -> None:
+    course.check("90", n=RIGHT)
+    row = next(row for row in course.rows() if row.exercise == "90")
+    assert row.mark == "✓"
 
 
 def test_reset_restores_the_notebook_and_forgets_the_progress(tmp_path: Path) -> None:
