@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from goemo_utils.rehearsal import memory
 from goemo_utils.rehearsal.kernels import CPU, CPU_KEYS, ordinal
 from goemo_utils.rehearsal.retag import complex_refused, dense_only, device, host
 from goemo_utils.rehearsal.state import MARK, STATE
@@ -34,9 +35,11 @@ def empty(
 ) -> Tensor:
     """``aten::empty.memory_format`` on the device named by ``device``."""
     _refuse_layout(layout)
-    made = torch.empty(
-        size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format
-    )
+    kept = memory_format or torch.contiguous_format
+    try:
+        made = torch.empty(size, dtype=dtype, device=CPU, memory_format=kept)
+    except RuntimeError as error:
+        raise memory.no_room(error, ordinal(device)) from None
 
     return _label(made, device)
 

@@ -5,6 +5,7 @@ No callback runs when a storage dies: a destructor that enters Python can swallo
 exception.
 """
 
+import re
 from collections import Counter
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from goemo_utils.rehearsal.dispatcher import Storage
 from goemo_utils.rehearsal.state import DEFAULT_TOTAL, MARK, STATE
 
+_NO_ROOM = re.compile(r"DefaultCPUAllocator: .*tried to allocate (\d+) bytes")
 _living: dict[int, tuple[int, int]] = {}
 _charged: Counter[int] = Counter()
 _peak: Counter[int] = Counter()
@@ -59,6 +61,16 @@ def reset_peak(index: int) -> None:
 def total() -> int:
     """Bytes a device has: the limit if one is set, else what a 910B3 has."""
     return STATE.memory_limit or DEFAULT_TOTAL
+
+
+def no_room(error: RuntimeError, index: int) -> RuntimeError:
+    """What an allocation for device ``index`` raises: OutOfMemoryError where the host, in whose
+    memory it lies, had no room; else the error itself.
+    """
+    match = _NO_ROOM.search(str(error))
+    if match is None:
+        return error
+    return torch.OutOfMemoryError(_out_of_memory(int(match[1]), allocated(index), total(), index))
 
 
 def _out_of_memory(size: int, living: int, limit: int, index: int) -> str:

@@ -81,6 +81,18 @@ def test_a_view_of_device_memory_has_shape_strides_and_offset() -> None:
     assert memory[13] == 0
 
 
+class _Seen:
+    def write(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+
+@pytest.mark.parametrize(("name", "shape"), [("Nonzero", (2, 1)), ("NonzeroV2", (1, 2))])
+def test_the_second_nonzero_has_a_row_a_dimension(name: str, shape: tuple[int, int]) -> None:
+    found = KERNELS[f"aclnn{name}"](torch.tensor([True, False, True]), _Seen())
+    assert tuple(found.shape) == shape
+    assert found.flatten().tolist() == [0, 2]
+
+
 def test_an_empty_tensor_has_no_memory_to_look_at() -> None:
     assert view(torch.int64, [0, 4], [4, 1], 0, 0).shape == (0, 4)
 

@@ -166,6 +166,12 @@ def test_seeds_and_generator_states_repeat_the_same_numbers() -> None:
     assert torch.equal(torch.rand(3, device="npu").cpu(), first)
 
 
+@simulated()
+def test_more_than_the_host_can_hold_is_the_devices_memory_that_ran_out() -> None:
+    with pytest.raises(torch.OutOfMemoryError, match=r"NPU out of memory\. Tried to allocate"):
+        torch.empty(2**44, device="npu:0")
+
+
 @simulated(memory_limit="1MiB")
 def test_memory_beyond_the_limit_is_refused_and_comes_back() -> None:
     kept = torch.zeros(1000, device="npu")

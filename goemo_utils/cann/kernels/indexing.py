@@ -102,9 +102,14 @@ def _index_fill_(x: Tensor, dim: int, index: Any, value: Any) -> Any:
     return _index_fill(x, dim, index, value, x)
 
 
-@kernel("Nonzero", "NonzeroV2", aten="nonzero")
+@kernel("Nonzero", aten="nonzero")
 def _nonzero(x: Tensor, out: Any) -> Any:
-    return out.write(torch.nonzero(x))
+    return out.write(torch.nonzero(x))  # [values, dimensions]
+
+
+@kernel("NonzeroV2", aten="nonzero")
+def _nonzero_v2(x: Tensor, out: Any) -> Any:
+    return out.write(torch.nonzero(x).T)  # [dimensions, values]: index takes a row of each
 
 
 @kernel("MaskedSelect", aten="masked_select")
