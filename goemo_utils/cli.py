@@ -35,6 +35,7 @@ MODULES = {
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),
     "publish": ("goemo_utils.publish.command", "write the model repository of a run"),
+    "init": ("goemo_utils.params.init", "lay out a working copy of the notebooks and params"),
 }
 # command -> (module with main(argv), one line of help): they parse their own arguments, the doctor
 # even without this package installed
@@ -124,7 +125,7 @@ def _run_parser(commands: Any) -> None:
             " -f FILE -p run_id NAME"
         ),
     )
-    add_parameters(run, None, "parameters file (default: params/rehearsal.yaml)")
+    add_parameters(run, "parameters file (default: params/rehearsal.yaml)")
     run.add_argument(
         "--from",
         dest="start",
@@ -282,13 +283,17 @@ def run_chain(args: argparse.Namespace, command: list[str]) -> Callable[[], int]
     notebooks and tell each step in a line.
     """
     from goemo_utils.errors import ParamsError
+    from goemo_utils.forward import versions
     from goemo_utils.params import Params
-    from goemo_utils.records.record import ROOT
+    from goemo_utils.params.home import params_file
 
     if args.start and args.only:
         raise ParamsError("--from and --only contradict each other: give one of them.")
-    file = args.file or ROOT / "params" / "rehearsal.yaml"
+    file = params_file(args.file, "rehearsal.yaml")
     params = _named(Params.load(file, dict(args.param)), file, args)
+    versions.check(params.device.partition(":")[0])
+    for note in versions.notes():
+        print(f"goemo: {note}", file=sys.stderr)
 
     from goemo_utils.chain import chain
     from goemo_utils.chain.plan import make_plan

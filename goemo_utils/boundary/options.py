@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 
-def add_parameters(command: argparse.ArgumentParser, default: Path | None, about: str) -> None:
+def add_parameters(command: argparse.ArgumentParser, about: str) -> None:
     """``-f FILE`` and ``-p KEY VALUE``: a file of parameters, and single ones that win over it.
 
-    ``default`` is the file where none is given; ``about`` says in the help what the file is.
+    ``about`` says in the help what the file is, and which one is read where none is given.
     """
-    command.add_argument("-f", "--file", type=Path, default=default, metavar="YAML", help=about)
+    command.add_argument("-f", "--file", type=Path, metavar="YAML", help=about)
     command.add_argument(
         "-p",
         "--param",

@@ -8,7 +8,7 @@ from typing import Any
 
 from goemo_utils.environment.diagnosis import diagnose
 from goemo_utils.environment.findings import PURPOSES, Finding, finding, table
-from goemo_utils.environment.versions import satisfies
+from goemo_utils.environment.versions import newer, satisfies
 
 
 def interpreter_findings(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -48,14 +48,23 @@ def package_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         )
     for name, wanted in needs["packages"].items():
         if name in found and not satisfies(found[name], wanted):
-            works = name in needs["works"] and satisfies(found[name], needs["works"][name])
             yield finding(
                 "package-version",
                 f"{name} {found[name]}",
-                severity="warning" if works else None,
                 name=name,
                 found=found[name],
                 wanted=wanted,
+                python=python,
+            )
+
+    for name, tried in needs["tried"].items():
+        if name in found and newer(found[name], tried):
+            yield finding(
+                "package-newer",
+                f"{name} {found[name]}",
+                name=name,
+                found=found[name],
+                tried=tried,
                 python=python,
             )
 

@@ -49,6 +49,12 @@ def satisfies(version: str, specifier: str) -> bool:
     )
 
 
+def newer(version: str, series: str) -> bool:
+    """Whether a release comes after a series: 2.15.0 after 2.14, of which 2.14.1 is one."""
+    last = release(series)
+    return release(version)[: len(last)] > last
+
+
 def _clause(version: str, clause: str) -> bool:
     match = re.fullmatch(r"(==|!=|>=|<=|>|<)\s*(\S+)", clause)
     if match is None:

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,8 @@ def load_model(
     if ADDRESS in os.environ:  # a kernel of the chain, which is a process of goemo's own
         import_transformers()
     versions.check()
+    for note in versions.notes():
+        warnings.warn(note, stacklevel=2)
     source, folder, commit = locate(model, revision)
     random = model.startswith("random:")
     if not random:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import GoemoError
-from goemo_utils.records.record import ROOT, write_text
+from goemo_utils.params.home import SHIPPED
+from goemo_utils.records.record import write_text
 
-ENGLISH = ROOT / "notebooks"
+ENGLISH = SHIPPED / "notebooks"
 CHINESE = ENGLISH / "zh"
 PROSE = CHINESE / "prose.md"
 HEAD = re.compile(r"^<!-- (\S+) of (\w+) -->\n", re.MULTILINE)

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from goemo_utils.errors import DeviceError, ParamsError
+from goemo_utils.params.home import project_folder
 from goemo_utils.params.messages import looks_secret, secret_key, shown, unknown_key, wrong_value
 from goemo_utils.params.paths import absolute
-from goemo_utils.params.source import PROJECT_ROOT, Source, read_yaml
+from goemo_utils.params.source import Source, read_yaml
 
 
 def setting(default: Any, about: str, expected: str, **limits: Any) -> Any:
@@ -234,11 +235,11 @@ def fault(value: str | None) -> str | None:
 
 def output_root(value: str) -> str:
     """The folder of the runs, absolute."""
-    if not value.strip() or "\0" in value or os.path.isfile(PROJECT_ROOT / value):
+    if not value.strip() or "\0" in value or os.path.isfile(project_folder() / value):
         raise ValueError(
             "expected the folder of the runs. Give a folder's path; it is made when it is missing."
         )
-    return str(PROJECT_ROOT / value)
+    return str(project_folder() / value)
 
 
 def rehearsal_only(

@@ -12,8 +12,9 @@ import yaml
 
 from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import ParamsError
+from goemo_utils.params.home import PACKAGE, project_folder
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PROJECT_ROOT = PACKAGE.parent
 LONGEST = 32 * 1024  # bytes of a parameter file; the longest of the project has three thousand
 DEEPEST = 10
 
@@ -31,7 +32,7 @@ class Source:
     label: str
     assign: str
     folders: Mapping[str, Path] = field(default_factory=dict)
-    output_base: Path = PROJECT_ROOT
+    output_base: Path = field(default_factory=project_folder)
     textual: bool = False
     written: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,7 +44,7 @@ class Source:
         folders = {
             "the working directory": Path.cwd(),
             "the folder of the file": path.resolve().parent,
-            "the project folder": PROJECT_ROOT,
+            "the project folder": project_folder(),
         }
         return cls(str(path), "{key}: {value}", folders, written=_written(path))
 
@@ -61,7 +62,7 @@ class Source:
     @classmethod
     def notebook(cls) -> "Source":
         """A parameters cell, with or without papermill."""
-        folders = {"the working directory": Path.cwd(), "the project folder": PROJECT_ROOT}
+        folders = {"the working directory": Path.cwd(), "the project folder": project_folder()}
         return cls("the notebook's parameters", "{key} = {value}", folders)
 
     def find(self, text: str, suffixes: tuple[str, ...] = ("",)) -> Path | None:

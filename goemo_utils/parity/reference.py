@@ -13,8 +13,8 @@ from goemo_utils.errors import PackError
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, beside, read_pack, stem
 from goemo_utils.forward.run import job
+from goemo_utils.params.home import params_file
 from goemo_utils.parity.inputs import differences
-from goemo_utils.records.record import ROOT
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
@@ -41,11 +41,7 @@ def fits(reference: Pack, other: Mapping[str, Any]) -> None:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of ``goemo reference``."""
-    add_parameters(
-        command,
-        ROOT / "params" / "rehearsal.yaml",
-        "the run's parameters file (default: params/rehearsal.yaml)",
-    )
+    add_parameters(command, "the run's parameters file (default: params/rehearsal.yaml)")
     command.add_argument(
         "--output",
         type=Path,
@@ -81,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from goemo_utils.params import Params
     from goemo_utils.texts.builtin import load_texts
 
-    params: Params = Params.load(args.file, dict(args.param))
+    params: Params = Params.load(params_file(args.file, "rehearsal.yaml"), dict(args.param))
     if Path(params.reference).is_absolute():
         params = params.model_copy(update={"reference": "cpu"})
     texts = load_texts(params)

@@ -19,8 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 import goemo_utils
 from goemo_utils.boundary.credentials import at_home
 from goemo_utils.errors import RecordError
+from goemo_utils.params import home
 from goemo_utils.records.record import (
-    ROOT,
     SHIPPED,
     STEPS,
     notebook_digest,
@@ -46,13 +46,18 @@ def new_run_id(params: Params, file: Path | None) -> str:
 def code_state() -> dict[str, Any]:
     """Version, git revision, and whether what runs differs from it; None where the project is not a
     git checkout. ``notebooks`` names the folder that GOEMO_NOTEBOOKS put in the place of the
-    package's own.
+    package's own, or that ``goemo init`` laid out and a person changed.
     """
 
     def git(*arguments: str) -> str | None:
+        if home.INSTALLED:  # the checkout around an environment is another project's
+            return None
         try:
             done = subprocess.run(
-                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20
+                ["git", "-C", str(home.PACKAGE.parent), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=20,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
@@ -65,9 +70,11 @@ def code_state() -> dict[str, Any]:
         "dirty": None if status is None else bool(status),
     }
 
-    if notebooks().resolve() != SHIPPED.resolve():
+    elsewhere = notebooks().resolve() != SHIPPED.resolve()
+    changed = elsewhere and not _as_shipped()
+    if changed or (elsewhere and "GOEMO_NOTEBOOKS" in os.environ):
         state["notebooks"] = at_home(str(notebooks().resolve()))
-        state["dirty"] = state["dirty"] or not _as_shipped()
+        state["dirty"] = state["dirty"] or changed
     return state
 
 
@@ -110,8 +117,10 @@ def _portable_name(file: Path | None) -> str | None:
     """A parameters file as the manifest names it: from the project, or by its last name alone."""
     if file is None:
         return None
-    inside = file.resolve().is_relative_to(ROOT)
-    return str(file.resolve().relative_to(ROOT)) if inside else file.name
+    path = file.resolve()
+    projects = (home.project_folder().resolve(), home.SHIPPED.resolve())
+    inside = [str(path.relative_to(root)) for root in projects if path.is_relative_to(root)]
+    return inside[0] if inside else file.name
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

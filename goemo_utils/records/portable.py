@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goemo_utils.records.record import ROOT
+from goemo_utils.params.home import INSTALLED, PACKAGE, project_folder
 
 
 def places(params: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
@@ -27,7 +27,12 @@ def places(params: Mapping[str, Any], folder: Path | None = None) -> dict[str, s
     named += [
         str(path.parent) for path in ((folder.absolute(), folder.resolve()) if folder else ())
     ]
-    known = {str(ROOT): ".", os.path.expanduser("~"): "~", sys.prefix: Path(sys.prefix).name}
+    known = {str(PACKAGE.parent): PACKAGE.parent.name} if INSTALLED else {}
+    known |= {
+        str(project_folder()): ".",
+        os.path.expanduser("~"): "~",
+        sys.prefix: Path(sys.prefix).name,
+    }
     known |= {path: _told(Path(path)) for path in named if os.path.isabs(path)}
 
     return {path: name for path, name in known.items() if path not in ("/", "~")}
@@ -58,7 +63,8 @@ def portable(value: Any, known: Mapping[str, str]) -> Any:
 
 
 def _told(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    project = project_folder()
+    return str(path.relative_to(project)) if path.is_relative_to(project) else path.name
 
 
 def shown(path: Path) -> str:

@@ -23,9 +23,10 @@ from goemo_utils.boundary.credentials import recordable
 from goemo_utils.boundary.parts import replacing
 from goemo_utils.boundary.regular import open_regular, read_regular
 from goemo_utils.errors import RecordError, first_line
+from goemo_utils.params import home
 
-ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "notebooks"
+ROOT = home.PACKAGE.parent
+SHIPPED = home.SHIPPED / "notebooks"
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity", "04_throughput", "05_report")
 # What a notebook cannot do without. 05_report needs nothing in particular: it renders what there
 # is.
@@ -225,11 +226,14 @@ def package_digest() -> str:
     """Digest of the helper package: its code and data files, without the embedded weights (they are
     the model's digest).
     """
-    package = ROOT / "goemo_utils"
     kinds = {".py", ".json", ".j2", ".css", ".md"}
-    return sha256_paths(
-        [p for p in package.rglob("*") if p.suffix in kinds and "embedded" not in p.parts], package
-    )
+    left_out = (home.PACKAGE / "embedded", home.CARRIED)
+    files = [
+        path
+        for path in home.PACKAGE.rglob("*")
+        if path.suffix in kinds and not any(folder in path.parents for folder in left_out)
+    ]
+    return sha256_paths(files, home.PACKAGE)
 
 
 @cache
@@ -255,10 +259,12 @@ def environment_digest() -> str:
 
 
 def notebooks() -> Path:
-    """The folder of the notebooks; GOEMO_NOTEBOOKS names another one, which reaches the kernels
-    too.
+    """The folder of the notebooks: the working copy's in one that ``goemo init`` laid out, else
+    goemo's own; GOEMO_NOTEBOOKS names another one, which reaches the kernels too.
     """
-    return Path(os.environ.get("GOEMO_NOTEBOOKS") or SHIPPED)
+    copy = home.working_copy()
+    own = copy / "notebooks" if copy else SHIPPED
+    return Path(os.environ.get("GOEMO_NOTEBOOKS") or own)
 
 
 def notebook_digest(step: str, folder: Path | None = None) -> str:

@@ -17,6 +17,7 @@ TITLES: dict[str, str] = {
     "torch-import": "import torch 失败",
     "package-missing": "当前 Python 缺少 goemo 所需的软件包：{names}",
     "package-version": "已安装 {name} {found}，而 goemo 需要 {wanted}",
+    "package-newer": "{name} {found} 比 goemo 试过的最新版本 {tried} 更新",
     "notebook-package": "笔记本所需的软件包缺失或版本过旧：{names}",
     "torch-npu-missing": "当前 Python 未安装 torch_npu",
     "torch-cuda-build": "torch {found} 是 {build} 版本，而 torch_npu 需要 CPU 版本",

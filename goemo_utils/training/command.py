@@ -17,9 +17,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.boundary.options import add_parameters
+from goemo_utils.params.home import params_file
 from goemo_utils.records.manifest import release
 from goemo_utils.records.portable import shown
-from goemo_utils.records.record import ROOT
 from goemo_utils.training.params import TrainingParams
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
     add_parameters(
         command,
-        ROOT / "params" / "finetune.yaml",
         "the training's parameters file (default: params/finetune.yaml, which explains each key)",
     )
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what ``10_finetune`` does, without a notebook. Exit code 1 when the training parity
     failed.
     """
-    params = TrainingParams.load(args.file, dict(args.param))
+    params = TrainingParams.load(params_file(args.file, "finetune.yaml"), dict(args.param))
     from goemo_utils.training import card, lab
     from goemo_utils.training.watch import Bar
 
@@ -98,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
     finally:
         release(step.dir)
 
-    print(
-        f"\n{record.verdict}\nmodel:   {shown(step.dir / 'model')}\nport it: goemo run -p model"
-        f" {shown(step.dir / 'model')}"
-    )
+    model, course = shown(step.dir / "model"), step.dir / "tensorboard"
+    print(f"\n{record.verdict}\nmodel:   {model}\nport it: goemo run -p model {model}")
+    if course.is_dir():
+        print(f"course:  tensorboard --logdir {shown(course)}")
     parity = studies["parity"]
     return 1 if parity and parity["verdict"] == "fail" else 0
 

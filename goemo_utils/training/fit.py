@@ -131,7 +131,7 @@ def run(job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
 def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     import torch
 
-    from goemo_utils.training import checkpoints, trainer
+    from goemo_utils.training import board, checkpoints, trainer
     from goemo_utils.training.batches import Examples
     from goemo_utils.training.parity.replica import digest
     from goemo_utils.training.start import start
@@ -166,6 +166,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
         held,
         begun.inputs,
         lambda line: progress(json.dumps(line)),
+        board.boards(job, out, device.simulated),
     )
 
     asked = {name: value for name, value in job.items() if name not in ("out", "log")}
@@ -177,6 +178,7 @@ def _run(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]
     resumed = checkpoints.newest(folder, tuner.digest)
     if resumed is None:
         shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(out / board.FOLDER, ignore_errors=True)
     trained = time.perf_counter()
     steps_before = tuner.fine_tune(resumed)
     trained = time.perf_counter() - trained - tuner.aside

@@ -15,6 +15,7 @@ import numpy as np
 
 from goemo_utils.errors import GoemoError, ParamsError, RecordError
 from goemo_utils.forward import worker
+from goemo_utils.notebook.cutoff import Curve, curve
 from goemo_utils.records.manifest import hold, release
 from goemo_utils.records.portable import places, portable, shown
 from goemo_utils.records.record import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 NAME = "10_finetune"
 LOCK = ".lock"  # goemo_utils.records.manifest.hold makes and holds it
-WRITTEN = ("model", "checkpoints", "parity")  # what a training replaces
+WRITTEN = ("model", "checkpoints", "parity", "tensorboard")  # what a training replaces
 Hear = Callable[[str], None]
 
 
@@ -251,6 +252,12 @@ def _from_scratch(step: TrainingStep, splits: Splits, hear: Hear) -> dict[str, A
         "labels": facts["labels"],
         "calibration": evaluation.calibration(splits.dev, dev),
     }
+
+
+def threshold_curve(step: TrainingStep, splits: Splits) -> Curve:
+    """Precision and recall against the threshold, on the held-out texts: dev stays for scores."""
+    held = np.load(step.dir / "held_probabilities.npy", allow_pickle=False)
+    return curve(splits.held.targets, held, splits.held.task)
 
 
 def compare_training(

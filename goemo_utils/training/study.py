@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from goemo_utils.errors import GoemoError
-from goemo_utils.params import PROJECT_ROOT
+from goemo_utils.params.home import SHIPPED
 from goemo_utils.records.record import write_json, write_text
 from goemo_utils.training import ablation, data, figures
 from goemo_utils.training.data import LABELS, Split
@@ -94,9 +94,7 @@ def start(folder: Path) -> Path:
     if not (folder / "start" / "model.safetensors").is_file():
         from goemo_utils.training.scratch.run import run_job
 
-        values = yaml.safe_load(
-            (PROJECT_ROOT / "params" / "embedded.yaml").read_text(encoding="utf-8")
-        )
+        values = yaml.safe_load((SHIPPED / "params" / "embedded.yaml").read_text(encoding="utf-8"))
         recipe = values["recipe"] | {
             "teacher_share": 0.0,
             "baseline": False,

@@ -165,7 +165,8 @@ BREAKAGES = {
     "cann-variable": half_sourced,
     "torch-npu-missing": lambda fake: fake.uninstall("torch-npu"),
     "cann-protobuf": lambda fake: fake.install("protobuf", "5.29.0"),
-    "package-version": lambda fake: fake.install("transformers", "4.57.0"),
+    "package-version": lambda fake: fake.install("transformers", "4.57.5"),
+    "package-newer": lambda fake: fake.install("transformers", "5.99.0"),
     "memory-low": lambda fake: fake.write(
         "/proc/meminfo", "MemTotal:       2000000 kB\nMemAvailable:   900000 kB\n"
     ),
@@ -501,8 +502,13 @@ def test_without_a_network_an_installation_says_how_to_fetch_the_wheel_elsewhere
     assert "pip download" in one["remedy"]
 
 
-def test_a_transformers_that_is_known_to_work_is_a_warning_and_the_cpu_stays_ready(fake):
+def test_the_oldest_transformers_that_runs_leaves_no_fault(fake):
     fake.install("transformers", "4.57.6")
+    assert faults(fake.check("cpu")) == []
+
+
+def test_a_newer_transformers_than_was_tried_is_a_warning_and_the_cpu_stays_ready(fake):
+    fake.install("transformers", "5.99.0")
     result = fake.check("cpu")
-    assert faults(result) == ["package-version"]
+    assert faults(result) == ["package-newer"]
     assert result["verdicts"]["cpu"]["ok"]

@@ -1,0 +1,356 @@
+"""Eight combinations of versions that users have, tried one after the other: `make matrix`.
+
+Each gets an environment in a folder of its own, which is removed afterwards: its interpreter, its
+torch, its pins; then goemo predict, the CPU chain, the rehearsal where torch allows it, and a core
+of the tests. What came out is kept in a file for each, so that a stopped matrix goes on, and stands
+in docs/versions.md. Only the standard library: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+REHEARSAL_FROM = (2, 10)
+# What torch itself needs beside CUDA's libraries.
+NEEDED_BY_TORCH = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec")
+EXTRAS = ("train", "search", "onnx", "serve", "test")
+CORE = ("params", "texts", "records", "forward", "classifier", "predict", "training/test_search.py")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long and not campaign")
+STEPS = ("predict", "cpu chain", "rehearsal", "core tests")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One set of versions; ``pins`` are exact, what they do not name comes newest."""
+
+    name: str
+    python: str
+    torch: str
+    pins: dict[str, str]
+
+
+COMBINATIONS = (
+    Combination(
+        "oldest",
+        "3.10",
+        "2.8.0",
+        {"transformers": "4.57.6", "numpy": "1.26.4", "pandas": "2.2.3", "optuna": "4.0.0"},
+    ),
+    Combination(
+        "published pair",
+        "3.11",
+        "2.8.0",
+        {"transformers": "5.8.1", "numpy": "1.26.4", "pandas": "2.3.3", "optuna": "4.6.0"},
+    ),
+    Combination(
+        "rehearsal floor",
+        "3.12",
+        "2.10.0",
+        {"transformers": "4.57.6", "numpy": "2.2.6", "pandas": "2.3.3", "optuna": "4.6.0"},
+    ),
+    Combination(
+        "first transformers 5",
+        "3.12",
+        "2.11.0",
+        {"transformers": "5.0.0", "numpy": "2.2.6", "pandas": "2.3.3", "optuna": "4.9.0"},
+    ),
+    Combination(
+        "one behind",
+        "3.13",
+        "2.12.1",
+        {"transformers": "5.12.1", "numpy": "2.4.6", "pandas": "3.1.1", "optuna": "5.0.0"},
+    ),
+    Combination(
+        "pinned",
+        "3.11",
+        "2.13.0",
+        {"transformers": "5.8.1", "numpy": "2.4.6", "pandas": "3.1.1", "optuna": "5.0.0"},
+    ),
+    Combination(
+        "pinned torch, newest transformers",
+        "3.13",
+        "2.13.0",
+        {"transformers": "5.24.0", "numpy": "2.4.6", "pandas": "3.1.1", "optuna": "5.0.0"},
+    ),
+    Combination(
+        "newest",
+        "3.13",
+        "2.15.0",
+        {"transformers": "5.24.0", "pandas": "3.1.1", "optuna": "5.0.0"},
+    ),
+)
+
+
+@dataclass
+class Row:
+    """What came out: a word for each step, the build of torch, and a sentence where one is due."""
+
+    name: str
+    torch: str = ""
+    python: str = ""
+    results: dict[str, str] = field(default_factory=dict)
+    tests: str = ""
+    note: str = ""
+    date: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Try what was not tried yet; 0 where everything that could be had passed."""
+    parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only these combinations")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "versions.md")
+    parser.add_argument("--results", type=Path, default=ROOT / "outputs" / "matrix")
+    parser.add_argument("--wheels", type=Path, help="a folder of wheels to look in first")
+    parser.add_argument("--again", action="store_true", help="try what has a result, too")
+    args = parser.parse_args(argv)
+    args.results.mkdir(parents=True, exist_ok=True)
+
+    for combination in COMBINATIONS:
+        kept = args.results / f"{combination.name.replace(' ', '-')}.json"
+        asked = not args.names or combination.name in args.names
+        if asked and (args.again or not kept.is_file()):
+            row = tried(combination, args.wheels)
+            kept.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
+            print(line(combination, row), flush=True)
+        args.page.write_text(page(results(args.results)), encoding="utf-8")
+
+    rows = results(args.results)
+    return int(any(word.startswith("fails") for row in rows for word in row.results.values()))
+
+
+def results(folder: Path) -> list[Row]:
+    """The rows that there are, in the order of the combinations."""
+    files = [folder / f"{one.name.replace(' ', '-')}.json" for one in COMBINATIONS]
+    return [Row(**json.loads(file.read_text("utf-8"))) for file in files if file.is_file()]
+
+
+def tried(combination: Combination, wheels: Path | None) -> Row:
+    """Make the environment, try everything in it, and remove it."""
+    row = Row(combination.name, date=time.strftime("%Y-%m-%d"))
+    interpreter = found(combination.python)
+    if interpreter is None:
+        row.note = f"no Python {combination.python} on this machine"
+        return row
+
+    with tempfile.TemporaryDirectory(prefix="goemo-matrix-") as folder:
+        place = Path(folder)
+        try:
+            python = environment(combination, interpreter, place, wheels)
+        except NotHad as error:
+            row.note = str(error)
+            return row
+        row.python = said(python, "import platform; print(platform.python_version())")
+        row.torch = said(python, "import torch; print(torch.__version__)")
+        source = checkout(place / "source")
+        for step in STEPS:
+            row.results[step] = attempted(step, combination, python, source, place, row)
+    return row
+
+
+class NotHad(Exception):
+    """A combination that could not be put together, and why in a sentence."""
+
+
+def found(version: str) -> str | None:
+    """The interpreter of a version: on the path, or pyenv's."""
+    of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    candidates = [*map(str, of_pyenv), shutil.which(f"python{version}")]
+    for candidate in filter(None, candidates):
+        command = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stdout.strip() == version:
+            return candidate
+    return None
+
+
+def environment(
+    combination: Combination, interpreter: str, place: Path, wheels: Path | None
+) -> Path:
+    """A virtual environment with the combination in it; its interpreter."""
+    folder = place / "venv"
+    subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    install_torch(python, combination.torch, wheels)
+
+    constraints = place / "constraints.txt"
+    pins = [f"{name}=={version}" for name, version in combination.pins.items()]
+    constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
+    pip(python, "-c", str(constraints), *NEEDED_BY_TORCH, *declared(), "setuptools>=77")
+    pip(python, "--no-deps", "--no-build-isolation", str(checkout(place / "build")))
+    return python
+
+
+def install_torch(python: Path, version: str, wheels: Path | None) -> None:
+    """torch's CPU build, else the build that pip's own settings bring, with empty libraries in the
+    place of CUDA's: nothing of them is called on a CPU.
+    """
+    nearest = ["--find-links", str(wheels)] if wheels else []
+    quick = ["--retries", "1", "--timeout", "15", "--index-url", CPU_INDEX]
+    try:
+        pip(python, "--no-deps", *quick, *nearest, f"torch=={version}")
+    except NotHad:
+        pip(python, "--no-deps", *nearest, f"torch=={version}")
+    pip(python, *NEEDED_BY_TORCH, "numpy")
+    stand_in_for_cuda(python)
+
+
+def stand_in_for_cuda(python: Path) -> None:
+    """Put an empty library wherever torch's own libraries want one that this machine has not."""
+    libraries = Path(said(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    folder = libraries / "torch" / "lib"
+    for _ in range(4):  # a library that is found may want others
+        missing = {name for path in folder.glob("*.so*") for name in wanted_by(path)}
+        if not missing:
+            return
+        for name in missing:
+            target = str(folder / name)
+            command = ["cc", "-shared", "-o", target, f"-Wl,-soname,{name}", "-x", "c", os.devnull]
+            if shutil.which("cc") is None:
+                raise NotHad("torch came as a CUDA build, and there is no C compiler for stand-ins")
+            subprocess.run(command, check=True)
+
+
+def wanted_by(library: Path) -> list[str]:
+    """The libraries that the loader does not find for one."""
+    done = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=False)
+    return re.findall(r"^\s*(\S+) => not found", done.stdout, re.MULTILINE)
+
+
+def declared() -> list[str]:
+    """What pyproject.toml asks for, without torch, whose own demands would bring CUDA."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    required = text.partition("\ndependencies = [")[2].partition("\n]")[0]
+    lines = [entry for entry in re.findall(r'"([^"]+)"', required) if not entry.startswith("torch")]
+    for extra in EXTRAS:
+        listed = re.search(rf"^{extra} = \[(.*?)\]( *#|$)", text, re.MULTILINE)
+        lines += re.findall(r'"([^"]+)"', listed[1]) if listed else []
+    return lines
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """Install, or raise NotHad with pip's last line of error."""
+    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise NotHad(f"could not be installed: {(errors or ['pip ended without a word'])[0]}")
+
+
+def said(python: Path, code: str) -> str:
+    """What a line of Python prints there; empty where it fails."""
+    command = [str(python), "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the committed files: builds and runs leave nothing in the checkout."""
+    if not folder.is_dir():
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+        for name in listed.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+def attempted(
+    step: str, combination: Combination, python: Path, source: Path, place: Path, row: Row
+) -> str:
+    """One step there: "passes", "fails: …", or why it is not asked."""
+    release = tuple(int(number) for number in combination.torch.split(".")[:2])
+    if step == "rehearsal" and release < REHEARSAL_FROM:
+        return "needs torch 2.10"
+
+    goemo = str(python.with_name("goemo"))
+    work = place / step.replace(" ", "-")
+    work.mkdir()
+    core = [str(Path("tests", name)) for name in CORE]
+    commands = {
+        "predict": [goemo, "predict", "--text", "I am so happy today!"],
+        "cpu chain": [goemo, "run", "-f", "params/cpu.yaml"],
+        "rehearsal": [goemo, "run"],
+        "core tests": [str(python), *PYTEST, *core],
+    }
+    folder = source if step == "core tests" else work
+    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        commands[step], cwd=folder, env=kept | settings, capture_output=True, text=True, check=False
+    )
+    if step == "core tests":
+        row.tests = (done.stdout.strip().splitlines() or [""])[-1].strip("= ")
+    if done.returncode == 0:
+        return "passes"
+    return f"fails: {reason(step, done.stdout, done.stderr)}"
+
+
+def reason(step: str, out: str, err: str) -> str:
+    """The line that says best what went wrong."""
+    if step == "core tests":
+        failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", out, re.MULTILINE)
+        return ", ".join(failed[:4]) or (out + err).strip()[-200:]
+    told = [line for line in (out + "\n" + err).splitlines() if line.strip()]
+    return (told or ["nothing was said"])[-1][:200]
+
+
+def line(combination: Combination, row: Row) -> str:
+    """A row of the table."""
+    pins = combination.pins
+    versions = [
+        row.python or combination.python,
+        row.torch or combination.torch,
+        *(pins.get(name, "newest") for name in ("transformers", "numpy", "pandas", "optuna")),
+    ]
+    steps = [row.results.get(step, row.note or "not tried") for step in STEPS]
+    return f"| {' | '.join([row.name, *versions, *steps])} |"
+
+
+def page(rows: Sequence[Row]) -> str:
+    """docs/versions.md."""
+    by_name = {row.name: row for row in rows}
+    head = ["combination", "Python", "torch", "transformers", "numpy", "pandas", "optuna", *STEPS]
+    table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    table += [line(one, by_name.get(one.name, Row(one.name))) for one in COMBINATIONS]
+    tests = [f"- {row.name}: {row.tests}" for row in rows if row.tests]
+    dates = sorted({row.date for row in rows}) or ["never"]
+    return PAGE.format(table="\n".join(table), tests="\n".join(tests), date=dates[-1])
+
+
+PAGE = """# Versions
+
+goemo runs with transformers from 4.57.6 to the newest 5.x, torch from 2.8 (from 2.10 on the
+rehearsal device), Python 3.10 to 3.13, pandas 2 and 3, optuna 4 and 5. Below a floor a run stops at
+once and says so; above what was tried it warns and runs. Written by `make matrix` on {date}, on
+x86-64 Linux without an accelerator; nothing here ran on an NPU or a GPU.
+
+Each combination is installed in a folder of its own, from a wheel of this tree, and removed
+afterwards: `goemo predict`, `goemo run -f params/cpu.yaml`, `goemo run` (the rehearsal, SIMULATED)
+and a core of the tests (parameters, texts, records, forward runs, classifier, predict, search).
+
+{table}
+
+The tests, in pytest's own words:
+
+{tests}
+
+A torch whose version ends in `+cu…` is the CUDA build, which is what the package index at hand has
+for that release: it ran on the CPU with empty libraries in the place of CUDA's. Its arithmetic on a
+CPU is the wheel's own.
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
