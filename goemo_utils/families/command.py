@@ -5,18 +5,21 @@ package, against transformers.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from goemo_utils.families.judge import LIMIT, Row, judge
+from goemo_utils.families.judge import LIMIT, Cell, Row, judge
 from goemo_utils.families.zoo import FAMILIES, Family
+from goemo_utils.records.record import package_digest
 
 # A sample for the test suite: padding by family, no mask, a model that changes itself, positions
 # after padding, left padding with types, and a window of attention.
 SHORT = ("bert", "big_bird", "fnet", "ibert", "modernbert", "xlnet")
+FACTS = ("limit", "pads", "why", "differs", "refused")
 PATHS = ("alone", "batched", "packed", "onnxruntime", "chain", "tuned")
 
 
@@ -28,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no_tuning", action="store_true", help="leave out the fine-tuning of a few steps"
     )
     parser.add_argument("--page", metavar="FILE", help="also write the table as a Markdown page")
+    parser.add_argument(
+        "--keep",
+        metavar="FILE",
+        help="keep each row there as it comes, and do not make those again that it holds already",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")
     print("| " + " | ".join(("family", "limit", "runs", *PATHS, "answers differ by")) + " |")
     print("|" + "---|" * (len(PATHS) + 4))
+    kept = Kept(Path(args.keep) if args.keep else None)
     rows = []
     for family in chosen:
-        row = judge(family, tune=not args.no_tuning)
+        row = kept.row(family) or kept.add(judge(family, tune=not args.no_tuning))
         rows.append(row)
         print(line(row), flush=True)
     print()
@@ -60,6 +69,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         Path(args.page).write_text(page(rows), encoding="utf-8")
     refused = [row for row in rows if row.family.refused]
     return int(not all(row.passed for row in rows if row not in refused))
+
+
+class Kept:
+    """The rows of a table that was stopped, a line of JSON each, so that it goes on.
+
+    They hold for one state of the package: rows of another are made again.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file, self.code = file, package_digest()
+        lines = file.read_text(encoding="utf-8").splitlines() if file and file.is_file() else []
+        found = [json.loads(line) for line in lines]
+        self.rows = {tuple(row["family"]): row for row in found if row["code"] == self.code}
+
+    def row(self, family: Family) -> Row | None:
+        """The row of a family, where it is kept."""
+        kept = self.rows.get((family.model_type, family.note))
+        if kept is None:
+            return None
+        cells = {name: Cell(*cell) for name, cell in kept["cells"].items()}
+        return Row(family, cells=cells, **{name: kept[name] for name in FACTS})
+
+    def add(self, row: Row) -> Row:
+        """Keep a new row."""
+        if self.file:
+            entry = {
+                "family": [row.family.model_type, row.family.note],
+                "code": self.code,
+                "cells": {name: [cell.difference, cell.reason] for name, cell in row.cells.items()},
+                **{name: getattr(row, name) for name in FACTS},
+            }
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        return row
 
 
 def _asked(family: Family, args: argparse.Namespace) -> bool:
@@ -74,13 +117,17 @@ def line(row: Row) -> str:
     if row.refused:
         return f"| {name} | refused: {row.refused} |"
     runs = "padded" if row.pads else "one length at a time"
-    cells = [_short(row.cells[path].words) if path in row.cells else "" for path in PATHS]
+    cells = [_short(row.cells[path], row.family) if path in row.cells else "" for path in PATHS]
     return f"| {name} | {row.limit} | {runs} | {' | '.join(cells)} | {row.differs:.2f} |"
 
 
-def _short(words: str) -> str:
-    """A cell of a table: an export that is refused says so in two words."""
-    return "no export" if "cannot be exported" in words else words
+def _short(cell: Cell, family: Family) -> str:
+    """A cell of a table: an export that is refused says so in two words, and what a family is
+    refused for in one; the reason stands below the table.
+    """
+    if "cannot be exported" in cell.reason:
+        return "no export"
+    return "fails" if family.refused and cell.difference is None else cell.words
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -91,8 +138,9 @@ def summary(rows: Sequence[Row]) -> str:
     exported = [row for row in exact if row.cells["onnxruntime"].passed]
     alone = [row.family.model_type for row in exact if not row.pads]
     sentences = [
-        f"{len(exact)} of {len(rows)} families answer as transformers does, within {LIMIT:g} of a"
-        " probability, alone, batched, padded and at their limit of length.",
+        f"{len(exact)} of {len(rows)} rows ({_families(rows)} families) answer as transformers"
+        f" does, within {LIMIT:g} of a probability, alone, batched, padded and at their limit of"
+        " length.",
         f"ONNX Runtime runs {len(exported)} of them; for the others its exporter refuses the graph"
         " or the self-check does, in a sentence.",
         f"Run one length at a time: {', '.join(alone) or 'none'}.",
@@ -103,6 +151,11 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(sentences)
 
 
+def _families(rows: Sequence[Row]) -> int:
+    """How many families there are: one may stand in two forms."""
+    return len({row.family.model_type for row in rows})
+
+
 def page(rows: Sequence[Row]) -> str:
     """The page docs/encoders.md."""
     import torch
@@ -110,7 +163,11 @@ def page(rows: Sequence[Row]) -> str:
 
     head = "| " + " | ".join(("family", "limit", "runs", *PATHS, "answers differ by")) + " |"
     table = [head, "|" + "---|" * (len(PATHS) + 4), *(line(row) for row in rows)]
-    why = [f"- **{row.family.model_type}**: {row.why}." for row in rows if row.why]
+    why = [
+        f"- **{row.family.model_type}**: {row.why}."
+        for row in rows
+        if row.why and not row.family.refused
+    ]
     return PAGE.format(
         table="\n".join(table),
         summary="\n".join(f"- {sentence}" for sentence in summary(rows).splitlines()),
