@@ -1,7 +1,7 @@
 # The whole project in a few commands; `make` alone lists them. Another Python: make setup PYTHON=python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report check test test-long lab clean
+.PHONY: help setup report check test test-long matrix lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,6 +21,7 @@ help:
 	@echo 'make check      style and types: ruff and mypy, under a minute'
 	@echo 'make test       every notebook, and every test but the long ones: at most 10 minutes'
 	@echo 'make test-long  the tests that need a browser, wheels or dozens of models: at most 40 minutes'
+	@echo 'make matrix     eight combinations of versions, one after the other, into docs/versions.md: about an hour'
 	@echo 'make setup      only the environment: .venv with pinned packages; a second time it is quick'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make clean      remove .venv; runs stay in outputs/'
@@ -60,6 +61,10 @@ test: setup
 test-long: $(LONG)
 	@$(BIN)/goemo cann --fetch || echo 'The tests on the genuine torch_npu will be skipped.'
 	@$(PYTEST) tests -m 'long and not campaign'
+
+# Goes on where it was stopped; outputs/matrix holds a result for each, and is removed to begin again.
+matrix:
+	@$(PYTHON) checks/matrix.py
 
 lab: setup
 	@map=$$($(BIN)/python -m goemo_utils.notebook.landing) && \

@@ -20,15 +20,34 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 REHEARSAL_FROM = (2, 10)
 # What torch itself needs beside CUDA's libraries.
 NEEDED_BY_TORCH = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec")
+# These would bring torch's own demands, and so CUDA's libraries.
+ASKS_FOR_TORCH = ("torch", "accelerate")
 EXTRAS = ("train", "search", "onnx", "serve", "test")
-CORE = ("params", "texts", "records", "forward", "classifier", "predict", "training/test_search.py")
+CORE = (
+    "texts",
+    "forward/test_model.py",
+    "forward/test_traits.py",
+    "forward/test_thresholds.py",
+    "forward/test_versions.py",
+    "classifier/test_classifier.py",
+    "classifier/test_packed.py",
+    "predict",
+    "training/test_sources.py",
+    "training/test_search.py",
+)
+SECONDS = 2400  # of one step at most
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long and not campaign")
+# Lines of ldd and nm: a library that the loader does not find; a function and its version.
+NOT_FOUND = r"^\s*(\S+) => not found"
+CALL = r"^\s*U (\w+)@(\S+)"
+PLAIN_CALL = r"^\s*U ((?:cu|nv|nccl)\w+)$"
 STEPS = ("predict", "cpu chain", "rehearsal", "core tests")
 
 
@@ -188,7 +207,10 @@ def environment(
     constraints = place / "constraints.txt"
     pins = [f"{name}=={version}" for name, version in combination.pins.items()]
     constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
-    pip(python, "-c", str(constraints), *NEEDED_BY_TORCH, *declared(), "setuptools>=77")
+    of_torch = [line for line in declared() if line.startswith(ASKS_FOR_TORCH)]
+    others = [line for line in declared() if line not in of_torch]
+    pip(python, "-c", str(constraints), *NEEDED_BY_TORCH, "psutil", *others, "setuptools>=77")
+    pip(python, "--no-deps", *(line for line in of_torch if not line.startswith("torch")))
     pip(python, "--no-deps", "--no-build-isolation", str(checkout(place / "build")))
     return python
 
@@ -208,32 +230,64 @@ def install_torch(python: Path, version: str, wheels: Path | None) -> None:
 
 
 def stand_in_for_cuda(python: Path) -> None:
-    """Put an empty library wherever torch's own libraries want one that this machine has not."""
+    """Put a library of empty functions wherever torch's own libraries want one of CUDA's."""
     libraries = Path(said(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
     folder = libraries / "torch" / "lib"
-    for _ in range(4):  # a library that is found may want others
-        missing = {name for path in folder.glob("*.so*") for name in wanted_by(path)}
-        if not missing:
-            return
-        for name in missing:
-            target = str(folder / name)
-            command = ["cc", "-shared", "-o", target, f"-Wl,-soname,{name}", "-x", "c", os.devnull]
-            if shutil.which("cc") is None:
-                raise NotHad("torch came as a CUDA build, and there is no C compiler for stand-ins")
-            subprocess.run(command, check=True)
+    own = sorted(folder.glob("*.so*"))
+    missing = {name for path in own for name in printed(NOT_FOUND, "ldd", str(path))}
+    if missing and shutil.which("cc") is None:
+        raise NotHad("torch came as a CUDA build, and there is no C compiler for stand-ins")
+
+    calls = {call for path in own for call in printed(CALL, "nm", "-D", "-u", str(path))}
+    plain = {call for path in own for call in printed(PLAIN_CALL, "nm", "-D", "-u", str(path))}
+    asked = {pair for path in own for pair in references(path)}
+    for name in sorted(missing):
+        versions = {version for library, version in asked if library == name}
+        named = {v: [f for f, of in calls if of == v] for v in versions}
+        empty_library(folder / name, named, [] if named else sorted(plain))
 
 
-def wanted_by(library: Path) -> list[str]:
-    """The libraries that the loader does not find for one."""
-    done = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=False)
-    return re.findall(r"^\s*(\S+) => not found", done.stdout, re.MULTILINE)
+def references(library: Path) -> list[tuple[str, str]]:
+    """Which versions of which libraries one asks for, as objdump lists them."""
+    found, of = [], ""
+    done = subprocess.run(["objdump", "-p", str(library)], capture_output=True, text=True)
+    for text in done.stdout.splitlines():
+        if heading := re.match(r"\s+required from (\S+):", text):
+            of = heading[1]
+        elif of and (entry := re.match(r"\s+0x[0-9a-f]+ 0x[0-9a-f]+ \d+ (\S+)", text)):
+            found.append((of, entry[1]))
+    return found
+
+
+def empty_library(path: Path, versions: dict[str, list[str]], plain: list[str]) -> None:
+    """A shared library whose functions answer that there is no device (cudaErrorNoDevice is 100),
+    each under the version that is asked for, or ``plain`` ones without any.
+    """
+    source, script = path.with_suffix(".c"), path.with_suffix(".map")
+    functions = sorted({name for names in [*versions.values(), plain] for name in names})
+    source.write_text("".join(f"int {name}(void) {{ return 100; }}\n" for name in functions) + "\n")
+    blocks = [
+        f"{version} {{ global: {' '.join(f'{name};' for name in names)} }};\n"
+        for version, names in versions.items()
+    ]
+    script.write_text("".join(blocks))
+    named = [f"-Wl,-soname,{path.name}", *([f"-Wl,--version-script={script}"] if versions else [])]
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-w", *named, "-o", str(path), str(source)], check=True
+    )
+
+
+def printed(pattern: str, *command: str) -> list[Any]:
+    """What a pattern finds in the lines that a command prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return re.findall(pattern, done.stdout, re.MULTILINE)
 
 
 def declared() -> list[str]:
-    """What pyproject.toml asks for, without torch, whose own demands would bring CUDA."""
+    """What pyproject.toml asks for, with the extras that the tests use."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     required = text.partition("\ndependencies = [")[2].partition("\n]")[0]
-    lines = [entry for entry in re.findall(r'"([^"]+)"', required) if not entry.startswith("torch")]
+    lines = re.findall(r'"([^"]+)"', required)
     for extra in EXTRAS:
         listed = re.search(rf"^{extra} = \[(.*?)\]( *#|$)", text, re.MULTILINE)
         lines += re.findall(r'"([^"]+)"', listed[1]) if listed else []
@@ -288,9 +342,11 @@ def attempted(
     folder = source if step == "core tests" else work
     settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        commands[step], cwd=folder, env=kept | settings, capture_output=True, text=True, check=False
-    )
+    options = {"cwd": folder, "env": kept | settings, "capture_output": True, "text": True}
+    try:
+        done = subprocess.run(commands[step], timeout=SECONDS, check=False, **options)
+    except subprocess.TimeoutExpired:
+        return f"fails: not finished after {SECONDS} s"
     if step == "core tests":
         row.tests = (done.stdout.strip().splitlines() or [""])[-1].strip("= ")
     if done.returncode == 0:
@@ -339,7 +395,7 @@ x86-64 Linux without an accelerator; nothing here ran on an NPU or a GPU.
 
 Each combination is installed in a folder of its own, from a wheel of this tree, and removed
 afterwards: `goemo predict`, `goemo run -f params/cpu.yaml`, `goemo run` (the rehearsal, SIMULATED)
-and a core of the tests (parameters, texts, records, forward runs, classifier, predict, search).
+and a core of the tests (texts, models, thresholds, classifier, predict, labelled texts, search).
 
 {table}
 

@@ -100,8 +100,9 @@ def test_a_working_copy_runs_its_own_notebooks(python: Path, tmp_path: Path) -> 
     copy = tmp_path / "mine"
     notebook = copy / "notebooks" / "00_environment.ipynb"
     notebook.write_text(notebook.read_text().replace("Porting a model", "Mine. Porting a model", 1))
-    done = goemo(python, copy / "params", "run", "-f", "cpu.yaml", "--only", "00_environment")
-    run = (copy / "outputs" / "latest").resolve()
+    options = ["-f", "cpu.yaml", "-p", "run_id", "mine", "--only", "00_environment"]
+    done = goemo(python, copy / "params", "run", *options)
+    run = copy / "outputs" / "mine"
     assert "Mine. Porting" in (run / "00_environment.ipynb").read_text(), done.stderr
     assert "notebooks" in json.loads((run / "manifest.json").read_text())["code"]
 

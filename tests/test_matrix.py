@@ -1,0 +1,56 @@
+"""The matrix of versions: what it covers, and what its page says."""
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+
+from goemo_utils.environment.versions import key
+from goemo_utils.params import PROJECT_ROOT as ROOT
+
+
+@pytest.fixture(scope="module")
+def matrix() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("matrix", ROOT / "checks" / "matrix.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["matrix"] = module  # where its dataclasses look for their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_eight_named_combinations_reach_from_every_floor_to_the_newest(matrix) -> None:
+    combinations = matrix.COMBINATIONS
+    assert len({one.name for one in combinations}) == 8
+    assert {one.python for one in combinations} == {"3.10", "3.11", "3.12", "3.13"}
+    assert min((one.torch for one in combinations), key=key) == "2.8.0"
+    assert min((one.pins["transformers"] for one in combinations), key=key) == "4.57.6"
+    for name in ("pandas", "optuna"):
+        assert len({one.pins[name].partition(".")[0] for one in combinations}) == 2
+
+
+def test_what_is_installed_is_what_the_project_declares(matrix) -> None:
+    declared = matrix.declared()
+    assert "transformers>=4.57.6,<6" in declared
+    assert "optuna>=4" in declared
+    assert "bleach[css]>=6.2" in declared
+
+
+def test_the_page_says_what_passed_what_failed_and_what_was_not_had(matrix) -> None:
+    passed = matrix.Row("oldest", torch="2.8.0", results=dict.fromkeys(matrix.STEPS, "passes"))
+    failed = matrix.Row("newest", results={"predict": "fails: why"})
+    absent = matrix.Row("pinned", note="no Python 3.11 on this machine")
+    page = matrix.page([passed, failed, absent])
+    assert "| oldest | 3.10 | 2.8.0 | 4.57.6 | 1.26.4 | 2.2.3 | 4.0.0 | passes | passes |" in page
+    assert "fails: why" in page
+    assert "no Python 3.11 on this machine" in page
+    assert page.count("not tried") >= 4
+
+
+def test_the_versions_that_were_tried_are_those_of_the_matrix(matrix) -> None:
+    from goemo_utils.environment.findings import table
+
+    tried = table("compat.json")["goemo"]["tried"]
+    newest = max(matrix.COMBINATIONS, key=lambda one: key(one.torch))
+    assert newest.torch.startswith(tried["torch"])
+    assert newest.pins["transformers"].startswith(tried["transformers"])
