@@ -296,7 +296,16 @@ def declared() -> list[str]:
 
 def pip(python: Path, *arguments: str) -> None:
     """Install, or raise NotHad with pip's last line of error."""
-    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
@@ -340,7 +349,7 @@ def attempted(
         "core tests": [str(python), *PYTEST, *core],
     }
     folder = source if step == "core tests" else work
-    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     options = {"cwd": folder, "env": kept | settings, "capture_output": True, "text": True}
     try:
