@@ -19,6 +19,8 @@ PLACES = (
     ("{home}/Ascend/ascend-toolkit/latest", "{home}/Ascend/ascend-toolkit/set_env.sh"),
 )
 LIBRARIES = ("libhccl.so", "libascendcl.so")
+STAND_IN = "goemo_simulated_cann"
+"""A symbol that only goemo's stand-ins for CANN have: the doctor must know them without torch."""
 
 
 def read_cann(machine: Machine) -> dict[str, Any]:
@@ -27,7 +29,8 @@ def read_cann(machine: Machine) -> dict[str, Any]:
     {"installations": [{"root", "layout", "toolkit", "ops", "kernels", "set_env"}], "active": the
     one that ASCEND_HOME_PATH names, or the first found, or None, "sourced": whether
     ASCEND_HOME_PATH is set, "home": its value, "opp_exists": whether ASCEND_OPP_PATH leads
-    somewhere, "missing_libraries": names that no directory of LD_LIBRARY_PATH holds}.
+    somewhere, "missing_libraries": names that no directory of LD_LIBRARY_PATH holds, "simulated":
+    the directory of LD_LIBRARY_PATH whose CANN is goemo's SIMULATED one, or None}.
     """
     home = machine.environ.get("ASCEND_HOME_PATH") or machine.environ.get("ASCEND_TOOLKIT_HOME")
     read = [_read(machine, root, set_env) for root, set_env in _roots(machine)]
@@ -41,6 +44,7 @@ def read_cann(machine: Machine) -> dict[str, Any]:
         "home": home,
         "opp_exists": machine.exists(machine.environ.get("ASCEND_OPP_PATH", "/nowhere")),
         "missing_libraries": [name for name in LIBRARIES if not _on_library_path(machine, name)],
+        "simulated": _stand_ins(machine),
     }
 
 
@@ -113,6 +117,19 @@ def _version(machine: Machine, *patterns: str) -> str | None:
     return None
 
 
-def _on_library_path(machine: Machine, name: str) -> bool:
+def _library_path(machine: Machine) -> list[str]:
     folders = machine.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    return any(machine.exists(f"{folder}/{name}") for folder in folders if folder.startswith("/"))
+    return [folder for folder in folders if folder.startswith("/")]
+
+
+def _on_library_path(machine: Machine, name: str) -> bool:
+    return any(machine.exists(f"{folder}/{name}") for folder in _library_path(machine))
+
+
+def _stand_ins(machine: Machine) -> str | None:
+    """The first libascendcl.so is the one that is loaded."""
+    for folder in _library_path(machine):
+        library = machine.read(f"{folder}/libascendcl.so")
+        if library is not None:
+            return folder if STAND_IN in library else None
+    return None

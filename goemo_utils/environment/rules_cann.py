@@ -23,6 +23,9 @@ def cann_findings(facts: dict[str, Any]) -> Iterator[Finding]:
         "/usr/local/Ascend/cann/set_env.sh",
     )
 
+    if cann.get("simulated"):
+        yield finding("cann-simulated", f"{cann['simulated']}/libascendcl.so")
+        return
     if cann["sourced"] and active is None:
         name = "ASCEND_HOME_PATH" if "ASCEND_HOME_PATH" in variables else "ASCEND_TOOLKIT_HOME"
         yield finding(

@@ -302,7 +302,9 @@ def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
 
 
 def _place(device: Device) -> str:
-    return "" if device.kind == "cpu" else f" on {device.requested}"
+    if device.kind == "cpu":
+        return ""
+    return f" on {device.requested}{' (SIMULATED)' if device.simulated else ''}"
 
 
 def forward(

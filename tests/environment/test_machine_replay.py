@@ -147,7 +147,14 @@ def half_sourced(fake):
     )
 
 
+def simulated(fake):
+    fake.write("/cache/stand-ins/libascendcl.so", "goemo_simulated_cann")
+    fake.environ["LD_LIBRARY_PATH"] = "/cache/stand-ins:" + fake.environ["LD_LIBRARY_PATH"]
+    fake.environ["ASCEND_HOME_PATH"] = "/cache/stand-ins/home"
+
+
 BREAKAGES = {
+    "cann-simulated": simulated,
     "cann-not-sourced": unsourced,
     "cann-stale": moved,
     "cann-ops-missing": no_ops,
