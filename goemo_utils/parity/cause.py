@@ -21,9 +21,11 @@ import torch
 from torch import Tensor
 
 from goemo_utils.parity import metrics
+from goemo_utils.parity.calls import family
 from goemo_utils.parity.decisions import decide
 from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, stay
-from goemo_utils.parity.replay import Row, family, replay
+from goemo_utils.parity.replay import replay
+from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import States, Twins, largest, rms
 from goemo_utils.rehearsal.numerics import ROUNDING
 

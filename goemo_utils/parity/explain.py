@@ -14,30 +14,24 @@ import torch
 from goemo_utils.forward.pack import read_pack, write_pack
 from goemo_utils.forward.run import arithmetic, encode, plain_arithmetic, tensor_float_32
 from goemo_utils.forward.thresholds import effective
-from goemo_utils.parity import exercise, known, metrics, names, used, weights, yardstick
-from goemo_utils.parity.cause import ACCEPT, Rung, decisions, ladder, local_attribution
-from goemo_utils.parity.emulate import DEFAULT, DETAILS, PLAIN, Claim, Detail
-from goemo_utils.parity.gates import written
+from goemo_utils.parity import exercise, known, names, used, weights, yardstick
+from goemo_utils.parity.cause import Rung, local_attribution
+from goemo_utils.parity.confirm import STATE_TEXTS, Asked, Confirmation
+from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.invariance import level_three, measure
 from goemo_utils.parity.place import add_accumulated, located
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.replay import Row
-from goemo_utils.parity.twins import States, Twins, chunks, largest, rms
-from goemo_utils.records.finite import finite_or_none
+from goemo_utils.parity.row import Row
+from goemo_utils.parity.twins import Twins
 from goemo_utils.records.record import sha256_json
 
 CHECKS = ("probe", "cause", "place", "invariance", "exercise")
-# hidden states of all layers are held for this many texts; more says nothing new about a cause
-STATE_TEXTS = 64
-STATE_VALUES = (
-    30_000_000  # and for no more values than this in one run, about ten runs being held at a time
-)
+# hidden states are held for no more values than this in one run, about ten being held at a time
+STATE_VALUES = 30_000_000
 # the sharpest test of all needs a handful of texts: operand rounding is a function of each operand
 LOCAL_TEXTS = 4
 PLACE_TEXTS, PLACE_TOKENS = 32, 6_000
 INVARIANCE_TEXTS, INVARIANCE_TOKENS = 16, 3_000
-# seconds of one reference forward below which rungs that were not named are run for the figure too
-QUICK = 0.4
 # identical forwards beside those of the exercise set, and seconds that they may take
 REPEATS, REPEAT_SECONDS = 40, 4.0
 
@@ -266,7 +260,10 @@ class Explanation:
         packs = {
             role: read_pack(path).tensors for role, path in (self.job.get("packs") or {}).items()
         }
-        errors = yardstick.gold_errors()
+        with twins.as_role("gold"):
+            errors = yardstick.gold_errors()
+        with twins.as_role("reference"):
+            probed = yardstick.by_probe(twins.dtype, _convolves(twins.reference), self._fused)
         wrong = [
             f"{name} errs {e:.2g}" for name, e in errors.items() if not e <= yardstick.GOLD_ERROR
         ]
@@ -275,7 +272,7 @@ class Explanation:
         return {
             "gold": [f"the CPU's float64 {text}" for text in wrong],
             "weights": yardstick.not_finite(twins.reference),
-            "probe": yardstick.by_probe(twins.dtype, _convolves(twins.reference), self._fused),
+            "probe": probed,
             "calls": yardstick.by_calls(self.rows),
             "packs": yardstick.by_packs(
                 twins, batches, rung.gold, rung.reference, packs, rung.noise
@@ -287,135 +284,15 @@ class Explanation:
     def _cause(
         self, claim: Claim, families: dict[str, Any], ulp: float
     ) -> tuple[dict[str, Any], Rung]:
-        """Confirm the local answer on every state of the model, and measure the accepted rung's
-        envelope.
+        """The local answer on every state of the model; the rung's answers are written as a pack
+        where they are not the reference's.
         """
-        twins, texts = self.twins, self._state_texts
-        batches = self._batches(texts)
-        self.progress("parity: gold, reference and candidate")
-        gold = twins.run(twins.gold, batches)
-        started = time.perf_counter()
-        reference = twins.run(twins.reference, batches)
-        quick = time.perf_counter() - started < QUICK
-        twins.attach(twins.candidate)
-        candidate = twins.run(twins.candidate, batches)
-
-        self.progress(f"parity: the rung {claim.name}")
-        plain = Rung(twins, batches, PLAIN, gold, reference, ulp)
-        chosen = plain if claim == PLAIN else Rung(twins, batches, claim, gold, reference, ulp)
-        left = chosen.judged(candidate)
-        rungs = self._rungs(chosen, batches, quick)
-        main = twins.main(gold)
-        noise = {name: metrics.over_noise(v, plain.noise[name]) for name, v in chosen.noise.items()}
-        rows = [_state_row(name, candidate, chosen) for name in gold]
-        cause = {
-            "accepted": left.value <= ACCEPT,
-            "causes": [*claim.causes, *(["vector_noise"] if ulp else [])],
-            "claim": claim.name,
-            "families": families,
-            "residual": finite_or_none(left.value),
-            "at": left.at,
-            "n": sum(t.numel() for t in gold.values()),
-            "n_texts": len(texts),
-            "limit": ACCEPT,
-            "self_noise": {name: finite_or_none(v) for name, v in noise.items()},
-            "noise": {name: finite_or_none(v) for name, v in chosen.noise.items()},
-            "noise_max": {name: finite_or_none(v) for name, v in chosen.noise_max.items()},
-            "own": {name: finite_or_none(rms(reference[name], gold[name])) for name in gold},
-            "vector_ulp": ulp / 2.0,
-            "states": rows,
-            "ladder": ladder(twins, batches, candidate, gold, rungs),
-            "envelope": None,
-        }
-        if main == "logits":
-            cause["envelope"] = self._envelope(chosen, len(texts))
-        elif claim.rounds or claim.tanh_gelu:
-            self._write_rung(chosen, [chosen.states[main]], [chosen.others[0][main]])
-        unknown = any(family["named"] == "unknown" for family in families.values())
-        if unknown and not left.value <= ACCEPT:
-            cause["not_checked"] = [
-                {
-                    "what": "the device's arithmetic",
-                    "why": "it is none of those known here",
-                    "how": "See explanation.probe in the record",
-                }
-            ]
-        return cause, chosen
-
-    def _rungs(
-        self, chosen: Rung, batches: Sequence[dict[str, Any]], quick: bool
-    ) -> dict[str, States]:
-        """The rungs of the figure: the reference, the chosen one, and where the model is small the
-        best known others.
-        """
-        twins, claim = self.twins, chosen.claim
-        rungs: dict[str, States] = {f"reference ({twins.dtype})": chosen.reference}
-        if claim != PLAIN:
-            rungs[claim.name] = chosen.states
-
-        others = (Claim(tanh_gelu=True), Claim("hf32"), Claim("fp16_matmul"), Claim("bf16_matmul"))
-        for other in others if quick and twins.dtype == "float32" else ():
-            if other.name not in rungs:
-                rungs[other.name] = twins.run(twins.reference, batches, other)
-
-        return rungs
-
-    def _envelope(self, chosen: Rung, done: int) -> dict[str, Any]:
-        """How far the rung itself reaches from gold over all texts of the run, and how many
-        decisions it changes; its answers are written as a pack.
-        """
-        claim, task = chosen.claim, self.twins.loaded.task
-        reach = chosen.reach["logits"]
-        flips = _changed(chosen.states["logits"], chosen.reference["logits"], task, self.threshold)
-        answers, others = [chosen.states["logits"]], [chosen.others[0]["logits"]]
-
-        if claim != PLAIN:  # the plain rung is the reference, whose pack already covers every text
-            for part in chunks(self.texts[done:], STATE_TEXTS):
-                more = self._reach(part, claim)
-                answers.append(more["rung"])
-                others.append(more["other"])
-                reach = max(reach, *(largest(more[n], more["gold"]) for n in ("rung", "other")))
-                flips += _changed(more["rung"], more["reference"], task, self.threshold)
-                done += len(part)
-                self.progress(
-                    f"parity: envelope of {claim.name}, {done} of {len(self.texts)} texts"
-                )
-            self._write_rung(chosen, answers, others)
-
-        return {
-            "rung": claim.name,
-            "bound": 2.0 * reach,
-            "flips": flips,
-            "threshold": self.threshold,
-            "n_texts": done,
-        }
-
-    def _write_rung(self, chosen: Rung, answers: list[Any], others: list[Any]) -> None:
-        """The accepted arithmetic's own answers to every text, so that the packs are judged by it
-        and not by what it did to other texts.
-        """
-        main = self.twins.main(chosen.states)
-        tensors = {main: torch.cat(answers), "perturbed": torch.cat(others)}
-        tensors |= {name: state for name, state in chosen.states.items() if name != main}
-        wide = {name: tensor.float() for name, tensor in tensors.items()}
-        self._write("rung", wide, len(self.texts))
-
-    def _reach(self, texts: Sequence[str], claim: Claim) -> dict[str, Any]:
-        """Logits of gold, reference, the rung and one perturbation of it."""
-        twins = self.twins
-        batches = twins.batches(texts, self.max_length, self.size)
-
-        def run(
-            model: torch.nn.Module, claim: Claim = PLAIN, detail: Detail = DEFAULT
-        ) -> torch.Tensor:
-            return twins.run(model, batches, claim, detail, hidden=False)["logits"]
-
-        return {
-            "gold": run(twins.gold),
-            "reference": run(twins.reference),
-            "rung": run(twins.reference, claim),
-            "other": run(twins.reference, claim, DETAILS[1]),
-        }
+        asked = Asked(self.texts, self.max_length, self.size, self.threshold)
+        confirmation = Confirmation(self.twins, asked, self.progress)
+        cause, rung = confirmation.run(self._state_texts, claim, families, ulp)
+        if confirmation.answers:
+            self._write("rung", confirmation.answers, len(self.texts))
+        return cause, rung
 
     def _place(self, claim: Claim, course: exercise.Exercise | None) -> dict[str, Any]:
         """Faults by address: of the weights that arrived, and of every call on the user's texts and
@@ -447,18 +324,6 @@ class Explanation:
             if row["state"] != "logits"
         }
         add_accumulated(parts["place"]["heat"], layers)
-
-
-def _state_row(name: str, candidate: States, rung: Rung) -> dict[str, Any]:
-    """R and residual of one state."""
-    gold, reference = rung.gold[name], rung.reference[name]
-    ratio = metrics.over_noise(rms(candidate[name], gold), rms(reference, gold))
-    left = metrics.over_noise(rms(candidate[name], rung.states[name]), rung.noise[name])
-    return {"state": name, "R": written(ratio), "residual": written(left)}
-
-
-def _changed(a: Any, b: Any, task: str, threshold: Any) -> int:
-    return int((decisions(a, task, threshold) != decisions(b, task, threshold)).sum())
 
 
 def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from goemo_utils.forward.device import open_device
 from goemo_utils.forward.model import Loaded
 from goemo_utils.parity.emulate import Claim
-from goemo_utils.parity.replay import Row
+from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import Twins, rms
 from goemo_utils.rehearsal import parse_numerics
 from goemo_utils.rehearsal.numerics import handlers

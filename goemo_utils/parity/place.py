@@ -13,16 +13,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from goemo_utils.parity.calls import ATTENTION
 from goemo_utils.parity.emulate import Claim
+from goemo_utils.parity.error import HOT_MAX, HOT_RMS
 from goemo_utils.parity.gates import written
-from goemo_utils.parity.replay import (
-    ALLOWED_ULP,
-    ATTENTION,
-    HOT_MAX,
-    HOT_RMS,
-    Row,
-    replay,
-)
+from goemo_utils.parity.replay import replay
+from goemo_utils.parity.row import ALLOWED_ULP, Row
 from goemo_utils.parity.twins import Twins
 
 NOT_COVERED = "not covered"

@@ -7,7 +7,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ class Twins:
     loaded: Loaded
     device: Device
     dtype: str
+    degraded: str | None = None
+    """A rehearsed fault of reference or gold, as ``rehearsal.roles`` reads it."""
 
     @classmethod
     def load(cls, job: dict[str, Any]) -> Twins:
@@ -58,7 +61,7 @@ class Twins:
             job.get("seed", 0),
         )
 
-        return cls.of(loaded, device, dtype)
+        return replace(cls.of(loaded, device, dtype), degraded=job.get("degraded"))
 
     @classmethod
     def of(cls, loaded: Loaded, device: Device, dtype: str) -> Twins:
@@ -66,6 +69,16 @@ class Twins:
         gold = copy.deepcopy(loaded.model).double()
         candidate = copy.deepcopy(loaded.model).to(device.torch_device)
         return cls(loaded.model, gold, candidate, loaded, device, dtype)
+
+    def as_role(self, role: str) -> AbstractContextManager[Any]:
+        """Within this context the CPU computes as badly as a rehearsal asks of ``role``, reference
+        or gold; nothing changes where it asks nothing.
+        """
+        if not self.degraded:
+            return nullcontext()
+        from goemo_utils.rehearsal.roles import degraded
+
+        return degraded(role, self.degraded)
 
     def attach(self, model: nn.Module) -> None:
         """Tell the rehearsal device in which model its faults are placed; a real device needs
@@ -126,8 +139,9 @@ class Twins:
         be rounded.
         """
         place = next(model.parameters()).device
+        role = {id(self.gold): "gold", id(self.reference): "reference"}.get(id(model), "candidate")
         found: dict[str, list[Tensor]] = {}
-        with emulated(claim, detail):
+        with self.as_role(role), emulated(claim, detail):
             for batch in batches:
                 output = model(
                     **{k: v.to(place) for k, v in batch.items()}, output_hidden_states=hidden

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from goemo_utils.parity import metrics
+from goemo_utils.parity.calls import PRODUCT_CALLS
 from goemo_utils.parity.cause import PROBED
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.replay import GAIN, PRODUCT_CALLS, Row
+from goemo_utils.parity.row import GAIN, Row
 from goemo_utils.parity.twins import States, Twins, rms
 
 GOLD_ERROR = 1e-12

@@ -5,6 +5,7 @@ TensorFloat-32 on, a gold that is not float64.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -23,12 +24,19 @@ def degraded(role: str, fault: str | None) -> AbstractContextManager[Any]:
     Needs no_grad, so that products arrive whole. What a fused kernel does inside, such as
     ``scaled_dot_product_attention`` on the CPU, stays right.
     """
+    table = _arithmetic(role, fault)
+    return Degraded(table) if table else nullcontext()
+
+
+@cache
+def _arithmetic(role: str, fault: str | None) -> dict[str, Handler]:
+    """What stands in for which operator of ``role``; empty where ``fault`` says nothing of it."""
     mine = [part.part for part in parse_fault(fault) if part.kind == role]
     if not mine:
-        return nullcontext()
+        return {}
     if mine[-1] == "float32":
-        return Degraded({name: _narrow for name in MATMUL})
-    return Degraded(handlers(parse_numerics(mine[-1])))
+        return dict.fromkeys(MATMUL, _narrow)
+    return handlers(parse_numerics(mine[-1]))
 
 
 def _narrow(operator: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

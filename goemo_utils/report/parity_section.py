@@ -24,6 +24,7 @@ from goemo_utils.report.blocks import (
 from goemo_utils.report.charts import Growth, Ladder, Margins, Rung
 from goemo_utils.report.errors_section import distribution, grade_row
 from goemo_utils.report.heat import where_it_enters
+from goemo_utils.report.named import wrong
 from goemo_utils.report.read import Run
 from goemo_utils.report.sections import absent
 from goemo_utils.report.words import Words
@@ -52,6 +53,7 @@ def parity(run: Run, words: Words) -> Section:
     ]
     blocks.append(Details(words("p_why_ratio"), [Paragraph(words("p_why_ratio_p"))]))
     blocks += [Heading(words("p_cause")), *_cause(results, words)]
+    blocks += wrong(results, words)
     blocks += _remedies(results, words)
     blocks += [Heading(words("p_heat")), *where_it_enters(results, words)]
     blocks += [Heading(words("p_layers")), *_layers(results, words)]

@@ -48,8 +48,13 @@ def summarise(run: Run) -> dict[str, Any]:
             {key: fault.get(key) for key in ("module", "operator", "ratio_rms", "ratio_max")}
             for fault in parity.get("faults") or []
         ],
+        **_judged(parity),
     }
     not_judged = _why_not(run, "03_parity")
+
+    for name in ("grades", "tail"):
+        if summary[name] is None:
+            reasons[name] = not_judged
 
     for name in METRICS:
         found = metric(run, name)
@@ -147,6 +152,14 @@ def _gate(gate: dict[str, Any]) -> dict[str, Any]:
         "n": gate.get("n"),
         "formula": gate.get("formula"),
     }
+
+
+def _judged(parity: dict[str, Any]) -> dict[str, Any]:
+    """What parity says beside the gates: names of what is wrong, the nearest calls, grades, the
+    tail, and what was not checked.
+    """
+    lists = {key: list(parity.get(key) or []) for key in ("names", "suspects", "not_checked")}
+    return lists | {key: parity.get(key) or None for key in ("grades", "tail")}
 
 
 def _within_one_percent(

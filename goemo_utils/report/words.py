@@ -4,7 +4,13 @@ shown.
 
 from typing import Any
 
-from goemo_utils.report import words_errors, words_gates, words_measured, words_sections
+from goemo_utils.report import (
+    words_errors,
+    words_gates,
+    words_measured,
+    words_named,
+    words_sections,
+)
 from goemo_utils.report.read import ReportError
 
 LANGUAGES = ("en", "zh")
@@ -275,6 +281,7 @@ TABLE = {
     **words_errors.WORDS,
     **words_gates.WORDS,
     **words_measured.WORDS,
+    **words_named.WORDS,
     **words_sections.WORDS,
 }
 

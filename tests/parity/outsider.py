@@ -1,220 +1,40 @@
-"""Devices that the verdict has not seen, judged as a run judges them, each in a forked process.
+"""Devices that the verdict has not seen, judged as a run judges them.
 
-`python -m tests.parity.outsider --seconds 600 --part 0 --parts 2` runs every second device of the
-list for so long and writes a line a device; `--table FILE…` prints the tables of such lines. All of
-it is SIMULATED.
+`python -m tests.parity.outsider --out FILE --seconds 600` judges the devices of the list that FILE
+does not hold yet, for so long, and writes a line a device; `--cases FILE.py` takes the devices of
+another list; `--table FILE…` prints the tables of such lines. All of it is SIMULATED.
 """
 
 import argparse
-import itertools
+import importlib.util
 import json
 import os
-import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.forward.tiny_model import save
+from tests.parity.devices import Case, Device, devices, sample
 
-TEXTS = 8
-ARCHITECTURES = (
-    "bert",
-    "roberta",
-    "distilbert",
-    "electra",
-    "deberta-v2",
-    "modernbert",
-    "mpnet",
-    "xlm-roberta",
-)
-DTYPES = ("float32", "float16", "bfloat16")
-HONEST = (
-    "exact",
-    "reorder",
-    "reorder+ulp",
-    "ulp",
-    "ulp12",
-    "ulp32",
-    "row_order",
-    "truncating",
-    "row_order+ulp12",
-    "truncating+ulp",
-    "hf32",
-    "hf32_away",
-    "hf32_trunc",
-    "tf32",
-    "fp16_matmul",
-    "bf16_matmul",
-    "tanh_gelu",
-    "hf32_linear",
-    "hf32_bmm",
-    "hf32_conv",
-    "ascend910b",
-    "hf32+tanh_gelu+reorder+ulp",
-    "tf32+row_order+ulp",
-    "hf32_linear+ulp12",
-    "hf32+ulp32",
-)
-HALF = ("exact", "reorder", "ulp", "row_order", "truncating", "tanh_gelu", "reorder+ulp")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of fault: how it is asked for at each size, and which names are right."""
-
-    name: str
-    sizes: tuple[str, ...]
-    names: tuple[str, ...]
-    half: bool = True
-
-
-SCALES = ("1.00001", "1.0001", "1.001", "1.01")
-KINDS = (
-    Kind("layer norm scaled", tuple(f"native_layer_norm:scale={s}" for s in SCALES), ("gain",)),
-    Kind("softmax scaled", tuple(f"_softmax:scale={s}" for s in SCALES), ("gain", "")),
-    Kind("linear scaled", tuple(f"addmm:scale={s}" for s in SCALES), ("gain",)),
-    Kind("gelu scaled", tuple(f"gelu:scale={s}" for s in SCALES), ("gain",)),
-    Kind("linear shifted", tuple(f"addmm:add={a}" for a in ("1e-4", "1e-3", "1e-2")), ("",), False),
-    Kind("layer norm shifted", ("native_layer_norm:add=1e-4", "native_layer_norm:add=1e-2"), ("",)),
-    Kind("row zeroed", ("native_layer_norm:zero=row", "addmm:zero=row"), ("",)),
-    Kind("NaN", ("native_layer_norm:nan", "addmm:nan"), ("",)),
-    Kind("saturation", ("addmm:saturate=0.5", "addmm:saturate=0.1"), ("saturation",)),
-    Kind(
-        "row leaks",
-        ("native_layer_norm:leak=1e-4", "native_layer_norm:leak=1e-2"),
-        ("", "neighbour"),
-    ),
-    Kind("mask dropped", ("mask:drop",), ("mask",)),
-    Kind("mask inverted", ("mask:invert",), ("mask",)),
-    Kind("mask soft", ("mask:soft=-10", "mask:soft=-4"), ("mask",)),
-    Kind("mask beyond", ("mask:beyond=4", "mask:beyond=8"), ("mask",)),
-    Kind("positions shifted", ("position:shift=1", "position:shift=2"), ("position",)),
-    Kind("segments dropped", ("segment:drop",), ("segment",)),
-    Kind("relative bias dropped", ("relative_bias:drop",), ("relative bias",)),
-    Kind("residual dropped", ("residual:drop",), ("residual",)),
-    Kind("neighbour", ("neighbour:leak=1e-3", "neighbour:leak=1e-1"), ("neighbour",)),
-    Kind("dropout on", ("dropout:on", "dropout:on=0.2"), ("dropout",)),
-    Kind("weights zeroed", ("weights:row=17", "weights:row=40"), ("weights",)),
-    Kind("weights NaN", ("weights:nan=17",), ("NaN weights",)),
-    Kind(
-        "long only", tuple(f"native_layer_norm:scale={s},only_beyond=20" for s in SCALES), ("gain",)
-    ),
-    Kind(
-        "large batches only",
-        tuple(f"addmm:scale={s},only_batch>=17" for s in SCALES),
-        ("gain", "batch size"),
-    ),
-    Kind(
-        "small batches only",
-        tuple(f"addmm:scale={s},only_batch<=3" for s in SCALES),
-        ("gain", "batch size"),
-    ),
-    Kind("neighbour in large batches", ("neighbour:leak=1e-3,only_batch>=17",), ("neighbour",)),
-    Kind("mask of long batches", ("mask:drop,only_beyond=20",), ("mask",)),
-    Kind(
-        "intermittent",
-        ("addmm:scale=1.05,once_in=50", "addmm:scale=1.05,once_in=20"),
-        ("intermittent",),
-    ),
-    Kind(
-        "reference rounds",
-        ("reference:bf16_matmul", "reference:tf32", "reference:hf32"),
-        ("",),
-        False,
-    ),
-    Kind("gold rounds", ("gold:float32",), ("",), False),
-)
-FLOOR = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 4e-3}
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device: an architecture, a dtype, an attention, and what it does."""
-
-    architecture: str
-    dtype: str
-    attention: str
-    numerics: str = "exact"
-    fault: str | None = None
-    kind: str = "honest"
-    names: tuple[str, ...] = ()
-
-
-def devices(seed: int = 0) -> list[Device]:
-    """Every combination, shuffled, so that any part of the list is a sample of all of it."""
-    found = list(_all())
-    random.Random(seed).shuffle(found)
-    return found
-
-
-def _all() -> Iterator[Device]:
-    for architecture, dtype in itertools.product(ARCHITECTURES, DTYPES):
-        for attention in ("eager", "sdpa") if architecture != "deberta-v2" else ("eager",):
-            for numerics in HONEST if dtype == "float32" else HALF:
-                yield Device(architecture, dtype, attention, numerics)
-            for kind in KINDS:
-                for fault in kind.sizes if kind.half or dtype == "float32" else ():
-                    if not below(fault, dtype):
-                        yield Device(
-                            architecture, dtype, attention, "exact", fault, kind.name, kind.names
-                        )
-
-
-def below(fault: str, dtype: str) -> bool:
-    """Whether a scale is smaller than the verdict promises to see in this dtype."""
-    if dtype != "float32" and ("add=1e-4" in fault or "leak=1e-3" in fault or "leak=1e-4" in fault):
-        return True
-    if "scale=" not in fault:
-        return False
-    gain = float(fault.split("scale=")[1].split(",")[0]) - 1.0
-    return gain < 0.99 * FLOOR[dtype]
+FAULTY = 2700
+VISIT = 12
+"""Devices that are judged on one model before the next: a process a visit."""
+LAST = ("reference rounds", "gold rounds")
+"""Kinds in which not the device is at fault."""
+NOTHING = ("has nothing to act on", "never fired", "would change nothing", "names the ")
+"""How the rehearsal refuses a fault of a thing that a model does not have: no device."""
 
 
 def judged(device: Device, model: Path, folder: Path) -> dict[str, Any]:
     """The payload of one device, all in this process."""
-    from goemo_utils.forward.pack import read_pack
-    from goemo_utils.forward.run import run
-    from goemo_utils.notebook.comparison import EVIDENCE
-    from goemo_utils.parity import judge, run_job
-    from goemo_utils.texts.builtin import BUILTIN
+    from tests.parity.shared import Bench
 
-    texts = list(BUILTIN)[:TEXTS]
-    base = {
-        "kind": "forward",
-        "model": str(model),
-        "revision": None,
-        "task": "auto",
-        "weights_dtype": device.dtype,
-        "attn_implementation": device.attention,
-        "texts": texts,
-        "max_length": 512,
-        "batch_size": 4,
-        "hidden": "all",
-        "seed": 0,
-        "threads": 1,
-        "numerics": "exact",
-        "fault": None,
-        "degraded": device.fault,
-    }
-    for role in ("gold", "reference"):
-        dtype = "float64" if role == "gold" else device.dtype
-        out = str(folder / role)
-        run({**base, "role": role, "device": "cpu", "dtype": dtype, "out": out})
-    own = {"numerics": device.numerics, "fault": device.fault, "dtype": device.dtype}
-    job = {**base, **own, "role": "candidate", "device": "rehearsal"}
-    run({**job, "out": str(folder / "candidate")})
-    packs = {role: str(folder / role) for role in ("gold", "reference")}
-    found = run_job(
-        {**job, "kind": "parity", "out": str(folder / "explain"), "packs": packs}, print
-    )
-    made = {name: read_pack(path) for name, path in found["packs"].items()}
-    sides = [read_pack(folder / role) for role in ("gold", "reference", "candidate")]
-    parts = {name: found[name] for name in EVIDENCE}
-    return judge(*sides, None, texts, **parts, rung=made.pop("rung", None), used=made)
+    folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(device.architecture, device.dtype, device.attention, model, folder)
+    return bench.judge(device)
 
 
 def line(device: Device, payload: dict[str, Any]) -> dict[str, Any]:
@@ -222,30 +42,49 @@ def line(device: Device, payload: dict[str, Any]) -> dict[str, Any]:
     failed = [gate["id"] for gate in payload["gates"] if gate["result"] == "fail"]
     named = [name["name"] for name in payload["names"]]
     honest = device.kind == "honest"
-    wrong = None
     if honest:
         outcome = "false alarm" if payload["verdict"] == "fail" else "right"
-    elif device.kind in ("reference rounds", "gold rounds"):
+        wrong = outcome == "right" and not _claimed(device.numerics, payload["causes"])
+    elif device.kind in LAST:
         outcome = "right" if "reference" in failed else "false pass"
-        wrong = outcome == "right" and None
+        wrong = False
     else:
         outcome = "right" if payload["verdict"] == "fail" else "false pass"
         wrong = outcome == "right" and not _right(device.names, named)
+
+    gates = {gate["id"]: gate["meaning"] for gate in payload["gates"] if gate["result"] == "fail"}
     return {
-        **asdict(device),
+        **_words(device),
         "verdict": payload["verdict"],
         "outcome": outcome,
         "wrong_name": bool(wrong),
         "causes": payload["causes"],
         "named": named,
         "failed": failed,
+        "told": gates,
         "faults": [f"{f['module']} {f['operator']}" for f in payload["faults"]][:2],
     }
+
+
+def _words(device: Device) -> dict[str, Any]:
+    names = ("architecture", "dtype", "attention", "numerics", "fault", "kind", "size", "place")
+    return {name: getattr(device, name) for name in names} | {"id": device.id}
 
 
 def _right(wanted: tuple[str, ...], named: list[str]) -> bool:
     """The kind's own name first; where it has none, its call's place says enough."""
     return "" in wanted or any(name in wanted for name in named[:2])
+
+
+def _claimed(numerics: str, causes: list[str]) -> bool:
+    """Whether every cause that was named is one of the device's own."""
+    own = numerics.replace("ascend910b", "tanh_gelu+hf32_conv").split("+")
+    stems = {name.split("_linear")[0].split("_bmm")[0].split("_conv")[0] for name in own}
+    for cause in causes:
+        stem = cause.split("_linear")[0].split("_bmm")[0].split("_conv")[0].split("_attention")[0]
+        if cause != "vector_noise" and stem not in stems:
+            return False
+    return True
 
 
 def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -254,9 +93,7 @@ def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         os.close(reader)
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
+        _hush()
         try:
             answer = work()
         except BaseException as error:
@@ -270,63 +107,140 @@ def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json.loads(told or "{}")
 
 
+def _hush() -> None:
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+
+
+def visited(mine: list[Device], model: Path, folder: Path, out: Path, end: float) -> None:
+    """Judge devices of one model in a forked process, which writes a line after each."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+
+    from tests.parity.shared import Bench
+
+    try:
+        _hush()
+        folder.mkdir(parents=True, exist_ok=True)
+        first = mine[0]
+        bench = Bench(first.architecture, first.dtype, first.attention, model, folder)
+        for device in mine:
+            started = time.process_time()
+            try:
+                told = line(device, bench.judge(device))
+            except Exception as error:
+                told = {**_words(device), **_refused(error)}
+            told["seconds"] = round(time.process_time() - started, 2)
+            with out.open("a") as stream:
+                stream.write(json.dumps(told, default=str) + "\n")
+            if time.monotonic() > end:
+                break
+    finally:
+        os._exit(0)
+
+
+def _refused(error: Exception) -> dict[str, Any]:
+    text = f"{type(error).__name__}: {str(error)[:300]}"
+    none = any(word in text for word in NOTHING)
+    return {"outcome": "no such device" if none else "not run", "error": text}
+
+
+def visits(wanted: list[Device]) -> list[list[Device]]:
+    """The devices in groups of one model, in an order of which any beginning is a sample."""
+    groups: dict[tuple[str, str, str], list[Device]] = {}
+    for device in wanted:
+        groups.setdefault((device.architecture, device.dtype, device.attention), []).append(device)
+    rounds = [
+        (start // VISIT, mine[start : start + VISIT])
+        for mine in groups.values()
+        for start in range(0, len(mine), VISIT)
+    ]
+    return [mine for _, mine in sorted(rounds, key=lambda pair: pair[0])]
+
+
+def cases_of(path: Path) -> list[Case]:
+    """The list CASES of a file."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.CASES)
+
+
+def read(paths: list[Path]) -> list[dict[str, Any]]:
+    """Lines of finished devices."""
+    return [json.loads(row) for path in paths for row in path.read_text().splitlines()]
+
+
 def main(argv: list[str]) -> int:
     command = argparse.ArgumentParser(description=__doc__)
     command.add_argument("--seconds", type=float, default=60.0)
-    command.add_argument("--part", type=int, default=0)
-    command.add_argument("--parts", type=int, default=1)
-    command.add_argument("--out", type=Path, default=None)
+    command.add_argument("--out", type=Path, default=Path("outsider.jsonl"))
+    command.add_argument("--cases", type=Path, default=None, help="a file with a list CASES")
+    command.add_argument("--only", default="", help="part of a device's id, or several by commas")
+    command.add_argument("--every", type=int, default=1, help="of how many devices one is judged")
     command.add_argument("--table", type=Path, nargs="*", default=None)
     args = command.parse_args(argv)
     if args.table:
-        lines = [json.loads(row) for path in args.table for row in path.read_text().splitlines()]
-        print(table(lines))
+        print(table(read(args.table)))
         return 0
+
     import torch
     import transformers.models.auto.modeling_auto  # noqa: F401  imported once, before the forks
 
     torch.set_num_threads(1)
+    done = {row["id"] for row in read([args.out])} if args.out.is_file() else set()
+    every = list(devices(cases_of(args.cases))) if args.cases else sample(FAULTY)
+    words = args.only.split(",")
+    wanted = [d for d in every if any(w in d.id for w in words)][:: args.every]
+    wanted = [d for d in wanted if d.id not in done]
     end = time.monotonic() + args.seconds
+
     with tempfile.TemporaryDirectory() as folder:
         models: dict[str, Path] = {}
-        for number, device in enumerate(devices()[args.part :: args.parts]):
+        for number, mine in enumerate(visits(wanted)):
             if time.monotonic() > end:
                 break
-            if device.architecture not in models:
-                path = Path(folder) / device.architecture
-                models[device.architecture] = save(path, device.architecture)
-            place = Path(folder) / str(number)
-            model = models[device.architecture]
-            told = in_child(lambda d=device, m=model, p=place: line(d, judged(d, m, p)))
-            told = {**asdict(device), "outcome": "not run"} | told
-            text = json.dumps(told)
-            if args.out:
-                with args.out.open("a") as stream:
-                    stream.write(text + "\n")
-            else:
-                print(text, flush=True)
+            architecture = mine[0].architecture
+            if architecture not in models:
+                models[architecture] = save(Path(folder) / architecture, architecture)
+            visited(mine, models[architecture], Path(folder) / str(number), args.out, end)
     return 0
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Outcomes by kind, as a table in Markdown."""
-    rows = [
-        "| kind | devices | right | false passes | false alarms | wrong names |",
-        "|---|---|---|---|---|---|",
-    ]
-    ran = [row for row in lines if row["outcome"] != "not run"]
+    """Outcomes by kind, then by kind and size, as tables in Markdown."""
+    lines = list({row["id"]: row for row in lines}.values())
+    ran = [row for row in lines if row["outcome"] not in ("not run", "no such device")]
     kinds = sorted({row["kind"] for row in ran}, key=lambda kind: (kind != "honest", kind))
+    heads = "| devices | right | false passes | false alarms | wrong names |\n"
+    rows = [f"| kind {heads}|---|---|---|---|---|---|"]
     for kind in [*kinds, None]:
         mine = [row for row in ran if kind in (row["kind"], None)]
-        counts = [
-            sum(r["outcome"] == word for r in mine)
-            for word in ("right", "false pass", "false alarm")
-        ]
-        names = sum(row.get("wrong_name", False) for row in mine)
-        rows.append(
-            f"| {kind or 'all'} | {len(mine)} | {counts[0]} | {counts[1]} | {counts[2]} | {names} |"
-        )
+        rows.append(f"| {kind or 'all'} {_counts(mine)}")
+
+    rows += ["", f"| kind | size {heads}|---|---|---|---|---|---|---|"]
+    for kind in kinds:
+        for size in sorted({row["size"] for row in ran if row["kind"] == kind}):
+            mine = [row for row in ran if (row["kind"], row["size"]) == (kind, size)]
+            rows.append(f"| {kind} | `{size}` {_counts(mine)}")
+
+    refused = [row for row in lines if row["outcome"] == "not run"]
+    none = sum(row["outcome"] == "no such device" for row in lines)
+    rows += ["", f"{none} devices cannot be: the model has no such thing. Not run: {len(refused)}."]
+    rows += [f"- {row['id']}: {row['error']}" for row in refused[:10]]
     return "\n".join(rows)
+
+
+def _counts(mine: list[dict[str, Any]]) -> str:
+    words = ("right", "false pass", "false alarm")
+    counts = [sum(row["outcome"] == word for row in mine) for word in words]
+    names = sum(row.get("wrong_name", False) for row in mine)
+    return f"| {len(mine)} | {counts[0]} | {counts[1]} | {counts[2]} | {names} |"
 
 
 if __name__ == "__main__":

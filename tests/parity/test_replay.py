@@ -10,8 +10,10 @@ import torch
 from goemo_utils.parity import imitate
 from goemo_utils.parity.cause import Rung, different, local_attribution
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, details
+from goemo_utils.parity.error import compare
 from goemo_utils.parity.place import add_accumulated, faults, heat, is_hot, layer_of, locate
-from goemo_utils.parity.replay import Row, compare, replay
+from goemo_utils.parity.replay import replay
+from goemo_utils.parity.row import Row
 from tests.parity.twin_models import Odd, batch, twins
 from tests.rehearsal.children import in_child
 

@@ -21,11 +21,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from goemo_utils.parity.calls import IN_PLACE, MOVES
 from goemo_utils.parity.cause import local_attribution
 from goemo_utils.parity.emulate import PLAIN, Claim, Emulate
+from goemo_utils.parity.error import Error, compare
 from goemo_utils.parity.place import faults, locate, worst_ratios
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.replay import IN_PLACE, MOVES, Error, Row, compare
+from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import Twins
 from goemo_utils.training import losses
 from goemo_utils.training.parity.batches import read_batches

@@ -19,7 +19,8 @@ from goemo_utils.forward.model import Loaded
 from goemo_utils.parity import imitate
 from goemo_utils.parity.emulate import PLAIN, Claim, Detail, Emulate
 from goemo_utils.parity.place import faults
-from goemo_utils.parity.replay import Row, replay
+from goemo_utils.parity.replay import replay
+from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import Twins
 from goemo_utils.rehearsal.numerics import VECTOR, ulp_noise
 from goemo_utils.rehearsal.state import STATE, Handler, plain

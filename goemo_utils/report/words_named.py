@@ -1,0 +1,31 @@
+"""Words of the names of what is wrong, and of suspects."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "pn_names": ("What is wrong, by its name", "错误名称"),
+    "pn_name": ("Name", "名称"),
+    "pn_where": ("First seen in", "最先出现处"),
+    "pn_evidence": ("Evidence", "依据"),
+    "pn_mask": ("mask", "掩码（mask）"),
+    "pn_position": ("position", "位置（position）"),
+    "pn_segment": ("segment", "句段（segment）"),
+    "pn_window": ("window", "局部窗口（window）"),
+    "pn_relative bias": ("relative bias", "相对位置偏置（relative bias）"),
+    "pn_residual": ("residual", "残差（residual）"),
+    "pn_neighbour": ("neighbour", "批内串扰（neighbour）"),
+    "pn_dropout": ("dropout", "dropout 未关闭"),
+    "pn_saturation": ("saturation", "饱和（saturation）"),
+    "pn_weights": ("weights", "权重（weights）"),
+    "pn_NaN weights": ("NaN weights", "权重含 NaN"),
+    "pn_intermittent": ("intermittent", "偶发（intermittent）"),
+    "pn_gain": ("gain", "固定增益（gain）"),
+    "pn_batch size": ("batch size", "批大小（batch size）"),
+    "pn_length": ("length", "长度（length）"),
+    "pn_model code": ("model code", "模型代码（model code）"),
+    "pn_suspects": ("The nearest calls", "最接近门限的算子调用"),
+    "pn_suspects_p": (
+        "No call is over its limits although the model is wrong. These are nearest to them.",
+        "模型有误，但没有算子调用超出门限。以下调用最接近门限。",
+    ),
+    "pn_call": ("Call", "算子调用"),
+    "pn_share": ("share of its limit", "占门限的比例"),
+}
