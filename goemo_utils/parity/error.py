@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goemo_utils.parity.twins import rms
-
 HOT_RMS, HOT_MAX = 10.0, 20.0
 """A call is at fault above either ratio: clean kernels with 8 ulp of noise stay below 9.6 / 17.2.
 """
@@ -77,46 +75,7 @@ def compare(
     device and is left out too. Scores masked with the smallest number are left out of the ratio,
     but must be as large and of the same sign on the device: an ignored mask shows nowhere else.
     """
-    if device.shape != gold.shape:
-        return INFINITE
-
-    sides = [t.detach().cpu().double() for t in (device, cpu, gold, *(o.output for o in spread))]
-    sides = real_rows(sides, real)
-    huge = torch.finfo(cpu.dtype).max / 4
-    if not _masked_alike(sides[0], sides[2], huge):
-        return INFINITE
-
-    keep = sides[2].abs() < huge
-    if not bool(keep.all()):
-        sides = [t[keep] for t in sides]
-    if not sides[2].numel():
-        return Error(0.0, 0.0)
-    if not bool(sides[0].isfinite().all()):
-        return NOT_A_NUMBER if bool(sides[0].isnan().any()) else INFINITE
-
-    return _measured(sides, [o.share for o in spread], torch.finfo(cpu.dtype).eps / 4)
-
-
-def real_rows(sides: Sequence[Tensor], real: Tensor | None) -> list[Tensor]:
-    """The rows of real tokens of ``[batch, length, width]`` or ``[batch, heads, length, width]``;
-    other shapes as they are. ``real`` is ``[batch, length]``.
-    """
-    shape = sides[0].shape
-    if real is not None and len(shape) == 3 and shape[:2] == real.shape:
-        return [t[real] for t in sides]  # [tokens, width]
-    if real is not None and len(shape) == 4 and (shape[0], shape[2]) == tuple(real.shape):
-        return [t.transpose(1, 2)[real] for t in sides]  # [tokens, heads, width]
-    return list(sides)
-
-
-def _masked_alike(device: Tensor, gold: Tensor, huge: float) -> bool:
-    """Whether every score that gold masks (or makes NaN) is masked (or NaN) on the device too."""
-    masked = ~(gold.abs() < huge)
-    if not bool(masked.any()):
-        return True
-    seen, wanted = device[masked], gold[masked]
-    alike = (seen.abs() >= MASKED) & (seen.sign() == wanted.sign())
-    return bool((alike | (seen.isnan() & wanted.isnan())).all())
+    return Right.of(cpu, gold, real).error(device, spread)
 
 
 MASKED = 5e3
@@ -124,27 +83,127 @@ MASKED = 5e3
 that of float32, since the exponential of each is 0."""
 
 
-def _measured(sides: Sequence[Tensor], shares: Sequence[float], unit: float) -> Error:
-    """The numbers of an error, of finite elements without masked ones."""
-    device, cpu, gold, *others = sides
-    error, own = device - gold, cpu - gold
-    floor, floor_max = unit * rms(gold) + 1e-300, unit * float(gold.abs().max())
-    spread = [(own, 1.0), *((t - gold, share) for t, share in zip(others, shares, strict=True))]
+@dataclass(frozen=True)
+class Right:
+    """What is right of one output: gold's values, and the CPU's own error as the yardstick.
 
-    below = max(floor, *(share * rms(e) for e, share in spread))
-    below_max = max(floor, floor_max, *(share * float(e.abs().max()) for e, share in spread))
-    power = float((gold * gold).sum())
-    gain = float((error * gold).sum()) / power if power else 0.0
+    ``gold`` are the values that count, float64 in one row; ``keep`` is where they stand among the
+    real rows, None for all of them; ``masked`` likewise what gold masks, of which ``wanted`` are
+    the values. ``own`` and ``own_max`` are the CPU's error, ``size`` and ``top`` gold's own, each
+    by root mean square and largest element; ``unit`` is eps/4.
+    """
 
-    size = rms(gold)
-    relative = rms(own) / (4 * unit * size) if size > 0 else 0.0
-    own_gain = float((own * gold).sum()) / power if power else 0.0
+    shape: torch.Size
+    real: Tensor | None
+    gold: Tensor
+    keep: Tensor | None
+    masked: Tensor | None
+    wanted: Tensor | None
+    own: float
+    own_max: float
+    own_gain: float
+    size: float
+    top: float
+    power: float
+    unit: float
 
-    beyond = error.abs() - HOT_MAX * max(float(own.abs().max()), floor_max)
-    ulp = float((beyond / (gold.abs() * 2.0**-23 + 1e-300)).max())
-    largest = float(error.abs().max()) / below_max
-    steady = _steady(error, gold) if rms(error) > HOT_RMS * below or largest > HOT_MAX else 0.0
-    return Error(rms(error) / below, largest, gain, steady, ulp, relative, own_gain)
+    @classmethod
+    def of(cls, cpu: Tensor, gold: Tensor, real: Tensor | None) -> "Right":
+        """The yardstick of one call's output, by the CPU's in the run's dtype and gold's."""
+        limits = torch.finfo(cpu.dtype)
+        rows = real_rows(gold.detach().double(), real)
+        keep = rows.abs() < limits.max / 4
+        whole = bool(keep.all())
+        masked = None if whole else ~keep
+        kept = rows if whole else rows[keep]
+        own = _kept(cpu, real, None if whole else keep) - kept
+        own_size, own_max = _sizes(own)
+        size, top = _sizes(kept)
+        power = size * size * kept.numel()
+
+        return cls(
+            shape=gold.shape,
+            real=real,
+            gold=kept,
+            keep=None if whole else keep,
+            masked=masked,
+            wanted=None if masked is None else rows[masked],
+            own=own_size,
+            own_max=own_max,
+            own_gain=float((own * kept).sum()) / power if power else 0.0,
+            size=size,
+            top=top,
+            power=power,
+            unit=limits.eps / 4,
+        )
+
+    def error(self, device: Tensor, spread: Sequence[Other] = ()) -> Error:
+        """The device's error beside the CPU's; see ``compare``."""
+        if device.shape != self.shape:
+            return INFINITE
+        rows = real_rows(device.detach().cpu().double(), self.real)
+        if not self._masked_alike(rows):
+            return INFINITE
+        values = rows if self.keep is None else rows[self.keep]
+        if not values.numel():
+            return Error(0.0, 0.0)
+        if not bool(values.isfinite().all()):
+            return NOT_A_NUMBER if bool(values.isnan().any()) else INFINITE
+
+        return self._measured(values - self.gold, spread)
+
+    def _masked_alike(self, rows: Tensor) -> bool:
+        """Whether every score that gold masks (or makes NaN) is masked (or NaN) on the device."""
+        if self.masked is None or self.wanted is None:
+            return True
+        seen, wanted = rows[self.masked], self.wanted
+        alike = (seen.abs() >= MASKED) & (seen.sign() == wanted.sign())
+        return bool((alike | (seen.isnan() & wanted.isnan())).all())
+
+    def _measured(self, error: Tensor, spread: Sequence[Other]) -> Error:
+        """The numbers of an error, of finite elements without masked ones."""
+        floor, floor_max = self.unit * self.size + 1e-300, self.unit * self.top
+        below, below_max = max(floor, self.own), max(floor, floor_max, self.own_max)
+        for other in spread:
+            apart, apart_max = _sizes(_kept(other.output, self.real, self.keep) - self.gold)
+            below = max(below, other.share * apart)
+            below_max = max(below_max, other.share * apart_max)
+
+        size, largest = _sizes(error)
+        gain = float((error * self.gold).sum()) / self.power if self.power else 0.0
+        relative = self.own / (4 * self.unit * self.size) if self.size > 0 else 0.0
+        steady = ulp = 0.0
+        if size > HOT_RMS * below or largest > HOT_MAX * below_max:
+            steady = _steady(error, self.gold)
+            beyond = error.abs() - HOT_MAX * max(self.own_max, floor_max)
+            ulp = float((beyond / (self.gold.abs() * 2.0**-23 + 1e-300)).max())
+
+        return Error(size / below, largest / below_max, gain, steady, ulp, relative, self.own_gain)
+
+
+def _kept(values: Tensor, real: Tensor | None, keep: Tensor | None) -> Tensor:
+    """The values that count, in float64."""
+    rows = real_rows(values.detach().cpu().double(), real)
+    return rows if keep is None else rows[keep]
+
+
+def _sizes(values: Tensor) -> tuple[float, float]:
+    """Root mean square and largest magnitude; 0 without values."""
+    if not values.numel():
+        return 0.0, 0.0
+    return float(values.square().mean().sqrt()), float(values.abs().max())
+
+
+def real_rows(values: Tensor, real: Tensor | None) -> Tensor:
+    """The rows of real tokens of ``[batch, length, width]`` or ``[batch, heads, length, width]``;
+    other shapes as they are. ``real`` is ``[batch, length]``.
+    """
+    shape = values.shape
+    if real is not None and len(shape) == 3 and shape[:2] == real.shape:
+        return values[real]  # [tokens, width]
+    if real is not None and len(shape) == 4 and (shape[0], shape[2]) == tuple(real.shape):
+        return values.transpose(1, 2)[real]  # [tokens, heads, width]
+    return values
 
 
 def _steady(error: Tensor, gold: Tensor) -> float:
@@ -160,12 +219,14 @@ def _steady(error: Tensor, gold: Tensor) -> float:
     return min(1.0, explained / total)
 
 
-def clamped_at(device: Tensor, gold: Tensor) -> float | None:
+def clamped_at(device: Tensor, right: Right) -> float | None:
     """The value at which the device cuts its outputs off: its largest magnitude, where several
     elements have exactly that and gold goes further in all of them. None if it does not.
     """
-    c, g = device.detach().cpu().double().abs(), gold.detach().cpu().double().abs()
-    if c.shape != g.shape or not c.numel() or not bool(c.isfinite().all()):
+    if device.shape != right.shape:
+        return None
+    c, g = _kept(device, right.real, right.keep).abs(), right.gold.abs()
+    if not c.numel() or not bool(c.isfinite().all()):
         return None
     top = c.max()
     beyond = g > top * (1 + 1e-6)

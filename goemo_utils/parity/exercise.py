@@ -261,19 +261,25 @@ class Course:
 
     def judged(self, batch: Batch, states: States) -> dict[str, Any]:
         """One batch on the device beside what the CPU says of each of its texts."""
-        rows = range(len(batch.rows))
         sizes = [len(self.exercise.texts[i].ids) for i in batch.rows]
-        cut = _cut(states, sizes)
         over: dict[str, float] = {}
         over_max: dict[str, float] = {}
 
-        for name, mine in cut.items():
-            wanted = [self.rung[i][name] for i in batch.rows]
+        for name in self.typical:
+            if not _whole(name, states[name], sizes):
+                continue
+            lengths = torch.tensor([1] * len(sizes) if name == "logits" else sizes)
+            wanted = torch.cat([self.rung[i][name] for i in batch.rows])
             unit = [max(self.unit[i][name], self.typical[name]) for i in batch.rows]
-            ratios = [metrics.over_noise(rms(mine[k], wanted[k]), unit[k]) for k in rows]
-            over[name] = _root_mean(ratios)
-            tops = [largest(mine[k], wanted[k]) for k in rows]
-            over_max[name] = metrics.over_noise(_top(tops), self.typical_max[name])
+            apart = states[name].double() - wanted.double()  # [rows, width]
+            squares = torch.zeros(len(sizes), dtype=torch.float64)
+            texts = torch.arange(len(sizes)).repeat_interleave(lengths)
+            squares.index_add_(0, texts, apart.square().mean(1))
+            errors = (squares / lengths).sqrt().tolist()  # a text each
+            over[name] = _root_mean(
+                [metrics.over_noise(*p) for p in zip(errors, unit, strict=True)]
+            )
+            over_max[name] = metrics.over_noise(float(apart.abs().max()), self.typical_max[name])
 
         return self._row(batch, over, over_max)
 
@@ -323,8 +329,13 @@ def _cut(states: States, sizes: Sequence[int]) -> dict[str, list[Tensor]]:
     return {
         name: parts(state, 1 if name == "logits" else list(sizes))
         for name, state in states.items()
-        if name == "logits" or len(state) == sum(sizes)
+        if _whole(name, state, sizes)
     }
+
+
+def _whole(name: str, state: Tensor, sizes: Sequence[int]) -> bool:
+    """Whether a state has the rows of its texts: one a text of the logits, else one a token."""
+    return name == "logits" or len(state) == sum(sizes)
 
 
 def _groups(exercise: Exercise) -> list[list[int]]:

@@ -29,7 +29,7 @@ from goemo_utils.parity.calls import (
     family,
 )
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Emulate, emulated, stay
-from goemo_utils.parity.error import Error, Other, clamped_at, compare, is_addend
+from goemo_utils.parity.error import Error, Other, Right, clamped_at, is_addend
 from goemo_utils.parity.row import Row, Shape
 from goemo_utils.parity.twins import Twins
 
@@ -39,6 +39,8 @@ FUSED = (
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.MATH,
 )
+FUSING = frozenset({ATTENTION, "multi_head_attention_forward"})
+"""Calls in which a fused kernel is chosen."""
 Skipped = Counter[tuple[str, str, str]]
 """What could not be repeated, by module, operator and reason."""
 
@@ -146,11 +148,12 @@ class Judge:
         the reference."""
         place = self.twins.device.torch_device
         args, kwargs = tree_map(lambda v: self._on_device(v, place), call.given)
-        with sdpa_kernel(list(FUSED)):
+        kernels = sdpa_kernel(list(FUSED)) if call.operator in FUSING else nullcontext()
+        with kernels:
             return [t.detach().cpu() for t in _picked(call.function(*args, **kwargs), call.outputs)]
 
-    def sides(self, call: Call, claim: Claim) -> tuple[list[Tensor], list[Tensor]]:
-        """Outputs of the call under a claim: the CPU's in the run's dtype, and gold's."""
+    def right(self, call: Call, claim: Claim) -> list[Right]:
+        """What is right of each output of the call under a claim."""
         within = claim.within_attention() if call.operator == ATTENTION else claim
         on_cpu = call.results
         if claim != self.claims[0]:
@@ -160,17 +163,18 @@ class Judge:
         args, kwargs = tree_map(self._in_float64, call.given)
         with self.twins.as_role("gold"), _as_claimed(within):
             gold = _picked(call.function(*args, **kwargs), call.outputs)
-        return on_cpu, gold
+        return [Right.of(*each, self.real) for each in zip(on_cpu, gold, strict=True)]
 
     def _row(self, call: Call, on_device: Sequence[Tensor], claim: Claim) -> Row:
-        sides = list(zip(on_device, *self.sides(call, claim), strict=True))
-        errors = [compare(*side, self.real) for side in sides]
+        right = self.right(call, claim)
+        errors = [r.error(device) for r, device in zip(right, on_device, strict=True)]
         at = max(range(len(errors)), key=lambda i: errors[i].over)
         error, bare = errors[at], errors[at].over
         if call.operator == ATTENTION and claim.attends and 1.0 < bare < float("inf"):
             chained = self._chained(call, claim.within_attention())
-            error = max((compare(*s, self.real, chained) for s in sides), key=lambda e: e.over)
-        return self._judged(call, claim, error, bare, sides[at])
+            pairs = zip(right, on_device, strict=True)
+            error = max((r.error(d, chained) for r, d in pairs), key=lambda e: e.over)
+        return self._judged(call, claim, error, bare, on_device[at], right[at])
 
     def _judged(
         self,
@@ -178,9 +182,9 @@ class Judge:
         claim: Claim,
         error: Error,
         bare: float,
-        sides: tuple[Tensor, Tensor, Tensor],
+        device: Tensor,
+        right: Right,
     ) -> Row:
-        device, cpu, gold = sides
         operands = [a for a in tree_leaves(call.given) if isinstance(a, Tensor)]
         folded = any(t.dim() <= 2 for t in operands[:2])
         sums = error.over > 1.0 and call.operator in SUM_CALLS
@@ -196,12 +200,12 @@ class Judge:
             steady=error.steady,
             ulp=error.ulp,
             kind=family(call.operator, folded),
-            dtype=str(cpu.dtype).removeprefix("torch."),
-            n=gold.numel(),
+            dtype=str(call.results[0].dtype).removeprefix("torch."),
+            n=right.shape.numel(),
             shape=Shape(*self.real.shape),
             own=error.own,
             own_gain=error.own_gain,
-            clamped=clamped_at(device, gold) if error.over > 1.0 else None,
+            clamped=clamped_at(device, right) if error.over > 1.0 else None,
             addend=sums and is_addend(device, operands),
         )
 

@@ -20,7 +20,7 @@ from tests.forward.tiny_model import save
 from tests.parity.devices import Case, Device, devices, sample
 
 FAULTY = 2700
-VISIT = 12
+VISIT = 16
 """Devices that are judged on one model before the next: a process a visit."""
 LAST = ("reference rounds", "gold rounds")
 """Kinds in which not the device is at fault."""
@@ -191,6 +191,8 @@ def main(argv: list[str]) -> int:
 
     import torch
     import transformers.models.auto.modeling_auto  # noqa: F401  imported once, before the forks
+
+    import tests.parity.shared  # noqa: F401  likewise
 
     torch.set_num_threads(1)
     done = {row["id"] for row in read([args.out])} if args.out.is_file() else set()
