@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -65,6 +65,19 @@ class Exercise:
     batches: tuple[Batch, ...]
     limit: int
     vocabulary: int
+    refused: tuple[int, ...] = ()
+    """Widths that the model itself cannot take, as one that pools cannot take two tokens."""
+
+    @property
+    def middling(self) -> Batch:
+        """A batch of middling size, of which identical forwards are made."""
+        return next((b for b in self.batches if len(b.rows) == 8), self.batches[0])
+
+    @property
+    def short(self) -> int:
+        """The length of the texts of which batches are made, or of most that the model takes."""
+        lengths = [len(text.ids) for text in self.texts]
+        return SHORT if SHORT in lengths else max(lengths, key=lengths.count)
 
     def tensors(self, twins: Twins, batch: Batch) -> list[dict[str, Tensor]]:
         """One padded batch; several for a model that is not padded."""
@@ -113,7 +126,42 @@ def make(twins: Twins, max_length: int, seed: int = 0) -> Exercise:
         Batch("mixed", (first, _longest(texts, middle), first + 1), middle),
         Batch("mixed", (_longest(texts, limit), first + 2), limit, replayed=False),
     ]
-    return Exercise(tuple(texts), tuple(batches), limit, draw.size)
+    made = Exercise(tuple(texts), tuple(batches), limit, draw.size)
+    return _possible(twins, made)
+
+
+def _possible(twins: Twins, exercise: Exercise) -> Exercise:
+    """The set without the batches that the model itself refuses on the CPU. What it takes of few
+    tokens it takes of many, so that only where it does not are all widths tried.
+    """
+    widths = sorted({batch.tokens for batch in exercise.batches})
+    refused = [n for n in widths if n <= SHORT and not _runs(twins, exercise, n)]
+    if refused:
+        refused = [n for n in widths if not _runs(twins, exercise, n)]
+    kept = tuple(batch for batch in exercise.batches if batch.tokens not in refused)
+    used = {i for batch in kept for i in batch.rows}
+    if refused and not used:
+        return exercise  # it refuses everything: let it say why
+
+    # places of the texts that are left
+    places = {old: new for new, old in enumerate(sorted(used))}
+    return replace(
+        exercise,
+        texts=tuple(exercise.texts[i] for i in sorted(used)),
+        batches=tuple(replace(b, rows=tuple(places[i] for i in b.rows)) for b in kept),
+        refused=tuple(refused),
+    )
+
+
+@torch.no_grad()
+def _runs(twins: Twins, exercise: Exercise, width: int) -> bool:
+    """Whether the reference takes a batch of that width."""
+    batch = next(b for b in exercise.batches if b.tokens == width)
+    try:
+        twins.run(twins.reference, exercise.tensors(twins, batch))
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    return True
 
 
 def _by_call(length: int, limit: int) -> bool:
@@ -250,7 +298,7 @@ class Course:
         return told
 
     def _repeat(self, told: Measured, repeats: int) -> None:
-        batch = next(b for b in self.exercise.batches if len(b.rows) == 8)
+        batch = self.exercise.middling
         tensors = self.exercise.tensors(self.twins, batch)
         first = self.twins.run(self.twins.candidate, tensors)
         for _ in range(repeats):
@@ -384,6 +432,7 @@ def reach(
 
     return {
         "lengths": sorted(run | padded),
+        "refused": list(exercise.refused),
         "lengths_not_run": max(0, model_limit - 1)
         - len([n for n in run | padded if 2 <= n <= model_limit]),
         "longest": max(run | padded),

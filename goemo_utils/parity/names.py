@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from goemo_utils.parity.exercise import SHORT, Batch, Course, Measured
+from goemo_utils.parity.exercise import Batch, Course, Measured
 from goemo_utils.parity.replay import followed
 from goemo_utils.parity.twins import States, rms
 from goemo_utils.parity.weights import TABLES
@@ -124,8 +124,9 @@ def _random(course: Course) -> bool:
 
 def _short(course: Course, count: int) -> Batch:
     """So many texts of one length, without padding."""
-    rows = [i for i, text in enumerate(course.exercise.texts) if len(text.ids) == SHORT]
-    return Batch("short", tuple((rows * count)[:count]), SHORT)
+    length = course.exercise.short
+    rows = [i for i, text in enumerate(course.exercise.texts) if len(text.ids) == length]
+    return Batch("short", tuple((rows * count)[:count]), length)
 
 
 class Diagnosis:
@@ -184,7 +185,7 @@ class Diagnosis:
         others = (batch.rows[0], *reversed(batch.rows[1:]))
         answers = []
         for rows in (batch.rows, others):
-            tensors = self.course.exercise.tensors(twins, Batch("company", rows, SHORT))
+            tensors = self.course.exercise.tensors(twins, Batch("company", rows, batch.tokens))
             states = twins.run(twins.candidate, tensors)
             answers.append(states[twins.main(states)][0])
         # in batches of one shape a kernel computes a row alike, whatever is in the others
@@ -215,7 +216,11 @@ class Diagnosis:
                 evidence = f"gold with {name} {told} accounts for {share:.1%} of {state}'s error"
                 return [named(name, state, evidence)]
 
-        kind = "length" if batch.kind == "length" and batch.tokens > SHORT else "model code"
+        kind = (
+            "length"
+            if batch.kind == "length" and batch.tokens > self.course.exercise.short
+            else "model code"
+        )
 
         return [named(kind, state, f"first wrong with {len(batch.rows)} x {batch.tokens} tokens")]
 

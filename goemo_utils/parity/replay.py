@@ -323,7 +323,8 @@ def replay(
             judge.real = batch["attention_mask"].bool()
             around = emulated(claims[0]) if claims[0] != PLAIN else nullcontext()
             calls = Calls(path, judge.take, wanted, judge.resident)
-            with twins.as_role("reference"), around, calls:
+            size = twins.calls_of(*judge.real.shape)
+            with twins.as_role("reference"), around, calls, size:
                 twins.reference(**batch)
 
     return judge.rows, judge.skipped

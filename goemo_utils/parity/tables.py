@@ -195,6 +195,8 @@ def _not_reached(reach: Part) -> list[dict[str, str]]:
         why = f"{len(reach['lengths'])} lengths up to {reach['longest']} tokens were run"
         if beyond > 0:
             why += f"; none beyond, and the model takes {reach['limit']}"
+        if reach.get("refused"):
+            why += f"; the model itself refuses {', '.join(map(str, reach['refused']))}"
         rows.append(
             {
                 "what": f"{reach['lengths_not_run']} of {reach['limit'] - 1} lengths",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,24 @@ class Twins:
         from goemo_utils.rehearsal.roles import degraded
 
         return degraded(role, self.degraded)
+
+    @contextmanager
+    def calls_of(self, texts: int, tokens: int) -> Iterator[None]:
+        """Within this context single calls on the device belong to a batch of that size. A real
+        device sees it by their shapes; a rehearsed one, whose linear layers get rows of tokens, is
+        told.
+        """
+        if not self.device.simulated:
+            yield
+            return
+
+        from goemo_utils.rehearsal.tracker import TRACKER, Size
+
+        TRACKER.shown = Size(texts, tokens)
+        try:
+            yield
+        finally:
+            TRACKER.shown = None
 
     def attach(self, model: nn.Module) -> None:
         """Tell the rehearsal device in which model its faults are placed; a real device needs

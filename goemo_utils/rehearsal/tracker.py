@@ -45,6 +45,7 @@ class Tracker:
         self.handles: list[Any] = []
         self.watching = False
         self.size: Size | None = None
+        self.shown: Size | None = None
         self.forwards = 0
         self.singles: Counter[str] = Counter()
 
@@ -124,8 +125,8 @@ class Tracker:
         """Whether the occasion of ``fault`` is now.
 
         In a forward of the attached model its batch counts, and the number of the forward; outside,
-        where one operator is tried alone, the size that its output ``shown`` has, and the number
-        of such calls.
+        where one operator is tried alone, the batch that it was said to come from (``self.shown``),
+        else the size that its output ``shown`` has, and the number of such calls.
         """
         when = fault.occasion
         if when == ALWAYS:
@@ -135,7 +136,7 @@ class Tracker:
         if size is None:
             self.singles[fault.text] += 1
             count = self.singles[fault.text]
-            size = None if shown is None else size_of(shown)
+            size = self.shown or (None if shown is None else size_of(shown))
         if count % when.once_in:
             return False
         if when.beyond == 0 and when.least == 0 and when.most == ALWAYS.most:

@@ -239,11 +239,13 @@ class Bench:
         twins.attach(twins.reference)
         judge = _Remembering(twins, claims)
         for batch in batches:
-            for one in self._recorded(twins, batch, claims[0]):
-                if wanted is None or wanted(one.call.operator):
-                    TRACKER.path = ["", one.call.module]
-                    judge.real, judge.remembered = one.real, one.right
-                    judge.take(one.call)
+            recorded = self._recorded(twins, batch, claims[0])
+            with twins.calls_of(*batch["attention_mask"].shape):
+                for one in recorded:
+                    if wanted is None or wanted(one.call.operator):
+                        TRACKER.path = ["", one.call.module]
+                        judge.real, judge.remembered = one.real, one.right
+                        judge.take(one.call)
         TRACKER.path = [""]
         return judge.rows, judge.skipped
 
