@@ -140,6 +140,8 @@ HEADS = {
     "xlm-roberta": "classifier.out_proj.weight",
 }
 FULL = ("float32",)
+EAGER = ("deberta-v2", "mpnet")
+"""Architectures that have no fused attention."""
 
 
 def _scaled(kind: str, operator: str, names: tuple[str, ...] = ("gain", "")) -> list[Case]:
@@ -349,8 +351,8 @@ def devices(cases: list[Case] | None = None) -> Iterator[Device]:
     for case in cases if cases is not None else [*RIGHT, *WRONG]:
         for architecture, dtype in itertools.product(case.architectures, case.dtypes):
             for attention in case.attention:
-                if architecture == "deberta-v2" and attention != "eager":
-                    continue  # it has no other
+                if architecture in EAGER and attention != "eager":
+                    continue
                 for device in _placed(case, architecture, dtype, attention):
                     if not below(device):
                         yield device
