@@ -23,7 +23,7 @@ from torch import Tensor
 from goemo_utils.parity import metrics
 from goemo_utils.parity.calls import family
 from goemo_utils.parity.decisions import decide
-from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, stay
+from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, grid_bits, stay
 from goemo_utils.parity.replay import replay
 from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import States, Twins, largest, rms
@@ -36,9 +36,12 @@ ACCEPT = 3.0
 RECOGNISED = 10.0
 """A family whose lowest median ratio is above this computes in no arithmetic known here."""
 
+FEWEST_BITS = 7
+"""Explicit mantissa bits of bfloat16."""
+
 NOISY, CLEAR = 80.0, 4.0
-"""Ratio of a GELU with 32 ulp of noise: uniform noise of u ulp has a root mean square of u / sqrt(3)
-units of 2^-23, and the unit is eps/4; and how much worse its other form must be."""
+"""Ratio of a GELU with 32 ulp of noise: uniform noise of u ulp has a root mean square of
+u / sqrt(3) units of 2^-23, and the unit is eps/4; and how much worse its other form must be."""
 
 MORE = 24
 """Runs by which the noise of a rung is measured better before a candidate is refused."""
@@ -71,10 +74,18 @@ def claims_to_test(answers: Mapping[str, Any]) -> list[Claim]:
         names = list(ROUNDING)
         for kind in PRODUCTS:
             seen = _seen(answers, kind)
-            if seen not in (None, "unknown") and seen not in names:
-                names.append(str(seen))
+            if seen is not None and seen not in names and _is_fine(seen):
+                names.append(seen)
         claims += [Claim(matmul=name) for name in names]
     return [*claims, Claim(tanh_gelu=True)]
+
+
+def _is_fine(grid: str) -> bool:
+    """Whether a grid that the probe read may be an arithmetic at all: no documented one rounds the
+    operands of float32 products to fewer bits than bfloat16 has.
+    """
+    bits = grid_bits(grid)
+    return bits is not None and bits >= FEWEST_BITS
 
 
 def _seen(answers: Mapping[str, Any], kind: str) -> str | None:

@@ -182,6 +182,12 @@ def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
     return lambda operand: round_mantissa(operand, int(match[1]), match[2])
 
 
+def grid_bits(name: str) -> int | None:
+    """Mantissa bits of a grid such as matmul_9bit_rne; None for any other name."""
+    match = _GRID.fullmatch(name)
+    return int(match[1]) if match else None
+
+
 BATCHED_PRODUCTS = frozenset(name for name in MATMUL if "bmm" in name)
 
 

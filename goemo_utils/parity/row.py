@@ -17,6 +17,12 @@ GAIN = {"float32": 8e-6, "float16": 5e-4, "bfloat16": 2e-3}
 ALLOWED_ULP = 32.0
 """Units in the last place by which CANN's operator standard lets a vector kernel be off."""
 
+SOFTMAX = 80.0
+"""Ratio of a fused attention whose softmax has 32 ulp of noise: uniform noise of 32 ulp has a root
+mean square of 32 / sqrt(3) units of 2^-23, and the ratio's unit is eps/4. It is 2.4e-6 of the
+output, below the floor of 1e-5.
+"""
+
 STEADY = 0.25
 """Share of an error's energy that a gain and an offset explain: noise of n elements has about 2/n,
 a kernel that scales or shifts nearly all."""
@@ -77,8 +83,11 @@ class Row:
         kernel in float32, and without a steady gain or offset: a lower grade and no fault.
         """
         vector = self.operator not in PRODUCT_CALLS and self.operator not in EXACT_CALLS
-        noisy = self.ulp <= ALLOWED_ULP and self.steady <= STEADY and self.over_gain <= 1.0
-        return vector and self.dtype == "float32" and noisy
+        within = self.ulp <= ALLOWED_ULP
+        if self.operator == ATTENTION:
+            vector, within = True, self.rms <= SOFTMAX and self.max <= 2 * SOFTMAX
+        random = self.steady <= STEADY and self.over_gain <= 1.0
+        return vector and within and random and self.dtype == "float32"
 
     @property
     def hot(self) -> bool:

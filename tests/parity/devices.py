@@ -60,6 +60,7 @@ class Device:
     names: tuple[str, ...] = ()
     size: str = ""
     place: str = ""
+    honest: bool = True
     operators: tuple[tuple[str, Behaviour], ...] = ()
 
     @property
@@ -306,7 +307,7 @@ WRONG = [
             operators=dict.fromkeys(("addmm", "mm", "bmm"), _few_bits(bits)),
             dtypes=FULL,
         )
-        for bits in (7, 5)
+        for bits in (5, 4)
     ],
     *[
         Case("last column off", size=f"{by:g}", operators={"addmm": _last_column(by)}, dtypes=FULL)
@@ -373,7 +374,8 @@ def _placed(case: Case, architecture: str, dtype: str, attention: str) -> Iterat
             attention=attention,
             numerics=case.numerics,
             fault=fault,
-            kind="honest" if case.honest else case.kind,
+            kind=case.kind,
+            honest=case.honest,
             names=case.names,
             size=case.size or (case.fault or "").replace("{at}", ""),
             place=place,

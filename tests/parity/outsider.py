@@ -41,8 +41,7 @@ def line(device: Device, payload: dict[str, Any]) -> dict[str, Any]:
     """What the tables need of one judgement."""
     failed = [gate["id"] for gate in payload["gates"] if gate["result"] == "fail"]
     named = [name["name"] for name in payload["names"]]
-    honest = device.kind == "honest"
-    if honest:
+    if device.honest:
         outcome = "false alarm" if payload["verdict"] == "fail" else "right"
         wrong = outcome == "right" and not _claimed(device.numerics, payload["causes"])
     elif device.kind in LAST:
@@ -67,7 +66,17 @@ def line(device: Device, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _words(device: Device) -> dict[str, Any]:
-    names = ("architecture", "dtype", "attention", "numerics", "fault", "kind", "size", "place")
+    names = (
+        "architecture",
+        "dtype",
+        "attention",
+        "numerics",
+        "fault",
+        "kind",
+        "size",
+        "place",
+        "honest",
+    )
     return {name: getattr(device, name) for name in names} | {"id": device.id}
 
 
@@ -181,6 +190,7 @@ def main(argv: list[str]) -> int:
     command.add_argument("--seconds", type=float, default=60.0)
     command.add_argument("--out", type=Path, default=Path("outsider.jsonl"))
     command.add_argument("--cases", type=Path, default=None, help="a file with a list CASES")
+    command.add_argument("--limit", type=int, default=64, help="longest input of the models")
     command.add_argument("--only", default="", help="part of a device's id, or several by commas")
     command.add_argument("--every", type=int, default=1, help="of how many devices one is judged")
     command.add_argument("--table", type=Path, nargs="*", default=None)
@@ -209,7 +219,9 @@ def main(argv: list[str]) -> int:
                 break
             architecture = mine[0].architecture
             if architecture not in models:
-                models[architecture] = save(Path(folder) / architecture, architecture)
+                models[architecture] = save(
+                    Path(folder) / architecture, architecture, limit=args.limit
+                )
             visited(mine, models[architecture], Path(folder) / str(number), args.out, end)
     return 0
 
@@ -218,7 +230,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     """Outcomes by kind, then by kind and size, as tables in Markdown."""
     lines = list({row["id"]: row for row in lines}.values())
     ran = [row for row in lines if row["outcome"] not in ("not run", "no such device")]
-    kinds = sorted({row["kind"] for row in ran}, key=lambda kind: (kind != "honest", kind))
+    kinds = sorted({row["kind"] for row in ran}, key=lambda kind: ("honest" not in kind, kind))
     heads = "| devices | right | false passes | false alarms | wrong names |\n"
     rows = [f"| kind {heads}|---|---|---|---|---|---|"]
     for kind in [*kinds, None]:
