@@ -177,6 +177,10 @@ def _chosen(
 
     best = _by_probe(min(medians, key=medians.__getitem__), kind, medians, answers)
     probed = kind != "gelu" and _seen(answers, kind) is not None
+    probed_exact = kind == "attention" and answers.get(kind, "not asked") is None
+    if probed_exact and medians[best] > ACCEPT:
+        return PLAIN  # a fused attention that is wrong is no other arithmetic
+
     room = RECOGNISED if kind == "attention" else OPEN * medians[best]
     if kind == "attention" and probed:
         seen = Claim(matmul=_seen(answers, kind))

@@ -137,7 +137,8 @@ class Judge:
         self.twins.device.synchronize()
         for claim in self.claims:
             row = self._row(call, on_device, claim)
-            if row.hot and claim != PLAIN and call.operator in PRODUCT_CALLS:
+            asked = len(self.claims) == 1  # of several, each shows its own ratio
+            if asked and row.hot and claim != PLAIN and call.operator in PRODUCT_CALLS:
                 # more exact than the arithmetic that was claimed is no fault
                 exact = self._row(call, on_device, PLAIN)
                 row = row if exact.hot else replace(exact, claim=claim)
