@@ -214,7 +214,16 @@ class Explanation:
             "limit": exercise.LIMIT,
             "limit_max": exercise.LIMIT_MAX,
             "reach": exercise.reach(made, measured, self.lengths, limit),
+            "fault_hits": self._hits(),
         }
+
+    def _hits(self) -> dict[str, int] | None:
+        """How often each rehearsed fault fired in this process; None where none was asked for."""
+        if not self.twins.device.fault:
+            return None
+        from goemo_utils import rehearsal
+
+        return rehearsal.fault_hits()
 
     def _repeats(self, made: exercise.Exercise) -> int:
         """How many identical forwards fit into the time that they may take, at most REPEATS."""

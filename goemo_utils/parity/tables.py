@@ -171,6 +171,7 @@ def not_checked(
 
     rows += list((cause or {}).get("not_checked", []))
     rows += _not_reached((exercise or {}).get("reach"))
+    rows += _resting(manifest, exercise)
     for dtype in ("float16", "bfloat16"):
         if manifest.get("dtype") == "float32":
             rows.append(
@@ -182,6 +183,21 @@ def not_checked(
             )
 
     return rows
+
+
+def _resting(manifest: Mapping[str, Any], exercise: Part) -> list[dict[str, str]]:
+    """Faults of a rehearsal whose occasion never came, in the run or in the exercise set."""
+    seen = [manifest.get("fault_hits") or {}, (exercise or {}).get("fault_hits") or {}]
+    texts = dict.fromkeys(text for hits in seen for text in hits)
+    return [
+        {
+            "what": f"the rehearsed fault {text}",
+            "why": "it never fired: its occasion did not come",
+            "how": "Texts or batches in which it does; a condition that the run meets",
+        }
+        for text in texts
+        if not any(hits.get(text) for hits in seen)
+    ]
 
 
 def _not_reached(reach: Part) -> list[dict[str, str]]:

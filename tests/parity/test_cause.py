@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from goemo_utils.parity.cause import ACCEPT, MORE, Rung
+from goemo_utils.parity.cause import ACCEPT, MORE, Rung, claims_to_test
 from goemo_utils.parity.emulate import PLAIN, Claim
 from tests.parity.twin_models import batch, twins
 from tests.rehearsal.children import in_child
@@ -76,3 +76,10 @@ def test_more_runs_of_a_rung_do_not_make_another_arithmetic_right():
     before = len(rung.others)
     assert rung.judged(of.run(of.reference, [batch()], Claim("hf32_trunc"))).value > ACCEPT
     assert len(rung.others) == before + MORE
+
+
+@pytest.mark.parametrize(("bits", "tested"), [(9, True), (7, True), (6, False), (4, False)])
+def test_a_grid_coarser_than_any_documented_one_is_no_arithmetic(bits, tested):
+    grid = f"matmul_{bits}bit_rne"
+    answers = {"dtype": "float32", "left": grid, "right": grid}
+    assert (Claim(grid) in claims_to_test(answers)) is tested

@@ -365,6 +365,14 @@ def test_forwards_that_all_agree_bound_how_often_one_may_differ():
     assert any("lengths" in row["what"] for row in judged["not_checked"])
 
 
+def test_a_rehearsed_fault_that_never_fired_is_not_checked():
+    packs = three()
+    packs[2].manifest["fault_hits"] = {"addmm:nan,only_batch>=90": 0, "mask:drop": 3}
+    told = [row["what"] for row in judge(*packs)["not_checked"]]
+    assert "the rehearsed fault addmm:nan,only_batch>=90" in told
+    assert "the rehearsed fault mask:drop" not in told
+
+
 def test_a_wrong_batch_of_the_exercise_set_fails_and_says_from_where_on():
     wrong = ROW | {"texts": 17, "tokens": 8, "residual": 900.0, "ok": False}
     exercise = {"rows": [ROW, wrong], "failed": [wrong], "limit": 4.0, "reach": FULL_REACH}

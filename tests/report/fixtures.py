@@ -586,6 +586,24 @@ def failing() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
                 "ratio_max": 210_000.0,
             }
         ],
+        names=[
+            {
+                "name": "mask",
+                "where": "hidden.1",
+                "evidence": "alone right, padded to 64 tokens wrong",
+                "remedy": "Compare the mask that attention gets with the CPU's",
+            }
+        ],
+        suspects=[
+            {
+                "module": "encoder.layer.5.attention",
+                "operator": "softmax",
+                "share_of_limit": 0.82,
+                "ratio_rms": 8.2,
+                "ratio_max": "NaN",
+                "gain": None,
+            }
+        ],
     )
     set_metric(parity, "R", 41_000.0)
     set_gate(

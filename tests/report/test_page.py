@@ -172,6 +172,14 @@ def test_the_verdict_is_a_sentence_with_the_counts_of_the_record(rendered, langu
     assert headings["died"].startswith(("Not run", "未运行"))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_wrong_is_named_and_the_nearest_call_is_shown(rendered, language: str) -> None:
+    text = page(rendered, "failing", language).text
+    assert "alone right, padded to 64 tokens wrong" in text
+    assert "encoder.layer.5.attention softmax" in text
+    assert "alone right" not in page(rendered, "passing", language).text
+
+
 def test_one_threshold_a_label_is_told_with_its_range(tmp_path: Path) -> None:
     manifest, records = fixtures.passing()
     records["03_parity"]["results"]["threshold"] = [0.12 + 0.0175 * i for i in range(28)]

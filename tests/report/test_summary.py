@@ -31,6 +31,11 @@ FIELDS = [
     "gates",
     "causes",
     "faults",
+    "names",
+    "suspects",
+    "grades",
+    "tail",
+    "not_checked",
 ]
 
 
