@@ -1,5 +1,5 @@
-"""What a card says in words that are no named values: factors of speed, versions, and a verdict
-beside a similarity that contradicts it.
+"""What a card says in words that are no named values: versions, and a verdict beside a similarity
+that contradicts it.
 """
 
 import re
@@ -7,14 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from goemo_utils.publish.claims import NUMBER, Number, parse
-
-# "27.54x", "10 ×", "12.5 倍", "10 times faster", "10-fold"; not "224x224", "4 × 10⁻⁶", "23 × 28".
-FACTOR = re.compile(
-    rf"(?<![\w.])(?P<number>{NUMBER.pattern})\s?"
-    r"(?:[xX×✕](?![\w⁰¹²³⁴⁵⁶⁷⁸⁹⁻]|\s?\d)|倍|times\b|[- ]?fold\b)",
-    re.IGNORECASE,
-)
 PACKAGE = re.compile(
     r"(?<![\w-])(?P<name>torch[_-]npu|torch|transformers|tokenizers|numpy|python|CANN(?P<more>"
     r"\s*/\s*npu-smi)?)[`*\s|:：=]*[vV]?(?P<version>\d+\.\d+(?:\.\w+)*(?:\+\w+)?)(?![\w.]*\s*[-–~])",
@@ -40,13 +32,6 @@ class Said:
     kind: str
     line: int
     what: str
-
-
-def factors(lines: list[tuple[int, str]]) -> Iterator[tuple[int, Number]]:
-    """Numbers written as factors, in headings too."""
-    for line, text in lines:
-        for found in FACTOR.finditer(re.sub(r"`[^`]*`", " ", text)):
-            yield line, parse(found["number"])
 
 
 def versions(lines: list[tuple[int, str]], recorded: dict[str, Any]) -> Iterator[Said]:

@@ -188,6 +188,29 @@ def test_a_number_written_with_all_its_digits_is_the_recorded_one(value: float) 
         "加速倍数：27.54",
         "# 27.5 × on Ascend",
         "加速比达到 **27.54X**",
+        "提升 7.3 倍",
+        "速度提升至 730%",
+        '"7×" faster',
+        "seven times faster",
+        "twice as fast",
+        "an order of magnitude faster",
+        "快了七倍",
+        "性能达到 CPU 的七倍",
+        "提速两倍",
+        "吞吐翻倍",
+        "延迟减半",
+        "half the latency",
+        "by a factor of seven",
+        "a speed-up of 7",
+        "730 % of the CPU's throughput",
+        "7.3-fold",
+        "x7.3",
+        "7+ times the throughput",
+        "`7.3x` faster",
+        "７．３倍",
+        "| model | CPU | NPU | ratio to CPU: NPU/CPU |\n|---|---|---|---|\n| a | 1 | 7 | 7.3 |",
+        "| 模型 | CPU | NPU | 加速比 |\n|---|---|---|---|\n| base | 1 | 7 | 7.3 |",
+        "| NPU / CPU | 7 |\n|---|---|\n| x | y |",
     ],
 )
 def test_an_invented_speed_up_is_found_in_every_usual_spelling(folder: Path, text: str) -> None:
@@ -201,6 +224,38 @@ def test_an_invented_speed_up_is_found_in_every_usual_spelling(folder: Path, tex
 def test_a_size_is_no_speed_up(folder: Path, text: str) -> None:
     found = [problem for problem in _with(folder, text) if "factor" in problem.what]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cut latency from 41 ms to 12 ms",
+        "延迟从 41 ms 降到 12 ms",
+        "| device | latency |\n|---|---|\n| NPU | 12 ms |",
+        "单条 12 毫秒",
+        "12 texts/s",
+        "12 samples/sec",
+        "每秒 12 条",
+        "0.012 s per text",
+    ],
+)
+def test_a_time_or_a_rate_is_backed_by_a_measured_one_alone(folder: Path, text: str) -> None:
+    """Twelve stands in the record too: the layers of the model, the cores of the machine."""
+    found = [problem.what for problem in _with(folder, text)]
+    assert any("a measured time or rate" in what for what in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Run it twice.",
+        "Half of the texts are short, 一半的文本很短。",
+        "the order of magnitude of rounding",
+        "| ratio of labels | 1 |\n|---|---|\n| a | 2 |",
+    ],
+)
+def test_words_that_count_something_else_are_no_speed_up(folder: Path, text: str) -> None:
+    assert [problem for problem in _with(folder, text) if "factor" in problem.what] == []
 
 
 def test_a_number_elsewhere_in_the_record_does_not_back_a_speed_up(folder: Path) -> None:
