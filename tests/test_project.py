@@ -329,6 +329,7 @@ def test_prose_of_the_guides_is_wrapped() -> None:
     guides = (
         "architecture",
         "finetuning",
+        "learn",
         "parity",
         "rehearsal",
         "report",

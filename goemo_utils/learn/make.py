@@ -1,4 +1,6 @@
-"""``python -m goemo_utils.learn.make``: the exercises from their solutions, and both in Chinese."""
+"""``python -m goemo_utils.learn.make``: the exercises from their solutions, these in Chinese, and
+the table of the course page.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,10 @@ from goemo_utils.errors import GoemoError
 from goemo_utils.learn.catalogue import catalogue
 from goemo_utils.learn.notebooks import CHINESE, ENGLISH, as_text, pristine
 from goemo_utils.notebook import translate
-from goemo_utils.records.record import write_text
+from goemo_utils.records.record import ROOT, write_text
+
+PAGE = ROOT / "docs" / "learn.md"
+BEGIN, END = "<!-- exercises: written by python -m goemo_utils.learn.make -->", "<!-- end -->"
 
 
 def english() -> dict[str, str]:
@@ -27,14 +32,29 @@ def hint_names() -> dict[str, str]:
     }
 
 
+def page(text: str) -> str:
+    """The course page with its table of the exercises written anew."""
+    head = "| exercise | what it teaches | minutes |\n|---|---|---|"
+    rows = [
+        f"| {exercise.number} {exercise.title} | {exercise.teaches} | {exercise.minutes} |"
+        for exercise in catalogue().values()
+    ]
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return before + begin + "\n".join(["", head, *rows, ""]) + end + after
+
+
 def main() -> int:
-    """Write the exercises; exit code 2 where a solution or the Chinese prose does not fit."""
+    """Write the exercises and the table of the course page; exit code 2 where a solution or the
+    Chinese prose does not fit.
+    """
     try:
         for name, text in english().items():
             write_text(ENGLISH / name, text)
         chinese = translate.build(ENGLISH, CHINESE, hint_names())
         for name, text in chinese.items():
             write_text(CHINESE / name, text)
+        write_text(PAGE, page(PAGE.read_text(encoding="utf-8")))
     except GoemoError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -48,6 +48,12 @@ def test_the_committed_chinese_exercises_are_what_the_script_makes() -> None:
         )
 
 
+def test_the_course_page_lists_the_exercises_as_they_are() -> None:
+    text = make.PAGE.read_text(encoding="utf-8")
+    assert make.page(text) == text, "run python -m goemo_utils.learn.make"
+    assert all(exercise.title in text for exercise in EXERCISES)
+
+
 @each
 def test_a_solution_differs_from_its_exercise_in_the_filled_cells_only(exercise: Exercise) -> None:
     pairs = zip(
