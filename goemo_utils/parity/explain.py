@@ -14,7 +14,7 @@ import torch
 from goemo_utils.forward.pack import read_pack, write_pack
 from goemo_utils.forward.run import arithmetic, encode, plain_arithmetic, tensor_float_32
 from goemo_utils.forward.thresholds import effective
-from goemo_utils.parity import exercise, known, names, used, weights, yardstick
+from goemo_utils.parity import course, exercise, known, names, used, weights, yardstick
 from goemo_utils.parity.cause import Rung, local_attribution
 from goemo_utils.parity.confirm import STATE_TEXTS, Asked, Confirmation
 from goemo_utils.parity.emulate import Claim
@@ -79,8 +79,8 @@ class Explanation:
         self.lengths = [len(i) for i in ids]
         self.rows: list[Row] = []
         self.packs: dict[str, str] = {}
-        self.course: exercise.Course | None = None
-        self.measured: exercise.Measured | None = None
+        self.course: course.Course | None = None
+        self.measured: course.Measured | None = None
         self.started = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
@@ -137,10 +137,10 @@ class Explanation:
             "one call after another, for the cause",
             lambda: local_attribution(twins, batches, answers),
         )
-        course = exercise.make(twins, self.max_length) if "exercise" in asked else None
+        made = exercise.make(twins, self.max_length) if "exercise" in asked else None
         if "place" in asked:
             parts["place"] = self._timed(
-                "place", "one call after another, for the place", lambda: self._place(claim, course)
+                "place", "one call after another, for the place", lambda: self._place(claim, made)
             )
         ulp = float((parts["place"] or {}).get("vector_ulp", 0.0))
         rung = None
@@ -153,11 +153,11 @@ class Explanation:
             parts["invariance"] = self._timed(
                 "invariance", "other batches, orders and paddings", lambda: self._invariance(rung)
             )
-        if course is not None and rung is not None:
+        if made is not None and rung is not None:
             parts["exercise"] = self._timed(
                 "exercise",
                 "lengths, batch sizes and tokens that the texts do not have",
-                lambda: self._exercise(course, rung),
+                lambda: self._exercise(made, rung),
             )
             main = twins.main(rung.states)
             self._timed("used", "the path that users run", lambda: self._used(main))
@@ -201,19 +201,19 @@ class Explanation:
     def _exercise(self, made: exercise.Exercise, rung: Rung) -> dict[str, Any]:
         """What the exercise set showed, and what was still not reached."""
         twins = self.twins
-        course = exercise.Course(twins, made, rung.claim, rung.ulp)
+        run = course.Course(twins, made, rung.claim, rung.ulp)
         started = time.perf_counter()
-        measured = course.run(self._repeats(made))
+        measured = run.run(self._repeats(made))
         self.seconds["exercise on the device"] = round(time.perf_counter() - started, 3)
         limit = twins.loaded.max_length
-        self.course, self.measured = course, measured
+        self.course, self.measured = run, measured
 
         return {
             "rows": measured.rows,
             "failed": [row for row in measured.rows if not row["ok"]],
-            "limit": exercise.LIMIT,
-            "limit_max": exercise.LIMIT_MAX,
-            "reach": exercise.reach(made, measured, self.lengths, limit),
+            "limit": course.LIMIT,
+            "limit_max": course.LIMIT_MAX,
+            "reach": course.reach(made, measured, self.lengths, limit),
             "fault_hits": self._hits(),
         }
 
@@ -303,7 +303,7 @@ class Explanation:
             self._write("rung", confirmation.answers, len(self.texts))
         return cause, rung
 
-    def _place(self, claim: Claim, course: exercise.Exercise | None) -> dict[str, Any]:
+    def _place(self, claim: Claim, made: exercise.Exercise | None) -> dict[str, Any]:
         """Faults by address: of the weights that arrived, and of every call on the user's texts and
         on the exercise set.
         """
@@ -312,7 +312,7 @@ class Explanation:
         twins.run(twins.candidate, self._batches(self._typical), hidden=False)
         arrived = self._timed("weights", "reading weights back", lambda: weights.read_back(twins))
         batches = self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS))
-        batches += list(course.replayed(twins)) if course is not None else []
+        batches += list(made.replayed(twins)) if made is not None else []
         table, self.rows = located(twins, batches, claim)
         table["faults"] = [*arrived["faults"], *table["faults"]]
         table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}

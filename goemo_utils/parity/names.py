@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from goemo_utils.parity.exercise import Batch, Course, Measured
+from goemo_utils.parity.course import Course, Measured
+from goemo_utils.parity.exercise import Batch
 from goemo_utils.parity.replay import followed
 from goemo_utils.parity.twins import States, rms
 from goemo_utils.parity.weights import TABLES

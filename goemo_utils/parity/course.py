@@ -1,0 +1,257 @@
+"""The exercise set on all sides: the CPU once a text, the device in every batch, twice; and what
+was still not reached, in numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from goemo_utils.parity import metrics
+from goemo_utils.parity.cause import Rung
+from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, stay
+from goemo_utils.parity.exercise import Batch, Exercise
+from goemo_utils.parity.gates import written
+from goemo_utils.parity.twins import States, Twins, largest, parts, rms
+
+LIMIT, LIMIT_MAX = 4.0, 8.0
+"""Residual of one batch, in units of the rung's noise: root mean square and largest element. One
+batch holds fewer values than the run's texts, so more than 3."""
+
+
+@dataclass
+class Measured:
+    """What the exercise set showed: a row a batch, and how often identical forwards agreed."""
+
+    rows: list[dict[str, Any]]
+    forwards: int = 0
+    repeats: int = 0
+    differing: int = 0
+
+
+class Course:
+    """Runs the set: on the CPU once a text, on the device in every batch, twice."""
+
+    def __init__(self, twins: Twins, exercise: Exercise, claim: Claim, ulp: float) -> None:
+        self.twins, self.exercise, self.claim, self.ulp = twins, exercise, claim, ulp
+        self.gold: dict[int, States] = {}
+        self.rung: dict[int, States] = {}
+        self.unit: dict[int, dict[str, float]] = {}
+        self.unit_max: dict[int, dict[str, float]] = {}
+        self._on_the_cpu()
+
+    def _on_the_cpu(self) -> None:
+        """Gold, rung and its noise of every distinct text, in batches of equal length."""
+        twins, stays = self.twins, stay(len(self.exercise.texts))
+        detail = Detail(DETAILS[2].block, max(DETAILS[2].ulp, self.ulp))
+        for rows in _groups(self.exercise):
+            batch = twins.padded([list(self.exercise.texts[i].ids) for i in rows])
+            gold = self._by_row(twins.run(twins.gold, batch), rows)
+            plain = self._by_row(twins.run(twins.reference, batch), rows)
+            rung, other = plain, plain
+            if self.claim != PLAIN:
+                rung = self._by_row(twins.run(twins.reference, batch, self.claim), rows)
+            if twins.dtype == "float32":
+                again = twins.run(twins.reference, batch, self.claim, detail)
+                other = self._by_row(again, rows)
+            for i in rows:
+                self.gold[i], self.rung[i] = gold[i], rung[i]
+                for unit, size in ((self.unit, rms), (self.unit_max, largest)):
+                    unit[i] = {
+                        name: max(
+                            size(other[i][name], rung[i][name]),
+                            size(plain[i][name], gold[i][name]),
+                            stays * size(rung[i][name], gold[i][name])
+                            if self.claim.rounds
+                            else 0.0,
+                        )
+                        for name in gold[i]
+                    }
+
+        self.typical = _pooled(self.unit)
+        self.typical_max = {n: max(u[n] for u in self.unit_max.values()) for n in self.typical}
+
+    def _by_row(self, states: States, rows: Sequence[int]) -> dict[int, States]:
+        """States of a batch, text by text: logits by row, hidden states by each text's tokens."""
+        sizes = [len(self.exercise.texts[i].ids) for i in rows]
+        found: dict[int, States] = {}
+        cut = _cut(states, sizes)
+        for place, i in enumerate(rows):
+            found.setdefault(i, {name: rows[place] for name, rows in cut.items()})
+        return found
+
+    def run(self, repeats: int) -> Measured:
+        """Every batch on the device twice, and ``repeats`` times more one of middling size."""
+        twins = self.twins
+        twins.attach(twins.candidate)
+        told = Measured([])
+
+        for batch in self.exercise.batches:
+            tensors = self.exercise.tensors(twins, batch)
+            states, again = (twins.run(twins.candidate, tensors) for _ in range(2))
+            told.forwards += 2
+            told.repeats += 1
+            told.differing += not same_bits(states, again)
+            row = self.judged(batch, states)
+            if not row["ok"]:
+                row = self._against_the_same_batch(batch, tensors, states, row)
+            told.rows.append({k: written(v) for k, v in row.items()})
+
+        self._repeat(told, repeats)
+
+        return told
+
+    def _repeat(self, told: Measured, repeats: int) -> None:
+        batch = self.exercise.middling
+        tensors = self.exercise.tensors(self.twins, batch)
+        first = self.twins.run(self.twins.candidate, tensors)
+        for _ in range(repeats):
+            again = self.twins.run(self.twins.candidate, tensors)
+            told.repeats += 1
+            told.differing += not same_bits(first, again)
+        told.forwards += repeats + 1
+
+    def judged(self, batch: Batch, states: States) -> dict[str, Any]:
+        """One batch on the device beside what the CPU says of each of its texts."""
+        sizes = [len(self.exercise.texts[i].ids) for i in batch.rows]
+        over: dict[str, float] = {}
+        over_max: dict[str, float] = {}
+
+        for name in self.typical:
+            if not _whole(name, states[name], sizes):
+                continue
+            lengths = torch.tensor([1] * len(sizes) if name == "logits" else sizes)
+            wanted = torch.cat([self.rung[i][name] for i in batch.rows])
+            unit = [max(self.unit[i][name], self.typical[name]) for i in batch.rows]
+            apart = states[name].double() - wanted.double()  # [rows, width]
+            squares = torch.zeros(len(sizes), dtype=torch.float64)
+            texts = torch.arange(len(sizes)).repeat_interleave(lengths)
+            squares.index_add_(0, texts, apart.square().mean(1))
+            errors = (squares / lengths).sqrt().tolist()  # a text each
+            over[name] = _root_mean(
+                [metrics.over_noise(*p) for p in zip(errors, unit, strict=True)]
+            )
+            over_max[name] = metrics.over_noise(float(apart.abs().max()), self.typical_max[name])
+
+        return self._row(batch, over, over_max)
+
+    def _against_the_same_batch(
+        self, batch: Batch, tensors: list[dict[str, Tensor]], states: States, row: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The model itself may depend on its batch, as one without a padding mask does: then the
+        CPU's answers for that very batch are the measure.
+        """
+        twins = self.twins
+        gold = twins.run(twins.gold, tensors)
+        rung = Rung(twins, tensors, self.claim, gold, twins.run(twins.reference, tensors), self.ulp)
+        over = {n: metrics.over_noise(rms(states[n], rung.states[n]), rung.noise[n]) for n in gold}
+        over_max = {
+            n: metrics.over_noise(largest(states[n], rung.states[n]), rung.noise_max[n])
+            for n in gold
+        }
+        again = self._row(batch, over, over_max)
+
+        return again if again["ok"] else row
+
+    def _row(
+        self, batch: Batch, over: Mapping[str, float], over_max: Mapping[str, float]
+    ) -> dict[str, Any]:
+        at = max(over, key=lambda n: math.inf if math.isnan(over[n]) else over[n])
+        order = sorted((n for n in over if n != "logits"), key=lambda n: int(n.split(".")[1]))
+        bad = [
+            n
+            for n in (*order, *(["logits"] if "logits" in over else []))
+            if not (metrics.within(over[n], LIMIT) and metrics.within(over_max[n], LIMIT_MAX))
+        ]
+
+        return {
+            "kind": batch.kind,
+            "texts": len(batch.rows),
+            "tokens": batch.tokens,
+            "residual": over[at],
+            "largest": _top(list(over_max.values())),
+            "at": at,
+            "first_wrong": bad[0] if bad else None,
+            "ok": not bad,
+        }
+
+
+def _cut(states: States, sizes: Sequence[int]) -> dict[str, list[Tensor]]:
+    """States text by text; one that a model pools on the way has no rows of a text and is left."""
+    return {
+        name: parts(state, 1 if name == "logits" else list(sizes))
+        for name, state in states.items()
+        if _whole(name, state, sizes)
+    }
+
+
+def _whole(name: str, state: Tensor, sizes: Sequence[int]) -> bool:
+    """Whether a state has the rows of its texts: one a text of the logits, else one a token."""
+    return name == "logits" or len(state) == sum(sizes)
+
+
+def _groups(exercise: Exercise) -> list[list[int]]:
+    """Positions of texts of one length, in groups of at most 16."""
+    by_length: dict[int, list[int]] = {}
+    for i, text in enumerate(exercise.texts):
+        by_length.setdefault(len(text.ids), []).append(i)
+    return [
+        group[start : start + 16]
+        for group in by_length.values()
+        for start in range(0, len(group), 16)
+    ]
+
+
+def _pooled(units: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """The root mean square of a noise over all texts, state by state: one text's own may be small
+    by chance."""
+    names = next(iter(units.values()))
+    return {name: _root_mean([unit[name] for unit in units.values()]) for name in names}
+
+
+def _root_mean(values: Sequence[float]) -> float:
+    return math.sqrt(sum(v * v for v in values) / len(values))
+
+
+def _top(values: Sequence[float]) -> float:
+    return math.nan if any(math.isnan(v) for v in values) else max(values)
+
+
+def same_bits(a: States, b: States) -> bool:
+    """Whether two runs agree in every bit; NaN agrees with NaN."""
+    return all(bool(((a[n] == b[n]) | (a[n].isnan() & b[n].isnan())).all()) for n in a)
+
+
+def reach(
+    exercise: Exercise, measured: Measured, texts: Sequence[int], model_limit: int
+) -> dict[str, Any]:
+    """What was run, and what was not, in numbers: lengths, batch sizes, token ids, and the rate of
+    events that so many forwards cannot show (3/n: with 95 % confidence they are rarer).
+    ``texts`` are the lengths of the user's own.
+    """
+    run = {len(exercise.texts[i].ids) for b in exercise.batches for i in b.rows} | set(texts)
+    padded = {b.tokens for b in exercise.batches}
+    sizes = sorted({len(b.rows) for b in exercise.batches})
+    tokens = {t for text in exercise.texts for t in text.ids}
+
+    return {
+        "lengths": sorted(run | padded),
+        "refused": list(exercise.refused),
+        "lengths_not_run": max(0, model_limit - 1)
+        - len([n for n in run | padded if 2 <= n <= model_limit]),
+        "longest": max(run | padded),
+        "limit": model_limit,
+        "batch_sizes": sizes,
+        "batch_sizes_not_run": sizes[-1] - len(sizes),
+        "tokens": len(tokens),
+        "vocabulary": exercise.vocabulary,
+        "forwards": measured.forwards,
+        "repeats": measured.repeats,
+        "differing": measured.differing,
+        "rarer_than": 3.0 / measured.repeats if measured.repeats else None,
+    }
