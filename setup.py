@@ -5,7 +5,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = {"notebooks": "*.ipynb", "params": "*.yaml"}
+# The course restores its Chinese notebooks from their prose.
+CARRIED = {"notebooks": "*.ipynb", "notebooks/learn": "*.md", "params": "*.yaml"}
 
 
 class WithNotebooks(build_py):

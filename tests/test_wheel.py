@@ -77,6 +77,7 @@ def test_every_file_of_the_package_and_every_notebook_and_params_file_is_in_the_
     held = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in tracked("goemo_utils") if name not in held} == set()
     carried = [name for name in tracked("notebooks") if name.endswith(".ipynb")]
+    carried += [name for name in tracked("notebooks/learn") if name.endswith(".md")]
     carried += tracked("params")
     assert {name for name in carried if f"goemo_utils/working/{name}" not in held} == set()
 
@@ -105,6 +106,17 @@ def test_a_working_copy_runs_its_own_notebooks(python: Path, tmp_path: Path) -> 
     run = copy / "outputs" / "mine"
     assert "Mine. Porting" in (run / "00_environment.ipynb").read_text(), done.stderr
     assert "notebooks" in json.loads((run / "manifest.json").read_text())["code"]
+
+
+def test_the_course_lays_out_a_copy_and_judges_it(python: Path, tmp_path: Path) -> None:
+    opened = goemo(python, tmp_path, "learn", "01", "--path", "--chinese")
+    copy = Path(opened.stdout.strip())
+    assert copy == tmp_path / "outputs" / "learn" / "zh" / "01_device_strings.ipynb"
+    assert copy.is_file(), opened.stderr
+    assert goemo(python, tmp_path, "learn", "--reset", "01").returncode == 0
+    judged = goemo(python, tmp_path, "learn", "--check", "01", "--json")
+    assert judged.returncode == 1, judged.stderr
+    assert "not filled in yet" in judged.stdout
 
 
 @pytest.mark.parametrize("command", ["finetune", "reference", "doctor", "predict", "serve", "list"])

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from goemo_utils.errors import ParamsError
+from goemo_utils.errors import ParamsError, RecordError
 from goemo_utils.learn import course, headless, notebooks
 from goemo_utils.learn.catalogue import catalogue, exercise_of
 from goemo_utils.learn.exercise import Exercise
@@ -115,15 +115,15 @@ def _reset(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    """Judge one notebook or all; only for all does a notebook that cannot be read count as not
-    solved.
+    """Judge one notebook or all. One that cannot be read is refused alone, and among all counts as
+    not solved.
     """
-    everything = args.check == "all"
-    exercises = list(catalogue().values()) if everything else [exercise_of(args.check)]
-    outcomes = [
-        headless.judge_notebook(one, args.notebook or notebooks.of_learner(one))
-        for one in exercises
-    ]
+    if args.check == "all":
+        outcomes = [_among_all(exercise) for exercise in catalogue().values()]
+    else:
+        exercise = exercise_of(args.check)
+        path = args.notebook or notebooks.of_learner(exercise)
+        outcomes = [headless.judge_notebook(exercise, path)]
 
     if args.json:
         _print_json({"exercises": [outcome.row() for outcome in outcomes]})
@@ -132,6 +132,14 @@ def _check(args: argparse.Namespace) -> int:
             print(f"{outcome.exercise.number} {outcome.exercise.title}")
             print(outcome.said)
     return 0 if all(outcome.solved for outcome in outcomes) else 1
+
+
+def _among_all(exercise: Exercise) -> headless.Outcome:
+    path = notebooks.of_learner(exercise)
+    try:
+        return headless.judge_notebook(exercise, path)
+    except RecordError as error:
+        return headless.Outcome(exercise, path, False, str(error))
 
 
 def _print_json(value: dict[str, Any]) -> int:

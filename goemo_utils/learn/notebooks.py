@@ -97,7 +97,8 @@ def of_learner(exercise: Exercise) -> Path:
 
 
 def started(exercise: Exercise, chinese: bool = False) -> Path:
-    """The learner's own copy of an exercise, made when there is none yet."""
+    """The learner's own copy of an exercise, made when there is none yet, beside the progress."""
+    state.read()
     place = state.folder() / "zh" if chinese else state.folder()
     path = place / f"{exercise.stem}.ipynb"
     if not path.exists():

@@ -17,6 +17,7 @@ from goemo_utils.params import Params
 from goemo_utils.records.record import read_json, write_json
 
 FOLDER_VARIABLE = "GOEMO_LEARN"
+FILE = "progress.json"
 
 
 class Done(BaseModel):
@@ -55,11 +56,20 @@ class State(BaseModel):
 
 
 def folder() -> Path:
-    """Where a learner's notebooks and progress lie: ``outputs/learn``, or what the environment
-    variable GOEMO_LEARN names.
+    """Where a learner's notebooks and progress lie: what the environment variable GOEMO_LEARN
+    names, else the folder that this process works in, or the one above it, where a learner's
+    progress lies there, else ``outputs/learn``.
+
+    A kernel works in the folder of its notebook, which is the learner's.
     """
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else Path(Params().output_root) / "learn"
+    if named:
+        return Path(named)
+
+    here = Path.cwd()
+    near = (place for place in (here, here.parent) if place.name == "learn")
+    own = next((place for place in near if (place / FILE).is_file()), None)
+    return own or Path(Params().output_root) / "learn"
 
 
 def read(place: Path | None = None) -> State:
@@ -67,7 +77,7 @@ def read(place: Path | None = None) -> State:
 
     Raises RecordError where the file is there and cannot be read.
     """
-    path = (place or folder()) / "progress.json"
+    path = (place or folder()) / FILE
     if not path.exists():
         fresh = State()
         write(fresh, place)
@@ -87,4 +97,4 @@ def write(state: State, place: Path | None = None) -> None:
     """Write the learner's state, whole or not at all."""
     where = place or folder()
     where.mkdir(parents=True, exist_ok=True)
-    write_json(where / "progress.json", state.model_dump())
+    write_json(where / FILE, state.model_dump())

@@ -74,6 +74,17 @@ def test_bad_input_is_refused_with_code_2(arguments: list[str], capsys) -> None:
     assert capsys.readouterr().err.startswith("goemo: ")
 
 
+def test_a_notebook_that_cannot_be_read_does_not_stop_the_judging_of_all(
+    capsys,
+) -> None:
+    for exercise in catalogue().values():
+        notebooks.started(exercise).write_text("broken", encoding="utf-8")
+    assert main(["learn", "--check", "all", "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["exercises"]
+    assert [row["exercise"] for row in rows] == list(catalogue())
+    assert all("not a readable notebook" in row["said"] for row in rows)
+
+
 @pytest.mark.long
 def test_an_unsolved_notebook_has_code_1_and_stays_unsolved(capsys) -> None:
     assert main(["learn", "--check", FIRST, "--json"]) == 1

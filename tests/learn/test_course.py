@@ -177,6 +177,18 @@ def test_a_damaged_progress_file_is_named(tmp_path: Path) -> None:
         state.read()
 
 
+@pytest.mark.parametrize("inside", [".", "zh"])
+def test_a_kernel_finds_the_progress_beside_its_notebook(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "anywhere" / "learn"
+    state.write(state.State(seed=5), own)
+    (own / inside).mkdir(exist_ok=True)
+    monkeypatch.delenv(state.FOLDER_VARIABLE)
+    monkeypatch.chdir(own / inside)
+    assert state.read().seed == 5
+
+
 def test_the_seed_stays_from_call_to_call(tmp_path: Path) -> None:
     first = state.read().seed
     assert state.read().seed == first
