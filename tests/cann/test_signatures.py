@@ -29,6 +29,30 @@ def test_every_signature_names_its_source() -> None:
     assert [name for name, one in signatures().items() if not one.source] == []
 
 
+def test_what_the_call_cannot_show_comes_from_a_public_declaration() -> None:
+    # a handle's kind is seen at every call; a number's width and order are not
+    unseen = {
+        name
+        for name, one in signatures().items()
+        if one.source == "call" and set(one.letters) - set("TSIBFLCO")
+    }
+    assert unseen == {
+        "aclnnAmin",
+        "aclnnAminmax",
+        "aclnnFastLayerNorm",
+        "aclnnIndexFill",
+        "aclnnIndexFillTensor",
+        "aclnnInplaceIndexFill",
+        "aclnnInplaceIndexFillTensor",
+        "aclnnInplaceRandomWithoutFromTo",
+        "aclnnInplaceTril",
+        "aclnnLogit",
+        "aclnnLogitGrad",
+        "aclnnRepeatInterleaveTensor",
+        "aclnnTopkV2",
+    }
+
+
 def test_no_signature_names_an_argument_twice() -> None:
     assert [n for n, one in signatures().items() if len(set(one.names)) < len(one.names)] == []
 
