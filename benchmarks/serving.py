@@ -33,6 +33,8 @@ from goemo_utils.throughput.bench import _model as model_of_size
 from goemo_utils.training.sources import SAMPLE
 
 CLIENTS, TEXTS = 16, 8
+PAUSE = 0.05
+"""Seconds before a single text, in which idle threads of the other process stop to spin."""
 TICKS = os.sysconf("SC_CLK_TCK")
 PIPELINE = """
 import sys, torch
@@ -253,6 +255,7 @@ def one_at_a_time(text: str, classifier: Any, port: int, alone: dict[str, list[f
         "classifier": lambda: classifier.predict([text]),
     }
     for name, ask in ways.items():
+        time.sleep(PAUSE)
         began = time.perf_counter()
         ask()
         alone[name].append(1000 * (time.perf_counter() - began))

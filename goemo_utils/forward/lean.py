@@ -1,28 +1,38 @@
 """Import transformers without what a classifier never uses: half the time of a cold start.
 
 transformers 5 imports scikit-learn (with pandas) for one function of assisted generation, scipy for
-the losses of object detection, and torch's compiler for three decorators and one context manager.
-Nothing on disk is changed: while transformers is imported, the first two are not found and
-``torch._dynamo`` is a stand-in; afterwards all can be imported as ever. For processes that are
-goemo's own, such as the command line and the workers: there transformers goes on believing that
-scikit-learn and scipy are absent.
+the losses of object detection, opentelemetry for serving, by way of httpx the colours of a command
+line, and torch's compiler for three decorators and one context manager; and it asks which
+distribution holds each package on the machine, to look up a few. Nothing on disk is changed: while
+transformers is imported, these packages are not found, ``torch._dynamo`` is a stand-in, and
+distributions are looked up one by one; afterwards all can be imported as ever. For processes that
+are goemo's own, such as the command line and the workers: there transformers goes on believing that
+these packages are absent.
 """
 
+import gc
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
+from functools import lru_cache
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
 DYNAMO = "torch._dynamo"
 WRAPPED = "torch._dynamo._trace_wrapped_higher_order_op"
 ANSWERS = "transformers.utils.import_utils"
-ABSENT = ("sklearn", "scipy")
+ABSENT = ("sklearn", "scipy", "opentelemetry")
 """Packages that transformers uses where it finds them."""
 
-NOT_NEEDED = (*ABSENT, "pandas", DYNAMO, "torch._inductor", "sympy")
+UNDRESSED = ("rich",)
+"""Packages that httpx, which transformers imports, uses for a command of its own."""
+
+SHARED = ("flash_attn", "flash_attn_interface")
+"""Packages that distributions of several names hold, which transformers tells apart."""
+
+NOT_NEEDED = (*ABSENT, *UNDRESSED, "pandas", DYNAMO, "torch._inductor", "sympy")
 """What need not be imported to classify a text."""
 
 
@@ -39,7 +49,7 @@ MODULES = (
 
 def import_transformers() -> None:
     """Import what models need of transformers, and nothing that they do not."""
-    with lean():
+    with uncollected(), lean():
         for name in MODULES:
             import_module(name)
 
@@ -58,18 +68,67 @@ def lean() -> Iterator[None]:
 
     # where transformers has looked for them already it would miss what it was promised
     asked = ANSWERS in sys.modules
-    hidden = [] if asked else [name for name in ABSENT if name not in sys.modules]
+    names = () if asked else (*ABSENT, *UNDRESSED)
+    hidden = [name for name in names if name not in sys.modules]
     compiler = None if DYNAMO in sys.modules else _Compiler(torch)
     for name in hidden:
         # find_spec answers None for it, as for a package that is not installed.
         sys.modules[name] = None  # type: ignore[assignment]  # what the import system expects
     try:
-        yield
+        with _one_by_one():
+            yield
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
         if compiler is not None:
             compiler.leave()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within this context no garbage is looked for, and afterwards not among what was made in it:
+    modules stay, and collecting among them is a tenth of the time that importing takes.
+    """
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_collecting:
+            gc.enable()
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Within this context ``importlib.metadata.packages_distributions`` reads no more than it is
+    asked for: transformers has it read the files of every distribution, and looks up a few.
+    """
+    whole = metadata.packages_distributions
+    metadata.packages_distributions = lambda: _Distributions(whole)
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = whole
+
+
+class _Distributions(dict[str, list[str]]):
+    """The distributions that hold a package: the one of its own name, else whatever ``whole``
+    finds, which is asked once.
+    """
+
+    def __init__(self, whole: Callable[[], Mapping[str, list[str]]]) -> None:
+        super().__init__()
+        self._whole: Callable[[], Mapping[str, list[str]]] = lru_cache(whole)
+
+    def __missing__(self, package: str) -> list[str]:
+        try:
+            if package in SHARED:
+                raise metadata.PackageNotFoundError
+            self[package] = [metadata.metadata(package)["Name"]]
+        except metadata.PackageNotFoundError:
+            self[package] = self._whole()[package]
+        return self[package]
 
 
 def _torch_npu_comes() -> bool:

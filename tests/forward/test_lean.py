@@ -4,13 +4,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
 from goemo_utils.forward import model as loading
-from goemo_utils.forward.lean import NOT_NEEDED
+from goemo_utils.forward.lean import NOT_NEEDED, _Distributions
 from tests.forward.tiny_model import save, save_roberta
 
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "papermill", "nbconvert", "sklearn")
@@ -105,3 +106,57 @@ def test_a_model_whose_shell_is_not_drawn_is_the_same_model(
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert torch.equal(ours[name], tensor), name
+
+
+def test_garbage_is_collected_again_once_everything_is_imported() -> None:
+    code = """
+import gc
+from goemo_utils.forward import lean
+lean.import_transformers()
+assert gc.isenabled() and gc.get_freeze_count() > 10_000
+class Ring: pass
+ring = Ring(); ring.itself = ring
+import weakref
+gone = weakref.ref(ring)
+del ring
+gc.collect()
+assert gone() is None
+"""
+    assert loaded(code, ()) == "[]"
+
+
+def test_whoever_had_collecting_off_has_it_off() -> None:
+    code = """
+import gc
+from goemo_utils.forward import lean
+gc.disable()
+with lean.uncollected(): pass
+assert not gc.isenabled()
+"""
+    assert loaded(code, ()) == "[]"
+
+
+def test_a_package_is_looked_up_as_the_whole_list_has_it() -> None:
+    whole = metadata.packages_distributions()
+    ours = _Distributions(lambda: whole)
+    for package in ("torch", "numpy", "tokenizers", "PIL", "yaml", "google"):
+        names = {name.lower().replace("_", "-") for name in whole[package]}
+        assert {name.lower().replace("_", "-") for name in ours[package]} <= names
+    with pytest.raises(KeyError):
+        ours["no_such_package"]
+
+
+def test_the_whole_list_is_read_for_packages_that_several_distributions_hold() -> None:
+    ours = _Distributions(lambda: {"flash_attn": ["flash-attn", "flash-attn-4"]})
+    assert ours["flash_attn"] == ["flash-attn", "flash-attn-4"]
+
+
+def test_the_list_of_the_standard_library_is_back_afterwards() -> None:
+    code = """
+from importlib import metadata
+before = metadata.packages_distributions
+from goemo_utils.forward import lean
+lean.import_transformers()
+assert metadata.packages_distributions is before
+"""
+    assert loaded(code, ()) == "[]"

@@ -26,6 +26,21 @@ def two(model: Path, classifier: GoEmotionsClassifier):
     fleet.close()
 
 
+def test_a_model_is_loaded_by_a_thread_that_ends_so_that_only_its_batcher_computes(
+    model: Path, classifier: GoEmotionsClassifier
+) -> None:
+    loading: list[threading.Thread] = []
+
+    def make(path: str) -> GoEmotionsClassifier:
+        loading.append(threading.current_thread())
+        return classifier
+
+    fleet = Fleet([Served("a", str(model))], make)
+    fleet.close()
+    assert loading[0] is not threading.current_thread()
+    assert not loading[0].is_alive()
+
+
 def test_shares_are_kept_within_their_interval(two: Fleet) -> None:
     """0.1 of 4000 keys is 400; five standard deviations of a binomial are 95."""
     n_b = sum(two.choose(None, key).name == "b" for key in KEYS)
