@@ -81,7 +81,8 @@ def percent(fraction: float, language: str = "en") -> str:
         text = f"{value:.0f}"
     elif 99 <= value < 100:
         places = min(9, max(1, 1 - math.floor(math.log10(100 - value))))
-        text = f"{math.floor(value * 10**places + 1e-6) / 10**places:.{places}f}".rstrip("0")
+        cut = math.floor(value * 10**places + 1e-6) / 10**places
+        text = f"{cut:.{places}f}".rstrip("0").rstrip(".")
     else:
         text = number(float(value), 2 if abs(value) < 100 else 3)
 
@@ -89,8 +90,11 @@ def percent(fraction: float, language: str = "en") -> str:
 
 
 def limit(value: float) -> str:
-    """Write a limit as it was set, without trailing zeros."""
-    return number(value) if not math.isfinite(value) or 0 < abs(value) < 1e-2 else f"{value:,.6g}"
+    """Write a limit as it was set, without trailing zeros; one that was computed, and so has many
+    digits, as any number.
+    """
+    is_set = math.isfinite(value) and round(value, 2) == value
+    return f"{value:,.6g}" if is_set else number(value)
 
 
 def prose(text: str) -> str:

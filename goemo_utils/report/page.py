@@ -23,12 +23,18 @@ def _show(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def breakable(markup: str) -> Markup:
+def breakable(markup: str, whole: int = 0) -> Markup:
     """A name such as ``encoder.layer.1.output`` or ``rmse_to_gold`` may break after a dot or an
-    underscore inside it, and nowhere else.
+    underscore inside it, and nowhere else; names of at most ``whole`` characters stay whole.
     """
     safe = markup if isinstance(markup, Markup) else escape(visible(markup))
-    return Markup(re.sub(r"([_.])(?=[A-Za-z])(?=[^<>]*(?:<|$))", r"\1<wbr>", str(safe)))
+
+    def broken(name: re.Match[str]) -> str:
+        if len(name[0]) <= whole:
+            return name[0]
+        return re.sub(r"([_.])(?=[A-Za-z])", r"\1<wbr>", name[0])
+
+    return Markup(re.sub(r"[\w.]+(?=[^<>]*(?:<|$))", broken, str(safe)))
 
 
 def stylesheet(page: Page) -> str:

@@ -150,8 +150,8 @@ _WORDS: dict[str, tuple[str, str]] = {
         "流程可运行，且有门限发现了差异。未进行任何移植：没有昇腾设备参与。",
     ),
     "h_sim_incomplete": (
-        "The rehearsal stopped: {what}. Nothing was ported: no Ascend device took part.",
-        "演练中断：{what}。未进行任何移植：没有昇腾设备参与。",
+        "The rehearsal is not complete: {what}. Nothing was ported: no Ascend device took part.",
+        "演练未完成：{what}。未进行任何移植：没有昇腾设备参与。",
     ),
     "lead_pass": (
         "The error ratio R is {ratio}, limit {limit}: what differs is rounding.",

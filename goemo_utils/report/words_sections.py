@@ -10,7 +10,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Without one: change what is imitated and see the study find it, for example",
         "没有昇腾机器时：改变模拟的数值方式，看误差归因能否查明，例如",
     ),
-    "n_step": ("Run the step that did not finish again:", "重新运行未完成的步骤："),
+    "n_step": ("Run from the step that is not complete:", "从未完成的步骤起重新运行："),
     "n_log": ("Its log says what happened:", "日志说明了经过："),
     "n_fault": (
         "Look here first: {what}.",

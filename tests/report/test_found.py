@@ -93,6 +93,11 @@ def test_a_name_may_break_after_an_underscore_and_markup_stays_whole() -> None:
     assert breakable("layer.1.output") == "layer.1.<wbr>output"
 
 
+def test_a_short_name_in_a_headline_stays_whole() -> None:
+    said = "tanh_gelu in encoder.layer.1.output.LayerNorm"
+    assert breakable(said, 18).startswith("tanh_gelu in encoder.<wbr>layer.1.<wbr>output")
+
+
 def test_what_may_break_is_escaped_and_hides_nothing() -> None:
     assert breakable("<b>a_b") == "&lt;b&gt;a_<wbr>b"
     assert "U+202E" in breakable("a\u202eb")

@@ -49,7 +49,15 @@ def test_a_share_short_of_all_is_never_written_as_100_percent(value: float) -> N
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.99999, "99.999 %"), (0.000874, "0.087 %"), (1.0, "100 %"), (0.122, "12 %"), (0.5, "50 %")],
+    [
+        (0.99999, "99.999 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.000874, "0.087 %"),
+        (1.0, "100 %"),
+        (0.122, "12 %"),
+        (0.5, "50 %"),
+    ],
 )
 def test_percentages(value: float, text: str) -> None:
     assert n.percent(value) == text
@@ -86,3 +94,13 @@ def test_sentences_of_a_record_are_set_like_the_page(before: str, after: str) ->
 )
 def test_durations(seconds: float, text: str) -> None:
     assert n.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.0, "2"), (0.05, "0.05"), (2995.0, "2,995"), (27.1171, "27.1"), (1e-5, "1.0 × 10⁻⁵")],
+)
+def test_a_limit_is_written_as_it_was_set_and_a_computed_one_in_few_digits(
+    value: float, text: str
+) -> None:
+    assert n.limit(value) == text
