@@ -166,7 +166,7 @@ def test_the_check_of_this_machine_leaves_torch_unimported():
 
 def test_the_documentation_page_is_current():
     assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), (
-        "run: python -m goemo_utils.environment.docs"
+        "run: python -m goemo_utils.environment.docs && python -m goemo_utils.report.doctor_zh"
     )
 
 
