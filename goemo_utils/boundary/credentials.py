@@ -9,7 +9,16 @@ from typing import Any
 
 GONE = "(credential)"
 # user:password@ or token@ in front of a host: RFC 3986, section 3.2.1, "userinfo".
-_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>?#]*@")
+_USERINFO = re.compile(r"(?<=//)[^/\s\"'<>?#]*@")
+# The same without a scheme, as proxies are given: only before a host with a dot or a port.
+_BARE_USERINFO = re.compile(
+    r"(?<![\w/:@.-])[\w.+%~-]+:[^\s:@/\"'<>]+@(?=(?:[\w-]+\.)+[\w-]+|[\w-]+:\d{2,5}\b|\[)"
+)
+_NAMED = re.compile(
+    r"((?<![A-Za-z])(?:api[_-]?key|passw(?:or)?d|secret(?:[_-]?(?:access[_-]?)?key)?"
+    r"|(?:access|auth|refresh)[_-]?token)[\"']?\s*[=:]\s*[\"']?)([^\s\"',;&}(]{4,})",
+    re.IGNORECASE,
+)
 _QUERY = re.compile(
     r"([?&][\w.-]*(?:token|secret|signature|passw|passwd|api_?key|auth)[\w.-]*=)[^&\s\"'#]+", re.I
 )
@@ -24,9 +33,12 @@ _TOKEN = re.compile(
 
 def without_credentials(text: str) -> str:
     """A text without the credentials it may hold: ``http://me:secret@host`` is ``http://host``."""
-    if "://" in text:
+    if "//" in text:
         text = _QUERY.sub(rf"\1{GONE}", _USERINFO.sub("", text))
-    return _TOKEN.sub(GONE, _HEADER.sub(rf"\1{GONE}", text))
+    if "@" in text:
+        text = _BARE_USERINFO.sub("", text)
+    text = _NAMED.sub(rf"\1{GONE}", _HEADER.sub(rf"\1{GONE}", text))
+    return _TOKEN.sub(GONE, text)
 
 
 def recordable(value: Any) -> Any:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# C0 and C1 controls, marks that change the direction of text, invisible characters, and halves of
-# surrogate pairs.
+# C0 and C1 controls, marks that change the direction of text, invisible characters (fillers of
+# Hangul and Khmer, tags and selectors that can carry a hidden text), and halves of surrogate pairs.
+# What joins emoji and Indic letters stays.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u2069\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 # What progress bars write by themselves: back to the beginning of the line, and lines up.
 _MOVES = re.compile(r"\r?(?:\x1b\[A)*")
@@ -31,7 +32,14 @@ def json_text(value: Any, indent: int | None = 1) -> str:
     that the value stays the same.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _HIDDEN.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    """A character as JSON escapes it: beyond U+FFFF as two halves."""
+    if ord(character) > 0xFFFF:
+        return json.dumps(character)[1:-1]
+    return f"\\u{ord(character):04x}"
 
 
 class Shown:

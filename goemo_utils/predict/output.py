@@ -268,8 +268,10 @@ def _cell(value: Any) -> Any:
 
 
 def _as_text(cell: Any) -> Any:
-    """A cell that a spreadsheet keeps as text (OWASP, "CSV Injection")."""
-    begins = isinstance(cell, str) and cell.startswith(FORMULA)
+    """A cell that a spreadsheet keeps as text (OWASP, "CSV Injection"), also where it trims what
+    stands before the formula.
+    """
+    begins = isinstance(cell, str) and cell.lstrip(" \n\v\f\u00a0\u3000").startswith(FORMULA)
     return f"'{cell}" if begins else cell
 
 

@@ -16,6 +16,13 @@ from goemo_utils.boundary.credentials import at_home, recordable, without_creden
         ("HF_TOKEN=hf_abcdefghijklmnopqrstuvwxyz", "HF_TOKEN=(credential)"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer (credential)"),
         ("AKIAIOSFODNN7EXAMPLE", "(credential)"),
+        ("//me:secret@h/x", "//h/x"),
+        ("http_proxy=me:secret@h:3128", "http_proxy=h:3128"),
+        ("mirror me:secret@mirror.example", "mirror mirror.example"),
+        ("redis://:secret@h:6379", "redis://h:6379"),
+        ("X-Api-Key: abcdef012345", "X-Api-Key: (credential)"),
+        ('{"password": "hunter22"}', '{"password": "(credential)"}'),
+        ("AWS_SECRET_ACCESS_KEY=abc/def+ghi", "AWS_SECRET_ACCESS_KEY=(credential)"),
     ],
 )
 def test_credentials_are_taken_out(given: str, kept: str) -> None:
@@ -30,6 +37,10 @@ def test_credentials_are_taken_out(given: str, kept: str) -> None:
         "hf_internal_testing/tiny",
         "a token of thanks",
         "https://h/x?tokens=3",
+        "ascend/cann:8.5.0-910b@sha256:0123456789ab",
+        "meet at 10:30@noon, label joy:me@home",
+        "max_new_tokens=128, pad_token: [PAD]",
+        "the password is wrong",
     ],
 )
 def test_what_is_no_credential_stays(text: str) -> None:

@@ -54,3 +54,22 @@ def test_json_for_programs_keeps_its_value(text: str) -> None:
     told = json_text({"label": text})
     assert json.loads(told) == {"label": text}
     assert visible(told) == told
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u034f", "\u115f", "\u1160", "\u3164", "\uffa0", "\U000e0041", "\U000e0100"]
+)
+def test_fillers_tags_and_selectors_that_carry_a_hidden_text_are_shown(hidden: str) -> None:
+    assert visible(f"a{hidden}b") == f"a⟨U+{ord(hidden):04X}⟩b"
+
+
+@pytest.mark.parametrize("text", ["👩\u200d🔬", "❤\ufe0f", "क्\u200dष"])
+def test_what_joins_emoji_and_letters_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize("hidden", ["\x7f", "\u202e", "\U000e0041"])
+def test_json_with_a_hidden_character_is_the_same_value(hidden: str) -> None:
+    told = json_text({"a": hidden})
+    assert json.loads(told) == {"a": hidden}
+    assert hidden not in told
