@@ -27,22 +27,24 @@ MILD = (
     " transfer_to_npu, which currently does not support them, if you need to enable them, please do"
     " not use transfer_to_npu.",
 )
-CALM = (
+BEFORE = (
     "INFO {clock} serve.py: starting, model SamLowe/roberta-base-go_emotions",
-    "INFO {clock} loaded 124,667,932 parameters in float32",
+    "model.safetensors: 100%|██████████| 499M/499M [00:11<00:00, 43.1MB/s]",
     "Loading checkpoint shards: 100%|██████████| 2/2 [00:01<00:00,  1.63it/s]",
+    "INFO {clock} loaded 124,667,932 parameters in float32",
     "INFO {clock} tokenizer: 50,265 entries, at most 512 tokens",
     "huggingface/tokenizers: The current process just got forked, after parallelism has already"
     " been used. Disabling parallelism to avoid deadlocks...",
     "INFO {clock} warm-up: 4 of 4 batches",
-    "INFO {clock} batch 12 of 340, 16 texts, longest 61 tokens",
-    "INFO {clock} batch 13 of 340, 16 texts, longest 128 tokens",
+    "INFO {clock} memory: npu-smi 7.9 GB",
+    "INFO {clock} health check: ok",
+)
+DURING = (
+    "INFO {clock} batch {batch} of 340, 16 texts, longest {longest} tokens",
     "INFO {clock} errors so far: 0",
     "INFO {clock} health check: ok",
-    "model.safetensors: 100%|██████████| 499M/499M [00:11<00:00, 43.1MB/s]",
-    "INFO {clock} memory: npu-smi 7.9 GB",
     "INFO {clock} retry 1 of 3 in 2 s",
-    "INFO {clock} shutting down",
+    "INFO {clock} queue: {longest} texts wait",
 )
 OPERATORS = ("Cast", "GatherV2", "Gelu", "LayerNormV3", "SoftmaxV2")
 
@@ -91,11 +93,11 @@ def stories() -> dict[str, Story]:
 
 def _log(source: random.Random, story: str) -> Log:
     numbers = _numbers(source)
-    rows: list[tuple[str, str]] = _padding(source, numbers, 6, 14)
+    rows = _beginning(source, numbers)
     for block in stories()[story].lines.split("---\n"):
         lines = (line.partition(" ")[::2] for line in block.strip("\n").splitlines())
         rows += [(kind, text.format(**numbers)) for kind, text in lines]
-        rows += _padding(source, numbers, 2, 7)
+        rows += _between(source, numbers)
 
     kinds, texts = zip(*rows, strict=True)
     return Log(story, stories()[story].action, texts, kinds)
@@ -118,12 +120,20 @@ def _numbers(source: random.Random) -> dict[str, str]:
     }
 
 
-def _padding(
-    source: random.Random, numbers: dict[str, str], least: int, most: int
-) -> list[tuple[str, str]]:
-    """Lines that say nothing of the cause: what any run prints, and a harmless warning among it."""
-    calm = [("calm", text) for text in source.sample(CALM, k=min(source.randint(least, most), 14))]
-    mild = [("mild", text) for text in source.sample(MILD, k=source.randint(0, 1))]
-    rows = [(kind, text.format(**numbers)) for kind, text in calm + mild]
-    source.shuffle(rows)
+def _beginning(source: random.Random, numbers: dict[str, str]) -> list[tuple[str, str]]:
+    """What a run says before it fails, in its order, with a warning of healthy runs among it."""
+    texts = [text for text in BEFORE if source.random() < 0.8]
+    rows = [("calm", text.format(**numbers)) for text in texts]
+    for text in source.sample(MILD, k=2):
+        rows.insert(source.randint(1, len(rows)), ("mild", text))
     return rows
+
+
+def _between(source: random.Random, numbers: dict[str, str]) -> list[tuple[str, str]]:
+    """What other parts of a service go on saying, and a warning of healthy runs."""
+    rows = []
+    for _ in range(source.randint(3, 7)):
+        some = {"batch": source.randint(12, 339), "longest": source.randint(9, 128)}
+        rows.append(("calm", source.choice(DURING).format(**numbers, **some)))
+    mild = [("mild", text) for text in source.sample(MILD, k=source.randint(0, 1))]
+    return [*rows, *mild]

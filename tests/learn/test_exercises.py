@@ -18,9 +18,15 @@ from goemo_utils.learn import state
 from goemo_utils.learn.catalogue import catalogue
 from goemo_utils.learn.exercise import Exercise
 from goemo_utils.records.record import ROOT
+from tests.learn.trial import further_seeds
 
 EXERCISES = list(catalogue().values())
 NUMBERS = [exercise.number for exercise in EXERCISES]
+LEARNERS = [
+    (number, learner)
+    for number in NUMBERS
+    for learner in ["solution", *(f"solution, seed {seed}" for seed in further_seeds(number))]
+]
 MISTAKES = [
     (number, row)
     for number in NUMBERS
@@ -46,8 +52,7 @@ def outcomes(number: str) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("learner", ["solution", "solution, seed 1", "solution, seed 2"])
+@pytest.mark.parametrize(("number", "learner"), LEARNERS)
 def test_the_solution_solves_the_exercise_whatever_the_learners_seed(
     number: str, learner: str
 ) -> None:

@@ -1,0 +1,80 @@
+"""What a card shows of itself, and the facts that the judges of 09 to 11 rest on."""
+
+from __future__ import annotations
+
+import pytest
+
+from goemo_utils.learn.exercises import (
+    e08_find_the_call,
+    e09_masks_and_padding,
+    e10_rare_events,
+    e11_cpu_fallback,
+)
+from goemo_utils.rehearsal import parse_fault, parse_numerics
+
+SEEDS = range(20)
+
+
+def test_a_card_shows_nothing_of_what_it_hides() -> None:
+    (place,) = e08_find_the_call.places(5, "A")
+    card = e08_find_the_call.material(5)["A"]
+    for hidden in (place.path, str(place.factor), place.operator):
+        assert hidden not in repr(vars(card))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_card_hides_is_a_fault_of_the_rehearsal_device(seed: int) -> None:
+    hiding = [
+        *(e08_find_the_call.hidden(seed, card) for card in e08_find_the_call.CARDS),
+        *(e09_masks_and_padding.hidden(seed, card) for card in e09_masks_and_padding.CARDS),
+        *(e10_rare_events.hidden(seed, card) for card in e10_rare_events.CARDS),
+    ]
+    for hidden in hiding:
+        parse_numerics(hidden.numerics)
+        parse_fault(hidden.fault)
+    for program in e11_cpu_fallback.PROGRAMS:
+        assert len(parse_fault(e11_cpu_fallback.fault(seed, program))) >= 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_three_cards_differ_and_padding_is_at_fault_on_one(seed: int) -> None:
+    shares = [e09_masks_and_padding.trouble(seed, card).share for card in "XYZ"]
+    assert len(set(shares)) == 3
+    assert {"padding", "late padding"} & set(shares)
+    assert {e10_rare_events.occasion(seed, card)[0] for card in "PQR"} == {
+        "length",
+        "batch",
+        "turn",
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "tokens", "harmed"),
+    [
+        ("padding", None, [1]),
+        ("late padding", 29, [1]),
+        ("late padding", 30, []),
+        ("neighbour", None, [0, 1]),
+        ("length", 29, [0, 1]),
+        ("length", 30, []),
+        ("nothing", None, []),
+    ],
+)
+def test_each_share_harms_its_own_texts_of_a_batch(
+    share: str, tokens: int | None, harmed: list[int]
+) -> None:
+    assert e09_masks_and_padding.Trouble(share, tokens).harmed([30, 9]) == harmed
+
+
+def test_the_embedded_model_calls_each_operator_as_often_as_the_judge_counts() -> None:
+    import torch
+
+    from goemo_utils.forward.model import load_model
+
+    loaded = load_model("embedded")
+    batch = loaded.tokenizer(["one", "two words"], padding=True, return_tensors="pt")
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        loaded.model.eval()(**batch)
+    counts = {row.key: row.count for row in profile.key_averages()}
+    for operator, calls in e11_cpu_fallback.CALLS.items():
+        assert counts[f"aten::{operator}"] == calls
