@@ -118,6 +118,16 @@ def test_cells_are_short_and_depend_on_no_path(exercise: Exercise) -> None:
             assert not re.search(r"sys\.path|import \*|os\.chdir|[\"'](/|~/|\.\./)", source)
 
 
+@each
+def test_no_line_of_the_solution_stands_in_a_hint(exercise: Exercise) -> None:
+    solution = read(SOLUTIONS / f"{exercise.stem}.ipynb")
+    cells = [cell for cell in solution["cells"] if notebooks.is_fill(cell)]
+    empty = {line.strip() for cell in cells for line in cell["metadata"]["empty"]}
+    lines = {line.strip() for cell in cells for line in cell["source"]} - empty
+    hints = "\n".join(exercise.hints)
+    assert [line for line in lines if len(line) > 12 and line in hints] == []
+
+
 def test_a_solution_without_a_cell_to_fill_is_refused() -> None:
     with pytest.raises(RecordError, match="no cell with the tag fill"):
         notebooks.emptied({"cells": []})
