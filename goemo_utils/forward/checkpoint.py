@@ -7,7 +7,7 @@ Only safetensors are read, and no code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,22 @@ WRAPPERS = {
     "_forward_module": "a Lightning strategy (save the model inside it)",
 }
 ADAPTER = "adapter_config.json"
+_SAVE = "give the folder that it was made from, or save the model with save_pretrained()"
+# Other forms of a model, by the files that show them: what they are, and what to do.
+OTHER_FORMATS = {
+    "*.onnx": ("a graph for ONNX Runtime", _SAVE),
+    "onnx/*.onnx": ("a graph for ONNX Runtime", _SAVE),
+    "*.gguf": ("a model quantised for llama.cpp", _SAVE),
+    "tf_model.h5": ("TensorFlow's weights", "convert them with a transformers 4 that has from_tf"),
+    "flax_model.msgpack": (
+        "Flax's weights",
+        "convert them with a transformers 4 that has from_flax",
+    ),
+    "openvino_model.xml": ("a graph for OpenVINO", _SAVE),
+    "*/model.safetensors": ("a folder inside that does", "give that one"),
+}
+# How the last layer of transformers' classes is called.
+HEAD_ENDS = ("classifier.weight", "out_proj.weight", "score.weight", "logits_proj.weight")
 # Packages that read a vocabulary which is not in tokenizer.json.
 READERS = {
     ".model": ("sentencepiece", "google.protobuf"),
@@ -99,12 +115,21 @@ def check_weights(folder: Path) -> None:
                 " save_pretrained()."
             )
         if not pickled:
-            raise ModelError(f"{folder} has no .safetensors weights.")
+            raise ModelError(f"{folder} has no .safetensors weights{_held_instead(folder)}.")
         raise ModelError(
             f"{folder} has no .safetensors weights, only {', '.join(pickled)}: pickled weights are"
             " never loaded. Convert them with save_pretrained(safe_serialization=True) in a place"
             " you trust."
         )
+
+
+def _held_instead(folder: Path) -> str:
+    """What a folder without safetensors holds, and what to do, as the end of a sentence."""
+    for pattern, (kind, advice) in OTHER_FORMATS.items():
+        files = sorted(str(path.relative_to(folder)) for path in folder.glob(pattern))
+        if files:
+            return f", but {kind} ({files[0]}): {advice}"
+    return ". Expected model.safetensors, or shards with their index, beside config.json"
 
 
 def _named_weights(folder: Path) -> Any:
@@ -135,6 +160,7 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     check_folder(folder)
+    _check_plain(folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
@@ -145,8 +171,36 @@ def read_config(folder: Path) -> Any:
         ) from None
 
 
+def _check_plain(folder: Path) -> None:
+    """Raise ModelError for a model that needs code of its own, or whose weights are quantised."""
+    from transformers import CONFIG_MAPPING
+
+    path = folder / "config.json"
+    stated = stated_in(path) if path.is_file() else {}
+    if not isinstance(stated, dict):
+        return
+    kind = stated.get("model_type")
+    if stated.get("auto_map") and kind not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{path} says model_type {kind!r} and names code of its own (auto_map), which is never"
+            " run here; expected a model type that transformers knows. Where transformers has the"
+            " same architecture, save the model as that type."
+        )
+    quantised = stated.get("quantization_config")
+    if isinstance(quantised, dict):
+        by = quantised.get("quant_method") or "a quantiser"
+        raise ModelError(
+            f"{path} says that the weights are quantised (quantization_config, {by}); expected"
+            " plain weights in float32, float16 or bfloat16. Give the model that was quantised."
+        )
+
+
 def read_tokenizer(folder: Path) -> Any:
-    """The tokenizer, checked for a vocabulary and a token to pad with; raises ModelError."""
+    """The tokenizer, checked for a vocabulary; raises ModelError.
+
+    Where it has no token to pad with, config.json's ``pad_token_id`` is taken, as the model looks
+    for it; without either there is none.
+    """
     from transformers import AutoTokenizer
 
     check_folder(folder)
@@ -171,10 +225,9 @@ def read_tokenizer(folder: Path) -> Any:
             " again."
         )
     if tokenizer.pad_token is None:
-        raise ModelError(
-            f"The tokenizer in {folder} has no padding token, so texts cannot be batched. Set"
-            " pad_token in its tokenizer_config.json."
-        )
+        stated = stated_in(folder / "config.json").get("pad_token_id")
+        known = isinstance(stated, int) and 0 <= stated < len(tokenizer)
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(stated) if known else None
     return tokenizer
 
 
@@ -266,9 +319,10 @@ def head_on_disk(folder: Path, config: Any) -> bool:
     architectures: list[str] = config.architectures or []
     if any(name.endswith("ForSequenceClassification") for name in architectures):
         return True
-    if any("For" in name and hasattr(transformers, name) for name in architectures):
-        return False
     head = head_names(config)
+    for name in architectures:
+        if "For" in name and hasattr(transformers, name):
+            head -= _names_beside(getattr(transformers, name), config)
     return bool(head & set(tensor_names(folder)))
 
 
@@ -276,14 +330,21 @@ def head_names(config: Any) -> set[str]:
     """The names of the weights of transformers' classification head for such a model; none where it
     has no such class.
     """
-    import torch
     import transformers
 
-    auto = transformers.AutoModelForSequenceClassification
+    return _names_beside(transformers.AutoModelForSequenceClassification.from_config, config)
+
+
+def _names_beside(build: Callable[[Any], Any], config: Any) -> set[str]:
+    """The names of the weights beside its encoder of the network that ``build`` makes; none where
+    there is no such class for the model type, or it refuses the configuration.
+    """
+    import torch
+
     try:
         with torch.device("meta"):
-            network = auto.from_config(config)
-    except Exception:  # no such class for the model type, or a configuration it refuses
+            network = build(config)
+    except Exception:  # each class raises its own
         return set()
     inside = network.base_model_prefix + "."
     return {name for name in network.state_dict() if not name.startswith(inside)}
@@ -305,3 +366,21 @@ def other_head(stored: Mapping[str, tuple[int, ...]], labels: int) -> str:
         f" Its files hold {', '.join(likely[:2])}, which may be a head of its own: name it as"
         " transformers' class for this model type does."
     )
+
+
+def other_size(stored: Mapping[str, tuple[int, ...]], config: Any) -> str | None:
+    """A sentence on a head with another number of outputs than config.json names labels; None where
+    they agree.
+    """
+    likely = {
+        name: shape
+        for name, shape in stored.items()
+        if name in head_names(config) and name.endswith(HEAD_ENDS) and len(shape) == 2
+    }
+    for name, shape in likely.items():
+        if shape[0] != config.num_labels:
+            return (
+                f"names {config.num_labels} labels, and the head {name} has {shape[0]} outputs."
+                f" Expected {shape[0]} labels in id2label, numbered from 0. Correct it."
+            )
+    return None

@@ -41,7 +41,8 @@ class Inputs:
 
     ``fields``: what it needs beside token ids and mask for single texts; ``pair_fields``: the same
     for pairs. ``pads``: whether a text's answer stays the same in padded company; otherwise texts
-    of one length run together, and ``why`` says so in a sentence.
+    of one length run together, and ``why`` says so in a sentence. ``single``: a batch is one text,
+    for there is no token to pad with.
     """
 
     tokenizer: Any
@@ -49,6 +50,7 @@ class Inputs:
     pair_fields: tuple[str, ...] = ()
     pads: bool = True
     why: str | None = None
+    single: bool = False
 
     @property
     def side(self) -> str:
@@ -89,7 +91,7 @@ class Inputs:
         if any(name not in PADDING for name in beside):
             return self._padded_by_tokenizer(rows, width)
 
-        ids = filled(rows, self.tokenizer.pad_token_id, width, self.side)
+        ids = filled(rows, self.tokenizer.pad_token_id or 0, width, self.side)
         mask = filled([[1] * len(row) for row in rows], 0, width, self.side)
         batch = {"input_ids": ids, "attention_mask": mask}
         for name in beside:
@@ -127,7 +129,7 @@ class Inputs:
         for batch in batches:
             before = -1
             for i in batch:
-                if lengths[i] != before:
+                if self.single or lengths[i] != before:
                     cut.append([])
                     before = lengths[i]
                 cut[-1].append(i)

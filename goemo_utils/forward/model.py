@@ -23,6 +23,7 @@ from goemo_utils.forward.checkpoint import (
     head_on_disk,
     locate,
     other_head,
+    other_size,
     read_config,
     read_tokenizer,
     strange_weights,
@@ -196,6 +197,8 @@ def build(
                 f" {transformers.__version__} cannot run with attn_implementation: {attention}."
                 " Use attn_implementation: eager."
             ) from None
+        if named := other_size(tensor_names(folder), config):
+            raise ModelError(f"{folder}/config.json {named}") from None
         raise ModelError(
             f"{folder} could not be loaded as {auto.__name__} ({type(error).__name__}:"
             f" {first_line(error)}). Check that its weights are complete and belong to its"

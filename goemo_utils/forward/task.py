@@ -73,4 +73,11 @@ def labels_of(config: Any, folder: Path) -> list[str]:
             f" {len(numbers) - 1} in id2label, in the order of the head's outputs. Correct it."
         )
 
-    return [str(config.id2label[number]) for number in numbers]
+    names = [str(config.id2label[number]) for number in numbers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ModelError(
+            f"{folder}/config.json names two labels {twice!r}: their answers could not be told"
+            " apart. Expected each name once in id2label. Correct it."
+        )
+    return names

@@ -66,10 +66,11 @@ class Traits:
     vocabulary: int | None
     pads: bool
     why: str | None
+    single: bool = False
 
     def inputs(self, tokenizer: Any) -> Inputs:
         """What the paths of the package need of it."""
-        return Inputs(tokenizer, self.fields, self.pair_fields, self.pads, self.why)
+        return Inputs(tokenizer, self.fields, self.pair_fields, self.pads, self.why, self.single)
 
 
 def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
@@ -112,6 +113,7 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
         vocabulary=vocabulary,
         pads=pads,
         why=why,
+        single=tokenizer.pad_token_id is None,
     )
 
 
@@ -124,6 +126,8 @@ def _padding(
     switches: list[Switch],
 ) -> tuple[bool, str | None]:
     """Whether texts may be padded, and the sentence where not."""
+    if inputs.tokenizer.pad_token_id is None:
+        return False, "its tokenizer has no padding token, so texts run one at a time"
     if "attention_mask" in fitting.refused:
         return False, "it takes no attention mask, so padding would change its answers"
     if switches:

@@ -126,6 +126,11 @@ def start(job: dict[str, Any]) -> Start:
             ) from None
 
         tokenizer = checkpoint.read_tokenizer(folder)
+        if tokenizer.pad_token_id is None:
+            raise ModelError(
+                f"The tokenizer in {folder} has no padding token, and a training runs batches. Set"
+                " pad_token in its tokenizer_config.json and pad_token_id in config.json."
+            )
 
     # a copy is asked, for a fast tokenizer would save how it was asked with the model
     traits = look(network.eval(), copy.deepcopy(tokenizer), folder)

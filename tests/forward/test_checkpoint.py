@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from goemo_utils import GoEmotionsClassifier
 from goemo_utils.errors import ModelError
+from goemo_utils.families.judge import TEXTS, expected
+from goemo_utils.families.zoo import Family, make
 from goemo_utils.forward.model import load_model
-from tests.forward.tiny_model import save_roberta
+from tests.forward.tiny_model import save, save_roberta
 
 
 def edit(folder: Path, **changes: object) -> Path:
@@ -42,8 +45,14 @@ def test_a_head_of_another_class_s_name_is_found_by_its_weights(
     assert not loaded.info["untrained"]
 
 
+def test_a_head_beside_a_stale_name_of_another_task_is_found(tmp_path: Path) -> None:
+    folder = edit(save_roberta(tmp_path), architectures=["RobertaForMaskedLM"])
+    assert load_model(str(folder)).task == "multi_label"
+
+
 def test_the_head_of_another_task_is_none(tmp_path: Path) -> None:
-    folder = edit(save_roberta(tmp_path), architectures=["RobertaForTokenClassification"])
+    """BERT's heads for words and for texts have weights of the same names."""
+    folder = edit(save(tmp_path, "bert"), architectures=["BertForTokenClassification"])
     assert load_model(str(folder)).task == "encoder"
 
 
@@ -89,3 +98,79 @@ def test_labels_numbered_with_a_gap_are_refused(tmp_path: Path) -> None:
 def test_one_label_without_a_problem_type_is_a_sigmoid(tmp_path: Path) -> None:
     folder = save_roberta(tmp_path, labels=("toxic",), problem_type=None)
     assert load_model(str(folder)).task == "multi_label"
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("model.onnx", "a graph for ONNX Runtime"),
+        ("onnx/model.onnx", "a graph for ONNX Runtime"),
+        ("model-q4_k.gguf", "quantised for llama.cpp"),
+        ("tf_model.h5", "TensorFlow's weights"),
+        ("flax_model.msgpack", "Flax's weights"),
+        ("0_Transformer/model.safetensors", "a folder inside that does"),
+    ],
+)
+def test_a_folder_with_a_model_of_another_form_says_which(
+    tmp_path: Path, file: str, words: str
+) -> None:
+    path = save_roberta(tmp_path) / "model.safetensors"
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    path.rename(tmp_path / file)
+    with pytest.raises(ModelError, match=rf"no \.safetensors weights, .*{words}"):
+        load_model(str(tmp_path))
+
+
+def test_code_of_its_own_is_named_and_never_run(tmp_path: Path) -> None:
+    names = {"AutoConfig": "configuration_own.OwnConfig"}
+    folder = edit(save_roberta(tmp_path), model_type="own", auto_map=names)
+    (folder / "configuration_own.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ModelError, match=r"model_type 'own' and names code of its own"):
+        load_model(str(folder))
+
+
+def test_quantised_weights_are_named(tmp_path: Path) -> None:
+    folder = edit(save_roberta(tmp_path), quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(ModelError, match=r"weights are quantised \(quantization_config, gptq\)"):
+        load_model(str(folder))
+
+
+def test_a_head_of_another_size_than_the_labels_is_told_with_both_numbers(tmp_path: Path) -> None:
+    folder = edit(save_roberta(tmp_path), id2label={"0": "a", "1": "b"}, label2id=None)
+    with pytest.raises(ModelError, match=r"names 2 labels, and the head .* has 3 outputs"):
+        load_model(str(folder))
+
+
+def test_a_label_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    folder = edit(save_roberta(tmp_path), id2label={"0": "a", "1": "b", "2": "a"}, label2id=None)
+    with pytest.raises(ModelError, match="names two labels 'a'"):
+        load_model(str(folder))
+
+
+def without_pad_token(folder: Path) -> Path:
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        path = folder / name
+        if path.exists():
+            kept = {k: v for k, v in json.loads(path.read_text()).items() if k != "pad_token"}
+            path.write_text(json.dumps(kept))
+    return folder
+
+
+def test_without_a_padding_token_that_of_the_configuration_is_taken(tmp_path: Path) -> None:
+    folder = without_pad_token(save_roberta(tmp_path))
+    loaded = load_model(str(folder))
+    assert loaded.tokenizer.pad_token_id == loaded.model.config.pad_token_id
+    assert loaded.inputs.pads
+
+
+def test_without_any_padding_token_texts_run_one_at_a_time_with_transformers_answers(
+    tmp_path: Path,
+) -> None:
+    """As most GPT-2 classifiers are saved: transformers refuses them a batch of two."""
+    settings = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 130}
+    folder = make(Family("gpt2", settings, "gpt", sizes=False), tmp_path)
+    edit(without_pad_token(folder), pad_token_id=None)
+    classifier = GoEmotionsClassifier(folder, max_length=512)
+    assert classifier.inputs.single
+    difference = classifier.predict(TEXTS)[1] - expected(folder, classifier.max_length)
+    assert abs(difference).max() < 1e-5
