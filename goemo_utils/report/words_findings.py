@@ -32,6 +32,10 @@ TITLES: dict[str, str] = {
     "cann-missing": "CANN 不在任何常用安装位置",
     "cann-not-sourced": "已安装 CANN {toolkit}，但当前进程未加载其环境变量",
     "cann-stale": "{name} 指向 {value}，该路径不存在",
+    "cann-simulated": (
+        "此处的 CANN 为模拟（SIMULATED）：真正的 torch_npu 运行在 goemo 的替身之上，"
+        "没有昇腾设备参与"
+    ),
     "cann-variable": "已设置 ASCEND_HOME_PATH，但未设置 ASCEND_OPP_PATH",
     "cann-library-path": "LD_LIBRARY_PATH 的各目录中都没有 {names}",
     "cann-ops-missing": "CANN {toolkit} 没有 ops 软件包",
@@ -93,6 +97,8 @@ TITLES: dict[str, str] = {
     "A14": "首次导入失败后，在同一进程中再次导入了 torch",
     "A15": "程序使用了当前 torch_npu 所没有的功能",
     "A16": "是某个库（而非你的程序）在不含 CUDA 的 torch 上请求了 CUDA",
+    "A17": "某个库在导入 torch_npu 之前就需要 libtorch_npu.so",
+    "A18": "torch_npu 被加载两次：一次由 torch，一次由另一个扩展",
     "B1": "本机有 NPU，但 torch 看不到",
     "B2": "驱动未返回设备数量",
     "B3": "设备编号超出可见设备的范围",
@@ -133,11 +139,16 @@ TITLES: dict[str, str] = {
     "D6": "请求了大小不可能的张量：其形状已损坏",
     "D7": "集合通信无法启动：上一个任务可能仍在运行",
     "D8": "CANN 的编译进程报告其父进程已退出",
+    "D9": "派生的进程结束时没有 torch_npu 的线程",
+    "D10": "两个环境变量同时设置了内存分配器",
+    "D11": "内存分配器拒绝其设置",
     "E1": "torch_npu 检测到交互式 Python 而降低了自身速度",
     "E2": "首次调用远慢于后续调用",
     "E3": "transfer_to_npu 停用了 torch.jit.script",
     "E4": "溢出时取饱和值，而非 inf 或 NaN",
     "E5": "关于文件属主的警告：无害",
+    "E6": "torch_npu 的某个环境变量取值未知",
+    "E7": "该芯片不允许 INF_NAN_MODE_ENABLE 为 0",
 }
 # Their titles are sentences of the table of versions: quoted.
 QUOTED = (
