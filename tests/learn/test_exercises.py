@@ -79,6 +79,20 @@ def test_a_typical_mistake_gets_the_hint_that_is_its_own(number: str, row: Any) 
     assert row.says in outcome["said"]
 
 
+@pytest.mark.long
+def test_answers_of_odd_kinds_are_never_right_and_never_stop_a_check(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.learn.odd"],
+        cwd=ROOT,
+        env={**os.environ, state.FOLDER_VARIABLE: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
 @pytest.mark.parametrize("exercise", EXERCISES, ids=NUMBERS)
 def test_an_exercise_has_three_typical_mistakes_and_each_another_hint(exercise: Exercise) -> None:
     rows = import_module(f"tests.learn.wrong.e{exercise.number}").WRONG

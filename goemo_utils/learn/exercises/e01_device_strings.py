@@ -138,7 +138,7 @@ def _name(device: torch.device | str) -> str:
 
 
 def _wrong_name(name: Any, seed: int) -> str | None:
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         return f"the name of one of its five tensors was expected: {', '.join(NAMES)}."
     if name != left_behind(seed):
         return "that one did move. Ask each of the five where it is after .to."
