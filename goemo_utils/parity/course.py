@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from goemo_utils.parity.cause import Rung
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, stay
 from goemo_utils.parity.exercise import Batch, Exercise
 from goemo_utils.parity.gates import written
+from goemo_utils.parity.isolation import isolated
 from goemo_utils.parity.twins import States, Twins, largest, parts, rms
 
 LIMIT, LIMIT_MAX = 4.0, 8.0
@@ -32,6 +33,13 @@ class Measured:
     forwards: int = 0
     repeats: int = 0
     differing: int = 0
+    isolation: list[dict[str, Any]] = field(default_factory=list)
+    """Rows about what must not matter; empty where identical forwards differ."""
+
+    @property
+    def every(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return [*self.rows, *self.isolation]
 
 
 class Course:
@@ -103,6 +111,8 @@ class Course:
             told.rows.append({k: written(v) for k, v in row.items()})
 
         self._repeat(told, repeats)
+        if not told.differing:
+            told.isolation = isolated(twins, self.exercise, self.typical)
 
         return told
 

@@ -209,8 +209,8 @@ class Explanation:
         self.course, self.measured = run, measured
 
         return {
-            "rows": measured.rows,
-            "failed": [row for row in measured.rows if not row["ok"]],
+            "rows": measured.every,
+            "failed": [row for row in measured.every if not row["ok"]],
             "limit": course.LIMIT,
             "limit_max": course.LIMIT_MAX,
             "reach": course.reach(made, measured, self.lengths, limit),

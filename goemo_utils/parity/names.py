@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from goemo_utils.parity.course import Course, Measured
 from goemo_utils.parity.exercise import Batch
+from goemo_utils.parity.isolation import PADDING
 from goemo_utils.parity.replay import followed
 from goemo_utils.parity.twins import States, rms
 from goemo_utils.parity.weights import TABLES
@@ -74,7 +75,7 @@ def of(
     names = [named("NaN weights", text.split(":")[0], text) for text in weights]
     names += _of_repeats(course, measured)
     names += _of_calls(place)
-    failed = any(not row["ok"] for row in measured.rows)
+    failed = any(not row["ok"] for row in measured.every)
     nan = any(f["ratio_rms"] == "NaN" for f in (place or {}).get("faults", []))
     unnamed = not names and failed and not nan
     if unnamed or (failed and not (place or {}).get("faults") and not _sure(names)):
@@ -138,6 +139,10 @@ class Diagnosis:
 
     def run(self) -> list[Name]:
         """At most one name: the first experiment that decides."""
+        broken = self._not_isolated()
+        if broken is not None:
+            return [broken]
+
         alone, company = self._look(_short(self.course, 1)), self._look(_short(self.course, 7))
         if not alone["ok"]:
             if self._look(_short(self.course, 33))["ok"]:
@@ -158,6 +163,19 @@ class Diagnosis:
             return [named("mask", seen["first_wrong"], told)]
 
         return self._of_sizes()
+
+    def _not_isolated(self) -> Name | None:
+        """What must not matter and does, where a text alone is right."""
+        failed = [row for row in self.measured.isolation if not row["ok"]]
+        if not failed or not self._look(_short(self.course, 1))["ok"]:
+            return None
+        row = failed[0]
+        size = f"{row['texts']} x {row['tokens']} tokens"
+        if row["kind"] == PADDING:
+            told = f"alone right; what stands in the padding changes the answer ({size})"
+            return named("mask", row["first_wrong"], told)
+        told = f"alone right; the answer changes with the other texts ({size})"
+        return named("neighbour", row["first_wrong"], told)
 
     def _look(self, batch: Batch) -> dict[str, Any]:
         tensors = self.course.exercise.tensors(self.twins, batch)

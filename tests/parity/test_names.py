@@ -10,6 +10,7 @@ LONG = (
     ("deberta-v2", "exact", "relative_bias:drop", "relative bias"),
     ("roberta", "exact", "neighbour:leak=1e-3,only_batch>=17", "neighbour"),
     ("roberta", "hf32+reorder+ulp", "mask:soft=-10", "mask"),
+    ("xlm-roberta", "row_order", "neighbour:leak=1e-4,only_batch>=33", "neighbour"),
     ("mpnet", "exact", "relative_bias:drop", "relative bias"),
     ("bert", "exact", "position:shift=1", "position"),
     ("bert", "exact", "segment:drop", "segment"),
