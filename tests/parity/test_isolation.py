@@ -40,6 +40,8 @@ def test_a_mask_that_lets_a_trace_through_shows(score):
 
     def soften(module, args, kwargs):
         mask = kwargs["attention_mask"]
+        if mask is None:
+            return None
         soft = torch.where(mask < -1e4, torch.full_like(mask, score), mask)
         return args, {**kwargs, "attention_mask": soft}
 
