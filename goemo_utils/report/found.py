@@ -68,6 +68,7 @@ def command(run: Run, *more: str) -> Code:
     parts = given if given[:2] == ["goemo", "run"] else ["goemo", "run"]
     if parts is not given and file:
         parts = [*parts, "-f", str(file)]
+    parts = [*beneath(run), *parts]
 
     kept: list[str] = []
     skip = 0
@@ -80,6 +81,14 @@ def command(run: Run, *more: str) -> Code:
     if "run_id" not in kept:
         kept += ["-p", "run_id", run.run_id]
     return Code(shlex.join([*kept, *more]))
+
+
+def beneath(run: Run) -> list[str]:
+    """What stands before a command that repeats a run on npu:N over a SIMULATED CANN: without it
+    the same words ask for a card.
+    """
+    on_npu = str(run.params.get("device", "")).startswith("npu")
+    return ["goemo", "cann", "--"] if run.genuine and on_npu else []
 
 
 def remedy_step(run: Run, words: Words) -> Text | None:

@@ -71,6 +71,11 @@ class Run:
         return any(bool(sign) for sign in signs)
 
     @property
+    def genuine(self) -> bool:
+        """Whether the simulated device was the genuine torch_npu on a SIMULATED CANN."""
+        return "SIMULATED CANN" in str(self.device.get("name"))
+
+    @property
     def missing(self) -> list[StepState]:
         """Steps that did not finish, in order."""
         return [state for state in self.states.values() if state.status != "ok"]

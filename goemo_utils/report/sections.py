@@ -24,7 +24,7 @@ from goemo_utils.report.blocks import (
     Text,
     join,
 )
-from goemo_utils.report.found import command, fault_sentence, remedy_step
+from goemo_utils.report.found import beneath, command, fault_sentence, remedy_step
 from goemo_utils.report.gates import gate_name, gates, meaning
 from goemo_utils.report.quoted import sentence, title
 from goemo_utils.report.read import Run
@@ -469,7 +469,7 @@ def again(run: Run, words: Words) -> Section:
     lines = [f"git checkout {code['revision']}"] if code.get("revision") else []
     file = run.manifest.get("params_file")
     options = f" -f {shlex.quote(file)}" if file else ""
-    lines.append(line or f"goemo run{options}")
+    lines.append(" ".join([*beneath(run), line or f"goemo run{options}"]))
 
     outcome = overall(run)
     key = {"fail": "a_fail", "incomplete": "a_incomplete"}.get(outcome, "a_pass")

@@ -145,8 +145,9 @@ def _lead(run: Run, words: Words, outcome: str) -> Text:
         return f"{why.rstrip('.')}. {words('lead_incomplete')}" if why else words("lead_incomplete")
     if run.simulated:
         numerics, fault = imitated(run, words), run.told["fault"]
+        told_nothing = run.told["numerics"] == "exact"
         imitation = words(
-            "lead_sim",
+            "lead_genuine" if run.genuine and told_nothing else "lead_sim",
             numerics=numerics,
             fault=words("lead_sim_fault", fault=fault) if fault else "",
         )

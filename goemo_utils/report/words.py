@@ -174,6 +174,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "The simulated device was told to imitate {numerics}{fault}.",
         "模拟设备被设定为模仿{numerics}{fault}。",
     ),
+    "lead_genuine": (
+        "The genuine torch_npu chose its operators; a SIMULATED CANN computed them exactly{fault}.",
+        "真正的 torch_npu 选择了算子，由模拟的 CANN（SIMULATED CANN）精确计算{fault}。",
+    ),
     "lead_sim_next": (
         "To port the model, run the chain with params/npu.yaml on a machine with an NPU.",
         "要真正移植，请在配有 NPU 的机器上用 params/npu.yaml 运行。",

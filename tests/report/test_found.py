@@ -59,6 +59,26 @@ def test_failed_gates_stand_first(tmp_path) -> None:
     assert gates.rindex("st-fail") < gates.index("st-pass")
 
 
+def on_stand_ins(tmp_path: Path) -> Path:
+    manifest, records = fixtures.rehearsal()
+    manifest["params"]["device"] = "npu:0"
+    device = records["01_load"]["results"]["device"]
+    device["name"] = "Ascend910B3 (SIMULATED CANN)"
+    device["numerics"] = "exact"
+    for pack in records["03_parity"]["results"]["packs"].values():
+        pack["numerics"] = "exact"
+    return fixtures.write_run(tmp_path / "genuine", manifest, records)
+
+
+def test_a_run_on_a_simulated_cann_is_repeated_on_one(tmp_path) -> None:
+    run = read_run(on_stand_ins(tmp_path))
+    assert found.command(run).startswith("goemo cann -- goemo run")
+    render(tmp_path / "genuine")
+    page = (tmp_path / "genuine" / "report.html").read_text()
+    assert "The genuine torch_npu chose its operators; a SIMULATED CANN computed them" in page
+    assert "was told to imitate" not in page
+
+
 def test_the_command_goes_on_with_this_run_and_its_parameters(tmp_path) -> None:
     given = ["goemo", "run", "-f", "params/npu.yaml", "-p", "seed", "3", "--from", "01_load"]
     run = read_run(failing(tmp_path, command=given))
