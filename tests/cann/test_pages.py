@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from goemo_utils.cann import fallbacks, twins
+from goemo_utils.cann import fallbacks, twins, wheel
 from goemo_utils.cann.cases import CASES, REASONS
-from tests.cann.genuine import ROOT, needs_wheel
+from tests.cann.genuine import ROOT, answer, needs_wheel
 
 FACTS = (ROOT / "docs" / "torch_npu.md").read_text(encoding="utf-8")
 SIDE_BY_SIDE = (ROOT / "docs" / "rehearsal-engines.md").read_text(encoding="utf-8")
@@ -66,6 +66,19 @@ def test_answers_agree_by_value_or_by_the_type_of_the_error(
 ) -> None:
     pair = twins.Pair("a case", twins.Answer(*ours, False), twins.Answer(*theirs, False))
     assert pair.agrees is agrees
+
+
+@needs_wheel
+@pytest.mark.long
+def test_the_page_of_fallbacks_is_the_installed_releases() -> None:
+    names = answer(
+        """
+        import json
+        from goemo_utils.cann import fallbacks
+        print(json.dumps(fallbacks.fallen()))
+        """
+    )
+    assert fallbacks.section(names, wheel.wanted()) in FACTS
 
 
 @needs_wheel
