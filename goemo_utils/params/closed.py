@@ -178,7 +178,20 @@ class Closed(BaseModel):
         words = [choice for choice in choices if isinstance(choice, str)]
         extra = field.json_schema_extra
         expected = str(extra["expected"]) if isinstance(extra, dict) else "another value"
-        return wrong_value(key, value, expected, field.default, kind, words, source)
+        bare = cls._fits_bare(key, value)
+        return wrong_value(key, value, expected, field.default, kind, words, source, bare)
+
+    @classmethod
+    def _fits_bare(cls, key: str, value: Any) -> bool:
+        """Whether a text would be accepted as the number that it writes."""
+        number = cls._from_text(key, value)
+        if not isinstance(value, str) or isinstance(number, str):
+            return False
+        try:
+            cls.model_validate({key: number})
+        except ValidationError:
+            return False
+        return True
 
 
 def _plain(annotation: Any) -> Any:

@@ -109,8 +109,11 @@ def wrong_value(
     wanted: type,
     choices: Iterable[str],
     source: Source,
+    bare: bool,
 ) -> str:
-    """The refusal of a value of the wrong type or out of range."""
+    """The refusal of a value of the wrong type or out of range. ``bare``: without its quotes it
+    would be accepted.
+    """
     said = f"{source.label}: {key} is {shown(value)}; expected {expected}."
     number = (
         isinstance(value, (int, float))
@@ -121,13 +124,7 @@ def wrong_value(
     if wanted is str and not choices and (number or isinstance(value, bool)):
         return f"{said} {_quoted(key, value, source)}"
 
-    if (
-        wanted is not str
-        and isinstance(value, str)
-        and _NUMBER.fullmatch(value)
-        and len(value) < 30
-        and not source.textual
-    ):
+    if bare and _NUMBER.fullmatch(value) and not source.textual:
         return f"{said} Write it without quotes: {source.assign.format(key=key, value=value)}."
 
     hint = near(value, choices) if isinstance(value, str) else ""

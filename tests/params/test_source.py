@@ -122,6 +122,8 @@ def test_a_notebook_advises_no_number_that_the_user_may_not_have_written() -> No
 
 def test_a_value_is_never_advised_as_it_was_given(tmp_path: Path) -> None:
     assert "Write it without quotes" not in refusal(write(tmp_path, 'seed: "010"'))
+    assert "Write it without quotes" not in refusal(write(tmp_path, 'seed: "0.5"'))
+    assert "Write it without quotes" not in refusal(write(tmp_path, 'threshold: "5"'))
     assert "Write it without quotes: seed: 10." in refusal(write(tmp_path, 'seed: "10"'))
 
 
