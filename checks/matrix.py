@@ -401,7 +401,7 @@ def page(rows: Sequence[Row]) -> str:
     table += [line(one, by_name.get(one.name, Row(one.name))) for one in COMBINATIONS]
     tests = [f"- {row.name}: {row.tests}" for row in rows if row.tests]
     dates = sorted({row.date for row in rows}) or ["never"]
-    return PAGE.format(table="\n".join(table), tests="\n".join(tests), date=dates[-1])
+    return PAGE.format(table="\n".join(table), tests="\n".join(tests) or "- none yet", date=dates[-1])
 
 
 PAGE = """# Versions
@@ -420,6 +420,16 @@ and a core of the tests (texts, models, thresholds, classifier, predict, labelle
 The tests, in pytest's own words:
 
 {tests}
+
+What is "not tried" here was not reached yet. On 2026-11-28, by hand and on an earlier tree:
+
+| Python | torch | transformers | what ran |
+|---|---|---|---|
+| 3.11 | 2.13.0 | 5.24.0 | default run, predict, bench, finetune, doctor, most tests: pass |
+| 3.11 | 2.14.1 | not noted | default run, tests of the rehearsal: pass |
+| 3.11 | 2.9.1 | 4.57.6 | predict, `params/cpu.yaml`: pass |
+| 3.11 | 2.8.0 | 5.8.1 | `params/cpu.yaml`: pass (numpy 1.26.4) |
+| 3.13 | 2.13.0 | 5.8.1 | default run: pass |
 
 A torch whose version ends in `+cu…` is the CUDA build, which is what the package index at hand has
 for that release: it ran on the CPU with empty libraries in the place of CUDA's. Its arithmetic on a

@@ -210,6 +210,17 @@ No list of names decides any of this. When a model is loaded it is run on two sh
 - whether the tokenizer knows more tokens than the model's table holds: that is refused, with both
   numbers.
 
+## Beside the list
+
+Tried once on 2026-11-28, without fine-tuning, and equal to transformers within 1e-5 alone,
+batched, packed and in the chain: biogpt, bloom, ctrl, gemma2, gpt_neo, mbart, mistral,
+modernbert-decoder, mt5, nemotron, openai-gpt, opt, plbart, and ModernBERT with classifier_pooling
+mean. ONNX Runtime runs ctrl, gpt_neo and openai-gpt of them. Refused in a sentence: jamba, which
+fails on its first text. A tokenizer without padding token (most GPT-2 classifiers) runs one text at
+a time; fine-tuning needs the token.
+
+## One length at a time
+
 Families that run one length at a time here, and why:
 
 {why}
