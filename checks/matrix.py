@@ -401,7 +401,8 @@ def page(rows: Sequence[Row]) -> str:
     table += [line(one, by_name.get(one.name, Row(one.name))) for one in COMBINATIONS]
     tests = [f"- {row.name}: {row.tests}" for row in rows if row.tests]
     dates = sorted({row.date for row in rows}) or ["never"]
-    return PAGE.format(table="\n".join(table), tests="\n".join(tests) or "- none yet", date=dates[-1])
+    told = "\n".join(tests) or "- none yet"
+    return PAGE.format(table="\n".join(table), tests=told, date=dates[-1])
 
 
 PAGE = """# Versions
