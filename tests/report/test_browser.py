@@ -96,3 +96,15 @@ def test_the_verdict_stands_on_the_first_screen(
     box = seen.page.locator("h1").first.bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= 900
+
+
+@pytest.mark.parametrize("kind", ["with_cause", "failing", "rehearsal"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_axe_finds_nothing_that_would_keep_anybody_from_reading(
+    kind: str, language: str, rendered: Callable[..., Path], look: Callable[[Path], Seen]
+) -> None:
+    """WCAG 2.0 to 2.2, A and AA, and axe-core's best practice."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    seen = look(rendered(kind, language) / "report.html")
+    found = axe.run(seen.page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["target"]) for one in found] == []
