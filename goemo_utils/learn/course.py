@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import ParamsError
@@ -117,12 +116,12 @@ def reset(number: Any) -> str:
     part is drawn anew.
     """
     exercise = exercise_of(number)
+    path = notebooks.restore(exercise)
+
     kept = state.read()
     done = kept.of(exercise.number)
     kept.exercises[exercise.number] = state.Done(draw=done.draw + 1)
     state.write(kept)
-
-    path: Path = notebooks.restore(exercise)
     return _Text(
         f"{path.name} is as it was at first. In Lab: File, then Reload Notebook from Disk."
     )

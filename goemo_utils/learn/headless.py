@@ -39,8 +39,8 @@ def judge_notebook(exercise: Exercise, path: Path) -> Outcome:
     """Run all cells of a notebook in a kernel of its own and take what its check said.
 
     The learner's seed counts, so that what is hidden is what the learner saw; what was solved
-    before does not. A notebook that is solved is noted in the learner's progress; one that is not
-    leaves it as it was. Raises RecordError where the notebook cannot be read.
+    before does not. The learner's progress takes the try, and what was drawn anew after a wrong
+    answer, as it does in JupyterLab. Raises RecordError where the notebook cannot be read.
     """
     kept = state.read()
     done = kept.of(exercise.number)
@@ -50,11 +50,14 @@ def judge_notebook(exercise: Exercise, path: Path) -> Outcome:
         place = Path(temporary)
         state.write(alone, place)
         said = _run(path, place)
-        solved = state.read(place).of(exercise.number).solved is not None
+        after = state.read(place).of(exercise.number)
 
+    done.tries += after.tries
+    done.draw = max(done.draw, after.draw)
+    solved = after.solved is not None
     if solved:
         kept.solve(exercise.number)
-        state.write(kept)
+    state.write(kept)
     return Outcome(exercise, path, solved, said)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 
 @contextmanager
@@ -27,12 +28,16 @@ def computing(numerics: str) -> Iterator[None]:
         STATE.arithmetic_settings, STATE.arithmetic = before
 
 
+# What a device or a queue hides, apart from it: no attribute of it shows the answer by accident.
+_KEPT: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
 class HiddenDevice:
     """An NPU whose arithmetic is to be found out: ``device(function, *tensors)`` computes there."""
 
     def __init__(self, name: str, numerics: str) -> None:
         self.name = name
-        self._numerics = numerics
+        _KEPT[self] = numerics
 
     def __repr__(self) -> str:
         return f"<NPU {self.name} [SIMULATED]>"
@@ -44,7 +49,7 @@ class HiddenDevice:
         import torch
 
         sent = [_sent(each) for each in arguments]
-        with computing(self._numerics), torch.no_grad():
+        with computing(_KEPT[self]), torch.no_grad():
             return function(*sent, **settings).cpu()
 
 
@@ -86,7 +91,7 @@ class Queue:
     """
 
     def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+        _KEPT[self] = pace
         self._now = self._free_at = 0.0
         self.events: list[str] = []
 
@@ -100,15 +105,16 @@ class Queue:
 
     def run(self) -> None:
         """Put one batch into the queue; returns before the device has computed it."""
-        self._now += self._pace.launch
-        if self.calls < self._pace.cold:
-            self._now += self._pace.compile
-        self._free_at = max(self._free_at, self._now) + self._pace.work
+        pace = _KEPT[self]
+        self._now += pace.launch
+        if self.calls < pace.cold:
+            self._now += pace.compile
+        self._free_at = max(self._free_at, self._now) + pace.work
         self.events.append("run")
 
     def synchronize(self) -> None:
         """Wait until the device has computed everything."""
-        self._now = max(self._now, self._free_at) + self._pace.wait
+        self._now = max(self._now, self._free_at) + _KEPT[self].wait
         self.events.append("synchronize")
 
     def clock(self) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goemo_utils.cli import main
-from goemo_utils.learn import notebooks, state
+from goemo_utils.learn import headless, notebooks, state
 from goemo_utils.learn.catalogue import catalogue, exercise_of
 
 FIRST = next(iter(catalogue()))
@@ -83,6 +83,27 @@ def test_a_notebook_that_cannot_be_read_does_not_stop_the_judging_of_all(
     rows = json.loads(capsys.readouterr().out)["exercises"]
     assert [row["exercise"] for row in rows] == list(catalogue())
     assert all("not a readable notebook" in row["said"] for row in rows)
+
+
+def test_a_wrong_choice_without_a_browser_draws_anew_as_one_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(_path: Path, place: Path) -> str:
+        state.write(state.State(exercises={FIRST: state.Done(draw=1, tries=1)}), place)
+        return "Not yet"
+
+    monkeypatch.setattr(headless, "_run", wrong)
+    assert main(["learn", "--check", FIRST]) == 1
+    assert state.read().of(FIRST) == state.Done(draw=1, tries=1)
+
+
+def test_a_reset_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    kept = state.read()
+    kept.of(FIRST).hints = 2
+    state.write(kept)
+    assert main(["learn", "--reset", FIRST]) == 2
+    assert state.read().of(FIRST).hints == 2
 
 
 @pytest.mark.long

@@ -65,7 +65,10 @@ def _wrong_moved(moved: Any, seed: int) -> str | None:
     for device in ("npu:1", "npu:0", "cpu"):
         ids = torch.randint(9, (2, draw.randint(2, 5)))
         batch = {"ids": ids, "more": [ids + 1, "text"], "n": 3, "none": None}
-        answer = called(moved, batch, torch.device(device))
+        own = batch | {"more": list(batch["more"])}
+        answer = called(moved, own, torch.device(device))
+        if own["ids"] is not ids or own["more"][0] is not batch["more"][0]:
+            return "the caller's own batch was changed: give a new one, and leave the old as it is."
         mistake = _mistake(batch, answer, device)
         if mistake:
             return mistake
@@ -106,6 +109,9 @@ def _cases() -> list[tuple[nn.Module, set[str], str]]:
     forgotten = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).to("npu:0")
     forgotten[1].running_mean = torch.zeros(2)
 
+    unsaved = nn.Linear(2, 2).to("npu:0")
+    unsaved.register_buffer("positions", torch.zeros(2), persistent=False)
+
     split = nn.Sequential(nn.Linear(2, 2).to("npu:0"), nn.Linear(2, 2).to("npu:1"))
 
     return [
@@ -114,6 +120,11 @@ def _cases() -> list[tuple[nn.Module, set[str], str]]:
             forgotten,
             {"npu:0", "cpu"},
             "a model whose running mean lies on the CPU passed as whole: a buffer is no parameter.",
+        ),
+        (
+            unsaved,
+            {"npu:0", "cpu"},
+            "a buffer that is not saved lies on the CPU, and state_dict does not list it.",
         ),
         (
             split,

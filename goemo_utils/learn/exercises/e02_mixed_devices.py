@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
@@ -95,11 +96,42 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
     )
 
     for device in ("cpu", "npu:0", "npu:1"):
-        answer = called(mean_of_real, hidden.to(device), lengths)
+        there = hidden.to(device)
+        with left_device() as copied:
+            answer = called(mean_of_real, there, lengths)
         mistake = _mistaken_mean(answer, device, expected, hidden)
+        if mistake is None and copied:
+            mistake = (
+                "the result is right and on its device, and on the way a tensor was copied to the"
+                " CPU: the device waits, and the CPU does its work."
+            )
         if mistake:
             return mistake
     return None
+
+
+@contextmanager
+def left_device() -> Iterator[list[str]]:
+    """Note the operators that bring a tensor from the device to the CPU while the block runs."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    copied: list[str] = []
+
+    def kind(value: Any) -> str:
+        return value.device.type if isinstance(value, torch.Tensor) else ""
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            result = func(*args, **(kwargs or {}))
+            if "npu" in map(kind, args) and kind(result) == "cpu":
+                copied.append(str(func))
+            return result
+
+    with Watch():
+        yield copied
 
 
 def _mistaken_mean(

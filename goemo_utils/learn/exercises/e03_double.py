@@ -92,6 +92,13 @@ def _wrong_widened(widened: Any) -> str | None:
             )
         if not torch.equal(answer, tensor.cpu().double()):
             return "the values differ from the tensor's own; only the dtype may change."
+
+    count = torch.tensor([2**24 + 1], device="npu:0")
+    if int(called(widened, count)[0]) != 2**24 + 1:
+        return (
+            "16777217, a whole number on the device, came back as another: it went through the"
+            " device's float32 on the way. The order of the two steps matters."
+        )
     return None
 
 

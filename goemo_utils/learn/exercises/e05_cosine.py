@@ -28,36 +28,29 @@ class Outputs:
 
 
 def material(seed: int) -> Outputs:
-    """Logits of which one candidate is wrong; the cosine of each with gold is 1.00000."""
+    """Logits of which one candidate is wrong. Its cosine is not the lowest and its mean error not
+    the largest: another candidate rounds more coarsely, evenly everywhere.
+    """
     draw, noise = random.Random(seed), np.random.default_rng(seed)
     gold = noise.normal(-2.5, 1.5, (TEXTS, LABELS))
     scale = 2e-6 * draw.uniform(0.7, 1.4)
+    odd, coarse = odd_and_coarse(seed)
 
     def rounded(size: float) -> Array:
         return (gold + noise.normal(0, size, gold.shape)).astype(np.float32)
 
-    candidates = {letter: rounded(scale * draw.uniform(0.8, 1.3)) for letter in LETTERS}
-    odd = odd_of(seed)
-    candidates[odd] = _broken(candidates[odd], draw)
+    sizes = {letter: draw.uniform(0.8, 1.1) for letter in LETTERS}
+    sizes |= {odd: 0.6, coarse: 1.9}
+    candidates = {letter: rounded(scale * sizes[letter]) for letter in LETTERS}
+    text, label = draw.randrange(TEXTS), draw.randrange(LABELS)
+    candidates[odd][text, label] += np.float32(draw.choice([-1, 1]) * 40 * scale)
     return Outputs(gold, rounded(scale), candidates)
 
 
-def odd_of(seed: int) -> str:
-    """The letter of the candidate that is wrong."""
-    return random.Random(seed * 31 + 5).choice(LETTERS)
-
-
-def _broken(candidate: Array, draw: random.Random) -> Array:
-    """A fault that leaves the cosine at 1.00000: a scale, a shifted label, or one text mixed."""
-    kind = draw.choice(["scale", "label", "text"])
-    broken = candidate.copy()
-    if kind == "scale":
-        broken *= np.float32(1.0003)
-    elif kind == "label":
-        broken[:, draw.randrange(LABELS)] += np.float32(3e-3)
-    else:
-        broken[draw.randrange(TEXTS)] += np.float32(1e-2)
-    return broken
+def odd_and_coarse(seed: int) -> tuple[str, str]:
+    """The letter of the candidate that is wrong, and of the one that rounds more coarsely."""
+    odd, coarse = random.Random(seed * 31 + 5).sample(LETTERS, 2)
+    return odd, coarse
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
@@ -66,7 +59,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "relative_error",
             lambda: _wrong_error(answers["relative_error"]),
-            "several per cent of every vector may be wrong, and the cosine still rounds to 1.",
+            "several per cent of every vector may be wrong behind a cosine of 0.999.",
         ),
         point(
             "fake",
@@ -76,7 +69,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "odd_one",
             lambda: _wrong_letter(answers["odd_one"], seed),
-            "beside the reference's own error it stands out by far.",
+            "one answer of 1,344 is wrong: no mean and no cosine shows it, the largest error does.",
             redraws=True,
         ),
     ]
@@ -134,7 +127,13 @@ def _decided(logits: Array) -> Array:
 def _wrong_letter(letter: Any, seed: int) -> str | None:
     if letter not in LETTERS:
         return "the letter of one candidate was expected."
-    if letter != odd_of(seed):
+    odd, coarse = odd_and_coarse(seed)
+    if letter == coarse:
+        return (
+            "that one has the largest mean error, and its error is as even as rounding: nowhere"
+            " more than rounding makes. A mean hides what is rare."
+        )
+    if letter != odd:
         return (
             "that one differs from gold by rounding only. The size of an error says nothing until"
             " it stands beside the error that rounding makes."
@@ -158,8 +157,8 @@ EXERCISE = Exercise(
         " is gold, which the candidate, and which the error?",
         "An angle knows nothing of length. And a decision is made at a threshold that the cosine"
         " has never heard of.",
-        "You have the same texts in float32 on a CPU that nobody doubts. How far is that from"
-        " gold, and which candidate is much further?",
+        "You have the same texts in float32 on a CPU that nobody doubts. How far is that from gold,"
+        " on the whole and at its worst? Which candidate has one of the two out of proportion?",
     ),
     judge=judge,
     material=material,

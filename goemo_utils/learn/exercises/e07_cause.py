@@ -11,7 +11,16 @@ from goemo_utils.learn.hidden import HiddenDevice
 LETTERS = "abc"
 # Each cause a learner may name: the arithmetic behind it, and the bits that a matmul keeps.
 CAUSES = {"none": "exact", "tanh_gelu": "tanh_gelu", "hf32": "hf32", "bf16": "bf16_matmul"}
-BITS = {"exact": 23, "tanh_gelu": 23, "hf32": 11, "tf32": 10, "bf16_matmul": 7}
+BITS = {
+    "exact": 23,
+    "tanh_gelu": 23,
+    "hf32": 11,
+    "hf32_trunc": 11,
+    "hf32_away": 11,
+    "tf32": 10,
+    "fp16_matmul": 10,
+    "bf16_matmul": 7,
+}
 FARTHEST = 1e-4
 
 

@@ -46,6 +46,29 @@ def moved(batch, device):
         "AttributeError",
     ),
     Wrong(
+        "the caller's batch is changed",
+        {
+            "01-moved": """
+def moved(batch, device):
+    for key in batch:
+        if torch.is_tensor(batch[key]):
+            batch[key] = batch[key].to(device)
+    return batch
+"""
+        },
+        "the caller's own batch was changed",
+    ),
+    Wrong(
+        "only what is saved is asked",
+        {
+            "01-devices": """
+def devices_of(module):
+    return {str(tensor.device) for tensor in module.state_dict().values()}
+"""
+        },
+        "state_dict does not list it",
+    ),
+    Wrong(
         "buffers are forgotten",
         {"01-devices": "def devices_of(m): return {str(p.device) for p in m.parameters()}"},
         "a buffer is no parameter",

@@ -29,6 +29,18 @@ def mean_of_real(hidden, lengths):
         "what a port is there to avoid",
     ),
     Wrong(
+        "a round trip to the CPU",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    host = hidden.cpu()
+    means = [row[:n].mean(0) for row, n in zip(host, lengths)]
+    return torch.stack(means).to(hidden.device)
+"""
+        },
+        "the device waits, and the CPU does its work",
+    ),
+    Wrong(
         "the padding is averaged",
         {"02-mean": "def mean_of_real(hidden, lengths): return hidden.mean(1)"},
         "the padding was averaged too",

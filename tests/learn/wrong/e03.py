@@ -37,6 +37,11 @@ relative_error = float(abs(running_total.cpu().double() - exact) / exact) * 100
         "On this device .double() gives float32",
     ),
     Wrong(
+        "widened on the device, and once more",
+        {"03-widened": "def widened(tensor): return tensor.double().cpu().double()"},
+        "16777217",
+    ),
+    Wrong(
         "the model leaves the device",
         {
             "03-gold": """

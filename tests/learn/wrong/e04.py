@@ -14,6 +14,13 @@ def milliseconds(queue):
 """
 
 
+PACE = """
+from goemo_utils.learn import seed_of
+from goemo_utils.learn.exercises.e04_timing import pace_of
+pace = pace_of(seed_of("04"))
+"""
+
+
 def function(**changes: str) -> dict[str, str]:
     """The function with one thing done otherwise."""
     wait = "queue.synchronize()"
@@ -29,7 +36,7 @@ WRONG = [
     ),
     Wrong(
         "in seconds",
-        {"04-true": "true_ms, times_too_fast = queue._pace.work, 10.0"},
+        {"04-true": PACE + "true_ms, times_too_fast = pace.work, 10.0"},
         "milliseconds were asked for",
     ),
     Wrong(
@@ -50,8 +57,9 @@ times_too_fast = true_ms / colleagues_ms
     Wrong(
         "the ratio upside down",
         {
-            "04-true": """
-true_ms = queue._pace.work * 1000
+            "04-true": PACE
+            + """
+true_ms = pace.work * 1000
 times_too_fast = colleagues_ms / true_ms
 """
         },

@@ -16,11 +16,25 @@ WRONG = [
         "of the texts get another answer",
     ),
     Wrong(
-        "the smallest error is named",
+        "the lowest cosine is named",
         {
             "05-odd": """
-errors = {name: distance(array, gold).max for name, array in candidates.items()}
-odd_one = min(errors, key=errors.get)
+odd_one = min(candidates, key=lambda name: mean_cosine(candidates[name], gold))
+"""
+        },
+        "A mean hides what is rare",
+    ),
+    Wrong(
+        "the largest mean error is named",
+        {"05-odd": "odd_one = max(candidates, key=lambda n: distance(candidates[n], gold).rms)"},
+        "A mean hides what is rare",
+    ),
+    Wrong(
+        "another one is named",
+        {
+            "05-odd": """
+errors = {name: distance(array, gold) for name, array in candidates.items()}
+odd_one = min(errors, key=lambda name: errors[name].max)
 """
         },
         "differs from gold by rounding only",

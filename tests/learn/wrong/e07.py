@@ -39,6 +39,20 @@ WRONG = [
         {"07-bits": BITS.format(x="one + 2.0**-n", more=" - 1"), "07-causes": TRUE},
         "one too few on a hidden device",
     ),
+    Wrong(
+        "the size of an error is taken for bits",
+        {
+            "07-bits": """
+def bits(device):
+    torch.manual_seed(0)
+    a, b = torch.randn(64, 64), torch.randn(64, 64)
+    size = (device(torch.mm, a, b) - a @ b).abs().max()
+    return 23 if size == 0 else round(7 - float(torch.log2(size / 0.0999)))
+""",
+            "07-causes": TRUE,
+        },
+        "on a hidden device",
+    ),
     Wrong("zero is probed", {"07-gelu": "gelu_probe = 0.0", "07-causes": TRUE}, "so near to 0"),
     Wrong("a large number", {"07-gelu": "gelu_probe = 8.0", "07-causes": TRUE}, "so far out"),
     Wrong(
