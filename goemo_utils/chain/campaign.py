@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from goemo_utils.boundary.parts import scratch
@@ -21,7 +21,8 @@ from goemo_utils.chain import faults
 from goemo_utils.chain.faults import Course, Place, Trial
 
 PER_RUN = 10  # signals to one run at most, before it may come to its end
-LATE = 0.9  # how much earlier a moment is tried again that came after a run's end
+QUICKER = 0.7  # by how much waiting is shortened when a run had ended before its moment came
+TRIES = 3  # how often a moment is tried that came after a run's end
 SHORT = ("-p", "limit", "4")  # texts enough for every step, and as few as leave it its meaning
 KINDS = ("kill", "write", "term", "full", "worker", "twice", "clock")
 WORDS = {
@@ -131,6 +132,7 @@ class Acts:
         self.course = undisturbed.course or Course({}, 0.0)
         self.expected = undisturbed.exit_code, undisturbed.ended
         self.sent: set[float | None] = set()
+        self.pace = 1.0
         self._names = (f"r{number}" for number in range(1, 10**6))
 
     def of(self, kind: str, count: int) -> Iterator[Trial]:
@@ -162,9 +164,10 @@ class Acts:
         late: list[float] = []
         for start in range(runs)[: self.most]:
             late += yield from self._one_run(kind, number, spread[start::runs])
-        # A run that was faster than the one before it had ended already.
-        for share in late:
-            yield from self._one_run(kind, number, [share * LATE])
+        # A run that was faster than the undisturbed one had ended already.
+        for _ in range(TRIES):
+            if late:
+                late = yield from self._one_run(kind, number, late)
 
     def _one_run(
         self, kind: str, number: int, shares: list[float]
@@ -177,8 +180,9 @@ class Acts:
         for index, share in enumerate(shares):
             process = faults.start(self.place, name)
             moment = self.course.at(share)
+            moment = replace(moment, seconds=moment.seconds * self.pace)
             if not faults.reach(process, self.place.runs / name, moment):
-                late = shares[index:]
+                late, self.pace = shares[index:], self.pace * QUICKER
                 break
             where = f"{share:.1%} of a run, in {faults.running_step(self.place.runs / name)}"
             hit.append(self._hit(process, name, kind, number, where))

@@ -29,7 +29,7 @@ VERDICTS = {
         "PASSED WITH A CAUSE: the answers differ, and the difference is explained; {gates}."
     ),
     "fail": "FAILED: {gates}. This is not a port.",
-    "incomplete": "INCOMPLETE: not every step has run, so nothing is proven.",
+    "incomplete": "INCOMPLETE: not every step has finished, so nothing is proven.",
 }
 REHEARSED = {
     "pass": "REHEARSAL COMPLETED, SIMULATED: the chain works; {gates}. Nothing was ported.",
@@ -38,7 +38,7 @@ REHEARSED = {
         " Nothing was ported."
     ),
     "fail": "REHEARSAL FAILED, SIMULATED: {gates}. Nothing was ported.",
-    "incomplete": "REHEARSAL INCOMPLETE, SIMULATED: not every step has run.",
+    "incomplete": "REHEARSAL INCOMPLETE, SIMULATED: not every step has finished.",
 }
 JUDGED = ("pass", "explained", "fail")
 

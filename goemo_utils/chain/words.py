@@ -9,7 +9,7 @@ VERDICTS = {
     "pass": "通过：{gates}。",
     "pass-with-cause": "通过（原因已查明）：答案不同，差异已有解释；{gates}。",
     "fail": "未通过：{gates}。这不是移植。",
-    "incomplete": "未完成：并非每一步都已运行，因此没有证明任何事。",
+    "incomplete": "未完成：并非每一步都已完成，因此没有证明任何事。",
 }
 REHEARSED = {
     "pass": "演练完成，模拟运行（SIMULATED）：流程可运行；{gates}。未进行任何移植。",
@@ -17,7 +17,7 @@ REHEARSED = {
         "演练完成，模拟运行（SIMULATED）：所模仿的差异已找到并解释；{gates}。未进行任何移植。"
     ),
     "fail": "演练未通过，模拟运行（SIMULATED）：{gates}。未进行任何移植。",
-    "incomplete": "演练未完成，模拟运行（SIMULATED）：并非每一步都已运行。",
+    "incomplete": "演练未完成，模拟运行（SIMULATED）：并非每一步都已完成。",
 }
 LINES = {
     "goemo run {run_id}   model {model}, device {device}": (
