@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from goemo_utils import cann
-from goemo_utils.cann import elf
+from goemo_utils.cann import elf, fallbacks
 
 FLAGS = ("cubeMathType", "approximate", "innerPrecise", "sparseMode", "inputLayout", "pseType")
 _VARIABLE = re.compile(
@@ -192,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     wheels = [wheel(package) for package in options.packages]
     table = recorded(options.compatible)
-    options.markdown.write_text(markdown(wheels, table, options.compatible), encoding="utf-8")
+    old = options.markdown.read_text(encoding="utf-8") if options.markdown.exists() else ""
+    page = fallbacks.keep(old, markdown(wheels, table, options.compatible))
+    options.markdown.write_text(page, encoding="utf-8")
     return 0
 
 

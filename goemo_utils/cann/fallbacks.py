@@ -22,6 +22,7 @@ from goemo_utils import cann
 
 START = "<!-- fallbacks: made by goemo_utils.cann.fallbacks -->"
 END = "<!-- end of fallbacks -->"
+_SECTION = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
 _ROW = re.compile(r"^PrivateUse1: .*VariableFallbackKernel.*\[backend fallback\]", re.MULTILINE)
 """What torch's table of an operator says where torch_npu's own fallback takes it."""
 GROUPS = (
@@ -115,10 +116,15 @@ def _group(base: str) -> str:
 
 def insert(page: str, part: str) -> str:
     """The page with its section of fallbacks replaced, or added at its end."""
-    old = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
-    if old.search(page):
-        return old.sub(lambda _: part, page)
+    if _SECTION.search(page):
+        return _SECTION.sub(lambda _: part, page)
     return f"{page.rstrip()}\n\n{part}\n"
+
+
+def keep(old: str, page: str) -> str:
+    """The page, made anew, with the section of fallbacks that the old one had."""
+    section = _SECTION.search(old)
+    return insert(page, section[0]) if section else page
 
 
 def main(argv: Sequence[str] | None = None) -> int:

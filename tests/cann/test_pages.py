@@ -35,6 +35,12 @@ def test_a_section_is_replaced_and_not_doubled() -> None:
     assert again.count(fallbacks.START) == 1
 
 
+def test_a_page_made_anew_keeps_its_section() -> None:
+    old = fallbacks.insert("# Old\n", fallbacks.section(["lgamma"], "9.9"))
+    assert "`lgamma`" in fallbacks.keep(old, "# New\n")
+    assert fallbacks.keep("# Old\n", "# New\n") == "# New\n"
+
+
 def test_a_form_that_writes_into_its_arguments_is_told_apart() -> None:
     rows = fallbacks.section(["erf_", "erf", "cholesky.out"], "9.9").splitlines()
     written = next(row for row in rows if "with `out=`" in row and row.startswith("|"))
