@@ -136,8 +136,8 @@ def _mistake(share: str, right: Trouble) -> str:
         )
     if right.share == "nothing":
         return (
-            "the differences on this card are those of rounding, about 1e-6. Compare with what the"
-            " CPU gives for the same batch, not with equality to the bit."
+            "an experiment of your own speaks against that word. Compare with what the CPU gives"
+            " for the same batch, and not by equality to the bit: rounding is about 1e-6."
         )
     said = {
         "padding": (
