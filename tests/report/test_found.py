@@ -137,3 +137,12 @@ def test_the_chinese_page_has_its_own_words_for_a_remedy(tmp_path) -> None:
     run = read_run(fixtures.write_run(tmp_path, manifest, records))
     step = "".join(map(str, found.remedy_step(run, Words("zh")).parts))
     assert "矩阵乘保持 float32" in step
+
+
+def test_the_fault_in_the_lead_breaks_between_its_parts(tmp_path: Path) -> None:
+    manifest, records = fixtures.rehearsal()
+    fault = "native_layer_norm@encoder.layer.1.output.LayerNorm:scale=1.01"
+    records["03_parity"]["results"]["packs"]["candidate"]["fault"] = fault
+    folder = fixtures.write_run(tmp_path, manifest, records)
+    render(folder)
+    assert "1.<wbr>output.<wbr>LayerNorm:scale" in (folder / "report.html").read_text()
