@@ -64,7 +64,7 @@ def _wrong_moved(moved: Any, seed: int) -> str | None:
     draw = random.Random(seed)
     for device in ("npu:1", "npu:0", "cpu"):
         ids = torch.randint(9, (2, draw.randint(2, 5)))
-        batch = {"ids": ids, "more": [ids + 1, "text"], "n": 3, "none": None}
+        batch: dict[str, Any] = {"ids": ids, "more": [ids + 1, "text"], "n": 3, "none": None}
         own = batch | {"more": list(batch["more"])}
         answer = called(moved, own, torch.device(device))
         if own["ids"] is not ids or own["more"][0] is not batch["more"][0]:

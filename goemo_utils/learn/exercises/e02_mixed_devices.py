@@ -130,7 +130,7 @@ def left_device() -> Iterator[list[str]]:
                 copied.append(str(func))
             return result
 
-    with Watch():
+    with Watch():  # type: ignore[no-untyped-call]  # torch gives its __init__ no types
         yield copied
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from dataclasses import dataclass
@@ -40,9 +41,13 @@ def _loaded() -> tuple[Any, dict[str, Any]]:
 
 
 def material(seed: int) -> Port:
-    """The port whose R is to be found."""
+    """The port whose R is to be found; its model is the learner's own to change."""
     model, tokens = _loaded()
-    return Port(model, tokens, HiddenDevice("under test", random.Random(seed).choice(ARITHMETICS)))
+    return Port(
+        copy.deepcopy(model),
+        tokens,
+        HiddenDevice("under test", random.Random(seed).choice(ARITHMETICS)),
+    )
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Wanted:
     by_mean: float
     to_reference: float
     relative: float
+    by_spread: float
 
 
 def _measures(candidate: Array, reference: Array, gold: Array) -> Wanted:
@@ -68,6 +74,7 @@ def _measures(candidate: Array, reference: Array, gold: Array) -> Wanted:
         by_mean=float(error.mean() / noise.mean()),
         to_reference=_rms(c - r) / _rms(noise),
         relative=_rms(error) / _rms(g),
+        by_spread=float(np.std(c - g) / np.std(r - g)),
     )
 
 
@@ -78,8 +85,6 @@ def _rms(array: Array) -> float:
 @cache
 def _of_port(seed: int) -> Wanted:
     """The measures of the learner's port."""
-    import copy
-
     import torch
 
     port = material(seed)
@@ -119,7 +124,8 @@ def _cases(seed: int) -> list[tuple[Array, Array, Array]]:
         gold = draw.normal(centre, 1.0, (12, 28))
         noise = draw.normal(0, 1e-6 * max(1.0, abs(centre)), gold.shape)
         error = draw.normal(0, size, gold.shape) * np.exp(tail * draw.normal(size=gold.shape))
-        return (gold + error).astype(np.float32), (gold + noise).astype(np.float32), gold
+        candidate = gold + error + size  # an error of one sign, beside one of both
+        return candidate.astype(np.float32), (gold + noise).astype(np.float32), gold
 
     return [case(0.0, 5e-6, 0.0), case(300.0, 3e-3, 0.0), case(0.0, 2e-5, 1.0)]
 
@@ -155,6 +161,10 @@ def _mistaken(answer: Any, wanted: Wanted, within: float) -> str | None:
             "the candidate was compared with the reference. Both have errors; both are compared"
             " with gold."
         ),
+        wanted.by_spread: (
+            "the ratio of standard deviations, which do not see an error that is everywhere the"
+            " same."
+        ),
         wanted.relative: (
             "an error over gold's own size, as a relative error is. It says nothing until it"
             " stands beside the reference's error."
@@ -168,6 +178,11 @@ def _mistaken(answer: Any, wanted: Wanted, within: float) -> str | None:
 
 def _wrong_value(answer: Any, seed: int) -> str | None:
     wanted = _of_port(seed)
+    if hasattr(answer, "__float__") and math.isinf(float(answer)):
+        return (
+            "R is infinite where the reference has no error: gold and reference are the same. Did"
+            " .double() change the one model that both are made with?"
+        )
     if number_near(answer, wanted.right, WITHIN):
         return None
     if number_near(answer, 1.0, WITHIN):

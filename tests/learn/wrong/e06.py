@@ -22,6 +22,18 @@ WRONG = [
         "the candidate was compared with the reference",
     ),
     Wrong("by the largest", ratio("abs(c - g).max() / abs(r - g).max()"), "largest differences"),
+    Wrong("by the spread", ratio("np.std(c - g) / np.std(r - g)"), "standard deviations"),
+    Wrong(
+        "the model itself is widened",
+        {
+            "06-runs": """
+candidate = port.device(logits, port.model, port.tokens).numpy()
+gold = logits(port.model.double(), port.tokens).numpy()
+reference = logits(port.model, port.tokens).numpy()
+"""
+        },
+        "gold and reference are the same",
+    ),
     Wrong(
         "a relative error",
         ratio("np.sqrt(np.mean((c - g) ** 2)) / np.sqrt(np.mean(g ** 2))"),
