@@ -141,7 +141,7 @@ def load(params: Any) -> Splits:
             " there is nothing to learn; expected at least two. Check label_column."
         )
 
-    notes, n_read = [], len(whole)
+    notes, n_read = _never_apart(whole), len(whole)
     if params.limit is not None and params.limit < n_read:
         whole = whole.take(_drawn(whole, params.limit, np.random.default_rng([params.seed, 1])))
         notes.append(
@@ -237,6 +237,22 @@ def overlap(first: Split, second: Split) -> int:
     """How many texts of ``second`` occur, letter for letter, in ``first``."""
     seen = set(first.texts)
     return sum(text in seen for text in second.texts)
+
+
+def _never_apart(whole: Split) -> list[str]:
+    """A sentence on two labels that no text has one of alone, as the halves of a name with a comma
+    in it, ``Sports, Outdoors``, are.
+    """
+    columns = whole.targets.T
+    for i, first in enumerate(columns):
+        for j in range(i + 1, len(columns)):
+            if first.sum() >= FEW and np.array_equal(first, columns[j]):
+                pair = f"'{whole.labels[i]}' and '{whole.labels[j]}'"
+                return [
+                    f"The labels {pair} never stand apart: if they are one name with a comma in it,"
+                    " give task single_label, which takes the whole cell as the name."
+                ]
+    return []
 
 
 def _notes(counts: dict[str, Any], task: str) -> list[str]:

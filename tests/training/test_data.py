@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from goemo_utils.errors import TextsError
 from goemo_utils.training.data import LABELS, Split, hold_out, load, overlap, read_split
+from goemo_utils.training.params import TrainingParams
 from tests.training.synthetic import make, write
 
 
@@ -333,3 +334,15 @@ def test_data_are_read_without_importing_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(("task", "told"), [("auto", True), ("single_label", False)])
+def test_a_name_that_was_parted_at_its_comma_is_told(tmp_path: Path, task: str, told: bool) -> None:
+    names = ("Sports, Outdoors", "Home", "Toys")
+    rows = [f'"text {i} of them","{names[i % 3]}"' for i in range(120)]
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["text,label", *rows]) + "\n")
+    params = TrainingParams.load(None, {"train": str(file), "dev": "none", "task": task})
+    splits = load(params)
+    assert ("Sports, Outdoors" in splits.train.labels) is not told
+    assert any("never stand apart" in note for note in splits.notes) is told
