@@ -87,12 +87,12 @@ class Pace:
 class Queue:
     """A device that works later than it is called, on a clock of its own, in seconds (SIMULATED).
 
-    What was done is kept in ``events``, for the judge.
+    What was done is kept in ``events``, for the judge. Neither its pace nor its backlog is an
+    attribute: they are to be measured.
     """
 
     def __init__(self, pace: Pace) -> None:
-        _KEPT[self] = pace
-        self._now = self._free_at = 0.0
+        _KEPT[self] = _device(pace)
         self.events: list[str] = []
 
     @property
@@ -105,19 +105,35 @@ class Queue:
 
     def run(self) -> None:
         """Put one batch into the queue; returns before the device has computed it."""
-        pace = _KEPT[self]
-        self._now += pace.launch
-        if self.calls < pace.cold:
-            self._now += pace.compile
-        self._free_at = max(self._free_at, self._now) + pace.work
+        _KEPT[self]("run")
         self.events.append("run")
 
     def synchronize(self) -> None:
         """Wait until the device has computed everything."""
-        self._now = max(self._now, self._free_at) + _KEPT[self].wait
+        _KEPT[self]("synchronize")
         self.events.append("synchronize")
 
     def clock(self) -> float:
         """The time, in seconds."""
         self.events.append("clock")
-        return self._now
+        return float(_KEPT[self]("clock"))
+
+
+def _device(pace: Pace) -> Callable[[str], float]:
+    """A device that does what it is told, and tells its time."""
+    now = free_at = 0.0
+    calls = 0
+
+    def do(what: str) -> float:
+        nonlocal now, free_at, calls
+        if what == "run":
+            now += pace.launch
+            if calls < pace.cold:
+                now += pace.compile
+            free_at = max(free_at, now) + pace.work
+            calls += 1
+        elif what == "synchronize":
+            now = max(now, free_at) + pace.wait
+        return now
+
+    return do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goemo_utils.learn.exercises import (
+    e04_timing,
     e08_find_the_call,
     e09_masks_and_padding,
     e10_rare_events,
@@ -20,6 +21,15 @@ def test_a_card_shows_nothing_of_what_it_hides() -> None:
     card = e08_find_the_call.material(5)["A"]
     for hidden in (place.path, str(place.factor), place.operator):
         assert hidden not in repr(vars(card))
+
+
+def test_a_queue_holds_its_pace_in_no_attribute() -> None:
+    pace = e04_timing.pace_of(5)
+    queue = e04_timing.material(5)
+    queue.run()
+    shown = repr({name: getattr(queue, name) for name in dir(queue)})
+    for hidden in (pace.work, pace.launch, pace.steady):
+        assert str(hidden) not in shown
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -171,6 +171,19 @@ def test_hints_speak_the_language_of_the_notebook(
     assert "张量" in str(course.hint("01"))
 
 
+def test_a_reset_without_the_packages_copy_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = notebooks.started(exercise_of("05"))
+    mine.write_text("mine", encoding="utf-8")
+    before = (tmp_path / state.FILE).read_text()
+    monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    with pytest.raises(RecordError):
+        course.reset("05")
+    assert (tmp_path / state.FILE).read_text() == before
+    assert mine.read_text(encoding="utf-8") == "mine"
+
+
 def test_a_damaged_progress_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text('{"seed": "x"}', encoding="utf-8")
     with pytest.raises(RecordError, match="does not hold a learner's progress"):

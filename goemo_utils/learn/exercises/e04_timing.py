@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_
 from goemo_utils.learn.hidden import Pace, Queue
 
 WITHIN = 0.03
+SHARE = 0.01
 
 
 def pace_of(seed: int) -> Pace:
@@ -40,8 +42,15 @@ def _others(seed: int) -> list[Pace]:
     ]
 
 
+def enough(pace: Pace) -> int:
+    """The fewest calls of a block in which the first launch and the last wait are at most ``SHARE``
+    of the work. Launching is faster than working: the block takes one launch, the work, one wait.
+    """
+    return math.ceil((pace.launch + pace.wait) / (SHARE * pace.work))
+
+
 def judge(answers: Answers, seed: int) -> list[Point]:
-    """Judge two numbers of the learner's own device, and a function on other devices."""
+    """Judge three numbers of the learner's own device, and a function on other devices."""
     return [
         point(
             "true_ms",
@@ -52,6 +61,11 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "times_too_fast",
             lambda: _wrong_times(answers["times_too_fast"], seed),
             "so much faster looked the one who timed how quickly work can be asked for.",
+        ),
+        point(
+            "calls",
+            lambda: _wrong_calls(answers["calls"], seed),
+            "so long a block has to be before its two ends hide behind the work.",
         ),
         point(
             "milliseconds",
@@ -94,6 +108,20 @@ def _wrong_times(answer: Any, seed: int) -> str | None:
             " after a warm-up."
         )
     return None
+
+
+def _wrong_calls(answer: Any, seed: int) -> str | None:
+    pace = pace_of(seed)
+    right = enough(pace)
+    if isinstance(answer, bool) or not isinstance(answer, int):
+        return "a whole number of calls was expected."
+    if abs(answer - right) <= 1:
+        return None
+
+    share = (pace.launch + pace.wait) / (max(answer, 1) * pace.work)
+    if answer < right:
+        return f"in a block of {answer} calls the two ends still add {share:.1%} to the work."
+    return f"in a block of {answer} calls they add {share:.2%}: fewer calls are enough for 1 %."
 
 
 def _wrong_function(milliseconds: Any, seed: int) -> str | None:
@@ -140,6 +168,7 @@ EXERCISE = Exercise(
     answers={
         "true_ms": "milliseconds a batch on your device",
         "times_too_fast": "how many times faster the colleague's timing looks",
+        "calls": "how many calls a block needs, so that its ends add 1 % at most",
         "milliseconds": "a function of a queue that gives milliseconds a batch",
     },
     hints=(
@@ -147,8 +176,9 @@ EXERCISE = Exercise(
         " asking for it?",
         "Before the clock starts, two things must be over: what happens only in the first calls,"
         " and whatever those calls left in the queue.",
-        "Time many calls as one block with one wait at its end. A wait after each call would be"
-        " another question: how long one batch alone takes.",
+        "Time many calls as one block with one wait at its end, and none in between. A block of n"
+        " takes n times the work and two ends, whatever n is: two blocks of different n tell both"
+        " apart.",
     ),
     judge=judge,
     material=material,

@@ -65,6 +65,12 @@ times_too_fast = colleagues_ms / true_ms
         },
         "the other way round",
     ),
+    Wrong(
+        "the block is as long as the colleague's",
+        {"04-calls": "calls = 40"},
+        "fewer calls are enough",
+    ),
+    Wrong("the block is too short", {"04-calls": "calls = 5"}, "the two ends still add"),
     Wrong("no wait at the end", function(after="pass"), "while the device was still at work"),
     Wrong("no warm-up", function(warm="0"), "this device compiles during its first"),
     Wrong("the backlog is timed", function(before="pass"), "still busy with the warm-up"),
