@@ -51,9 +51,14 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "left_behind",
             lambda: _wrong_name(answers["left_behind"], seed),
-            "a plain attribute is unknown to the module, so .to cannot move it; register_buffer"
-            " makes it known.",
+            "that one is on the CPU, and the module cannot know it.",
             redraws=True,
+        ),
+        point(
+            "mended",
+            lambda: _wrong_mended(answers["mended"], seed),
+            "a plain attribute is unknown to the module, so .to cannot move it; register_buffer"
+            " makes it known, and no optimiser will train it.",
         ),
     ]
 
@@ -64,15 +69,28 @@ def _wrong_moved(moved: Any, seed: int) -> str | None:
     draw = random.Random(seed)
     for device in ("npu:1", "npu:0", "cpu"):
         ids = torch.randint(9, (2, draw.randint(2, 5)))
-        batch: dict[str, Any] = {"ids": ids, "more": [ids + 1, "text"], "n": 3, "none": None}
-        own = batch | {"more": list(batch["more"])}
-        answer = called(moved, own, torch.device(device))
-        if own["ids"] is not ids or own["more"][0] is not batch["more"][0]:
-            return "the caller's own batch was changed: give a new one, and leave the old as it is."
-        mistake = _mistake(batch, answer, device)
+        batch = _batch(ids)
+        answer = called(moved, batch, torch.device(device))
+        mistake = _mutation(batch, ids) or _mistake(_batch(ids), answer, device)
         if mistake:
             return mistake
     return None
+
+
+def _batch(ids: torch.Tensor) -> dict[str, Any]:
+    inner = {"ids": ids, "kind": "text"}
+    return {"ids": ids, "more": [ids, "text"], "pair": (ids, 1), "inner": inner, "none": None}
+
+
+def _mutation(batch: dict[str, Any], ids: torch.Tensor) -> str | None:
+    """What became of the batch that was handed in; None where it is as it was."""
+    held = [batch["ids"], batch["more"][0], batch["pair"][0], batch["inner"]["ids"]]
+    if batch.keys() == _batch(ids).keys() and all(one is ids for one in held):
+        return None
+    return (
+        "the caller's own batch was changed: its tensors were put on the device in place. Give a"
+        " new batch, and leave what was handed in as it was."
+    )
 
 
 def _mistake(batch: dict[str, Any], answer: Any, device: str) -> str | None:
@@ -89,14 +107,25 @@ def _mistake(batch: dict[str, Any], answer: Any, device: str) -> str | None:
     if not torch.equal(ids.cpu(), batch["ids"]):
         return "the values changed on the way; only the device may."
 
-    more = answer["more"]
-    if not isinstance(more, list) or len(more) != 2 or not isinstance(more[0], torch.Tensor):
-        return "a list inside the batch came back as something else."
-    if str(more[0].device) != device:
-        return "a tensor inside a list stayed behind: batches nest, so the function must too."
-    if (more[1], answer["n"], answer["none"]) != ("text", 3, None):
-        return "what is no tensor must come back as it was."
-    return None
+    return _mistake_inside(answer, device)
+
+
+def _mistake_inside(answer: dict[str, Any], device: str) -> str | None:
+    """What is wrong with what lies inside a list, a tuple or a dict; None where nothing is."""
+    import torch
+
+    insides = {"list": answer["more"], "tuple": answer["pair"], "dict": answer["inner"]}
+    for kind, inside in insides.items():
+        if type(inside).__name__ != kind or len(inside) != 2:
+            return f"a {kind} inside the batch came back as something else."
+        first, second = inside.values() if isinstance(inside, dict) else inside
+        if not isinstance(first, torch.Tensor) or str(first.device) != device:
+            return (
+                f"a tensor inside a {kind} stayed behind: batches nest, so the function must too."
+            )
+        if second not in ("text", 1):
+            return "what is no tensor must come back as it was."
+    return None if answer["none"] is None else "what is no tensor must come back as it was."
 
 
 def _cases() -> list[tuple[nn.Module, set[str], str]]:
@@ -156,6 +185,56 @@ def _wrong_name(name: Any, seed: int) -> str | None:
     return None
 
 
+def _wrong_mended(mended: Any, seed: int) -> str | None:
+    """What is wrong with a function that makes a module's forgotten tensor known to it."""
+    for more in (1, 2, 3):
+        module, parent = material(seed + more), material(seed + more + 3)
+        parent.add_module("inside", module)
+        values = {id(one): {n: getattr(one, n).clone() for n in NAMES} for one in (parent, module)}
+        trained = {name for name, _ in parent.named_parameters()}
+
+        answer = called(mended, parent)
+        mistake = _mistaken_module(answer, trained)
+        if mistake:
+            return mistake
+        for one in (answer, answer.inside):
+            mistake = _mistaken_tensors(one, list(values.values()))
+            if mistake:
+                return mistake
+    return None
+
+
+def _mistaken_module(answer: Any, trained: set[str]) -> str | None:
+    from torch import nn
+
+    if not isinstance(answer, nn.Module) or not hasattr(answer, "inside"):
+        return "the module was expected back, with the module inside it."
+    if {name for name, _ in answer.named_parameters()} != trained:
+        return (
+            "the parameters are others than before: what was no parameter would now be trained, or"
+            " one that was is not."
+        )
+    answer.to("npu:1")
+    return None
+
+
+def _mistaken_tensors(module: nn.Module, before: list[dict[str, torch.Tensor]]) -> str | None:
+    import torch
+
+    tensors = {name: getattr(module, name, None) for name in NAMES}
+    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        return "a tensor is gone: each is still asked for by its name."
+    if any(str(tensor.device) != "npu:1" for tensor in tensors.values()):
+        return (
+            "after a later .to one tensor is still where it was, there or in a module inside it:"
+            " moving it once is not enough; the module has to know it."
+        )
+    same = [
+        all(torch.equal(tensors[name].cpu(), values[name]) for name in NAMES) for values in before
+    ]
+    return None if any(same) else "the values changed on the way."
+
+
 EXERCISE = Exercise(
     number="01",
     name="device_strings",
@@ -166,14 +245,16 @@ EXERCISE = Exercise(
         "moved": "a function of a batch and a device that gives the batch on that device",
         "devices_of": "a function of a module that gives the set of its tensors' devices",
         "left_behind": "the name of the tensor that did not move",
+        "mended": "a function of a module that makes all its tensors follow it, and gives it back",
     },
     hints=(
         "A tensor's .to gives a new tensor; a module's .to changes the module. Which of the two do"
         " you have inside a batch?",
-        "A batch is a dict, and a value may be a list of further values: let the function call"
-        " itself for what lies inside, and give back what is no tensor.",
-        "A module knows two kinds of tensors, and has a method that lists each kind. What it does"
-        " not know, vars(module) shows among the plain attributes.",
+        "A batch is a dict, and a value may hold further values: let the function call itself for"
+        " what lies inside, and give back what is no tensor.",
+        "A module knows two kinds of tensors, and has a method that lists each kind; a layer's"
+        " running mean is of the second. What a module does not know, vars(module) shows among the"
+        " plain attributes.",
     ),
     judge=judge,
     material=material,

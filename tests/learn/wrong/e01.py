@@ -89,4 +89,33 @@ def devices_of(module):
         {"01-left": "left_behind = next(iter(model._parameters))"},
         "did move",
     ),
+    Wrong(
+        "the tensor is moved once",
+        {
+            "01-mended": """
+def mended(module):
+    for one in module.modules():
+        for name, value in list(vars(one).items()):
+            if isinstance(value, torch.Tensor):
+                setattr(one, name, value.to("npu:0"))
+    return module
+"""
+        },
+        "moving it once is not enough",
+    ),
+    Wrong(
+        "the tensor becomes a parameter",
+        {
+            "01-mended": """
+def mended(module):
+    for one in module.modules():
+        for name, value in list(vars(one).items()):
+            if isinstance(value, torch.Tensor):
+                delattr(one, name)
+                one.register_parameter(name, torch.nn.Parameter(value))
+    return module
+"""
+        },
+        "would now be trained",
+    ),
 ]
