@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from goemo_utils.learn.exercises import (
@@ -21,6 +24,25 @@ def test_a_card_shows_nothing_of_what_it_hides() -> None:
     card = e08_find_the_call.material(5)["A"]
     for hidden in (place.path, str(place.factor), place.operator):
         assert hidden not in repr(vars(card))
+
+
+def test_the_rule_of_exercise_02_is_what_the_rehearsal_device_does() -> None:
+    code = (
+        "import torch; from goemo_utils import rehearsal; rehearsal.enable(devices=2)\n"
+        "from goemo_utils.learn.exercises import e02_mixed_devices as e\n"
+        "def run(what, one, other):\n"
+        "    a = torch.ones([2] * one.axes).to(one.device)\n"
+        "    b = torch.ones([2] * other.axes).to(other.device)\n"
+        "    if what == 'index': return a[b.long() - 1]\n"
+        "    return torch.cat([a, b]) if what == 'cat' else a + b\n"
+        "for what, one, other, truth, _ in e.CASES:\n"
+        "    try:\n        run(what, one, other)\n        raised = False\n"
+        "    except (RuntimeError, IndexError) as error:\n"
+        "        raised = 'device' in str(error)\n"
+        "    assert raised == truth, (what, one, other)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_queue_holds_its_pace_in_no_attribute() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
@@ -22,6 +23,40 @@ LINES: dict[str, tuple[bool, str]] = {
     "on_npu.to('cpu') + on_cpu": (False, "after .to both are on the CPU."),
 }
 LETTERS = "abcdef"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor as the rule sees it: where it is, and how many axes it has."""
+
+    device: str
+    axes: int
+
+
+# What a line does with two tensors: an operator on both, cat of both, or the first indexed by the
+# second. Each case is one that the six lines do not show.
+CASES: tuple[tuple[str, Part, Part, bool, str], ...] = (
+    ("operator", Part("cpu", 0), Part("npu:0", 2), False, "it does not matter which comes first."),
+    (
+        "operator",
+        Part("npu:0", 0),
+        Part("cpu", 1),
+        True,
+        "a number on the device is no CPU number.",
+    ),
+    ("operator", Part("npu:1", 0), Part("npu:0", 1), True, "two devices are two devices."),
+    ("operator", Part("npu:0", 1), Part("npu:1", 1), True, "two NPUs are two devices."),
+    ("operator", Part("npu:1", 1), Part("npu:1", 2), False, "both lie on one device."),
+    ("operator", Part("npu:0", 0), Part("cpu", 0), False, "two numbers may always be mixed so."),
+    ("operator", Part("npu:0", 2), Part("cpu", 1), True, "a tensor with axes is no number."),
+    ("cat", Part("npu:0", 1), Part("npu:1", 1), True, "cat makes one tensor on one device."),
+    ("cat", Part("cpu", 1), Part("npu:0", 1), True, "the order of the parts does not help cat."),
+    ("cat", Part("npu:1", 2), Part("npu:1", 2), False, "both lie on one device."),
+    ("index", Part("npu:1", 2), Part("cpu", 1), False, "any device reads an index of the CPU."),
+    ("index", Part("npu:0", 1), Part("npu:1", 1), True, "an index of another NPU is not read."),
+    ("index", Part("cpu", 2), Part("npu:1", 1), True, "the CPU reads no index of a device."),
+    ("index", Part("npu:0", 2), Part("npu:0", 1), False, "both lie on one device."),
+)
 
 
 def material(seed: int) -> dict[str, tuple[str, Callable[[], torch.Tensor]]]:
@@ -62,6 +97,11 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             redraws=True,
         ),
         point(
+            "raises",
+            lambda: _wrong_rule(answers["raises"], seed),
+            "that is the rule, for cases that no line showed.",
+        ),
+        point(
             "mean_of_real",
             lambda: _wrong_mean(answers["mean_of_real"], seed),
             "what a function makes, it makes on the device of what it was given.",
@@ -85,6 +125,18 @@ def _wrong_letters(letters: Any, seed: int) -> str | None:
     return None
 
 
+def _wrong_rule(raises: Any, seed: int) -> str | None:
+    """What is wrong with the rule, on cases in an order of the learner's own."""
+    for what, one, other, truth, hint in random.Random(seed).sample(CASES, len(CASES)):
+        answer = called(raises, what, one, other)
+        if not isinstance(answer, bool):
+            return "True or False was expected, for each of operator, cat and index."
+        if answer != truth:
+            shown = f"{what} of {one.device} with {one.axes} axes and {other.device} with"
+            return f"{shown} {other.axes} was judged wrongly: {hint}"
+    return None
+
+
 def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
     import torch
 
@@ -94,6 +146,9 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
     expected = torch.stack(
         [row[:length].mean(0) for row, length in zip(hidden, lengths, strict=True)]
     )
+    garbage = hidden.clone()
+    for row, length in zip(garbage, lengths, strict=True):
+        row[length:] = torch.nan
 
     for device in ("cpu", "npu:0", "npu:1"):
         there = hidden.to(device)
@@ -107,6 +162,10 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
             )
         if mistake:
             return mistake
+
+    answer = called(mean_of_real, garbage.to("npu:0"), lengths)
+    if not torch.allclose(answer.cpu(), expected, atol=1e-5):
+        return "padding that holds NaN reached the mean: NaN times 0 is NaN, so cut it out."
     return None
 
 
@@ -199,6 +258,7 @@ EXERCISE = Exercise(
     minutes=20,
     answers={
         "raising": "the set of letters whose lines raise",
+        "raises": "a function of what is done and two parts: does it raise?",
         "mean_of_real": "a function of hidden states and lengths",
         "to_numpy": "a function of any tensor that gives a numpy array",
     },

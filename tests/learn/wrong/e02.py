@@ -60,4 +60,43 @@ def mean_of_real(hidden, lengths):
         {"02-numpy": "def to_numpy(tensor): return tensor.detach().cpu().float().numpy()"},
         "16777217",
     ),
+    Wrong(
+        "padding is multiplied away",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    lengths = torch.tensor(lengths, device=hidden.device)
+    real = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+    return (hidden * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
+"""
+        },
+        "NaN times 0 is NaN",
+    ),
+    Wrong(
+        "a number is one on any device",
+        {
+            "02-rule": """
+def raises(what, one, other):
+    if one.device == other.device:
+        return False
+    if what == "index":
+        return other.device != "cpu"
+    return what == "cat" or (one.axes > 0 and other.axes > 0)
+"""
+        },
+        "was judged wrongly",
+    ),
+    Wrong(
+        "an index may come from anywhere",
+        {
+            "02-rule": """
+def raises(what, one, other):
+    if one.device == other.device or what == "index":
+        return False
+    numbers = [part for part in (one, other) if part.device == "cpu" and part.axes == 0]
+    return what == "cat" or not numbers
+"""
+        },
+        "was judged wrongly",
+    ),
 ]
