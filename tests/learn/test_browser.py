@@ -38,8 +38,9 @@ TYPED = {
     "def gold_of(model, inputs):": [
         "def gold_of(model, inputs):",
         "import copy",
-        "twin = copy.deepcopy(model).cpu().double()",
-        "return twin(inputs.cpu().double())",
+        "twin = copy.deepcopy(model).cpu().double().eval()",
+        "numbers = inputs.is_floating_point()",
+        "return twin(inputs.cpu().double() if numbers else inputs.cpu())",
     ],
 }
 RUNNING = (

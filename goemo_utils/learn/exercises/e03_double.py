@@ -104,15 +104,31 @@ def _wrong_widened(widened: Any) -> str | None:
 
 def _wrong_gold(gold_of: Any, seed: int) -> str | None:
     import torch
-    from torch import nn
 
     torch.manual_seed(seed % 1000)
-    model = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 4)).eval().to("npu:0")
-    inputs = torch.randn(5, 16).to("npu:0")
-    with torch.no_grad():
-        expected = copy.deepcopy(model).cpu().double()(inputs.cpu().double())
-    answer = called(gold_of, model, inputs)
-    return _mistaken_gold(answer, expected, model)
+    ids = torch.tensor([[3, 1], [5, 0]])
+    for model, inputs in ((_of_numbers(), torch.randn(5, 16)), (_of_tokens(), ids)):
+        with torch.no_grad():
+            twin = copy.deepcopy(model).double().eval()
+            expected = twin(inputs if inputs.dtype == torch.int64 else inputs.double())
+        model.train().to("npu:0")
+        answer = called(gold_of, model, inputs.to("npu:0"))
+        mistake = _mistaken_gold(answer, expected, model)
+        if mistake:
+            return mistake
+    return None
+
+
+def _of_numbers() -> nn.Module:
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Dropout(0.5), nn.Linear(32, 4))
+
+
+def _of_tokens() -> nn.Module:
+    from torch import nn
+
+    return nn.Sequential(nn.Embedding(7, 6), nn.Flatten(), nn.Dropout(0.5), nn.Linear(12, 4))
 
 
 def _mistaken_gold(answer: Any, expected: torch.Tensor, model: nn.Module) -> str | None:
@@ -121,12 +137,19 @@ def _mistaken_gold(answer: Any, expected: torch.Tensor, model: nn.Module) -> str
     parameter = next(model.parameters())
     if parameter.device.type == "cpu":
         return "the model itself has left the device: .cpu() of a module works in place."
+    if not model.training:
+        return "the model was in training and is not any more: .eval() of a module works in place."
     if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
         return "the model's output was expected, one row a text."
     if answer.dtype != torch.float64:
         return f"the output is {answer.dtype}: somewhere on the way it was computed in float32."
 
     error = float((answer.detach().cpu() - expected).abs().max())
+    if error > 1e-3:
+        return (
+            f"the output is float64 and off by {error:.0e}, far more than rounding: an answer that"
+            " users get has no dropout in it."
+        )
     if error > 1e-10:
         return (
             f"the output is float64 and off by {error:.0e}, as float32 is: it was computed in"

@@ -46,14 +46,53 @@ relative_error = float(abs(running_total.cpu().double() - exact) / exact) * 100
         {
             "03-gold": """
 def gold_of(model, inputs):
-    return model.cpu().double()(inputs.cpu().double())
+    return model.cpu().double().eval()(inputs.cpu().double())
 """
         },
         "has left the device",
     ),
     Wrong(
         "computed in float32, then widened",
-        {"03-gold": "def gold_of(model, inputs): return model(inputs).cpu().double()"},
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    import copy
+    return copy.deepcopy(model).eval()(inputs).cpu().double()
+"""
+        },
         "widened afterwards",
+    ),
+    Wrong(
+        "dropout is left on",
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    import copy
+    return copy.deepcopy(model).cpu().double()(inputs.cpu().double())
+"""
+        },
+        "has no dropout in it",
+    ),
+    Wrong(
+        "the model is put into evaluation",
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    import copy
+    return copy.deepcopy(model.eval()).cpu().double()(inputs.cpu().double())
+"""
+        },
+        ".eval() of a module works in place",
+    ),
+    Wrong(
+        "token ids are widened too",
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    import copy
+    return copy.deepcopy(model).cpu().double().eval()(inputs.cpu().double())
+"""
+        },
+        "raised RuntimeError on a hidden case",
     ),
 ]
