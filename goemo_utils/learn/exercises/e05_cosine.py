@@ -5,52 +5,100 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from goemo_utils.learn.exercise import Answers, Exercise, Point, number_near, point
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
 
 TEXTS, LABELS = 48, 28
 COSINE, HALF = 0.999, 0.5
 THRESHOLD = 0.3
 LETTERS = "abcde"
+KINDS = ("label", "text", "scale")
+LENGTH = 0.01
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Logits ``[texts, labels]``: gold in float64, reference in float32, and five candidates."""
+    """Logits ``[texts, labels]``: gold in float64, reference and five candidates in bfloat16."""
 
     gold: Array
     reference: Array
     candidates: dict[str, Array]
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one candidate: a label or a text shifted everywhere, or all one scale."""
+
+    letter: str
+    kind: str
+    place: int | None
+
+
+def fault_of(seed: int) -> Fault:
+    """The candidate that is wrong, and its fault."""
+    draw = random.Random(seed * 31 + 5)
+    letter, kind = draw.choice(LETTERS), draw.choice(KINDS)
+    places = {"label": LABELS, "text": TEXTS}
+    place = draw.randrange(places[kind]) if kind in places else None
+    return Fault(letter, kind, place)
+
+
 def material(seed: int) -> Outputs:
-    """Logits of which one candidate is wrong. Its cosine is not the lowest and its mean error not
-    the largest: another candidate rounds more coarsely, evenly everywhere.
+    """Logits of which one candidate is wrong, by no more than rounding makes. Drawn until neither
+    the order of the cosines, nor of the mean or the largest errors, has it at an end.
     """
-    draw, noise = random.Random(seed), np.random.default_rng(seed)
+    fault = fault_of(seed)
+    drawn = (_drawn(np.random.default_rng([seed, attempt]), fault) for attempt in count())
+    return next(outputs for outputs in drawn if not _told_by_a_number(outputs, fault.letter))
+
+
+def _drawn(noise: np.random.Generator, fault: Fault) -> Outputs:
     gold = noise.normal(-2.5, 1.5, (TEXTS, LABELS))
-    scale = 2e-6 * draw.uniform(0.7, 1.4)
-    odd, coarse = odd_and_coarse(seed)
+    size = 1e-2 * noise.uniform(0.7, 1.4)
+    others = [letter for letter in LETTERS if letter != fault.letter]
+    # One device rounds more coarsely than the others, one more finely.
+    sizes = dict(
+        zip(noise.permutation(others), (2.4, 0.5, *noise.uniform(0.8, 1.3, 2)), strict=True)
+    )
+    sizes[fault.letter] = 0.7
 
-    def rounded(size: float) -> Array:
-        return (gold + noise.normal(0, size, gold.shape)).astype(np.float32)
-
-    sizes = {letter: draw.uniform(0.8, 1.1) for letter in LETTERS}
-    sizes |= {odd: 0.6, coarse: 1.9}
-    candidates = {letter: rounded(scale * sizes[letter]) for letter in LETTERS}
-    text, label = draw.randrange(TEXTS), draw.randrange(LABELS)
-    candidates[odd][text, label] += np.float32(draw.choice([-1, 1]) * 40 * scale)
-    return Outputs(gold, rounded(scale), candidates)
+    errors = {letter: noise.normal(0, sizes[letter] * size, gold.shape) for letter in LETTERS}
+    errors[fault.letter] += size * noise.choice([-1, 1]) * _trace(fault, gold)
+    candidates = {letter: (gold + error).astype(np.float32) for letter, error in errors.items()}
+    reference = gold + noise.normal(0, size, gold.shape)
+    return Outputs(gold, reference.astype(np.float32), candidates)
 
 
-def odd_and_coarse(seed: int) -> tuple[str, str]:
-    """The letter of the candidate that is wrong, and of the one that rounds more coarsely."""
-    odd, coarse = random.Random(seed * 31 + 5).sample(LETTERS, 2)
-    return odd, coarse
+def _trace(fault: Fault, gold: Array) -> Array:
+    """What a fault adds to the logits, in units of rounding."""
+    if fault.kind == "scale":
+        return gold * 0.3
+
+    trace = np.zeros_like(gold)
+    if fault.kind == "label":
+        trace[:, fault.place] = 4.5
+    else:
+        trace[fault.place] = 5.5
+    return trace
+
+
+def _told_by_a_number(outputs: Outputs, letter: str) -> bool:
+    """Whether a candidate is the first or the last by its cosine or its errors."""
+    errors = {name: np.abs(array - outputs.gold) for name, array in outputs.candidates.items()}
+    for numbers in (
+        {name: _mean_cosine(array, outputs.gold) for name, array in outputs.candidates.items()},
+        {name: float(np.sqrt(np.mean(error**2))) for name, error in errors.items()},
+        {name: float(error.max()) for name, error in errors.items()},
+    ):
+        order = sorted(numbers, key=lambda name, numbers=numbers: numbers[name])
+        if letter in (order[0], order[-1]):
+            return True
+    return False
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
@@ -69,28 +117,47 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "odd_one",
             lambda: _wrong_letter(answers["odd_one"], seed),
-            "one answer of 1,344 is wrong: no mean and no cosine shows it, the largest error does.",
+            "no cosine, no mean and no largest error shows it: rounding has no favourites, and this"
+            " error has.",
+            redraws=True,
+        ),
+        point(
+            "fault",
+            lambda: _wrong_fault(answers["fault"], fault_of(seed)),
+            "an error with an address can be mended; one of rounding cannot.",
             redraws=True,
         ),
     ]
 
 
-def _wrong_error(answer: Any) -> str | None:
-    exact = math.tan(math.acos(COSINE))
-    if number_near(answer, 1 - COSINE, 0.02):
-        return (
+def _wrong_error(relative_error: Any) -> str | None:
+    for cosine in (COSINE, 0.9, 0.6):
+        answer = called(relative_error, cosine)
+        if not number_near(answer, math.tan(math.acos(cosine)), 1e-4):
+            return _mistaken_error(answer, cosine)
+    return None
+
+
+def _mistaken_error(answer: Any, cosine: float) -> str:
+    """The mistake that a wrong relative error shows."""
+    angle = math.acos(cosine)
+    mistakes = {
+        1 - cosine: (
             "1 - cosine is not the error: the cosine falls with the square of it. Draw the"
             " triangle of gold, candidate and their difference."
-        )
-    if number_near(answer, math.degrees(math.acos(COSINE)), 0.02):
-        return "that is the angle in degrees; the length of the error over gold's was asked for."
-    if number_near(answer, exact * 100, 0.03):
-        return "that is in per cent; a share was asked for."
-    if number_near(answer, exact**2, 0.03):
-        return "that is the square of it."
-    if not number_near(answer, exact, 0.03):
-        return "that is not it. Make a candidate with this cosine, and measure its error."
-    return None
+        ),
+        math.degrees(angle): (
+            "that is the angle in degrees; the length of the error over gold's was asked for."
+        ),
+        angle: "that is the angle; the length of the error over gold's was asked for.",
+        math.sin(angle): "that is the error over the candidate's length, and gold's was asked for.",
+        math.tan(angle) * 100: "that is in per cent; a share was asked for.",
+        math.tan(angle) ** 2: "that is the square of it.",
+    }
+    for value, mistake in mistakes.items():
+        if number_near(answer, value, 1e-4):
+            return mistake
+    return f"that is not it for {cosine}. Make a candidate with this cosine, and measure its error."
 
 
 def _wrong_fake(fake: Any, seed: int) -> str | None:
@@ -103,6 +170,13 @@ def _wrong_fake(fake: Any, seed: int) -> str | None:
     cosine = _mean_cosine(fake, gold)
     if cosine < COSINE:
         return f"its cosine with gold is {cosine:.4f}: a report would have seen it."
+
+    lengths = np.linalg.norm(fake, axis=1) / np.linalg.norm(gold, axis=1)
+    if np.abs(lengths - 1).max() > LENGTH:
+        return (
+            "a text's logits are longer or shorter than gold's by more than 1 %: a cosine does not"
+            " see that, and a check of lengths would."
+        )
 
     changed = (_decided(fake) != _decided(gold)).any(axis=1).mean()
     if changed == 0:
@@ -127,17 +201,36 @@ def _decided(logits: Array) -> Array:
 def _wrong_letter(letter: Any, seed: int) -> str | None:
     if letter not in LETTERS:
         return "the letter of one candidate was expected."
-    odd, coarse = odd_and_coarse(seed)
-    if letter == coarse:
+    fault = fault_of(seed)
+    if letter == fault.letter:
+        return None
+
+    outputs = material(seed)
+    size = {name: _rms(array - outputs.gold) for name, array in outputs.candidates.items()}
+    if letter == max(size, key=lambda name: size[name]):
         return (
-            "that one has the largest mean error, and its error is as even as rounding: nowhere"
-            " more than rounding makes. A mean hides what is rare."
+            "that one has the largest error and the lowest cosine, and its error is the same for"
+            " all texts, labels and sizes: coarse rounding, no fault."
         )
-    if letter != odd:
-        return (
-            "that one differs from gold by rounding only. The size of an error says nothing until"
-            " it stands beside the error that rounding makes."
-        )
+    return (
+        "that one differs from gold by rounding only. The size of an error says little: does it"
+        " keep one sign over a whole row, a whole column, or with gold's own sign?"
+    )
+
+
+def _rms(array: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(array))))
+
+
+def _wrong_fault(answer: Any, fault: Fault) -> str | None:
+    given = answer if isinstance(answer, (tuple, list)) else (answer,)
+    kind = given[0] if given else None
+    if kind not in KINDS:
+        return f"one of {', '.join(KINDS)} was expected, the first two with a place from 0."
+    if kind != fault.kind:
+        return "that would leave another trace: look at the mean error by text and by label."
+    if fault.place is not None and tuple(given[1:]) != (fault.place,):
+        return "the kind is right and the place is not; places count from 0."
     return None
 
 
@@ -148,17 +241,18 @@ EXERCISE = Exercise(
     teaches="what a cosine cannot see, and what to put beside an error instead",
     minutes=25,
     answers={
-        "relative_error": "the relative error that a cosine of 0.999 allows",
+        "relative_error": "a function of a cosine that gives the relative error it allows",
         "fake": "logits with a cosine of 0.999 that change most answers",
         "odd_one": "the letter of the candidate that is wrong",
+        "fault": "what is wrong with it",
     },
     hints=(
         "The cosine is an angle's. An error at a right angle to gold makes a triangle: which side"
         " is gold, which the candidate, and which the error?",
-        "An angle knows nothing of length. And a decision is made at a threshold that the cosine"
-        " has never heard of.",
-        "You have the same texts in float32 on a CPU that nobody doubts. How far is that from gold,"
-        " on the whole and at its worst? Which candidate has one of the two out of proportion?",
+        "A decision is made at a threshold that the cosine has never heard of. Which logit of a"
+        " text is nearest to it, and how small a push takes it across?",
+        "The mean of n errors of rounding is about √n times smaller than one of them, whichever n"
+        " you take: a row, a column, or all of them weighed by gold. Where is it not?",
     ),
     judge=judge,
     material=material,
