@@ -21,12 +21,18 @@ BITS = {
     "fp16_matmul": 10,
     "bf16_matmul": 7,
 }
-FARTHEST = 1e-4
+# The share of the largest difference of the two forms of GELU that a probe must show.
+NEARLY = 0.995
 
 
 def causes_of(seed: int) -> dict[str, str]:
-    """The cause of each device: three of the four, in an order of the learner's own."""
-    names = random.Random(seed).sample(list(CAUSES), len(LETTERS))
+    """The cause of each device, in an order of the learner's own: one whose matmul is exact, one
+    whose matmul rounds, and one of either kind, which may do the same as another.
+    """
+    draw = random.Random(seed)
+    names = [draw.choice(["none", "tanh_gelu"]), draw.choice(["hf32", "bf16"])]
+    names.append(draw.choice(list(CAUSES)))
+    draw.shuffle(names)
     return dict(zip(LETTERS, names, strict=True))
 
 
@@ -48,7 +54,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "gelu_probe",
             lambda: _wrong_probe(answers["gelu_probe"]),
-            "there the two forms of GELU differ by far more than float32 rounds.",
+            "nowhere do the two forms of GELU differ more, and by far more than float32 rounds.",
         ),
         point(
             "causes",
@@ -95,16 +101,16 @@ def _wrong_probe(x: Any) -> str | None:
 
     if isinstance(x, bool) or not hasattr(x, "__float__"):
         return "one number was expected."
-    value = torch.tensor(float(x), dtype=torch.float64)
     gelu = torch.nn.functional.gelu
-    apart = float((gelu(value) - gelu(value, approximate="tanh")).abs())
+    values = torch.tensor([float(x), *torch.linspace(0, 4, 4001)], dtype=torch.float64)
+    apart, *others = (gelu(values) - gelu(values, approximate="tanh")).abs().tolist()
 
     if abs(float(x)) < 0.2:
         return "so near to 0 both forms are x / 2: no device could be told apart there."
     if abs(float(x)) > 5:
         return "so far out both forms are x or 0: no device could be told apart there."
-    if not apart > FARTHEST:
-        return f"the two forms differ by {apart:.0e} there; a place with more than 1e-4 exists."
+    if not apart >= NEARLY * max(others):
+        return f"the two forms differ by {apart:.2e} there; at another place they differ more."
     return None
 
 
@@ -144,7 +150,7 @@ EXERCISE = Exercise(
     minutes=30,
     answers={
         "bits": "a function of a device that gives the bits its matmul keeps",
-        "gelu_probe": "a number at which the two forms of GELU differ",
+        "gelu_probe": "the number at which the two forms of GELU differ most",
         "causes": "the cause of each device: none, tanh_gelu, hf32 or bf16",
     },
     hints=(

@@ -54,6 +54,11 @@ def bits(device):
         "on a hidden device",
     ),
     Wrong("zero is probed", {"07-gelu": "gelu_probe = 0.0", "07-causes": TRUE}, "so near to 0"),
+    Wrong(
+        "a number is guessed",
+        {"07-gelu": "gelu_probe = 2.5", "07-causes": TRUE},
+        "at another place they differ more",
+    ),
     Wrong("a large number", {"07-gelu": "gelu_probe = 8.0", "07-causes": TRUE}, "so far out"),
     Wrong(
         "HF32 and bfloat16 are confused",
