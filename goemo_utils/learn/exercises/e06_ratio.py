@@ -16,6 +16,7 @@ from goemo_utils.learn.hidden import HiddenDevice
 
 ARITHMETICS = ("tanh_gelu", "hf32", "hf32_linear", "tf32")
 WITHIN = 0.03
+WORDS = ("rounding", "more", "no answer")
 LIMITS = {"float32": 2.0, "float16": 3.0, "bfloat16": 3.0}
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -109,8 +110,8 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "so many times the error of honest rounding: something on this device is not rounding.",
         ),
         point(
-            "is_rounding",
-            lambda: _wrong_decision(answers["is_rounding"]),
+            "verdict",
+            lambda: _wrong_verdict(answers["verdict"], seed),
             "the limit belongs to the precision, and what cannot be compared has not passed.",
         ),
     ]
@@ -193,14 +194,73 @@ def _wrong_value(answer: Any, seed: int) -> str | None:
     )
 
 
-def _wrong_decision(is_rounding: Any) -> str | None:
-    for dtype, limit in LIMITS.items():
-        if not called(is_rounding, limit * 0.9, dtype):
-            return f"in {dtype} an R of {limit * 0.9:.2g} is rounding, and it said no."
-        if called(is_rounding, limit * 1.1, dtype):
-            return f"in {dtype} an R of {limit * 1.1:.2g} is more than rounding, and it said yes."
-    if called(is_rounding, math.nan, "float32"):
-        return "an R of NaN passed. Every comparison with NaN is False: which way do you ask?"
+@dataclass(frozen=True)
+class Case:
+    """Three runs to be judged, the word that is right, and what is overlooked by another word."""
+
+    candidate: Array
+    reference: Array
+    gold: Array
+    dtype: str
+    word: str
+    overlooked: str
+
+
+def _judged_cases(seed: int) -> list[Case]:
+    """Runs on both sides of each limit, and runs that cannot be judged."""
+    draw = np.random.default_rng([seed, 6])
+    gold, noise, error = draw.normal(0, [[[1.0]], [[1e-3]], [[1e-3]]], (3, 12, 28))
+    reference = (gold + noise).astype(np.float32)
+    unit = _rms(reference - gold) / _rms(error)
+
+    def candidate(times: float) -> Array:
+        return (gold + times * unit * error).astype(np.float32)
+
+    def case(dtype: str, word: str, said: str, times: float = 1.0, **other: Array) -> Case:
+        arrays = {"candidate": candidate(times), "reference": reference, "gold": gold} | other
+        return Case(**arrays, dtype=dtype, word=word, overlooked=said)
+
+    near = [
+        case(dtype, word, f"in {dtype} an R of {limit * share:.2g} is “{word}”.", limit * share)
+        for dtype, limit in LIMITS.items()
+        for word, share in (("rounding", 0.9), ("more", 1.1))
+    ]
+    hole = np.zeros_like(gold)
+    hole[3, 5] = np.nan
+    return [
+        *near,
+        case("float32", "rounding", "a candidate nearer to gold than the reference is right.", 0.2),
+        case("float32", "no answer", "a candidate with a NaN was judged.", candidate=gold + hole),
+        case("float32", "no answer", "a reference with a NaN was judged.", reference=gold + hole),
+        case(
+            "float32",
+            "no answer",
+            "a gold that equals the reference gave a verdict. Such a gold was computed in the"
+            " reference's precision and widened, so nobody knows how large rounding is.",
+            gold=reference.astype(np.float64),
+        ),
+        case(
+            "float32",
+            "no answer",
+            "a gold that was kept in float32 gave a verdict: its own rounding is in both errors.",
+            gold=gold.astype(np.float32),
+        ),
+        case(
+            "bfloat16",
+            "no answer",
+            "a candidate of one text was judged against twelve: numpy repeats it without a word.",
+            candidate=candidate(1.0)[:1],
+        ),
+    ]
+
+
+def _wrong_verdict(verdict: Any, seed: int) -> str | None:
+    for case in _judged_cases(seed):
+        word = called(verdict, case.candidate, case.reference, case.gold, case.dtype)
+        if not isinstance(word, str) or word not in WORDS:
+            return f"one of {', '.join(WORDS)} was expected."
+        if word != case.word:
+            return f"it said “{word}”: {case.overlooked}"
     return None
 
 
@@ -213,15 +273,16 @@ EXERCISE = Exercise(
     answers={
         "ratio": "a function of candidate, reference and gold that gives R",
         "R": "the R of this port",
-        "is_rounding": "a function of an R and a dtype: is it no more than rounding?",
+        "verdict": "a function of three runs and a dtype: rounding, more, or no answer",
     },
     hints=(
         "Two errors, both measured from gold: the candidate's and the reference's. R says how many"
         " times the second goes into the first.",
         "Widen all three arrays before you subtract: float32 values are exact in float64, and gold"
         " is not exact in float32.",
-        "Ask for what must be true of a pass, not for what must be true of a failure; then NaN,"
-        " of which nothing is true, cannot pass.",
+        "Ask what may be wrong with each of the three runs before they are compared: values that"
+        " are no numbers, other shapes, and a gold that is no more exact than the reference. How"
+        " would such a gold look beside the reference?",
     ),
     judge=judge,
     material=material,

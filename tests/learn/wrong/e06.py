@@ -14,6 +14,26 @@ def ratio(formula: str) -> dict[str, str]:
     return {"06-ratio": RATIO.format(formula), "06-value": value}
 
 
+VERDICT = """
+def verdict(candidate, reference, gold, dtype):
+    if {checks}:
+        return "no answer"
+    limit = {limit}
+    R = ratio(candidate, reference, gold)
+    return "rounding" if {passed} else "more"
+"""
+
+
+def verdict(**changes: str) -> dict[str, str]:
+    """The verdict with one thing done otherwise."""
+    parts = {
+        "checks": "np.isnan(candidate + reference + gold).any()",
+        "limit": '2 if dtype == "float32" else 3',
+        "passed": "R <= limit",
+    }
+    return {"06-decide": VERDICT.format(**(parts | changes))}
+
+
 WRONG = [
     Wrong("no root", ratio("np.mean((c - g) ** 2) / np.mean((r - g) ** 2)"), "ratio of squares"),
     Wrong(
@@ -51,18 +71,26 @@ reference = logits(port.model, port.tokens).numpy()
     ),
     Wrong(
         "NaN passes",
-        {
-            "06-decide": """
-def is_rounding(R, dtype):
-    limit = 2 if dtype == "float32" else 3
-    return not R > limit
-"""
-        },
-        "an R of NaN passed",
+        verdict(checks="False", passed="not R > limit"),
+        "with a NaN was judged",
+    ),
+    Wrong("one limit for all", verdict(limit="2"), "an R of 2.7 is"),
+    Wrong(
+        "nearer than the reference is thought wrong",
+        verdict(passed="0.5 <= R <= limit"),
+        "nearer to gold than the reference is right",
     ),
     Wrong(
-        "one limit for all",
-        {"06-decide": "def is_rounding(R, dtype): return R <= 2"},
-        "is rounding, and it said no",
+        "gold is believed",
+        verdict(checks="np.isnan(candidate + reference + gold).any()"),
+        "a gold that equals the reference gave a verdict",
+    ),
+    Wrong(
+        "shapes are not compared",
+        verdict(
+            checks="np.isnan(candidate + reference + gold).any() or gold.dtype != float"
+            " or np.array_equal(reference, gold)"
+        ),
+        "numpy repeats it",
     ),
 ]
