@@ -7,11 +7,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from goemo_utils.learn.card import Card, Hidden, cards
-from goemo_utils.learn.exercise import Answers, Exercise, Point, point
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
 
 CARDS = ("X", "Y", "Z")
 SHARES = ("padding", "late padding", "neighbour", "length", "nothing")
@@ -110,7 +110,69 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         partial(_misjudged, answers["harmed"], seed),
         "so it can be said beforehand who is harmed, and who has to be asked.",
     )
-    return [*named, harmed]
+    errors = point(
+        "errors",
+        partial(_mistaken_errors, answers["errors"], seed),
+        "an error for each text, whatever batch it came in.",
+    )
+    return [errors, *named, harmed]
+
+
+@dataclass
+class Bench:
+    """A card of the judge's in this process: it errs by known amounts, in both directions."""
+
+    amounts: list[list[float]]
+
+    def forward(self, *batches: Any) -> list[Any]:
+        """The logits of each batch, one label of each text off by its amount."""
+        import torch
+
+        answers = []
+        with torch.no_grad():
+            for batch, amounts in zip(batches, self.amounts, strict=True):
+                logits = _model()(**batch).logits
+                logits[:, len(amounts)] += torch.tensor(amounts)
+                answers.append(logits)
+        return answers
+
+
+@cache
+def _model() -> Any:
+    from goemo_utils.forward.model import load_model
+
+    return load_model("embedded").model.eval()
+
+
+def _mistaken_errors(errors: Any, seed: int) -> str | None:
+    """What is wrong with the function, asked of a card and batches of the judge's."""
+    import torch
+
+    drawn = random.Random(f"09/{seed}/bench")
+    amounts = [[drawn.uniform(0.1, 1) * sign for sign in signs] for signs in ((1, -1, 1), (-1, 1))]
+    batches = []
+    for row in amounts:
+        ids = torch.randint(10, 1000, (len(row), 7))
+        batches.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+
+    answer = called(errors, Bench(amounts), batches)
+    try:
+        given = [[float(error) for error in row] for row in answer]
+    except (TypeError, ValueError):
+        return "a list with a list for each batch, of a number for each text, was expected."
+    if [len(row) for row in given] != [len(row) for row in amounts]:
+        return "a list with a list for each batch, of a number for each text, was expected."
+
+    pairs = [
+        (got, amount)
+        for got_row, row in zip(given, amounts, strict=True)
+        for got, amount in zip(got_row, row, strict=True)
+    ]
+    if all(abs(got - abs(amount)) < 1e-4 for got, amount in pairs):
+        return None
+    if any(got < 1e-4 for got, _ in pairs):
+        return "a text that a hidden card got wrong by more than 0.1 has no error: a sign is lost."
+    return "the largest error of a text over its labels, against the CPU on the same batch, differs"
 
 
 def _misnamed(answer: Any, right: Trouble) -> str | None:
@@ -217,6 +279,7 @@ EXERCISE = Exercise(
     teaches="what a text may not share with its batch",
     minutes=25,
     answers={
+        "errors": "a function of a card and batches: the largest error of each text",
         "X": "one of the words, and where it has one the longest batch that is right",
         "Y": "as X",
         "Z": "as X",

@@ -40,4 +40,35 @@ harmed = {n: [harmed_in(one, *words[n]) for one in tomorrow] for n in words}
         {"09-harmed": 'harmed = {n: [list(range(len(b))) for b in tomorrow] for n in "XYZ"}'},
         "fewer texts are harmed",
     ),
+    Wrong(
+        "the errors keep their sign",
+        {
+            "09-errors": """
+def errors(card, batches):
+    with torch.no_grad():
+        right = [model(**one).logits for one in batches]
+    pairs = zip(card.forward(*batches), right, strict=True)
+    return [(got - logits).amax(1).tolist() for got, logits in pairs]
+""",
+            "09-experiments": "",
+            "09-answers": "X = Y = Z = None",
+            "09-harmed": "harmed = None",
+        },
+        "a sign is lost",
+    ),
+    Wrong(
+        "one error a batch",
+        {
+            "09-errors": """
+def errors(card, batches):
+    with torch.no_grad():
+        right = [model(**one).logits for one in batches]
+    return [float((a - b).abs().max()) for a, b in zip(card.forward(*batches), right)]
+""",
+            "09-experiments": "",
+            "09-answers": "X = Y = Z = None",
+            "09-harmed": "harmed = None",
+        },
+        "of a number for each text",
+    ),
 ]
