@@ -221,8 +221,9 @@ def _mistaken_module(answer: Any, trained: set[str]) -> str | None:
 def _mistaken_tensors(module: nn.Module, before: list[dict[str, torch.Tensor]]) -> str | None:
     import torch
 
-    tensors = {name: getattr(module, name, None) for name in NAMES}
-    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+    found = {name: getattr(module, name, None) for name in NAMES}
+    tensors = {name: one for name, one in found.items() if isinstance(one, torch.Tensor)}
+    if len(tensors) < len(NAMES):
         return "a tensor is gone: each is still asked for by its name."
     if any(str(tensor.device) != "npu:1" for tensor in tensors.values()):
         return (
@@ -240,7 +241,7 @@ EXERCISE = Exercise(
     name="device_strings",
     title="Device strings, and what .to leaves behind",
     teaches="moving a batch and a model to a device, and proving that all of it arrived",
-    minutes=20,
+    minutes=15,
     answers={
         "moved": "a function of a batch and a device that gives the batch on that device",
         "devices_of": "a function of a module that gives the set of its tensors' devices",

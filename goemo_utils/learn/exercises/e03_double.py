@@ -163,7 +163,7 @@ EXERCISE = Exercise(
     name="double",
     title="A .double() that is not",
     teaches="what the device makes of float64, and how to get a gold that deserves the name",
-    minutes=20,
+    minutes=15,
     answers={
         "relative_error": "the relative error of the running total on the device",
         "widened": "a function of a tensor that gives it in float64",

@@ -214,7 +214,8 @@ def _judged_cases(seed: int) -> list[Case]:
     unit = _rms(reference - gold) / _rms(error)
 
     def candidate(times: float) -> Array:
-        return (gold + times * unit * error).astype(np.float32)
+        array: Array = (gold + times * unit * error).astype(np.float32)
+        return array
 
     def case(dtype: str, word: str, said: str, times: float = 1.0, **other: Array) -> Case:
         arrays = {"candidate": candidate(times), "reference": reference, "gold": gold} | other
@@ -269,15 +270,16 @@ EXERCISE = Exercise(
     name="ratio",
     title="Gold, reference and R",
     teaches="judging a device by the truth, in units of the error that honest rounding makes",
-    minutes=25,
+    minutes=20,
     answers={
         "ratio": "a function of candidate, reference and gold that gives R",
         "R": "the R of this port",
         "verdict": "a function of three runs and a dtype: rounding, more, or no answer",
     },
     hints=(
-        "Two errors, both measured from gold: the candidate's and the reference's. R says how many"
-        " times the second goes into the first.",
+        "A module's .double() changes the module itself, and two runs need it as it was. R: two"
+        " errors, both measured from gold; how many times does the reference's go into the"
+        " candidate's?",
         "Widen all three arrays before you subtract: float32 values are exact in float64, and gold"
         " is not exact in float32.",
         "Ask what may be wrong with each of the three runs before they are compared: values that"

@@ -91,8 +91,8 @@ def _mistaken_bits(answer: Any, expected: int) -> str:
     if expected == 23:
         return "an exact device was said to drop bits: is the result compared in float32?"
     return (
-        "a hidden device keeps another number of bits. Send 1 + 2^-n through a matmul, for every n"
-        " from 1 to 23, and see up to which n it comes back."
+        "a hidden device keeps another number of bits. The size of an error depends on the numbers:"
+        " which numbers need exactly n bits, and do they come back?"
     )
 
 
@@ -147,7 +147,7 @@ EXERCISE = Exercise(
     name="cause",
     title="Name the cause",
     teaches="finding out how a device computes from a few numbers, without a model",
-    minutes=30,
+    minutes=20,
     answers={
         "bits": "a function of a device that gives the bits its matmul keeps",
         "gelu_probe": "the number at which the two forms of GELU differ most",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from goemo_utils.learn.card import Card, Hidden, cards
-from goemo_utils.learn.exercise import Answers, Exercise, Point, number_near, point
+from goemo_utils.learn.card import Card, Hidden, cards, main_output, recorded
+from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
 
 CARDS = ("A", "B", "C")
 # What an untouched card may do besides: sums in another order, and last bits of vector kernels.
@@ -87,17 +87,117 @@ def material(seed: int) -> dict[str, Card]:
 @cache
 def _paths() -> tuple[str, ...]:
     """Every module of the embedded model, in the order of the forward."""
+    return tuple(path for path, _ in _model().named_modules() if path)
+
+
+@cache
+def _called() -> tuple[str, ...]:
+    """The modules that a forward calls: a list of layers is none of them."""
+    import torch
+
+    ids = torch.tensor([[0, 5, 2]])
+    _, expected = recorded(_model(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    return tuple(expected)
+
+
+@cache
+def _model() -> Any:
     from goemo_utils.forward.model import load_model
 
-    return tuple(path for path, _ in load_model("embedded").model.named_modules() if path)
+    return load_model("embedded").model.eval()
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
-    """A point for each card."""
+    """A point for each function, tried on a card of the judge's, and one for each card."""
+    bench = Bench(_bench_factors(seed))
     meaning = "the error is made there, and everything behind it inherits it."
     return [
-        point(card, partial(_mistake, answers[card], places(seed, card)), meaning) for card in CARDS
+        point(
+            "alone_errors",
+            partial(_mistaken_errors, answers["alone_errors"], bench),
+            "each module is asked alone, so no error of another stands in its own.",
+        ),
+        point(
+            "factor",
+            partial(_mistaken_factor, answers["factor"], bench),
+            "one factor, fitted to all elements at once.",
+        ),
+        *(
+            point(card, partial(_mistake, answers[card], places(seed, card)), meaning)
+            for card in CARDS
+        ),
     ]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A card of the judge's in this process: some modules, asked alone, give back their output
+    times a factor. In a whole forward it shows nothing but wrong states.
+    """
+
+    factors: Mapping[str, float]
+
+    def call(self, given: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """What each module gives back when it is called alone."""
+        import torch
+
+        model = _model()
+        with torch.no_grad():
+            outputs = {
+                path: main_output(model.get_submodule(path)(*args, **kwargs))
+                for path, (args, kwargs) in given.items()
+            }
+        return {path: out * self.factors.get(path, 1.0) for path, out in outputs.items()}
+
+    def states(self, batch: Any) -> dict[str, Any]:
+        """What every module gave back in one forward: all of it wrong."""
+        _, expected = recorded(_model(), batch)
+        return {path: out * 1.1 for path, out in expected.items()}
+
+
+def _bench_factors(seed: int) -> dict[str, float]:
+    drawn = random.Random(f"08/{seed}/bench")
+    paths = drawn.sample([part for _, part in PARTS if "LayerNorm" not in part], 3)
+    return {
+        f"roberta.encoder.layer.{drawn.choice(LAYERS)}.{path}": factor
+        for path, factor in zip(paths, (1.5, 0.97, 1.0042), strict=True)
+    }
+
+
+def _mistaken_errors(alone_errors: Any, bench: Bench) -> str | None:
+    answer = called(alone_errors, bench)
+    if not isinstance(answer, Mapping) or set(answer) != set(_called()):
+        return "a dict with an error for every module that was recorded was expected."
+
+    for path in _called():
+        right = abs(bench.factors.get(path, 1.0) - 1)
+        if abs(float(answer[path]) - right) > 1e-3 * right + 1e-5:
+            return _about_error(float(answer[path]), right)
+    return None
+
+
+def _about_error(error: float, right: float) -> str:
+    if right == 0:
+        return (
+            "on a hidden card it finds an error in a module that is right when it is asked alone:"
+            " it inherits what others did. Give each module the CPU's inputs."
+        )
+    return (
+        f"on a hidden card a module is off by {right:.2g} of the CPU's output, and the function"
+        f" says {error:.2g}: the difference's size over the size of what is right."
+    )
+
+
+def _mistaken_factor(factor: Any, bench: Bench) -> str | None:
+    for path, right in bench.factors.items():
+        answer = called(factor, bench, path)
+        if not hasattr(answer, "__float__"):
+            return "a number was expected."
+        mistake = _about_factor(answer, Place("", path, right))
+        if mistake:
+            _, _, why = mistake.partition(". ")
+            return f"on a hidden card it misses. {why}"
+    return None
 
 
 def _mistake(answer: Any, wrong: tuple[Place, ...]) -> str | None:
@@ -184,6 +284,8 @@ EXERCISE = Exercise(
     teaches="where an error is made, not where it shows",
     minutes=25,
     answers={
+        "alone_errors": "a function of a card: the error of each module, asked alone",
+        "factor": "a function of a card and a path",
         "A": "a list of (address, factor)",
         "B": "a list of (address, factor)",
         "C": "a list of (address, factor)",

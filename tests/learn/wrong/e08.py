@@ -72,4 +72,36 @@ A, B, C = (found(cards[name]) for name in "ABC")
         },
         "it does not explain all",
     ),
+    Wrong(
+        "no module is asked",
+        {"08-alone": "def alone_errors(card): return {}", "08-answers": "A = B = C = None"},
+        "an error for every module",
+    ),
+    Wrong(
+        "whole forwards are compared",
+        {
+            "08-alone": """
+def alone_errors(card):
+    out = card.states(batch)
+    return {
+        path: float((out[path] - expected[path]).norm() / expected[path].norm())
+        for path in expected
+    }
+""",
+            "08-answers": "A = B = C = None",
+        },
+        "it inherits what others did",
+    ),
+    Wrong(
+        "the factor is taken from whole forwards",
+        {
+            "08-factor": """
+def factor(card, path):
+    out, right = card.states(batch)[path].double(), expected[path].double()
+    return float((out * right).sum() / (right * right).sum())
+""",
+            "08-answers": "A = B = C = None",
+        },
+        "on a hidden card it misses",
+    ),
 ]
