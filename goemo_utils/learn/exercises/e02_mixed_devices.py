@@ -157,7 +157,7 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
         mistake = _mistaken_mean(answer, device, expected, hidden)
         if mistake is None and copied:
             mistake = (
-                "the result is right and on its device, and on the way a tensor was copied to the"
+                "the result is right and on its device, and on the way values were brought to the"
                 " CPU: the device waits, and the CPU does its work."
             )
         if mistake:
@@ -171,7 +171,7 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
 
 @contextmanager
 def left_device() -> Iterator[list[str]]:
-    """Note the operators that bring a tensor from the device to the CPU while the block runs."""
+    """Note the operators that bring values from the device to the CPU while the block runs."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -185,7 +185,8 @@ def left_device() -> Iterator[list[str]]:
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             result = func(*args, **(kwargs or {}))
-            if "npu" in map(kind, args) and kind(result) == "cpu":
+            read = func is torch.ops.aten._local_scalar_dense.default  # .item() and the like
+            if "npu" in map(kind, args) and (read or kind(result) == "cpu"):
                 copied.append(str(func))
             return result
 

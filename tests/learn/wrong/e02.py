@@ -99,4 +99,18 @@ def raises(what, one, other):
         },
         "was judged wrongly",
     ),
+    Wrong(
+        "numbers are read one by one",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    means = [
+        [sum(row[t, w].item() for t in range(n)) / n for w in range(hidden.shape[2])]
+        for row, n in zip(hidden, lengths)
+    ]
+    return torch.tensor(means, device=hidden.device)
+"""
+        },
+        "values were brought to the CPU",
+    ),
 ]
