@@ -211,7 +211,8 @@ def _check_earlier(name: str, folder: Path) -> None:
         if not path.is_file():
             raise RecordError(
                 f"{name} needs the record of {earlier}, and the run '{folder.name}' has none"
-                f" ({path}). Run notebooks/{earlier}.ipynb first, with the same run_id."
+                f" ({path}). Run notebooks/{earlier}.ipynb first, with the same run_id"
+                f"{_or_another(folder.parent, path.name)}."
             )
 
         status = read_record(path).status
@@ -220,6 +221,15 @@ def _check_earlier(name: str, folder: Path) -> None:
                 f"{name} needs {earlier} to have finished, and its record in the run"
                 f" '{folder.name}' says '{status}'. Run notebooks/{earlier}.ipynb again first."
             )
+
+
+def _or_another(runs: Path, record: str) -> str:
+    """Words that name the newest run with a record of that name; none where no run has it."""
+    found = [path for path in runs.glob(f"*/{record}") if not path.parent.is_symlink()]
+    if not found:
+        return ""
+    newest = max(found, key=lambda path: path.stat().st_mtime).parent.name
+    return f", or set run_id to that of a run that has it, such as {newest!r}"
 
 
 def _manifest(folder: Path, step: str, params: Params) -> None:

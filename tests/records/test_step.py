@@ -31,6 +31,14 @@ def test_a_missing_upstream_record_names_the_notebook_to_run_first(params) -> No
         Step.begin("05_report", params)
 
 
+def test_a_missing_upstream_record_names_a_run_that_has_it(loaded) -> None:
+    other = loaded.model_copy(update={"run_id": "r2"})
+    with pytest.raises(
+        RecordError, match="or set run_id to that of a run that has it, such as 'r1'"
+    ):
+        Step.begin("03_parity", other)
+
+
 def test_an_unfinished_upstream_step_is_not_built_on(params, tmp_path) -> None:
     leave(
         unfinished("00_environment", "died", params, {}, "The kernel died."),
