@@ -111,6 +111,7 @@ def test_the_folder_has_the_tokenizer_as_it_came_and_nothing_unsafe(
         "dev_probabilities.npy",
         "held_probabilities.npy",
         "model",
+        "tensorboard",
         fit.RESULT,
     ]
 

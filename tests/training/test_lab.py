@@ -159,12 +159,15 @@ def test_a_single_label_folder_loads_as_one(trained: dict[str, Path]) -> None:
     assert loaded.info["thresholds"] is None
 
 
+TENSORBOARD = ".0"  # events.out.tfevents.….0, records of numbers in protocol buffers
+
+
 def test_nothing_in_the_folders_is_a_pickle(trained: dict[str, Path]) -> None:
     for folder in trained.values():
         kinds = {
             path.suffix for path in folder.rglob("*") if path.is_file() and path.name != ".lock"
         }
-        assert kinds <= {".json", ".safetensors", ".md", ".npy", ".log"}
+        assert kinds <= {".json", ".safetensors", ".md", ".npy", ".log", TENSORBOARD}
         assert not (folder / "checkpoints").exists()
 
 
