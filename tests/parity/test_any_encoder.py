@@ -38,17 +38,19 @@ from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
             {"rehearsal_numerics": "ascend910b"},
             ["tanh_gelu", "hf32_conv"],
         ),
-        (
+        pytest.param(
             "deberta-v2",
             {"conv_kernel_size": 3, "conv_act": "gelu"},
             {"rehearsal_numerics": "hf32_away+reorder+ulp"},
             ["hf32_away"],
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "xlm-roberta",
             {"labels": 300},
             {"rehearsal_numerics": "hf32_trunc+reorder+ulp", "attn_implementation": "sdpa"},
             ["hf32_trunc"],
+            marks=pytest.mark.long,
         ),
         (
             "roberta",

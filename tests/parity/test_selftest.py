@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_causes_are_named_and_faults_located_on_imitated_devices():
     # a process of its own, because the rehearsal device belongs to a process
     done = subprocess.run(

@@ -260,7 +260,10 @@ def test_a_failure_half_way_keeps_the_earlier_file_and_the_whole_rows(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", *(pytest.param(name, marks=pytest.mark.long) for name in (".jsonl", ".parquet"))],
+)
 def test_after_a_kill_the_same_command_ends_with_the_same_file(
     suffix: str, folder: Path, tmp_path: Path
 ) -> None:
