@@ -34,12 +34,19 @@ MISTAKES = [
 ]
 
 
-@cache
 def outcomes(number: str) -> dict[str, Any]:
+    """What came of the trials of an exercise."""
+    done = trials(number)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@cache
+def trials(number: str) -> subprocess.CompletedProcess[str]:
     """The trials of an exercise, made once, in a process and a folder of their own."""
     with TemporaryDirectory() as place:
         state.write(state.State(seed=7), Path(place))
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "tests.learn.trial", number],
             cwd=ROOT,
             env={**os.environ, state.FOLDER_VARIABLE: place},
@@ -47,8 +54,6 @@ def outcomes(number: str) -> dict[str, Any]:
             text=True,
             check=False,
         )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@ from tests.learn.wrong import Wrong
 
 # Each program is a process that imports torch: only what a mistake needs is run.
 SEEDS = (1,)
-QUICK = {"11-quiet-code": "", "11-listen-try": "", "11-crossings": "crossings = 0"}
+QUICK = {"11-quiet-code": "", "11-listen-try": "said = ''", "11-crossings": "crossings = 0"}
 BLIND = "def standard_error(command, *options):\n    return ''"
 FORBIDDEN = """
 os.environ["TORCH_NPU_FALLBACK_CPU_DISABLE"] = "1"
