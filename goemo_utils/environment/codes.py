@@ -59,14 +59,17 @@ _HCCL = re.compile(
 _HCCL_HEX = re.compile(r"errNo\[0x0*5(?P<number>[0-9a-fA-F]{6})\]")
 _DCMI = re.compile(r"\bdcmi[^\n]{0,120}?(?P<number>-8\d{3})\b", re.IGNORECASE)
 CONTEXT = re.compile(
-    r"\bacl|aclnn|acl\.|ascend(?!ing|ant|ed|s\b)|(?<![a-z])npu|\bcann\b|davinci|\bhccl|\bhccp|dcmi|bisheng|\bGE\b|\bge[._]"
+    r"\bacl|aclnn|acl\.|ascend(?!ing|ant|ed|s\b)|(?<![a-z])npu|\bcann\b|davinci"
+    r"|\bhccl|\bhccp|dcmi|bisheng|\bGE\b|\bge[._]"
     r"|\brt[A-Z]\w+|\b(?:RUNTIME|FE|TEFUSION|TBE|HCCP|DRV)\(|launch failed|opp_?kernel"
     r"|Inner Error!|\[PID: ?\d+\]|昇腾",
     re.IGNORECASE,
 )
 LIKELY = re.compile(
-    r"(?<![\d.])(?:1[04]\d{4}|161\d{3}|2[04]\d{4}|300000|345\d{3}|361\d{3}|5[04]\d{4}|561\d{3})(?!\.?\d)"
-    r"|(?<![A-Za-z0-9])(?:E[A-Z1-9]\d{4}|W[E4]\d{4})(?![A-Za-z0-9])|[Hh](?:CCL|ccl)|\bdcmi|\bACL(?:NN)?_ERR"
+    r"(?<![\d.])(?:1[04]\d{4}|161\d{3}|2[04]\d{4}|300000|345\d{3}"
+    r"|361\d{3}|5[04]\d{4}|561\d{3})(?!\.?\d)"
+    r"|(?<![A-Za-z0-9])(?:E[A-Z1-9]\d{4}|W[E4]\d{4})(?![A-Za-z0-9])|[Hh](?:CCL|ccl)"
+    r"|\bdcmi|\bACL(?:NN)?_ERR"
 )
 
 

@@ -276,7 +276,8 @@ def tensor_names(folder: Path) -> dict[str, tuple[int, ...]]:
     for path in weights_of(folder).files:
         try:
             with safe_open(path, "np") as file:
-                names |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  no mapping
+                keys = file.keys()  # the file is no mapping that one could go through
+                names |= {key: tuple(file.get_slice(key).get_shape()) for key in keys}
         except (SafetensorError, OSError):
             continue
     return names

@@ -12,7 +12,8 @@ from typing import Any
 from goemo_utils.params.source import Source
 
 _SECRET_KEY = re.compile(
-    r"token(?!i[sz])|passw|passphrase|secret|credential|api_?key|access_?key|private_?key|authorization|bearer",
+    r"token(?!i[sz])|passw|passphrase|secret|credential|api_?key"
+    r"|access_?key|private_?key|authorization|bearer",
     re.I,
 )
 _SECRET_VALUE = re.compile(

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from goemo_utils.errors import DeviceError
 
-_CANN = "https://www.hiascend.com/document/detail/zh/CANNCommunityEdition/83RC1alpha003/API/aolapi/context"
+_CANN = (
+    "https://www.hiascend.com/document/detail/zh/CANNCommunityEdition/83RC1alpha003/API/aolapi"
+    "/context"
+)
 
 NUMERICS: dict[str, str] = {
     "exact": (

@@ -115,7 +115,7 @@ def write_pages(run_dir: Path, language: str) -> list[str]:
     for path in sorted(run_dir.glob("[0-9][0-9]_*.ipynb")):
         try:
             text = read_regular(path).decode("utf-8")
-            notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+            notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
             told = page(_node(portable(notebook, known)), path.stem, language)
         except Exception:  # nbformat raises whatever its JSON and schema layers raise
             continue

@@ -154,7 +154,8 @@ def _add_states(app: FastAPI, fleet: Fleet, state: State, metrics: Metrics) -> N
             handle,
             methods=["GET"],
             summary=what,
-            responses=described.responses(described.STATE, refusals),  # type: ignore[arg-type] # statuses are ints
+            # FastAPI's own type is wider: a status may be a word.
+            responses=described.responses(described.STATE, refusals),  # type: ignore[arg-type]
             response_class=Response,
         )
     text: dict[int | str, dict[str, Any]] = {

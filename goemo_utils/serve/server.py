@@ -74,7 +74,8 @@ class Patient(H11Protocol):
     seconds = 10.0
     _head: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+    # The type of the transport is uvicorn's, which narrows asyncio's.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head = self.loop.call_later(self.seconds, self._give_up)
 

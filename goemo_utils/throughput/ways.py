@@ -297,7 +297,8 @@ def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
         raise Unavailable("torch.compile has no code generator for the simulated device")
     if device.kind == "npu" and importlib.util.find_spec("torchair") is None:
         raise Unavailable("torch.compile on an NPU needs torchair, which is not installed")
-    compiled: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment] # of a module it makes a module
+    # Its type says a callable; of a module it makes a module.
+    compiled: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment]
     return compiled
 
 

@@ -116,15 +116,19 @@ pipeline_tag: text-classification
 ---
 # {source}, fine-tuned
 
-On {data["dev"]["texts"]:,} texts that neither training nor thresholds have seen: {headline(facts["scores"]["model"])}{gained(facts["gain_over_baseline"])}.
+On {data["dev"]["texts"]:,} texts that neither training nor thresholds have seen: \
+{headline(facts["scores"]["model"])}{gained(facts["gain_over_baseline"])}.
 {_simulated(facts)}
 | | |
 |---|---|
-| started from | {source}{f" @ {params['revision']}" if params.get("revision") else ""}; classification head {made.get("head", "new")} |
+| started from | {source}{f" @ {params['revision']}" if params.get("revision") else ""}; \
+classification head {made.get("head", "new")} |
 | task | {facts["task"]}, {len(facts["labels"])} labels |
 | parameters | {made["n_parameters"]:,} |
-| trained on | {made["device"]["name"]}, {made["dtype"]}, {made["seconds"]:.0f} s, {made["steps"]} steps{", stopped early" if made.get("stopped_early") else ""} |
-| texts | {data["train"]["texts"]:,} to learn from, {data["held"]["texts"]:,} held out for stopping and thresholds, {data["dev"]["texts"]:,} scored |
+| trained on | {made["device"]["name"]}, {made["dtype"]}, {made["seconds"]:.0f} s, {made["steps"]} \
+steps{", stopped early" if made.get("stopped_early") else ""} |
+| texts | {data["train"]["texts"]:,} to learn from, {data["held"]["texts"]:,} held out for \
+stopping and thresholds, {data["dev"]["texts"]:,} scored |
 {_notes(data["notes"])}
 ## Scores
 
@@ -136,13 +140,16 @@ On {data["dev"]["texts"]:,} texts that neither training nor thresholds have seen
 
 ## Recipe
 
-{params["epochs"]:g} epochs, batches of {params["batch_size"]}, AdamW at {params["learning_rate"]:g} (warm-up {params["warm_up"]:g}, cosine), weight decay {params["weight_decay"]:g},
-gradients clipped to {params["max_grad_norm"]:g}, R-Drop {made["alpha"]:g}, label smoothing {made["smoothing"]:g}, seed {params["seed"]}.
+{params["epochs"]:g} epochs, batches of {params["batch_size"]}, AdamW at \
+{params["learning_rate"]:g} (warm-up {params["warm_up"]:g}, cosine), weight decay \
+{params["weight_decay"]:g},
+gradients clipped to {params["max_grad_norm"]:g}, R-Drop {made["alpha"]:g}, label smoothing \
+{made["smoothing"]:g}, seed {params["seed"]}.
 {_parity(facts)}
 Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 `scores.json` holds every figure above; this page is rendered from it.
-"""  # noqa: E501 - a paragraph of Markdown is one line
+"""
 
 
 def _base(params: dict[str, Any]) -> str:

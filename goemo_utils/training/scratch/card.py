@@ -31,25 +31,36 @@ tags: [emotion, multi-label, rehearsal]
 ---
 # Embedded GoEmotions model
 
-A toy: {facts["n_parameters"]:,} parameters, trained from scratch on a CPU. It exists so that porting a text classifier can be rehearsed, tested and taught without a download. **For rehearsal and CI only**; use a full-size model for anything about people.
+A toy: {facts["n_parameters"]:,} parameters, trained from scratch on a CPU. It exists so that \
+porting a text classifier can be rehearsed, tested and taught without a download. **For rehearsal \
+and CI only**; use a full-size model for anything about people.
 
 | | |
 |---|---|
-| architecture | `RobertaForSequenceClassification`, {recipe["n_layers"]} layers, width {recipe["width"]}, {recipe["n_heads"]} heads, inner width {recipe["inner_width"]}, exact GELU, float32 |
+| architecture | `RobertaForSequenceClassification`, {recipe["n_layers"]} layers, width \
+{recipe["width"]}, {recipe["n_heads"]} heads, inner width {recipe["inner_width"]}, exact GELU, \
+float32 |
 | labels | {len(facts["labels"])}: 27 emotions and neutral; multi-label (sigmoid), threshold 0.3 |
-| tokenizer | byte-level BPE, at most {recipe["vocab_size"]} pieces, learned on the same texts; a space is added in front of a text |
+| tokenizer | byte-level BPE, at most {recipe["vocab_size"]} pieces, learned on the same texts; a \
+space is added in front of a text |
 | longest input | {recipe["max_length"]} tokens |
 | licence | Apache-2.0, as the data |
 
 ## Data
 
-GoEmotions, "simplified" (Demszky et al., ACL 2020, arXiv 2005.00547; Apache-2.0): English Reddit comments with names masked as `[NAME]` and `[RELIGION]`. Weights learned from {data["fit"]:,} texts of the train split; thresholds from the other {data["held_out"]:,}; the {data["dev"]:,} texts of the dev split were only scored ({data["dev_texts_also_in_train"]} of them occur letter for letter in train). The test split was not touched.
+GoEmotions, "simplified" (Demszky et al., ACL 2020, arXiv 2005.00547; Apache-2.0): English Reddit \
+comments with names masked as `[NAME]` and `[RELIGION]`. Weights learned from {data["fit"]:,} \
+texts of the train split; thresholds from the other {data["held_out"]:,}; the {data["dev"]:,} \
+texts of the dev split were only scored ({data["dev_texts_also_in_train"]} of them occur letter \
+for letter in train). The test split was not touched.
 
 ## Scores on dev
 
-F1 with 95 % bootstrap intervals (1,000 draws of the texts). *Tuned*: one threshold a label, the median best cut over bootstrap draws of the held-out texts.
+F1 with 95 % bootstrap intervals (1,000 draws of the texts). *Tuned*: one threshold a label, the \
+median best cut over bootstrap draws of the held-out texts.
 
-| | macro F1 at 0.3 | micro F1 at 0.3 | macro F1, tuned | micro F1, tuned | macro ROC-AUC | calibration error |
+| | macro F1 at 0.3 | micro F1 at 0.3 | macro F1, tuned | micro F1, tuned | macro ROC-AUC | \
+calibration error |
 |---|---|---|---|---|---|---|
 {chr(10).join(_row(words, scores[name]) for name, words in ROWS if name in scores)}
 
@@ -61,29 +72,49 @@ F1 with 95 % bootstrap intervals (1,000 draws of the texts). *Tuned*: one thresh
 
 ## Recipe
 
-1. *Linear teacher*: logistic regressions on TF-IDF of words and of characters, {recipe["teacher_folds"]}-fold cross-fitted; the target of a text is {recipe["teacher_share"]:g} × the teacher's probability + {1 - recipe["teacher_share"]:g} × its label.
-2. *Pooling*: {_stage(recipe["pooling"])} of a model that is only word vectors, one attention query a head, and the head.
+1. *Linear teacher*: logistic regressions on TF-IDF of words and of characters, \
+{recipe["teacher_folds"]}-fold cross-fitted; the target of a text is {recipe["teacher_share"]:g} × \
+the teacher's probability + {1 - recipe["teacher_share"]:g} × its label.
+2. *Pooling*: {_stage(recipe["pooling"])} of a model that is only word vectors, one attention \
+query a head, and the head.
 3. *Fine-tuning*: {_stage(recipe["finetuning"])} of the whole encoder, started as the same function.
-4. *Thresholds*: {"each label's tuned threshold is folded into the head's bias, so that 0.3 serves every label; the outputs are scores, not calibrated probabilities" if recipe["fold_threshold"] is not None else "left beside the model"}.
+4. *Thresholds*: {_thresholds(recipe)}.
 
-AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged weights, seed {recipe["seed"]}. Wall clock with `threads: {recipe["threads"]}`: {", ".join(f"{stage} {_took(seconds)}" for stage, seconds in facts["seconds"].items())}. Versions: {", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
+AdamW, cosine schedule, batches of {recipe["batch_size"]} texts of similar length, averaged \
+weights, seed {recipe["seed"]}. Wall clock with `threads: {recipe["threads"]}`: \
+{", ".join(f"{stage} {_took(seconds)}" for stage, seconds in facts["seconds"].items())}. Versions: \
+{", ".join(f"{name} {version}" for name, version in facts["versions"].items())}.
 
 ```
 goemo finetune -f params/embedded.yaml -p train train.tsv -p dev dev.tsv
 ```
 
-writes this folder (`outputs/finetune/model`); `scores.json` in it holds every figure above, and this page is rendered from it.
+writes this folder (`outputs/finetune/model`); `scores.json` in it holds every figure above, and \
+this page is rendered from it.
 
 ## Limits
 
-- It knows short English Reddit comments, with their irony, slang and offensive language, and nothing else.
-- Rare emotions rest on a few dozen texts or fewer (the table's *texts* column), so their scores are uncertain.
-- Annotators of GoEmotions disagree often, and their judgements carry their own biases; so do this model's.
-- Recipes were compared on the dev split, so these scores lean slightly high; the test split was not touched.
+- It knows short English Reddit comments, with their irony, slang and offensive language, and \
+nothing else.
+- Rare emotions rest on a few dozen texts or fewer (the table's *texts* column), so their scores \
+are uncertain.
+- Annotators of GoEmotions disagree often, and their judgements carry their own biases; so do this \
+model's.
+- Recipes were compared on the dev split, so these scores lean slightly high; the test split was \
+not touched.
 - It must not be used to judge people, nor to measure any group's feelings.
-"""  # noqa: E501 - a paragraph of Markdown is one line
+"""
 
     return _wrapped(page)
+
+
+def _thresholds(recipe: dict[str, Any]) -> str:
+    if recipe["fold_threshold"] is None:
+        return "left beside the model"
+    return (
+        "each label's tuned threshold is folded into the head's bias, so that 0.3 serves every"
+        " label; the outputs are scores, not calibrated probabilities"
+    )
 
 
 def _wrapped(page: str) -> str:
