@@ -8,26 +8,22 @@ memory is the largest of the process.
 """
 
 import argparse
-import csv
 import itertools
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+from sample import real_texts
 from turns import Command, in_tree, in_turn, show
-
-from goemo_utils.training.sources import SAMPLE
 
 HERE = Path(__file__).resolve().parents[1]
 
 
 def write_texts(path: Path, count: int) -> None:
     """So many short texts, one a line."""
-    with (SAMPLE / "dev.tsv").open(encoding="utf-8") as file:
-        texts = [row[0] for row in csv.reader(file, delimiter="\t") if row][1:]
     with path.open("w", encoding="utf-8") as out:
-        for number, text in zip(range(count), itertools.cycle(texts), strict=False):
+        for number, text in zip(range(count), itertools.cycle(real_texts()), strict=False):
             out.write(f"{' '.join(text.split())} {number}\n")
 
 

@@ -12,7 +12,6 @@ LitServe is left out where it is not installed (--litserve PYTHONPATH says where
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import socket
@@ -29,8 +28,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from sample import real_texts
+
 from goemo_utils.throughput.bench import _model as model_of_size
-from goemo_utils.training.sources import SAMPLE
 
 CLIENTS, TEXTS = 16, 8
 PAUSE = 0.05
@@ -81,12 +81,6 @@ if __name__ == "__main__":
     server = litserve.LitServer(api, accelerator="cpu")
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False)
 """
-
-
-def real_texts() -> list[str]:
-    """Reddit comments of the package's own sample."""
-    with (SAMPLE / "dev.tsv").open(encoding="utf-8") as file:
-        return [row[0] for row in csv.reader(file, delimiter="\t") if row][1:]
 
 
 def free_port() -> int:

@@ -8,7 +8,6 @@ interval that holds 90 % of the ratios of 2,000 resampled sets of requests.
 """
 
 import argparse
-import csv
 import os
 import statistics
 import sys
@@ -16,16 +15,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from sample import real_texts
 
 from goemo_utils.records.step import EMBEDDED
-from goemo_utils.training.sources import SAMPLE
-
-
-def real_texts(count: int) -> list[str]:
-    """Short comments of the package's own sample."""
-    with (SAMPLE / "dev.tsv").open(encoding="utf-8") as file:
-        texts = [row[0] for row in csv.reader(file, delimiter="\t") if row][1:]
-    return texts[:count]
 
 
 def milliseconds(ask: Callable[[str], object], text: str) -> float:
@@ -78,7 +70,7 @@ def main() -> int:
         classifier = GoEmotionsClassifier(dtype=dtype)
         ways[f"classifier {dtype}"] = lambda text, own=classifier: own.predict([text])
 
-    texts = real_texts(options.texts)
+    texts = real_texts()[: options.texts]
     spent = measured(ways, texts, options.rounds)
     print(f"{len(texts)} texts, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for name, row in zip(ways, spent, strict=True):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils.boundary.parts import LOCK
 from goemo_utils.boundary.terminal import visible
 from goemo_utils.errors import ParamsError
+from goemo_utils.records.record import sha256_file
 
 if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import Prediction
@@ -122,7 +123,7 @@ class Journal:
             self.counts.add(prediction)
 
         texts = self._texts_to([prediction.text for prediction in predictions])
-        line = Line(part.name, _digest(part), texts, asdict(self.counts))
+        line = Line(part.name, sha256_file(part), texts, asdict(self.counts))
         with (self.folder / LINES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(line)) + "\n")
         self._lines.append(line)
@@ -188,7 +189,7 @@ class Journal:
         for row in written.splitlines():
             try:
                 line = Line(**json.loads(row))
-                whole = _digest(self.folder / line.part) == line.digest
+                whole = sha256_file(self.folder / line.part) == line.digest
             except (OSError, TypeError, ValueError):
                 return
             if not whole:
@@ -216,7 +217,3 @@ class Journal:
         """The digest of all texts up to these. No text holds a NUL, so it parts them."""
         self._texts.update("\0".join([*texts, ""]).encode("utf-8", "surrogatepass"))
         return self._texts.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -137,18 +137,25 @@ def _bars(chart: Bars) -> tuple[list[str], float, float]:
     return body, WIDTH, height + 4
 
 
+def _grid(axis: _Log, top: int, height: int) -> list[str]:
+    """A line down from ``top`` for each decade, with its power of ten above."""
+    lines = []
+    for decade in axis.ticks():
+        x = axis(10.0**decade)
+        lines += [
+            _line(f"M{x:.1f} {top}V{height}", "ax"),
+            _text(x, 16, n.power(decade), "mu", "middle"),
+        ]
+    return lines
+
+
 def _ladder(chart: Ladder) -> tuple[list[str], float, float]:
     left, row, top = 250, 34, 30
     height = top + row * len(chart.rungs)
     axis = _Log(left, WIDTH - 280, *_decades(r.rmse for r in chart.rungs))
     body = [_text(0, 16, chart.heading, "mu"), _text(WIDTH, 16, chart.share_heading, "mu", "end")]
 
-    for decade in axis.ticks():
-        x = axis(10.0**decade)
-        body += [
-            _line(f"M{x:.1f} 24V{height}", "ax"),
-            _text(x, 16, n.power(decade), "mu", "middle"),
-        ]
+    body += _grid(axis, 24, height)
 
     for i, rung in enumerate(chart.rungs):
         y, x, strong = top + i * row, axis(rung.rmse), "b" if rung.nearest else ""
@@ -275,12 +282,7 @@ def _growth(chart: Growth) -> tuple[list[str], float, float]:
     )
     body = [_text(0, 16, chart.heading, "mu")]
 
-    for decade in axis.ticks():
-        x = axis(10.0**decade)
-        body += [
-            _line(f"M{x:.1f} 22V{height}", "ax"),
-            _text(x, 16, n.power(decade), "mu", "middle"),
-        ]
+    body += _grid(axis, 22, height)
 
     for i, (name, ratio) in enumerate(chart.states):
         y, x, over = (
@@ -315,12 +317,7 @@ def _tail(chart: Tail) -> tuple[list[str], float, float]:
     axis = _Log(left, WIDTH - 170, *_decades(errors))
     body = [_text(0, 16, chart.heading, "mu"), _text(WIDTH, 16, chart.ratio_heading, "mu", "end")]
 
-    for decade in axis.ticks():
-        x = axis(10.0**decade)
-        body += [
-            _line(f"M{x:.1f} 22V{height}", "ax"),
-            _text(x, 16, n.power(decade), "mu", "middle"),
-        ]
+    body += _grid(axis, 22, height)
 
     for i, quantile in enumerate(chart.rows):
         y = top + i * row + 13
