@@ -1,9 +1,9 @@
 """The operator table of the simulated CANN: PyTorch's operator database on the genuine torch_npu,
 against the CPU.
 
-    python -m goemo_utils.cann.selftest --markdown docs/cann-operators.md
+    python -m goemo_utils.cann.selftest --results table.jsonl --markdown docs/cann-operators.md
 
-Operators are tried in children, some forty to a child; a child that dies is a result of the
+Stopped and called again with the same file of results, it goes on where it was. Operators are tried in children, some forty to a child; a child that dies is a result of the
 operator that it was at, and the others go on in a new one.
 """
 
@@ -185,19 +185,34 @@ def sentence(trials: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def earlier(results: Path | None) -> list[dict[str, Any]]:
+    """The trials that an interrupted table left in its file; a line that it did not finish is
+    dropped from the file.
+    """
+    if results is None or not results.is_file():
+        return []
+    whole, _, _rest = results.read_text(encoding="utf-8").rpartition("\n")
+    results.write_text(whole + "\n" * bool(whole), encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the table; returns 0 if enough agree and none died, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="operators by their full name")
     parser.add_argument("--samples", type=int, default=2, help="samples an operator (2)")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds an operator may take")
-    parser.add_argument("--results", type=Path, help="a .jsonl file to write each result to")
+    parser.add_argument(
+        "--results", type=Path, help="a .jsonl file of the results: begun, or gone on with"
+    )
     parser.add_argument("--markdown", type=Path, help="where to write the table")
     options = parser.parse_args(argv)
     from goemo_utils.rehearsal.trial import database
 
-    trials = []
-    for trial in run_all(options.only or list(database()), options.samples, options.timeout):
+    trials = earlier(options.results)
+    tried = {trial["name"] for trial in trials}
+    waiting = [name for name in options.only or list(database()) if name not in tried]
+    for trial in run_all(waiting, options.samples, options.timeout):
         trials.append(trial)
         if options.results:
             with options.results.open("a", encoding="utf-8") as file:
