@@ -3,7 +3,9 @@ against the CPU.
 
     python -m goemo_utils.cann.selftest --results table.jsonl --markdown docs/cann-operators.md
 
-Stopped and called again with the same file of results, it goes on where it was. Operators are tried in children, some forty to a child; a child that dies is a result of the
+Stopped and called again with the same file of results, it goes on where it was.
+
+Operators are tried in children, some forty to a child; a child that dies is a result of the
 operator that it was at, and the others go on in a new one.
 """
 
