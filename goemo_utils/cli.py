@@ -30,6 +30,10 @@ MODULES = {
         "measure the ways of running a classifier against each other",
     ),
     "finetune": ("goemo_utils.training.command", "fine-tune a classifier on labelled texts"),
+    "optimise": (
+        "goemo_utils.optimise.command",
+        "make a classifier smaller and faster in many ways, and measure them",
+    ),
     "serve": ("goemo_utils.serve.command", "answer over HTTP, with a page to try texts"),
     "learn": ("goemo_utils.learn.command", "the course: exercises that check themselves"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),

@@ -19,11 +19,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = "\n".join(re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
-# embedded.yaml and finetune.yaml are trainings, with a schema of their own
+# trainings and studies of the optimisation lab have schemas of their own
 PARAMS = [
     path
     for path in sorted((ROOT / "params").glob("*.yaml"))
-    if path.stem not in ("embedded", "finetune")
+    if path.stem not in ("embedded", "finetune", "teacher") and "optimise" not in path.stem
 ]
 
 

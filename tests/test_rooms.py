@@ -16,7 +16,7 @@ PACKAGE = ROOT / "goemo_utils"
 # From the top floor to the ground: a room uses rooms of lower floors only. A new room is one word.
 FLOORS = [
     ["cli"],
-    ["families", "learn"],
+    ["families", "learn", "optimise"],
     ["chain", "publish", "training"],
     ["report", "notebook", "predict", "serve", "throughput"],
     ["parity"],

@@ -237,6 +237,11 @@ class _Logits(torch.nn.Module):
         return logits
 
 
+def export(model: torch.nn.Module, example: Batch, path: Path) -> None:
+    """Write the float32 graph of a classifier, both sizes of a batch free; nothing is checked."""
+    _export(_Logits(model, list(example), additive=True), example, path)
+
+
 def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:
     names = list(example)
     free = {0: "rows", 1: "tokens"}

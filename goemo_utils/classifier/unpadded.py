@@ -121,13 +121,13 @@ class Unpadded(nn.Module):
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         embedded = self.project(self.embeddings(input_ids, **types))
         # [texts, width, features] -> [tokens, features], end to end
-        hidden = _filled(embedded[attention_mask.bool()])
+        hidden = with_zeros(embedded[attention_mask.bool()])
         for layer in self.layers[:-1]:
             hidden = layer(hidden, hidden, runs)
 
         # [tokens, features] -> [texts, features]: a head reads only each text's first token
         starts = torch.tensor([0, *accumulate(lengths[:-1])])
-        asking = _filled(hidden[starts])
+        asking = with_zeros(hidden[starts])
         answered = self.layers[-1](hidden, asking, runs)[: len(lengths)]
 
         # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
@@ -241,7 +241,7 @@ class _First(nn.Module):
         return hidden[:, 0]
 
 
-def _filled(states: torch.Tensor) -> torch.Tensor:
+def with_zeros(states: torch.Tensor) -> torch.Tensor:
     """The rows, and zeros up to a multiple of ROWS, of more from 1,024 rows on: 32 numbers an
     octave. Nothing reads what becomes of the zeros.
     """

@@ -36,6 +36,8 @@ KINDS = {
     "smoke": "goemo_utils.classifier.smoke:run_job",
     "training": "goemo_utils.training.fit:run",
     "scratch": "goemo_utils.training.scratch.run:run_job",
+    "optimise": "goemo_utils.optimise.study:run_job",
+    "rung": "goemo_utils.optimise.measure:run_job",
     "training_parity": "goemo_utils.training.parity:run_job",
     "card": "goemo_utils.learn.card:run_job",
 }

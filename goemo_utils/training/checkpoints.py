@@ -103,12 +103,18 @@ def _step(checkpoint: Path) -> int:
 def _whole(checkpoint: Path, digest: str) -> bool:
     try:
         marker = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-        return bool(marker["digest"] == digest and marker["files"] == _sizes(checkpoint))
+        return bool(marker["digest"] == digest and marker["files"] == sizes(checkpoint))
     except (OSError, ValueError, KeyError):
         return False
 
 
-def _sizes(checkpoint: Path) -> dict[str, int]:
+def mark(checkpoint: Path, digest: str) -> None:
+    """Say that all of a checkpoint of the job with this digest is there."""
+    write_json(checkpoint / MARKER, {"digest": digest, "files": sizes(checkpoint)})
+
+
+def sizes(checkpoint: Path) -> dict[str, int]:
+    """The bytes of each file that a checkpoint is made of, by name."""
     return {
         path.name: path.stat().st_size
         for path in sorted(checkpoint.iterdir())
@@ -116,7 +122,7 @@ def _sizes(checkpoint: Path) -> dict[str, int]:
     }
 
 
-def _discard(checkpoint: Path) -> None:
+def discard(checkpoint: Path) -> None:
     """The marker goes first: a kill in the middle must not leave half a checkpoint that looks
     whole.
     """
@@ -151,13 +157,13 @@ class Resumable(Trainer):
         """Save everything, mark the checkpoint as whole, then discard all others but the best."""
         started, folder = time.perf_counter(), self._folder()
         checkpoint = folder / f"{PREFIX}{self.state.global_step}"
-        _discard(checkpoint)
+        discard(checkpoint)
         super()._save_checkpoint(model, trial)
-        write_json(checkpoint / MARKER, {"digest": self.digest, "files": _sizes(checkpoint)})
+        mark(checkpoint, self.digest)
         keep = {self.state.global_step, self.state.best_global_step}
         for other in folder.glob(f"{PREFIX}*"):
             if _step(other) not in keep:
-                _discard(other)
+                discard(other)
         self.aside += time.perf_counter() - started
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

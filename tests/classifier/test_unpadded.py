@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from goemo_utils.classifier import packed
-from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, _filled
+from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, with_zeros
 from goemo_utils.forward.inputs import filled
 
 pytestmark = pytest.mark.skipif(
@@ -136,9 +136,9 @@ def test_products_meet_few_numbers_of_rows() -> None:
         logits(twin, texts_of([3] * count))
     assert all(n % ROWS == 0 for n in rows)
     assert (
-        len({len(_filled(torch.zeros(n, 1))) for n in range(1024, 4097)}) <= 66
+        len({len(with_zeros(torch.zeros(n, 1))) for n in range(1024, 4097)}) <= 66
     )  # 32 an octave, and both ends
-    assert all(n <= len(_filled(torch.zeros(n, 1))) <= 1.04 * n for n in range(512, 4097))
+    assert all(n <= len(with_zeros(torch.zeros(n, 1))) <= 1.04 * n for n in range(512, 4097))
 
 
 def test_it_is_chosen_first_and_says_so() -> None:

@@ -1,0 +1,152 @@
+"""The frontier: which rungs no other one beats, and which to take for three wishes.
+
+A rung is dominated where another is at least as good in macro F1, in speed and in bytes, and better
+in one of them (Pareto). Speed is texts a processor second.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+COLUMNS = (
+    "rung",
+    "what",
+    "macro_f1",
+    "micro_f1",
+    "share_of_teacher",
+    "share_low",
+    "share_high",
+    "flipped_texts",
+    "texts_per_second",
+    "times_teacher",
+    "megabytes",
+    "memory_mib",
+    "dominated",
+)
+ONE_POINT = 0.01
+
+
+def row(record: dict[str, Any], speed: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table, from a rung's record and its speed."""
+    against = record["quality"]["against_teacher"]["macro_f1"]
+    low, high = against["share_ci95"]
+    return {
+        "rung": record["name"],
+        "what": record["title"],
+        "macro_f1": record["quality"]["macro_f1"],
+        "micro_f1": record["quality"]["micro_f1"],
+        "share_of_teacher": against["share"],
+        "share_low": low,
+        "share_high": high,
+        "flipped_texts": record["quality"]["flips"]["texts"],
+        "texts_per_second": speed["processor"]["texts_per_second"],
+        "times_teacher": speed["processor"]["times_teacher"],
+        "megabytes": record["bytes"] / 1e6,
+        "memory_mib": record["peak_memory_mib"],
+        "difference": against["difference"],
+        "difference_ci95": against["ci95"],
+        "ci95": record["quality"]["ci95"]["macro_f1"],
+        "speed": speed,
+        "note": record["note"],
+    }
+
+
+def better(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether ``one`` dominates ``other``."""
+    pairs = [
+        (one["macro_f1"], other["macro_f1"]),
+        (one["texts_per_second"], other["texts_per_second"]),
+        (-one["megabytes"], -other["megabytes"]),
+    ]
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def judged(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with ``dominated``: the names of the rungs that beat each."""
+    return [
+        {**own, "dominated": [other["rung"] for other in rows if better(other, own)]}
+        for own in rows
+    ]
+
+
+def wishes(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """For each wish the row to take: ``same`` quality, the fastest whose whole interval of the
+    difference from the teacher lies above -0.01 (not inferior by a margin of one point; an interval
+    that merely holds 0 may only be wide); ``point``, the fastest that loses at most 0.01 as
+    measured; ``smallest``.
+    """
+    others = [one for one in rows if one["rung"] != "teacher"]
+    same = [one for one in others if one["difference_ci95"][0] >= -ONE_POINT]
+    point = [one for one in others if one["difference"] >= -ONE_POINT]
+    return {
+        "same": max(same, key=_fast, default=None),
+        "point": max(point, key=_fast, default=None),
+        "smallest": min(others, key=lambda one: one["megabytes"], default=None),
+    }
+
+
+def _fast(one: dict[str, Any]) -> float:
+    return float(one["texts_per_second"])
+
+
+def recommendation(rows: Sequence[dict[str, Any]]) -> str:
+    """The three wishes in sentences."""
+    words = {
+        "same": "For the teacher's quality (the whole interval above one point less)",
+        "point": "For at most one point of macro F1 less",
+        "smallest": "For the smallest folder",
+    }
+    return " ".join(_advice(words[wish], chosen) for wish, chosen in wishes(rows).items())
+
+
+def _advice(wish: str, chosen: dict[str, Any] | None) -> str:
+    if chosen is None:
+        return f"{wish}: none, keep the teacher."
+    low, high = chosen["difference_ci95"]
+    return (
+        f"{wish}: {chosen['rung']} ({chosen['what']}), {chosen['times_teacher']:.1f} times the"
+        f" teacher's texts a second, macro F1 {chosen['difference']:+.3f}"
+        f" ({low:+.3f} to {high:+.3f}), {chosen['megabytes']:.1f} MB."
+    )
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """The table for a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**one, "dominated": " ".join(one["dominated"])} for one in rows)
+    return out.getvalue()
+
+
+def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table for a page, teacher first, then by speed."""
+    head = (
+        "| rung | what | macro F1 (95 %) | of the teacher's (paired 95 %) | micro F1 |"
+        " texts flipped | × texts/s | MB | MiB | dominated by |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    order = sorted(rows, key=lambda one: (one["rung"] != "teacher", -one["texts_per_second"]))
+    return head + "".join(_line(one) for one in order)
+
+
+def _line(one: dict[str, Any]) -> str:
+    low, high = one["ci95"]
+    span = one["speed"]["processor"]["ci95"]
+    beaten = ", ".join(one["dominated"][:2]) + (", …" if len(one["dominated"]) > 2 else "")
+    cells = (
+        f"`{one['rung']}`",
+        one["what"],
+        f"{one['macro_f1']:.3f} ({low:.3f}–{high:.3f})",
+        f"{one['share_of_teacher']:.1%} ({one['share_low']:.1%}–{one['share_high']:.1%})",
+        f"{one['micro_f1']:.3f}",
+        f"{one['flipped_texts']:.1%}",
+        f"{one['times_teacher']:.2f} ({span[0]:.2f}–{span[1]:.2f})",
+        f"{one['megabytes']:.2f}",
+        f"{one['memory_mib']:.0f}",
+        beaten or "—",
+    )
+    return f"| {' | '.join(cells)} |\n"

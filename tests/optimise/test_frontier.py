@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import Any
+
+from goemo_utils.optimise import figure, frontier
+
+
+def row(rung: str, f1: float, speed: float, size: float, low: float = -0.1) -> dict[str, Any]:
+    clock = {"texts_per_second": speed, "times_teacher": speed / 100, "ci95": [speed / 110, 1.0]}
+    return {
+        "rung": rung,
+        "what": rung,
+        "macro_f1": f1,
+        "micro_f1": f1,
+        "share_of_teacher": f1 / 0.5,
+        "share_low": 0.9,
+        "share_high": 1.1,
+        "flipped_texts": 0.1,
+        "texts_per_second": speed,
+        "times_teacher": speed / 100,
+        "megabytes": size,
+        "memory_mib": 10.0,
+        "difference": f1 - 0.5,
+        "difference_ci95": [low, 0.01],
+        "ci95": [f1 - 0.01, f1 + 0.01],
+        "speed": {"processor": clock},
+    }
+
+
+ROWS = frontier.judged(
+    [
+        row("teacher", 0.5, 100, 6, 0.0),
+        row("quick", 0.495, 300, 5, -0.02),
+        row("equal", 0.499, 200, 6, -0.005),
+        row("worse", 0.48, 150, 7),
+        row("tiny", 0.4, 120, 1),
+    ]
+)
+
+
+def test_a_rung_is_dominated_where_another_is_as_good_in_all_and_better_in_one() -> None:
+    dominated = {one["rung"]: one["dominated"] for one in ROWS}
+    assert dominated["worse"] == ["quick", "equal"]
+    assert [name for name, by in dominated.items() if not by] == [
+        "teacher",
+        "quick",
+        "equal",
+        "tiny",
+    ]
+
+
+def test_equal_rungs_do_not_dominate_each_other() -> None:
+    twins = frontier.judged([row("one", 0.5, 100, 6), row("other", 0.5, 100, 6)])
+    assert [one["dominated"] for one in twins] == [[], []]
+
+
+def test_each_wish_gets_the_fastest_that_grants_it() -> None:
+    wishes = {wish: one["rung"] for wish, one in frontier.wishes(ROWS).items()}
+    assert wishes == {"same": "equal", "point": "quick", "smallest": "tiny"}
+
+
+def test_a_wish_that_nothing_grants_keeps_the_teacher() -> None:
+    assert "one point of macro F1 less: none, keep the teacher" in frontier.recommendation(
+        [ROWS[0], ROWS[4]]
+    )
+
+
+def test_the_table_has_the_teacher_first_and_every_rung_once() -> None:
+    lines = frontier.as_markdown(ROWS).splitlines()[2:]
+    assert lines[0].startswith("| `teacher` |")
+    assert len(lines) == len(ROWS)
+    assert frontier.as_csv(ROWS).splitlines()[0] == ",".join(frontier.COLUMNS)
+
+
+def test_the_figure_names_every_rung_and_pales_the_dominated_ones() -> None:
+    axes = figure.frontier(ROWS).axes[0]
+    alphas = {text.get_text(): text.get_alpha() for text in axes.texts}
+    assert set(alphas) == {one["rung"] for one in ROWS}
+    assert alphas["worse"] < alphas["quick"]

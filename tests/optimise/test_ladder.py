@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goemo_utils.errors import ParamsError
+from goemo_utils.optimise.ladder import DEFAULT, KINDS, rungs
+from goemo_utils.optimise.params import OptimiseParams
+from goemo_utils.params import PROJECT_ROOT
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"a": {"kind": "magic"}}, "rungs.a is .*; expected a mapping with kind, one of layers"),
+        ({"a": 3}, "rungs.a is 3; expected a mapping"),
+        ({"a": {"kind": "layers", "depth": 2}}, "rungs.a: `depth` = 2"),
+        ({"a": {"kind": "pruning", "form": "units", "part": 1.5}}, "rungs.a: `part` = 1.5"),
+        ({"a": {"kind": "layers", "of": "b"}}, "rungs.a: of is 'b'; expected one of teacher"),
+        ({"teacher": {"kind": "layers"}}, "rungs has the name 'teacher'"),
+        ({"../x": {"kind": "layers"}}, "rungs has the name '../x'"),
+    ],
+)
+def test_a_rung_that_cannot_be_is_refused_by_name(given: dict, said: str) -> None:
+    with pytest.raises(ParamsError, match=said):
+        rungs(given)
+
+
+def test_a_rung_may_start_from_an_earlier_one() -> None:
+    found = rungs(
+        {"a": {"kind": "layers", "layers": 1}, "b": {"kind": "quantise", "to": "int8", "of": "a"}}
+    )
+    assert found[1].title == "int8, dynamic, of a"
+
+
+def test_every_kind_says_its_source_and_has_a_title() -> None:
+    for rung in rungs(None):
+        assert rung.title
+    assert all("arXiv" in kind.SOURCE or "20" in kind.SOURCE for kind in KINDS.values())
+
+
+def test_the_default_asks_ten_questions() -> None:
+    assert len(DEFAULT) == 10
+    assert [rung.name for rung in rungs(None)] == list(DEFAULT)
+
+
+@pytest.mark.parametrize("name", ["optimise.yaml", "optimise-study.yaml"])
+def test_the_committed_studies_load_and_their_rungs_can_be(name: str) -> None:
+    params = OptimiseParams.load(PROJECT_ROOT / "params" / name)
+    assert rungs(params.rungs)
+
+
+def test_the_sample_is_not_mixed_with_other_texts(tmp_path: Path) -> None:
+    file = tmp_path / "dev.tsv"
+    file.write_text("a text\t1\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match="the sample's labels are its own"):
+        OptimiseParams.load(None, {"dev": str(file)})
