@@ -29,8 +29,11 @@ def draw(chart: Bars | Ladder | Heat | Growth | Tail | Margins, uid: str) -> Mar
     }[chart.kind]
     body, width, height = drawing(chart)
 
+    # one of the usual width may shrink a little beside the contents; a wider one scrolls instead
+    classes = "fig whole" if width > WIDTH else "fig"
     return Markup(
-        f'<svg class="fig" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+        f'<svg class="{classes}" width="{width:g}" height="{height:g}"'
+        f' viewBox="0 0 {width:g} {height:g}"'
         f' role="img" aria-labelledby="{uid}-t {uid}-d"><title'
         f' id="{uid}-t">{escape(chart.title)}</title><desc'
         f' id="{uid}-d">{escape(chart.description)}</desc>{"".join(body)}</svg>'

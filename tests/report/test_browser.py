@@ -88,6 +88,20 @@ def test_the_page_is_no_wider_than_its_window(
     assert look(rendered(kind, "en") / "report.html").overflow() <= 0
 
 
+@pytest.mark.parametrize("width", [1000, 1100, 1280])
+def test_no_figure_is_cut_off_beside_the_contents(
+    width: int, rendered: Callable[..., Path], browser: Any
+) -> None:
+    seen = Seen(browser, rendered("rehearsal", "en") / "report.html", width, "light")
+    beyond = seen.page.evaluate(
+        "[...document.querySelectorAll('.box:has(svg.fig)')]"
+        ".map(box => box.scrollWidth - box.clientWidth)"
+    )
+    seen.page.close()
+    assert beyond
+    assert max(beyond) <= 0
+
+
 @pytest.mark.parametrize("kind", ["passing", "failing", "rehearsal"])
 def test_the_verdict_stands_on_the_first_screen(
     kind: str, rendered: Callable[..., Path], look: Callable[[Path], Seen]
