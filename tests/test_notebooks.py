@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from goemo_utils.optimise.params import OptimiseParams
 from goemo_utils.params import Params, parameters_cell
 from goemo_utils.params.reads import READS
 from goemo_utils.records.record import ROOT, STEPS
@@ -60,7 +61,8 @@ def test_it_says_what_it_is_for_reads_and_writes_before_any_code(notebook) -> No
 
 
 def schema_of(name: str) -> type:
-    return TrainingParams if name == "10_finetune" else Params
+    labs = {"10_finetune": TrainingParams, "20_optimise": OptimiseParams}
+    return labs.get(name, Params)
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_notebook_takes_its_parameters_from_the_step_that_holds_it_to_what_it_
 ) -> None:
     """``Step.begin`` sets back what the step does not read, so no other value can reach it."""
     source = "\n".join(code(notebook))
-    if schema_of(name) is TrainingParams:
+    if schema_of(name) is not Params:
         return
     begin = f'step = Step.begin("{name}", params)\nparams = step.params\n'
     assert source.count("params = ") == 2
@@ -104,7 +106,7 @@ def test_a_notebook_reads_no_parameter_that_the_table_does_not_name(notebook, na
         "simulated": {"device"},
     }
     read = set().union(*(said_by.get(key, {key}) for key in used))
-    known = READS[name].keys if name in READS else TrainingParams.model_fields
+    known = READS[name].keys if name in READS else schema_of(name).model_fields
     assert read <= set(known)
 
 
@@ -141,7 +143,7 @@ def before_the_exercise(notebook: nbformat.NotebookNode) -> list[str]:
 
 def test_the_record_is_left_before_the_exercise(notebook) -> None:
     last = before_the_exercise(notebook)[-1]
-    assert "step.finish(" in last or "lab.finish(" in last
+    assert re.search(r"\b(step|lab|sitting)\.finish\(", last)
 
 
 def test_it_ends_with_an_exercise_that_the_reader_can_check(notebook) -> None:

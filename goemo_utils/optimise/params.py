@@ -27,7 +27,7 @@ class OptimiseParams(Closed):
     )
     teacher: str = setting(
         "embedded",
-        "the classifier that is made smaller or faster: embedded, a hub id or a local folder",
+        "the classifier to make smaller or faster; embedded, a hub id or a local folder",
         "embedded, a hub id or a local folder",
         min_length=1,
     )
@@ -63,7 +63,7 @@ class OptimiseParams(Closed):
         128, "tokens of a text at most", "a whole number from 4 to 8192", ge=4, le=8192
     )
     epochs: int = setting(
-        3,
+        2,
         "passes over the train texts, of a rung that does not say its own",
         "a whole number from 1 to 1000",
         ge=1,
@@ -89,7 +89,7 @@ class OptimiseParams(Closed):
         7, "rounds of the timing, in turns", "a whole number from 5 to 1000", ge=5, le=1000
     )
     timed_texts: int = setting(
-        1000, "dev texts that are timed", "a whole number from 1 to 100000", ge=1, le=100000
+        500, "dev texts that are timed", "a whole number from 1 to 100000", ge=1, le=100000
     )
     lexicon: OptionalText = setting(
         None,

@@ -11,14 +11,14 @@ from typing import Any
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import ParamsError
 from goemo_utils.params.closed import Closed
-from goemo_utils.params.reads import PLACE, READS, TRAINING_CELL
+from goemo_utils.params.reads import LABS, PLACE, READS
 from goemo_utils.params.schema import Params
 from goemo_utils.params.source import Source
 
 # Executed pages and JupyterLab cut longer lines of code.
 WIDTH = 88
 NOTE = '# None: as an earlier notebook recorded it, else the default; "none" says none.'
-FINETUNE_NOTE = "# Any other key of goemo_utils.training.params may be added here."
+LAB_NOTE = "# Any other key of {} may be added here."
 
 
 def parameters_cell(schema: type[Closed] = Params, step: str | None = None) -> str:
@@ -28,13 +28,17 @@ def parameters_cell(schema: type[Closed] = Params, step: str | None = None) -> s
     an earlier notebook recorded. Without one, every parameter of the schema.
     """
     offered = _offered(schema, step)
-    note = NOTE if step in READS else FINETUNE_NOTE
-    lines = [] if step is None else [note]
+    lines = [] if step is None else [_note(step)]
     for key, default in offered.items():
         kind, meaning = schema.wanted(key).__name__, schema.model_fields[key].description or ""
         literal = f'"{default}"' if isinstance(default, str) else repr(default)
         lines.append(_within(f"{key}: {kind} = {literal}  # ", meaning, step is not None))
     return "\n".join(lines)
+
+
+def _note(step: str) -> str:
+    """What the first line of a notebook's cell says of the keys that it does not offer."""
+    return NOTE if step in READS else LAB_NOTE.format(LABS[step].schema)
 
 
 def _within(assignment: str, meaning: str, narrow: bool) -> str:
@@ -53,7 +57,7 @@ def _offered(schema: type[Closed], step: str | None) -> dict[str, Any]:
     if step is None:
         return {key: field.default for key, field in fields.items()}
     if step not in READS:
-        return {key: fields[key].default for key in TRAINING_CELL}
+        return {key: fields[key].default for key in LABS[step].keys}
 
     names = list(READS)
     before = {key for name in names[: names.index(step)] for key in READS[name].cell}

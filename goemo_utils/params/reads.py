@@ -64,18 +64,38 @@ READS = {
     ),
     "05_report": Reads(("run_id", "language", "output_root")),
 }
-# 10_finetune has a schema of its own and reads all of it; its cell offers what is changed most.
-TRAINING_CELL = (
-    "run_id",
-    "model",
-    "train",
-    "dev",
-    "device",
-    "epochs",
-    "learning_rate",
-    "r_drop",
-    "seed",
-)
+
+
+@dataclass(frozen=True)
+class LabCell:
+    """The cell of a lab, which has a schema of its own and reads all of it: the ``keys`` that are
+    changed most, and the module of the schema.
+    """
+
+    schema: str
+    keys: tuple[str, ...]
+
+
+LABS = {
+    "10_finetune": LabCell(
+        "goemo_utils.training.params",
+        (
+            "run_id",
+            "model",
+            "train",
+            "dev",
+            "device",
+            "epochs",
+            "learning_rate",
+            "r_drop",
+            "seed",
+        ),
+    ),
+    "20_optimise": LabCell(
+        "goemo_utils.optimise.params",
+        ("run_id", "teacher", "train", "dev", "epochs", "rate", "seed", "threads", "rounds"),
+    ),
+}
 
 
 def narrowed(params: P, step: str) -> P:

@@ -51,6 +51,10 @@ def test_the_committed_studies_load_and_their_rungs_can_be(name: str) -> None:
     assert rungs(params.rungs)
 
 
+def test_the_committed_default_is_what_runs_without_a_file() -> None:
+    assert OptimiseParams.load(PROJECT_ROOT / "params" / "optimise.yaml") == OptimiseParams.load()
+
+
 def test_the_sample_is_not_mixed_with_other_texts(tmp_path: Path) -> None:
     file = tmp_path / "dev.tsv"
     file.write_text("a text\t1\n", encoding="utf-8")

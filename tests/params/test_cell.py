@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
 from goemo_utils.errors import ParamsError
+from goemo_utils.optimise.params import OptimiseParams
 from goemo_utils.params import Params, from_notebook, parameters_cell
 from goemo_utils.params.cell import assigned
 from goemo_utils.params.reads import READS, narrowed
@@ -106,8 +107,11 @@ def test_the_cell_of_a_notebook_is_short_and_narrow(step: str) -> None:
     assert max(map(len, lines)) <= 88
 
 
-def test_the_cell_of_a_training_is_short_and_narrow() -> None:
-    lines = parameters_cell(TrainingParams, "10_finetune").splitlines()
+@pytest.mark.parametrize(
+    ("schema", "lab"), [(TrainingParams, "10_finetune"), (OptimiseParams, "20_optimise")]
+)
+def test_the_cell_of_a_lab_is_short_and_narrow(schema: type, lab: str) -> None:
+    lines = parameters_cell(schema, lab).splitlines()
     assert 4 <= len(lines) <= 10
     assert max(map(len, lines)) <= 88
 
