@@ -43,8 +43,9 @@ $(READY): requirements-torch.txt requirements.txt requirements-py310.txt pyproje
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(LONG): $(READY) requirements-long.txt
-	@echo "Installing the packages of requirements-long.txt" && $(PIP) -c requirements-torch.txt -c requirements.txt -r requirements-long.txt
+$(LONG): $(READY) requirements-long.txt requirements-stream.txt
+	@echo "Installing the packages of requirements-long.txt" && $(PIP) -c requirements-torch.txt -c requirements.txt -r requirements-long.txt && \
+	$(PIP) --no-deps -r requirements-stream.txt
 	@touch $@
 
 report: setup

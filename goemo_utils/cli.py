@@ -19,7 +19,7 @@ EPILOG = (
 )
 # command -> (module with add_arguments and run, one line of help)
 MODULES = {
-    "predict": ("goemo_utils.predict.command", "classify texts: one, or a file of any size"),
+    "predict": ("goemo_utils.scale.command", "classify texts: one, or a file of any size"),
     "reference": (
         "goemo_utils.parity.reference",
         "make a reference pack on this machine, to be used on another",
@@ -35,6 +35,7 @@ MODULES = {
         "make a classifier smaller and faster in many ways, and measure them",
     ),
     "serve": ("goemo_utils.serve.command", "answer over HTTP, with a page to try texts"),
+    "stream": ("goemo_utils.stream.command", "answer a topic of Kafka, with windows of counts"),
     "learn": ("goemo_utils.learn.command", "the course: exercises that check themselves"),
     "diff": ("goemo_utils.report.diff", "what changed between two runs"),
     "list": ("goemo_utils.report.listing", "the runs and their verdicts"),

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "goemo_utils"
 FLOORS = [
     ["cli"],
     ["families", "learn", "optimise"],
-    ["chain", "publish", "training"],
+    ["chain", "publish", "scale", "stream", "training"],
     ["report", "notebook", "predict", "serve", "throughput"],
     ["parity"],
     ["classifier"],

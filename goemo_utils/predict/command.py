@@ -198,7 +198,7 @@ def run(args: argparse.Namespace) -> int:
             predictions, classifier, bar=bool(args.batch_file) and not sys.stdout.isatty()
         )
     if args.batch_file and counts:
-        print(_summary(counts, classifier, args.output), file=sys.stderr)
+        print(summary(counts, classifier.max_length, args.output), file=sys.stderr)
     return 0
 
 
@@ -348,7 +348,8 @@ def _line(prediction: Prediction, classifier: GoEmotionsClassifier) -> str:
     return f"{labels}\t{text}{marks}"
 
 
-def _summary(counts: Counts, classifier: GoEmotionsClassifier, output: str | None) -> str:
+def summary(counts: Counts, max_length: int, output: str | None) -> str:
+    """The last line: how many texts, how many were empty and where, how many were cut."""
     parts = [f"{counts.texts} texts" + (f" to {output}" if output else "")]
     if counts.empty:
         more = ", …" if counts.empty > len(counts.first_empty) else ""
@@ -357,11 +358,18 @@ def _summary(counts: Counts, classifier: GoEmotionsClassifier, output: str | Non
             " without labels"
         )
     if counts.truncated:
-        parts.append(f"{counts.truncated} cut at {classifier.max_length} tokens")
+        parts.append(f"{counts.truncated} cut at {max_length} tokens")
     return "; ".join(parts) + "."
 
 
 def _check_output(args: argparse.Namespace) -> None:
+    check_place(args)
+    if args.output and Path(args.output).is_dir():
+        raise ParamsError(f"--output '{args.output}' is a folder: give the name of a file.")
+
+
+def check_place(args: argparse.Namespace) -> None:
+    """Raise ParamsError for an --output with a name or a folder that cannot be."""
     from goemo_utils.predict.output import SUFFIXES
 
     if args.csv_safe and not str(args.output).endswith(".csv"):
@@ -380,8 +388,6 @@ def _check_output(args: argparse.Namespace) -> None:
         raise ParamsError(
             f"The folder of --output '{path}' does not exist: make it first, or give another path."
         )
-    if path.is_dir():
-        raise ParamsError(f"--output '{path}' is a folder: give the name of a file.")
 
 
 def _peek(source: Iterable[str], names: list[str] | None) -> tuple[str, Iterable[str]]:

@@ -7,28 +7,23 @@ nothing else does, so no row is there twice and none is missing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.boundary.parts import LOCK
-from goemo_utils.boundary.terminal import visible
 from goemo_utils.errors import ParamsError
+from goemo_utils.predict.started import SETTINGS, Started
 from goemo_utils.records.record import sha256_file
 
 if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import Prediction
 
-SETTINGS, LINES = "settings.json", "parts.jsonl"
+LINES = "parts.jsonl"
 NAMED = 5  # places of empty texts that the end of a run names
 
 
@@ -72,18 +67,18 @@ class Journal:
 
     def __init__(self, target: Path, settings: Mapping[str, Any], anew: bool = False) -> None:
         self.target = target
-        self.folder = target.with_name(f".{target.name}.started")
         self.counts = Counts()
         self._texts = hashlib.blake2b(digest_size=16)
         self._lines: list[Line] = []
 
-        self._lock = self._held()
+        self._started = Started(target)
+        self.folder = self._started.path
         try:
             if anew:
-                self._empty()
+                self._started.empty()
             self._take_up(settings)
         except BaseException:
-            os.close(self._lock)
+            self._started.release()
             raise
 
     @property
@@ -130,46 +125,14 @@ class Journal:
 
     def close(self, done: bool) -> None:
         """Let go of the folder; it stays only where rows are kept for another time."""
-        if done or not self.rows:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
-
-    def _held(self) -> int:
-        """The handle of the folder's lock. The folder is this user's own, and no link."""
-        self.folder.mkdir(exist_ok=True)
-        facts = self.folder.lstat()
-        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-            raise ParamsError(
-                f"'{self.folder}' is not a folder of yours: rows of --output are kept there until"
-                " it is whole. Remove it, or give another --output."
-            )
-
-        handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have removed the folder since it was opened here.
-            free = os.fstat(handle).st_nlink > 0
-        except OSError:
-            free = False
-        if not free:
-            os.close(handle)
-            raise ParamsError(
-                f"--output '{self.target}' is being written by another goemo predict: expected one"
-                " at a time. Wait until it has ended, or give another name."
-            ) from None
-        return handle
-
-    def _empty(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name != LOCK:
-                path.unlink()
+        self._started.close(keep=bool(self.rows) and not done)
 
     def _take_up(self, settings: Mapping[str, Any]) -> None:
         """Read what is whole; clear what is not."""
         self._lines = list(self._whole_lines())
         if self._lines:
             self.counts = Counts(**self._lines[-1].counts)
-            self._compare(settings)
+            self._started.compare(settings, self.rows)
 
         known = {line.part for line in self._lines} | {LOCK, LINES, SETTINGS}
         for path in self.folder.iterdir():
@@ -178,7 +141,7 @@ class Journal:
 
         kept = "".join(json.dumps(asdict(line)) + "\n" for line in self._lines)
         (self.folder / LINES).write_text(kept, encoding="utf-8")
-        (self.folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+        self._started.remember(settings)
 
     def _whole_lines(self) -> Iterator[Line]:
         """Lines up to the first that was not written to its end, or whose part was not."""
@@ -195,23 +158,6 @@ class Journal:
             if not whole:
                 return
             yield line
-
-    def _compare(self, settings: Mapping[str, Any]) -> None:
-        before: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            before = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
-
-        other = [
-            visible(f"{name} {before.get(name)}, now {value}")
-            for name, value in json.loads(json.dumps(settings)).items()
-            if before.get(name) != value
-        ]
-        if other:
-            raise ParamsError(
-                f"--output '{self.target}' was begun with other settings ({'; '.join(other)}), and"
-                f" {self.rows:,} rows of it are kept: expected the same. Give those to go on, or"
-                " --from-scratch to begin anew."
-            )
 
     def _texts_to(self, texts: list[str]) -> str:
         """The digest of all texts up to these. No text holds a NUL, so it parts them."""

@@ -23,6 +23,8 @@ from goemo_utils.predict.journal import Journal
 from goemo_utils.records.pairs import shown
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from goemo_utils.classifier.classifier import Prediction
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
@@ -218,35 +220,15 @@ class Parquet:
     """Typed columns, written in groups of rows."""
 
     def __init__(self, path: Path, form: Form, first: bool = True) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        fields = [
-            ("index", pa.int64()),
-            ("text", pa.string()),
-            ("labels", pa.list_(pa.string())),
-            ("probabilities", pa.list_(pa.float32())),
-            ("top_label", pa.string()),
-            ("top_probability", pa.float32()),
-            ("truncated", pa.bool_()),
-            ("empty", pa.bool_()),
-        ]
-        if form.place is not None:
-            fields += [("file", pa.string()), ("row", pa.int64())]
-        if form.simulated:
-            fields.append(("simulated", pa.bool_()))
-        if form.probabilities:
-            fields += [(f"p_{label}", pa.float32()) for label in form.labels]
         self._form = form
-        self._schema = pa.schema(fields)
-        self._rows: list[dict[str, Any]] = []
-        self._writer = pq.ParquetWriter(path, self._schema)
+        self._predictions: list[Prediction] = []
+        self._writer = pq.ParquetWriter(path, schema(form))
 
     def write(self, prediction: Prediction) -> None:
-        row = columns(prediction, self._form)
-        row["text"] = row["text"].encode("utf-8", "replace").decode("utf-8")
-        self._rows.append(row)
-        if len(self._rows) >= ROW_GROUP:
+        self._predictions.append(prediction)
+        if len(self._predictions) >= ROW_GROUP:
             self._flush()
 
     def close(self) -> None:
@@ -254,11 +236,43 @@ class Parquet:
         self._writer.close()
 
     def _flush(self) -> None:
-        import pyarrow as pa
+        if self._predictions:
+            self._writer.write_table(table(self._predictions, self._form))
+            self._predictions = []
 
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows = []
+
+def schema(form: Form) -> pa.Schema:
+    """The columns of a .parquet of answers."""
+    import pyarrow as pa
+
+    fields = [
+        ("index", pa.int64()),
+        ("text", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("probabilities", pa.list_(pa.float32())),
+        ("top_label", pa.string()),
+        ("top_probability", pa.float32()),
+        ("truncated", pa.bool_()),
+        ("empty", pa.bool_()),
+    ]
+    if form.place is not None:
+        fields += [("file", pa.string()), ("row", pa.int64())]
+    if form.simulated:
+        fields.append(("simulated", pa.bool_()))
+    if form.probabilities:
+        fields += [(f"p_{label}", pa.float32()) for label in form.labels]
+
+    return pa.schema(fields)
+
+
+def table(predictions: list[Prediction], form: Form) -> pa.Table:
+    """Answers as rows of a .parquet."""
+    import pyarrow as pa
+
+    rows = [columns(prediction, form) for prediction in predictions]
+    for row in rows:
+        row["text"] = row["text"].encode("utf-8", "replace").decode("utf-8")
+    return pa.Table.from_pylist(rows, schema=schema(form))
 
 
 def _cell(value: Any) -> Any:
