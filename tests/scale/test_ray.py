@@ -9,12 +9,10 @@ import importlib.util
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -92,48 +90,6 @@ def prepare(folder: Path, rows: int) -> None:
     assert done.returncode == 0
 
 
-@contextmanager
-def nodes(resources: list[str]) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A cluster on loopback, a node for each of ``resources``: its address and its nodes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1"]
-    own = ["--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000"]
-    head = ["--head", "--port", str(port), "--include-dashboard", "false"]
-    joining = ["--address", f"127.0.0.1:{port}"]
-    running: list[subprocess.Popen[bytes]] = []
-    try:
-        for declared in resources:
-            role = joining if running else head
-            command = [*ray, *own, *role, "--resources", declared]
-            node = subprocess.Popen(
-                command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, start_new_session=True
-            )
-            running.append(node)
-            wait_for_port(port)
-        yield f"127.0.0.1:{port}", running
-    finally:
-        for node in running:
-            end_node(node)
-
-
-def wait_for_port(port: int) -> None:
-    end = time.monotonic() + WITHIN
-    while time.monotonic() < end:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        time.sleep(0.2)
-
-
-def end_node(node: subprocess.Popen[bytes]) -> None:
-    """Kill a node with all of its processes, as a machine that loses its power."""
-    with suppress(ProcessLookupError):
-        os.killpg(node.pid, signal.SIGKILL)
-    node.wait()
-
-
 @pytest.mark.long
 def test_after_a_kill_the_same_command_ends_with_the_answers_of_one_process(folder: Path) -> None:
     prepare(folder, 60_000)
@@ -145,25 +101,6 @@ def test_after_a_kill_the_same_command_ends_with_the_answers_of_one_process(fold
 
     assert on_ray(folder).wait(WITHIN) == 0, log(folder)
     assert "Going on behind the" in log(folder)
-    check(folder)
-
-
-@pytest.mark.long
-def test_a_node_that_dies_takes_no_row_with_it_and_a_card_that_is_nowhere_is_told(
-    folder: Path,
-) -> None:
-    prepare(folder, 60_000)
-    with nodes(['{"NPU": 0}', '{"side": 1}']) as (address, running):
-        began = time.monotonic()
-        refused = on_ray(folder, "--address", address, "--resources", "NPU=1")
-        assert refused.wait(WITHIN) == 2, log(folder)
-        assert "no room for 2 workers with CPU 1, NPU 1 each" in log(folder)
-        print(f"\nrefused after {time.monotonic() - began:.0f} s")
-
-        working = on_ray(folder, "--address", address)
-        wait_for_rows(folder, working, 1)
-        end_node(running[1])
-        assert working.wait(WITHIN) == 0, log(folder)
     check(folder)
 
 

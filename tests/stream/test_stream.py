@@ -48,9 +48,7 @@ def start(address: str, model: Path, folder: Path, *more: str) -> subprocess.Pop
 
 def texts(count: int) -> list[tuple[str, bytes, int]]:
     """Messages of five users, one every 20 ms, and what closes the last windows of each."""
-    rows = [
-        (f"user-{i % 5}", f"text number {i}".encode(), BEGIN + 20 * i) for i in range(count)
-    ]
+    rows = [(f"user-{i % 5}", f"text number {i}".encode(), BEGIN + 20 * i) for i in range(count)]
     end = BEGIN + 20 * count + 60_000
     return rows + [(f"user-{i}", b"the last", end) for i in range(5)]
 
