@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from goemo_utils.errors import DeviceError
+from goemo_utils.rehearsal.seal import resealed, unseal
 
 # remedy -> the causes it removes, by the names of the rehearsal device's arithmetic modes
 REMOVES: dict[str, tuple[str, ...]] = {
@@ -34,14 +35,17 @@ def names(remedy: str) -> list[str]:
 
 def remedied(numerics: str, remedy: str) -> str:
     """The arithmetic a rehearsal device imitates once the remedies are applied: ``tanh_gelu+ulp``
-    with ``erf_gelu`` is ``ulp``.
+    with ``erf_gelu`` is ``ulp``. What was sealed is sealed again.
     """
+    if remedy == "none":
+        return numerics
     removed = {cause for name in names(remedy) for cause in REMOVES[name]}
     modes: list[str] = []
-    for given in numerics.split("+"):
+    for given in unseal(numerics).split("+"):
         parts = EXPANDED.get(given, (given,))
         modes += parts if removed & set(parts) else [given]
-    return "+".join(dict.fromkeys(mode for mode in modes if mode not in removed)) or "exact"
+    left = "+".join(dict.fromkeys(mode for mode in modes if mode not in removed)) or "exact"
+    return resealed(left, numerics)
 
 
 def apply(remedy: str, kind: str) -> None:

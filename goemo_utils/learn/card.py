@@ -7,10 +7,12 @@ notebook can hold several cards, and none of its variables holds what a card hid
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from goemo_utils.boundary.parts import scratch
 from goemo_utils.forward import worker
@@ -23,37 +25,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hidden:
-    """What a card hides: the arithmetic and the faults of its rehearsal device."""
+    """What a card hides: the arithmetic and the faults of its rehearsal device, and how many
+    forwards it has made before it was handed over.
+    """
 
     numerics: str = "exact"
     fault: str | None = None
+    before: int = 0
 
 
 @dataclass
-class Card:
-    """A simulated card with the embedded model on it.
-
-    ``module`` is the exercise's own, whose ``hidden(seed, name)`` says in the worker what this card
-    hides. ``forwards`` counts the forwards that it has made since it was handed over.
-    """
+class _Kept:
+    """What a card is, apart from it: no attribute of it shows or sets what it hides."""
 
     module: str
-    seed: int = field(repr=False)
-    name: str = "card"
+    seed: int
+    name: str
     forwards: int = 0
+
+
+_KEPT: WeakKeyDictionary[Any, _Kept] = WeakKeyDictionary()
+
+
+class Card:
+    """A simulated card with the embedded model on it. ``module`` is the exercise's own, whose
+    ``hidden(seed, name)`` says in the worker what this card hides.
+    """
+
+    def __init__(self, module: str, seed: int, name: str = "card") -> None:
+        _KEPT[self] = _Kept(module, seed, name)
+
+    @property
+    def name(self) -> str:
+        """What the card is called."""
+        return _KEPT[self].name
+
+    @property
+    def forwards(self) -> int:
+        """How many forwards it has made since it was handed over."""
+        return _KEPT[self].forwards
+
+    def __repr__(self) -> str:
+        return f"<NPU {self.name}, {self.forwards} forwards so far [SIMULATED]>"
 
     def forward(self, *batches: Batch) -> list[Tensor]:
         """The logits ``[texts, labels]`` of each batch, on the CPU again. A batch is what a
-        tokenizer gives: ``input_ids`` and ``attention_mask``, ``[texts, tokens]``.
+        tokenizer gives: ``input_ids`` and ``attention_mask``, ``[texts, tokens]``. Many batches
+        take a while, so their number is shown as it grows.
         """
         answers = self._ask("forward", [_plain(batch) for batch in batches])
-        self.forwards += len(batches)
+        _KEPT[self].forwards += len(batches)
         return [answer["logits"] for answer in answers]
 
     def states(self, batch: Batch) -> dict[str, Tensor]:
         """What every module gave back in one forward, by its path."""
         answers = self._ask("states", [_plain(batch)])
-        self.forwards += 1
+        _KEPT[self].forwards += 1
         states: dict[str, Tensor] = answers[0]
         return states
 
@@ -67,21 +94,33 @@ class Card:
     def _ask(self, what: str, given: Any) -> list[dict[str, Tensor]]:
         import torch
 
+        kept = _KEPT[self]
         with scratch() as folder:
             torch.save(given, folder / "given.pt")
             job = {
                 "kind": "card",
-                "module": self.module,
-                "seed": self.seed,
-                "card": self.name,
-                "forwards": self.forwards,
+                "module": kept.module,
+                "seed": kept.seed,
+                "card": kept.name,
+                "forwards": kept.forwards,
                 "what": what,
                 "given": str(folder / "given.pt"),
                 "out": str(folder / "answers.pt"),
             }
-            worker.run(job, folder / "card.log")
+            worker.run(job, folder / "card.log", _show)
             answers: list[dict[str, Tensor]] = torch.load(folder / "answers.pt", weights_only=True)
+        if len(given) >= MANY:
+            _show(" " * 40)
         return answers
+
+
+MANY = 50
+"""Batches of one question from which on their number is shown as it grows."""
+
+
+def _show(line: str) -> None:
+    """A line over the one before, on standard error, as a bar of progress is shown."""
+    print(f"\r{line}\r", end="", file=sys.stderr, flush=True)
 
 
 def cards(module: str, seed: int, names: Sequence[str]) -> dict[str, Card]:
@@ -100,10 +139,10 @@ def run_job(
     import torch
 
     hidden: Hidden = import_module(job["module"]).hidden(job["seed"], job["card"])
-    model = _on_card(hidden, job["forwards"])
+    model = _on_card(hidden, hidden.before + job["forwards"])
     given = torch.load(job["given"], weights_only=True)
     with torch.no_grad():
-        answers = ANSWERS[job["what"]](model, given)
+        answers = ANSWERS[job["what"]](model, given, progress)
     torch.save(answers, job["out"])
     return {"answers": len(answers), "simulated": True}
 
@@ -121,11 +160,20 @@ def _on_card(hidden: Hidden, forwards: int) -> Any:
     return model
 
 
-def _forward(model: Any, given: list[Batch]) -> list[dict[str, Tensor]]:
-    return [{"logits": model(**_sent(batch)).logits.cpu()} for batch in given]
+def _forward(
+    model: Any, given: list[Batch], progress: Callable[[str], None]
+) -> list[dict[str, Tensor]]:
+    answers = []
+    for place, batch in enumerate(given, 1):
+        answers.append({"logits": model(**_sent(batch)).logits.cpu()})
+        if place % MANY == 0:
+            progress(f"{place} of {len(given)} batches")
+    return answers
 
 
-def _states(model: Any, given: list[Batch]) -> list[dict[str, Tensor]]:
+def _states(
+    model: Any, given: list[Batch], _progress: Callable[[str], None]
+) -> list[dict[str, Tensor]]:
     states: dict[str, Tensor] = {}
 
     def keep(path: str) -> Callable[..., None]:
@@ -141,7 +189,9 @@ def _states(model: Any, given: list[Batch]) -> list[dict[str, Tensor]]:
     return [states]
 
 
-def _call(model: Any, given: Mapping[str, tuple[Any, Any]]) -> list[dict[str, Tensor]]:
+def _call(
+    model: Any, given: Mapping[str, tuple[Any, Any]], _progress: Callable[[str], None]
+) -> list[dict[str, Tensor]]:
     answers = {}
     for path, (args, kwargs) in given.items():
         output = model.get_submodule(path)(*_sent(args), **_sent(kwargs))

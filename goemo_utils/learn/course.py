@@ -12,6 +12,7 @@ from goemo_utils.learn import notebooks, state
 from goemo_utils.learn.catalogue import catalogue, exercise_of
 from goemo_utils.learn.exercise import Exercise, Point, is_empty
 from goemo_utils.learn.progress_table import Progress, Row
+from goemo_utils.learn.speech import say
 from goemo_utils.learn.verdict import Verdict
 
 TO_FILL = "not filled in yet. Fill its cell, marked “your turn”, run it, and check again."
@@ -74,7 +75,8 @@ def hint(number: Any) -> str:
     state.write(kept)
 
     shown = notebooks.hints(exercise)[: done.hints]
-    return _Text("\n".join(f"Hint {place} of 3: {text}" for place, text in enumerate(shown, 1)))
+    lines = [f"{say(f'Hint {place} of 3')}: {text}" for place, text in enumerate(shown, 1)]
+    return _Text("\n".join(lines))
 
 
 class _Text(str):
@@ -123,7 +125,7 @@ def reset(number: Any) -> str:
     kept.exercises[exercise.number] = state.Done(draw=done.draw + 1)
     state.write(kept)
     return _Text(
-        f"{path.name} is as it was at first. In Lab: File, then Reload Notebook from Disk."
+        say(f"{path.name} is as it was at first. In Lab: File, then Reload Notebook from Disk.")
     )
 
 

@@ -62,12 +62,13 @@ def point(
     asked: str, mistake: Callable[[], str | None], meaning: str, redraws: bool = False
 ) -> Point:
     """The point of one question. ``mistake`` looks at the answer and gives a hint about what is
-    wrong with it, or None; ``meaning`` is said where it is right.
+    wrong with it, or None; ``meaning`` is said where it is right. An answer of another kind than
+    was asked for (ParamsError) draws nothing anew.
     """
     try:
         wrong = mistake()
     except ParamsError as error:
-        wrong = str(error)
+        return Point(asked, False, str(error))
     except Exception as error:
         wrong = (
             f"This answer cannot be judged ({type(error).__name__}: {first_line(error)}). Look at"

@@ -78,8 +78,10 @@ def _run(path: Path, place: Path) -> str:
         ) from None
 
     client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": place}})
-    # A reset left in a cell reaches the copy in ``place``, and no notebook of the learner's.
-    own = {state.FOLDER_VARIABLE: str(place), notebooks.SESSION: str(place / path.name)}
+    # A reset left in a cell reaches the copy in ``place``, and no notebook of the learner's. The
+    # folder's name is the notebook's language.
+    copy = place / notebooks.language_folder(path) / path.name
+    own = {state.FOLDER_VARIABLE: str(place), notebooks.SESSION: str(copy)}
     try:
         with open(place / "kernel.log", "wb") as log:  # what a kernel says beside its cells
             client.execute(env={**os.environ, **own}, stdout=log, stderr=log)

@@ -2,7 +2,8 @@
 
 A solution is the only source. Its cells with the tag ``fill`` hold, in their metadata, what stands
 there for the learner; put back, they make the exercise. So the two differ in those cells alone, and
-an exercise can be restored wherever its solution lies.
+an exercise can be restored wherever its solution lies. Where the solutions are kept from the
+learners, the shipped exercise is the source.
 """
 
 from __future__ import annotations
@@ -60,11 +61,13 @@ def _emptied(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def pristine(exercise: Exercise, chinese: bool = False) -> dict[str, Any]:
-    """An exercise's notebook as it is at first.
+    """An exercise's notebook as it is at first: made from its solution, and where the solutions
+    are not there, the shipped one.
 
-    Raises RecordError where its solution is not there.
+    Raises RecordError where neither is there.
     """
-    notebook = emptied(read_json(SOLUTIONS / f"{exercise.stem}.ipynb"))
+    solution, shipped = (folder / f"{exercise.stem}.ipynb" for folder in (SOLUTIONS, ENGLISH))
+    notebook = emptied(read_json(solution)) if solution.is_file() else read_json(shipped)
     if not chinese:
         return notebook
     prose = translate.prose_of(CHINESE)
@@ -80,20 +83,25 @@ def in_session() -> Path | None:
 def speaks_chinese() -> bool:
     """Whether this kernel belongs to a Chinese notebook."""
     notebook = in_session()
-    if notebook is None:
-        return False
-    return notebook.parent.name == CHINESE.name or notebook.name.endswith(".zh.ipynb")
+    return notebook is not None and language_folder(notebook) == CHINESE.name
+
+
+def language_folder(notebook: Path) -> str:
+    """The folder of a notebook's language: ``zh``, or none."""
+    chinese = notebook.parent.name == CHINESE.name or notebook.name.endswith(".zh.ipynb")
+    return CHINESE.name if chinese else ""
 
 
 def of_learner(exercise: Exercise) -> Path:
     """The notebook that a learner works in: the one of this kernel, else the copy among the
-    outputs, else the shipped one.
+    outputs, the English one where there are two, else the shipped one.
     """
     copy = state.folder() / f"{exercise.stem}.ipynb"
     here = in_session()
     if here is not None and here.name == copy.name:
         return here
-    return copy if copy.exists() else ENGLISH / copy.name
+    copies = (copy, copy.parent / CHINESE.name / copy.name, ENGLISH / copy.name)
+    return next((path for path in copies if path.exists()), copies[-1])
 
 
 def started(exercise: Exercise, chinese: bool = False) -> Path:
@@ -109,7 +117,12 @@ def started(exercise: Exercise, chinese: bool = False) -> Path:
 def restore(exercise: Exercise) -> Path:
     """Put the learner's notebook back as it was at first."""
     path = of_learner(exercise)
-    chinese = path.parent.name == CHINESE.name
+    chinese = language_folder(path) == CHINESE.name
+    if path == ENGLISH / path.name and not (SOLUTIONS / path.name).is_file():
+        raise RecordError(
+            f"{path} is the shipped exercise itself, and its solution is not there to make it anew;"
+            " expected a copy of your own. Make one: goemo learn NN --path"
+        )
     write_text(path, as_text(pristine(exercise, chinese)))
     return path
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from goemo_utils.learn.speech import say
+
 HEAD = ("", "exercise", "what it teaches", "minutes", "tries", "hints")
 
 
@@ -42,14 +44,14 @@ class Progress:
     def headline(self) -> str:
         """How many are solved."""
         solved = sum(row.solved is not None for row in self.rows)
-        return f"{solved} of {len(self.rows)} solved"
+        return say(f"{solved} of {len(self.rows)} solved")
 
     def __repr__(self) -> str:
         lines = [f"{row.mark or ' '} {row.exercise}  {row.title}" for row in self.rows]
         return "\n".join([*lines, self.headline])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th style="text-align: left">{name}</th>' for name in HEAD)
+        head = "".join(f'<th style="text-align: left">{say(name)}</th>' for name in HEAD)
         pairs = zip(self.rows, self.notebooks, strict=True)
         body = "".join(_html(row, path) for row, path in pairs)
         return f"<table><tr>{head}</tr>{body}</table><p>{self.headline}</p>"
@@ -58,6 +60,6 @@ class Progress:
 def _html(row: Row, path: Path) -> str:
     # A kernel works in the folder of its notebook, and links are read from there.
     href = Path(os.path.relpath(path)).as_posix()
-    link = f'<a href="{escape(href)}">{row.exercise} · {escape(row.title)}</a>'
-    cells = (row.mark, link, escape(row.teaches), row.minutes, row.tries, row.hints)
+    link = f'<a href="{escape(href)}">{row.exercise} · {escape(say(row.title))}</a>'
+    cells = (row.mark, link, escape(say(row.teaches)), row.minutes, row.tries, row.hints)
     return "<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>"

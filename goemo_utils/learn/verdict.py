@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from goemo_utils.learn.exercise import Exercise, Point
+from goemo_utils.learn.speech import say
 
 GREEN, AMBER = "#1a7f37", "#9a6700"
 MARKS = {True: "✓", False: "✗"}
@@ -29,17 +30,17 @@ class Verdict:
         """The verdict in a line."""
         right = sum(point.right for point in self.points)
         if self.solved:
-            return f"Solved: {self.exercise.number} · {self.exercise.title}"
-        return f"Not yet: {right} of {len(self.points)} right"
+            return say(f"Solved: {self.exercise.number} · {self.exercise.title}")
+        return say(f"Not yet: {right} of {len(self.points)} right")
 
     def __repr__(self) -> str:
-        lines = [f"{MARKS[point.right]} {point.asked}: {point.says}" for point in self.points]
-        return "\n".join([self.headline, *lines, *filter(None, [self.note])])
+        lines = [f"{MARKS[one.right]} {one.asked}: {say(one.says)}" for one in self.points]
+        return "\n".join([self.headline, *lines, *filter(None, [say(self.note)])])
 
     def _repr_html_(self) -> str:
         colour = GREEN if self.solved else AMBER
         rows = "".join(_row(point) for point in self.points)
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        note = f"<p>{escape(say(self.note))}</p>" if self.note else ""
         return (
             f'<div style="border-left: 4px solid {colour}; padding-left: 1em">'
             f'<p style="color: {colour}"><strong>{escape(self.headline)}</strong></p>'
@@ -52,5 +53,5 @@ def _row(point: Point) -> str:
     mark = f'<span style="color: {colour}">{MARKS[point.right]}</span>'
     return (
         f'<li style="list-style: none">{mark} <code>{escape(point.asked)}</code>:'
-        f" {escape(point.says)}</li>"
+        f" {escape(say(point.says))}</li>"
     )

@@ -4,9 +4,10 @@ The arithmetic itself is in ``numerics``; the words for faults are in ``grammar`
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goemo_utils.errors import DeviceError
+from goemo_utils.rehearsal.seal import is_sealed, unseal
 
 _CANN = (
     "https://www.hiascend.com/document/detail/zh/CANNCommunityEdition/83RC1alpha003/API/aolapi"
@@ -121,12 +122,16 @@ class Numerics:
 
 
 def parse_numerics(text: str) -> Numerics:
-    """Read names of ``NUMERICS`` joined by ``+``, for example ``hf32+tanh_gelu``.
+    """Read names of ``NUMERICS`` joined by ``+``, for example ``hf32+tanh_gelu``, or a token in
+    their place (``seal``), which stays the text.
 
     Raises:
         DeviceError: a name is unknown or given twice, ``exact`` is combined, or two names set the
         same thing, such as the rounding of operands.
     """
+    if is_sealed(text):
+        return replace(parse_numerics(unseal(text)), text=text)
+
     names = [name.strip() for name in text.split("+")] if isinstance(text, str) else []
     unknown = [name for name in names if name not in NUMERICS]
     if not names or unknown:

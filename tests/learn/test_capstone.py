@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 
+from goemo_utils.errors import ParamsError
+from goemo_utils.learn import port
 from goemo_utils.learn.exercises import e13_capstone as capstone
 from goemo_utils.learn.exercises.e13_capstone import Faults
-from goemo_utils.learn.port import PACKS, Ran
+from goemo_utils.learn.port import PACKS, Port, Ran
+from goemo_utils.records.record import read_json
+from goemo_utils.records.step import EMBEDDED
 from goemo_utils.rehearsal import parse_numerics
 
-WRONG = Faults(("joy", "anger"), "texts", "hf32")
+WRONG = Faults({"joy": "anger", "anger": "joy"}, "texts", "hf32", 7)
 FOLDER = Path("port")
 RIGHT = {
     "model": str(FOLDER / "model"),
-    "rehearsal_numerics": WRONG.numerics,
+    "rehearsal_numerics": WRONG.card,
     "rehearsal_fault": None,
     "remedy": "float32_matmul",
 }
@@ -25,9 +29,19 @@ RIGHT = {
 @pytest.mark.parametrize("seed", range(30))
 def test_a_port_has_three_faults_that_its_parts_can_have(seed: int) -> None:
     faults = capstone.faults(seed)
-    assert faults.labels[0] in capstone.PLAIN
+    assert set(capstone.PLAIN) & set(faults.labels)
+    assert sorted(faults.labels) == sorted(faults.labels.values())
+    assert all(label != whose for label, whose in faults.labels.items())
     assert faults.pack in PACKS
-    assert parse_numerics(faults.numerics)
+    assert parse_numerics(faults.card).text == faults.card
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_sealed_card_says_nothing_of_its_arithmetic(seed: int) -> None:
+    faults = capstone.faults(seed)
+    port = Port(Path("port"), faults.card)
+    for word in faults.arithmetic.split("+"):
+        assert word not in repr(vars(port))
 
 
 @pytest.mark.parametrize(
@@ -56,15 +70,37 @@ def test_a_remedy_that_the_card_does_not_need_is_not_taken() -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (("joy", "anger"), None),
-        (["anger", "joy"], None),
-        (("joy", "fear"), "one of them is right"),
-        (("pride", "fear"), "these stand where they belong"),
-        ("joy", "two labels were expected"),
+        ({"joy": "anger", "anger": "joy"}, None),
+        ({"joy": "anger"}, "more labels are misplaced"),
+        ({"joy": "joy"}, "stands where it belongs"),
+        ({"joy": "fear", "fear": "joy"}, "under which name does each column"),
     ],
 )
-def test_labels_are_judged_in_either_order(answer: Any, says: str | None) -> None:
+def test_all_labels_that_are_misplaced_are_asked(answer: Any, says: str | None) -> None:
     mistake = capstone._mistaken_labels(answer, WRONG)
+    assert (mistake is None) == (says is None)
+    assert (says or "") in (mistake or "")
+
+
+def test_a_wrong_word_for_the_pack_gets_what_that_word_would_show() -> None:
+    assert capstone._mistaken_pack("texts", WRONG) is None
+    assert "float16" in str(capstone._mistaken_pack("dtype", WRONG))
+    with pytest.raises(ParamsError, match="one of arithmetic"):
+        capstone._mistaken_pack("labels", WRONG)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (0.101, None),
+        (-0.1, None),
+        (0.2, "Is the model mended"),
+        (0.0, "so near only a machine is to itself"),
+        ("0.1", "a number was expected"),
+    ],
+)
+def test_the_distance_of_the_pack_is_a_number(answer: Any, says: str | None) -> None:
+    mistake = capstone._mistaken_apart(answer, lambda: 0.1)
     assert (mistake is None) == (says is None)
     assert (says or "") in (mistake or "")
 
@@ -79,15 +115,37 @@ def test_a_run_of_another_port_or_without_records_proves_nothing(tmp_path: Path)
     assert "port.run gives" in str(capstone._mistaken_run("pass", WRONG, place))
 
 
-def test_the_model_is_handed_over_with_two_labels_in_each_others_place(tmp_path: Path) -> None:
-    from goemo_utils.learn import port
-    from goemo_utils.records.record import read_json
-    from goemo_utils.records.step import EMBEDDED
+def test_the_model_is_handed_over_with_rows_under_other_names_and_its_config_as_published(
+    tmp_path: Path,
+) -> None:
+    handed = Port(tmp_path, WRONG.card)
+    (tmp_path / "colleague.json").write_text("{}", encoding="utf-8")  # the pack is there already
+    port.hand_over(handed, WRONG.labels, WRONG.pack, WRONG.salt)
+    row_of = read_json(EMBEDDED / "config.json")["label2id"]
+    published, given = port.weights_of(EMBEDDED), port.weights_of(handed.model)
+    assert read_json(handed.model / "config.json") == read_json(EMBEDDED / "config.json")
+    for name in port.HEAD:
+        assert (given[name][row_of["joy"]] == published[name][row_of["anger"]]).all()
+    assert set(capstone._differing(handed.model)) == set(port.HEAD)
 
-    port._copy_model(tmp_path / "model")
-    port._swap(tmp_path / "model" / "config.json", ("joy", "anger"))
-    published = read_json(EMBEDDED / "config.json")
-    given = read_json(tmp_path / "model" / "config.json")
-    changed = [i for i, name in given["id2label"].items() if name != published["id2label"][i]]
-    assert {published["id2label"][i] for i in changed} == {"joy", "anger"}
-    assert given["id2label"] == {str(i): name for name, i in given["label2id"].items()}
+
+def test_a_model_that_was_mended_is_handed_over_anew(tmp_path: Path) -> None:
+    handed = Port(tmp_path, WRONG.card)
+    (tmp_path / "colleague.json").write_text("{}", encoding="utf-8")
+    port.hand_over(handed, WRONG.labels, WRONG.pack, WRONG.salt)
+    weights = handed.model / "model.safetensors"
+    first = weights.read_bytes()
+    weights.write_bytes((EMBEDDED / "model.safetensors").read_bytes())
+    assert capstone._differing(handed.model) == []
+    port.hand_over(handed, WRONG.labels, WRONG.pack, WRONG.salt)
+    assert weights.read_bytes() == first
+
+
+def test_a_run_has_a_folder_of_its_own_for_each_state_of_the_model(tmp_path: Path) -> None:
+    handed = Port(tmp_path, WRONG.card)
+    handed.model.mkdir()
+    (handed.model / "config.json").write_text("{}", encoding="utf-8")
+    first = handed._digest({"remedy": "none"})
+    assert handed._digest({"remedy": "erf_gelu"}) != first
+    (handed.model / "config.json").write_text("{ }", encoding="utf-8")
+    assert handed._digest({"remedy": "none"}) != first

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from goemo_utils.learn import service
 from goemo_utils.learn.exercises import (
     e04_timing,
     e08_find_the_call,
@@ -24,6 +25,30 @@ def test_a_card_shows_nothing_of_what_it_hides() -> None:
     card = e08_find_the_call.material(5)["A"]
     for hidden in (place.path, str(place.factor), place.operator):
         assert hidden not in repr(vars(card))
+
+
+def test_the_counter_of_a_card_cannot_be_set() -> None:
+    card = e08_find_the_call.material(5)["A"]
+    with pytest.raises(AttributeError):
+        card.forwards = 70
+    assert "seed" not in dir(card)
+
+
+def test_the_help_of_the_services_names_nothing_that_they_hide(capsys) -> None:
+    with pytest.raises(SystemExit):
+        service.main(["--help"])
+    told = capsys.readouterr().out
+    for word in ("loud", "quiet", "fall", "caution", "silen"):
+        assert word not in told.lower()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_requests_of_exercise_11_lie_on_all_sides_of_where_its_operators_begin(
+    seed: int,
+) -> None:
+    counts = [e11_cpu_fallback.crossings_of(seed, n) for n in e11_cpu_fallback.requests(seed)]
+    assert len(set(counts)) == 3
+    assert e11_cpu_fallback.of_the_run_before(seed) not in e11_cpu_fallback.operators(seed, "A")
 
 
 def test_the_rule_of_exercise_02_is_what_the_rehearsal_device_does() -> None:
@@ -73,11 +98,13 @@ def test_three_cards_differ_and_padding_is_at_fault_on_one(seed: int) -> None:
     shares = [e09_masks_and_padding.trouble(seed, card).share for card in "XYZ"]
     assert len(set(shares)) == 3
     assert {"padding", "late padding"} & set(shares)
-    assert {e10_rare_events.occasion(seed, card)[0] for card in "PQR"} == {
-        "length",
-        "batch",
-        "turn",
-    }
+    assert "turn" in {e10_rare_events.trouble(seed, card).what for card in "PQR"}
+
+
+def test_words_may_come_twice_among_the_cards_of_exercise_10() -> None:
+    words = [[e10_rare_events.trouble(s, card).what for card in "PQR"] for s in SEEDS]
+    assert {len(set(three)) for three in words} >= {2, 3}
+    assert {word for three in words for word in three} == set(e10_rare_events.OCCASIONS)
 
 
 @pytest.mark.parametrize(

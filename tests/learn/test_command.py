@@ -97,8 +97,35 @@ def test_a_wrong_choice_without_a_browser_draws_anew_as_one_in_it(
     assert state.read().of(FIRST) == state.Done(draw=1, tries=1)
 
 
+def test_a_notebook_is_opened_and_put_back_where_the_solutions_are_not_there(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    assert main(["learn", FIRST, "--path"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    shipped = (notebooks.ENGLISH / path.name).read_text()
+    assert path.read_text() == shipped
+    path.write_text("mine", encoding="utf-8")
+    assert main(["learn", "--reset", FIRST]) == 0
+    assert path.read_text() == shipped
+    assert main(["learn", FIRST, "--path", "--chinese"]) == 0
+
+
+def test_the_shipped_exercise_is_not_put_back_from_itself(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    assert main(["learn", "--reset", FIRST]) == 2
+
+
+def test_the_chinese_copy_is_judged_where_it_is_the_only_one(capsys) -> None:
+    main(["learn", FIRST, "--path", "--chinese"])
+    path = Path(capsys.readouterr().out.strip())
+    assert notebooks.of_learner(exercise_of(FIRST)) == path
+    assert notebooks.language_folder(path) == "zh"
+
+
 def test_a_reset_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    monkeypatch.setattr(notebooks, "ENGLISH", tmp_path / "absent")
     kept = state.read()
     kept.of(FIRST).hints = 2
     state.write(kept)

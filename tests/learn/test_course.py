@@ -178,6 +178,7 @@ def test_a_reset_without_the_packages_copy_changes_nothing(
     mine.write_text("mine", encoding="utf-8")
     before = (tmp_path / state.FILE).read_text()
     monkeypatch.setattr(notebooks, "SOLUTIONS", tmp_path / "absent")
+    monkeypatch.setattr(notebooks, "ENGLISH", tmp_path / "absent")
     with pytest.raises(RecordError):
         course.reset("05")
     assert (tmp_path / state.FILE).read_text() == before
@@ -225,6 +226,13 @@ def test_a_function_that_raises_is_told_with_its_error() -> None:
 def test_a_function_that_returns_nothing_is_told_to_return() -> None:
     with pytest.raises(ParamsError, match="returns None"):
         called(lambda: None)
+
+
+def test_an_answer_of_another_kind_draws_nothing_anew() -> None:
+    def judge_kind() -> str | None:
+        raise ParamsError("a number was expected.")
+
+    assert not point("n", judge_kind, "right", redraws=True).redraws
 
 
 def test_an_answer_of_another_kind_is_no_crash() -> None:

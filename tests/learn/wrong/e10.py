@@ -2,50 +2,70 @@ from tests.learn.wrong import Wrong
 
 KNOWN = """
 from goemo_utils.learn import seed_of
-from goemo_utils.learn.exercises.e10_rare_events import occasion
+from goemo_utils.learn.exercises.e10_rare_events import trouble
 
-P, Q, R = (occasion(seed_of("10"), name) for name in "PQR")
+found = [trouble(seed_of("10"), name) for name in "PQR"]
+P, Q, R = ((one.what, one.number) for one in found)
 """
 """Right answers without the search, so that the mistakes beside them are quick to try."""
+OFF_BY_ONE = """
+def off(word, number):
+    return word, (number[0] + 1, number[1]) if word == "both" else number + 1
+
+
+P, Q, R = off(*P), off(*Q), off(*R)
+"""
+QUICK = {"10-wrong-try": "", "10-cards-found": KNOWN}
+
+
+def _blind(judged: str) -> str:
+    return (
+        "def wrong(card, batches):\n"
+        "    given = zip(card.forward(*batches), batches)\n"
+        "    off = [answer - model(**asked).logits.detach() for answer, asked in given]\n"
+        f"    return [place for place, one in enumerate(off) if {judged}]"
+    )
+
 
 WRONG = [
     Wrong(
-        "none was seen, so none there is",
-        {"10-numbers": "bound, enough, upper = 0.0, 3000, 0.1", "10-cards-found": KNOWN},
-        "that is not the same as none there is",
+        "every claim is believed",
+        QUICK | {"10-claims": "supported = set(bench.claims)"},
+        "Not yet: 5 of 6 right",
     ),
     Wrong(
-        "one in n is taken for the bound",
-        {
-            "10-numbers": "bound, enough, upper = 1 / bench.texts, 1 / bench.limit, 0.1",
-            "10-cards-found": KNOWN,
-        },
-        "with a chance of 63 % only",
+        "so many texts that nothing may change",
+        QUICK | {"10-plan": "enough = flips.needed(bench.limit)"},
+        "Here some may",
     ),
     Wrong(
-        "so many texts that the rate shows itself once on average",
-        {
-            "10-numbers": "bound, enough, upper = 1 / bench.texts, 1 / bench.limit, 0.1",
-            "10-cards-found": KNOWN,
-        },
-        "miss it 37 times in 100",
+        "so many texts that the number shows itself on average",
+        QUICK | {"10-plan": "enough = bench.allowed / bench.limit"},
+        "on average, at exactly the rate to be excluded",
     ),
     Wrong(
-        "the rate that was seen is taken for the bound",
-        {
-            "10-numbers": "bound, enough, upper = 0.1, 3000, bench.changed / bench.of",
-            "10-cards-found": KNOWN,
-        },
-        "that is the rate that was seen",
+        "only too large an answer is seen",
+        QUICK | {"10-wrong": _blind("not one.max() < 1e-4")},
+        "it was not seen",
     ),
     Wrong(
-        "a fault that comes once in a while is taken for one of length",
-        {"10-cards-found": KNOWN + 'P = Q = R = ("length", 100)'},
-        "Length alone is not the reason",
+        "NaN is compared and passes",
+        QUICK | {"10-wrong": _blind("one.abs().max() > 1e-4")},
+        "no comparison with NaN is true",
+    ),
+    Wrong(
+        "rounding is called wrong",
+        QUICK | {"10-wrong": _blind("not one.abs().max() < 1e-7")},
+        "differences of 1e-6 are rounding",
+    ),
+    Wrong(
+        "a fault that comes by turns is taken for one of length",
+        QUICK | {"10-cards-found": KNOWN + 'P = Q = R = ("length", 100)'},
+        "Ask one text of just that length",
     ),
     Wrong(
         "the numbers are off by one",
-        {"10-cards-found": KNOWN + "P, Q, R = ((word, n + 1) for word, n in (P, Q, R))"},
-        "the number is off by one",
+        QUICK | {"10-cards-found": KNOWN + OFF_BY_ONE},
+        "four hundred times",
     ),
 ]

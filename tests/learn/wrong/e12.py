@@ -8,24 +8,23 @@ def line_of(name, *signs):
 NAMES = 'first, second, third, fourth = (answer(n) for n in ("first", "second", "third", "fourth"))'
 
 
-def _answers(line: str, word: str) -> dict[str, str]:
-    return {"12-pairs": f"{LINE}\ndef answer(name):\n    return {line}, {word}\n\n{NAMES}"}
+def _answers(line: str, word: str = '"driver"', pid: str = "1") -> dict[str, str]:
+    return {"12-pairs": f"{LINE}\ndef answer(name):\n    return {line}, {pid}, {word}\n\n{NAMES}"}
 
+
+RIGHT = "read(night.logs[name])"
+DOCTOR = 'line_of(name, explain(night.logs[name])[0]["evidence"])'
 
 WRONG = [
     Wrong(
         "the closing words are taken for the cause",
-        _answers('line_of(name, "ERR99999", "ERR0", "could not")', '"driver"'),
+        _answers('line_of(name, "ERR99999", "ERR0", "could not")'),
         "torch_npu ends every failure with such an ERR line",
     ),
     Wrong(
-        "a consequence is taken for the cause",
-        _answers(
-            'line_of(name, "NPU function error: a", "NPU function error: at", "HCCL error",'
-            ' "Failed to load the backend", "stream synchronize failed", "exited unexpectedly")',
-            '"driver"',
-        ),
-        "that line is a consequence",
+        "the doctor's first finding is taken for the cause",
+        _answers(DOCTOR, f"{RIGHT}[2]", f"{RIGHT}[1]"),
+        "Not yet: 1 of 4 right",
     ),
     Wrong(
         "Python's line is taken for the cause",
@@ -34,7 +33,12 @@ WRONG = [
     ),
     Wrong(
         "the line is right and the remedy is a habit",
-        _answers("read(night.logs[name])[0]", '"reinstall"'),
+        _answers(f"{RIGHT}[0]", '"reinstall"'),
         "Would that remove what this very line says?",
+    ),
+    Wrong(
+        "the line is right and the process is the supervisor's",
+        _answers(f"{RIGHT}[0]", f"{RIGHT}[2]"),
+        "it was another process that failed first",
     ),
 ]
