@@ -18,8 +18,8 @@ from goemo_utils.parity.flips import needed, upper_bound
 
 CARDS = ("P", "Q", "R")
 OCCASIONS = ("length", "batch", "both", "turn")
-LONGEST, LARGEST, RAREST = 128, 64, 90
-"""The tokens and texts of a batch, and the forwards from one turn to the next, at most."""
+RAREST = 90
+"""The forwards from one turn to the next, at most."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,16 @@ def trouble(seed: int, card: str) -> Trouble:
     source = random.Random(f"10/{seed}")
     what = ["turn", source.choice(OCCASIONS), source.choice(OCCASIONS[:3])]
     source.shuffle(what)
-    numbers = [
-        {
-            "length": source.randint(60, 118),
-            "batch": source.randint(18, 58),
-            "both": (source.randint(40, 110), source.randint(9, 50)),
-            "turn": source.randint(30, RAREST),
-        }
-        for _ in CARDS
-    ]
     place = CARDS.index(card)
-    return Trouble(what[place], numbers[place][what[place]])
+    return Trouble(what[place], _number(random.Random(f"10/{seed}/{card}"), what[place]))
+
+
+def _number(source: random.Random, what: str) -> int | tuple[int, int]:
+    """What stands beside a word: numbers that neither 23 short texts nor a small batch meet."""
+    if what == "both":
+        return source.randint(40, 110), source.randint(9, 50)
+    least, most = {"length": (60, 118), "batch": (18, 58), "turn": (30, RAREST)}[what]
+    return source.randint(least, most)
 
 
 def hidden(seed: int, card: str) -> Hidden:

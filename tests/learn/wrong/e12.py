@@ -1,6 +1,12 @@
 from tests.learn.wrong import Wrong
 
 LINE = """
+from goemo_utils.learn import seed_of
+from goemo_utils.learn.exercises.e12_read_the_log import logs
+
+known = logs(seed_of("12"))
+
+
 def line_of(name, *signs):
     lines = enumerate(night.logs[name].splitlines(), 1)
     return next((n for n, line in lines if any(sign in line for sign in signs)), 1)
@@ -12,7 +18,6 @@ def _answers(line: str, word: str = '"driver"', pid: str = "1") -> dict[str, str
     return {"12-pairs": f"{LINE}\ndef answer(name):\n    return {line}, {pid}, {word}\n\n{NAMES}"}
 
 
-RIGHT = "read(night.logs[name])"
 DOCTOR = 'line_of(name, explain(night.logs[name])[0]["evidence"])'
 
 WRONG = [
@@ -23,7 +28,7 @@ WRONG = [
     ),
     Wrong(
         "the doctor's first finding is taken for the cause",
-        _answers(DOCTOR, f"{RIGHT}[2]", f"{RIGHT}[1]"),
+        _answers(DOCTOR, "known[name].action", "known[name].pid"),
         "Not yet: 1 of 4 right",
     ),
     Wrong(
@@ -33,12 +38,12 @@ WRONG = [
     ),
     Wrong(
         "the line is right and the remedy is a habit",
-        _answers(f"{RIGHT}[0]", '"reinstall"'),
+        _answers("known[name].root", '"reinstall"'),
         "Would that remove what this very line says?",
     ),
     Wrong(
         "the line is right and the process is the supervisor's",
-        _answers(f"{RIGHT}[0]", f"{RIGHT}[2]"),
+        _answers("known[name].root", "known[name].action"),
         "it was another process that failed first",
     ),
 ]
