@@ -16,6 +16,13 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from goemo_utils.learn.exercises.e11_cpu_fallback import (
+    LONGEST,
+    SHORTEST,
+    fault,
+    of_the_run_before,
+)
+
 TEXTS = ("I am so happy today!", "Thank you so much for your help.", "What does this button do?")
 # What the real torch_npu says of an operator that it refuses; no fallback.
 CAUTION = (
@@ -23,8 +30,6 @@ CAUTION = (
     " backend and will fall back to run on the CPU. This may have performance implications."
     " (function npu_cpu_fallback)"
 )
-SHORTEST, LONGEST = 8, 128
-"""The tokens of a request that the service takes."""
 REFUSED = (
     "retried with a dense tensor after: RuntimeError: CAUTION: The operator"
     " 'aten::_sparse_coo_tensor_with_dims_and_tensors' is not currently supported on the NPU"
@@ -82,7 +87,6 @@ def _serve(asked: argparse.Namespace) -> int:
 
     from goemo_utils import rehearsal
     from goemo_utils.forward.model import load_model
-    from goemo_utils.learn.exercises.e11_cpu_fallback import fault, of_the_run_before
 
     torch.set_num_threads(max(asked.threads, 1))
     rehearsal.enable(fault=fault(asked.seed, asked.program))

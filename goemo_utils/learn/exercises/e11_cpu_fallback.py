@@ -11,9 +11,10 @@ from typing import Any
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
-from goemo_utils.learn.service import LONGEST, SHORTEST
 
 PROGRAMS = ("A", "B", "C")
+SHORTEST, LONGEST = 8, 128
+"""The tokens of a request that the services take."""
 # How often one forward of the embedded model calls each operator, with eager attention.
 CALLS = {
     "gelu": 2,
