@@ -53,7 +53,10 @@ def further_seeds(number: str) -> tuple[int, ...]:
 
 
 def outcomes(exercise: Exercise) -> dict[str, Any]:
-    """Every trial of an exercise, by its name; the mistakes on a seed drawn anew each time."""
+    """Every trial of an exercise, by its name; the mistakes on what is drawn anew each time, or on
+    what the solution was tried on, where an exercise's mistakes rest on it.
+    """
+    first = state.read().model_copy(deep=True)
     solution = read_json(SOLUTIONS / f"{exercise.stem}.ipynb")
     trials = import_module(f"tests.learn.wrong.e{exercise.number}")
     found = {
@@ -61,6 +64,8 @@ def outcomes(exercise: Exercise) -> dict[str, Any]:
         "solution": tried(cells_of(solution, {})),
     }
     for row in trials.WRONG:
+        if getattr(trials, "REST_ON_THE_SOLUTION", False):
+            state.write(first)
         found[row.mistake] = tried(cells_of(solution, row.cells))
 
     # Hidden things are drawn by the seed: other learners solve it too.

@@ -1,7 +1,7 @@
 from tests.learn.wrong import Wrong
 
 SEEDS = ()  # a solution is three runs of the chain
-# The solution was tried before on the same port, so that its runs lie there.
+REST_ON_THE_SOLUTION = True  # it was tried before on the same port, so that its runs lie there
 KEPT = """
 from safetensors.torch import load_file
 from goemo_utils.learn import seed_of
