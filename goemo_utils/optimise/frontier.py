@@ -133,6 +133,11 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     return head + "".join(_line(one) for one in order)
 
 
+def notes(rows: Sequence[dict[str, Any]]) -> str:
+    """What is to be known of the rungs, a line each; those without a note are left out."""
+    return "".join(f"- `{one['rung']}`: {one['note']}\n" for one in rows if one["note"])
+
+
 def _line(one: dict[str, Any]) -> str:
     low, high = one["ci95"]
     span = one["speed"]["processor"]["ci95"]

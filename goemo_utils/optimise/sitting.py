@@ -27,7 +27,7 @@ class Sitting(Step):
 
 
 def begin(params: OptimiseParams) -> Sitting:
-    """Open the study's folder. Raises ParamsError where a run of the porting notebooks lies there."""
+    """Open the study's folder; ParamsError where a run of the porting notebooks lies there."""
     folder = params.folder
     if (folder / "manifest.json").is_file():
         raise ParamsError(

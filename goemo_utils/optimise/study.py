@@ -311,7 +311,7 @@ def _export(
     }
     write_json(lab.folder / "frontier.json", found)
     write_text(lab.folder / "frontier.csv", frontier.as_csv(rows))
-    table = f"{frontier.as_markdown(rows)}\n{found['recommendation']}\n"
+    table = f"{frontier.as_markdown(rows)}\n{found['recommendation']}\n\n{frontier.notes(rows)}"
     write_text(lab.folder / "frontier.md", table)
     figure.frontier(rows).savefig(lab.folder / "frontier.svg")
     return found

@@ -106,7 +106,7 @@ def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
             setattr(model.config, key, old.index(number))
 
     save(model, source, folder / "model")
-    text = json.dumps(tokenizer, ensure_ascii=False)
+    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
     (folder / "model" / "tokenizer.json").write_text(text, encoding="utf-8")
     note = f"{len(old):,} of {len(vectors.weight):,} pieces stay."
     return Made(folder / "model", {"kind": "classifier", "dtype": "float32"}, None, note)
