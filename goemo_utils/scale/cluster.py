@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from goemo_utils.errors import DeviceError, PackageError, ParamsError, first_line
 from goemo_utils.scale.engine import Engine, cores
@@ -59,9 +60,19 @@ def cluster(engine: Engine) -> Iterator[int]:
     try:
         with _hushed():
             _connect(engine)
-        yield room(engine, _nodes, ray.available_resources)
+        yield room(engine, nodes, ray.available_resources)
     finally:
         ray.shutdown()
+
+
+def has_token(environ: Mapping[str, str]) -> bool:
+    """Whether this user has a token of Ray that is not shown: a cluster that was started where
+    there is one asks for it (since 2.59), and who joins must say RAY_AUTH_MODE=token.
+    """
+    if environ.get("RAY_AUTH_MODE"):
+        return False
+    named = Path(environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    return bool(environ.get("RAY_AUTH_TOKEN")) or named.is_file()
 
 
 def room(
@@ -139,10 +150,13 @@ def _connect(engine: Engine) -> None:
     try:
         ray.init(address=engine.address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
+        token = " It may ask for this user's token: set RAY_AUTH_MODE=token." * has_token(
+            os.environ
+        )
         raise DeviceError(
             f"No cluster of Ray can be used at --address {engine.address}"
-            f" ({type(error).__name__}: {first_line(error)}). Start one with: ray start --head, and"
-            " the same versions of ray and Python on this machine as there."
+            f" ({type(error).__name__}: {first_line(error)}).{token} Start one with: ray start"
+            " --head, and the same versions of ray and Python on this machine as there."
         ) from error
 
 
@@ -186,7 +200,8 @@ def _start(engine: Engine) -> None:
                 ) from error
 
 
-def _nodes() -> list[Mapping[str, float]]:
+def nodes() -> list[Mapping[str, float]]:
+    """The resources of every node that lives."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from goemo_utils.scale import engine as engines
 from goemo_utils.scale.engine import Engine
 
 CHUNK = 128 * 1024  # bytes from which texts or answers travel on, about one list of texts
+SETTLES = 3.0  # seconds after the loss of a node until what is left is counted
 PART = 16_384  # rows of a part at least, but for the last ones
 
 
@@ -93,7 +96,8 @@ def _answer(
         )
     print(described.origin, file=sys.stderr)
     facts = _facts(args, described, engine)
-    attempt = parts.begin({**facts, "texts": survey.digest, "several files": _several(inputs)})
+    settings = {**facts, "texts": survey.digest, "several files": _several(inputs)}
+    attempt = parts.begin(settings)
     kept = len(parts.kept)
     if kept:
         print(
@@ -103,8 +107,15 @@ def _answer(
         )
     if kept < survey.texts:
         print(f"{workers} workers of Ray answer {survey.texts - kept:,} texts.", file=sys.stderr)
-        with progress.shown(parts.committed, survey.texts):
-            _run(setup, engine, workers, parts.kept, survey.texts, attempt)
+    with progress.shown(parts.committed, survey.texts):
+        while len(parts.kept) < survey.texts:
+            before = len(parts.kept)
+            lost = _run(setup, engine, workers, parts.kept, survey.texts, attempt)
+            parts.adopt()
+            if lost is None:
+                break
+            workers = _rest(engine, workers, lost, len(parts.kept) - before)
+            attempt = parts.begin(settings)
 
     counts: Counts = parts.finish(survey.texts, {**facts, "labels": described.labels})
     print(local.summary(counts, described.max_length, args.output), file=sys.stderr)
@@ -171,9 +182,13 @@ def _remote(engine: Engine, function: Any, *arguments: Any) -> Any:
     return ray.remote(**options)(function).remote(*arguments)
 
 
-def _run(setup: Any, engine: Engine, workers: int, kept: Any, rows: int, attempt: Path) -> None:
+def _run(
+    setup: Any, engine: Engine, workers: int, kept: Any, rows: int, attempt: Path
+) -> Exception | None:
     """The plan of Ray: this machine reads lists of texts, workers answer them, this machine writes
     the answers; Ray commits the ids of their rows behind each part.
+
+    Returns what ended it before its end, where that was the loss of a worker.
     """
     import ray
     from ray.data.checkpoint import CheckpointConfig
@@ -205,8 +220,35 @@ def _run(setup: Any, engine: Engine, workers: int, kept: Any, rows: int, attempt
     )
     try:
         answers.write_parquet(str(attempt / ROWS), min_rows_per_file=PART, ray_remote_args=writing)
+    except ray.exceptions.RayTaskError as error:
+        # What a classifier raises, it would raise again.
+        raise _failed(error) from error
     except ray.exceptions.RayError as error:
-        raise WorkerError(
-            f"A worker of Ray failed ({first_line(error)}). The rows that were committed are kept:"
-            " run the same command again when the cause is gone."
-        ) from error
+        loss: Exception = error
+        return loss
+    return None
+
+
+def _rest(engine: Engine, workers: int, lost: Exception, answered: int) -> int:
+    """How many workers go on after some were lost with their node; raises WorkerError where nothing
+    was answered since the last loss.
+    """
+    import ray
+
+    from goemo_utils.scale import cluster
+
+    if not answered:
+        raise _failed(lost) from lost
+    # Ray ends those of before first.
+    time.sleep(SETTLES)
+    fitting = cluster.room(replace(engine, workers=None), cluster.nodes, ray.available_resources)
+    left = min(workers, fitting)
+    print(f"Workers were lost ({first_line(lost)}); {left} go on.", file=sys.stderr)
+    return left
+
+
+def _failed(error: Exception) -> WorkerError:
+    return WorkerError(
+        f"A worker of Ray failed ({first_line(error)}). The rows that were committed are kept:"
+        " run the same command again when the cause is gone."
+    )

@@ -58,8 +58,7 @@ class Parts:
                 self._started.empty()
             self._kept = self._started.path / "kept"
             self._kept.mkdir(exist_ok=True)
-            self._adopt()
-            self.kept = Kept(self._ranges())
+            self.adopt()
         except BaseException:
             self._started.release()
             raise
@@ -89,7 +88,7 @@ class Parts:
 
         Raises RecordError where a row is missing or there twice: then nothing gets the name.
         """
-        self._adopt()
+        self.adopt()
         parts = [_part(path) for path in sorted(self._kept.glob("*.parquet"))]
         parts.sort(key=lambda part: part.ranges[0].first)
         _check(parts, rows)
@@ -110,7 +109,7 @@ class Parts:
         """Let go; rows that are kept or committed stay for another time."""
         self._started.close(keep=not done and self.committed() > 0)
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
         """Keep the parts that attempts have committed, and throw away what they have not."""
         for attempt in sorted(self._started.path.glob("attempt-*")):
             committed = [
@@ -122,6 +121,7 @@ class Parts:
                 for part in (attempt / ROWS).glob(f"{stem}-*.parquet"):
                     os.replace(part, self._kept / f"{attempt.name}-{part.name}")
             shutil.rmtree(attempt, ignore_errors=True)
+        self.kept = Kept(self._ranges())
 
     def _ranges(self) -> Iterator[Range]:
         for path in self._kept.glob("*.parquet"):

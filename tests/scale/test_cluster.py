@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,12 @@ def test_ray_that_is_not_installed_is_told_with_its_extra(monkeypatch: pytest.Mo
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PackageError, match=r"goemo\[scale\]"):
         cluster.require()
+
+
+def test_a_token_is_found_where_ray_looks_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    assert not cluster.has_token({"RAY_AUTH_TOKEN_PATH": str(file)})
+    file.write_text("secret")
+    assert cluster.has_token({"RAY_AUTH_TOKEN_PATH": str(file)})
+    assert cluster.has_token({"RAY_AUTH_TOKEN": "secret", "RAY_AUTH_TOKEN_PATH": "/nowhere"})
+    assert not cluster.has_token({"RAY_AUTH_TOKEN": "secret", "RAY_AUTH_MODE": "token"})

@@ -9,10 +9,12 @@ import importlib.util
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -25,7 +27,9 @@ ABSENT = importlib.util.find_spec("ray") is None
 pytestmark = pytest.mark.skipif(ABSENT, reason="not installed: ray, the extra scale")
 KILLS, SEED = 20, 23
 WITHIN = 400.0
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+# With a token of this user's a cluster would ask each node for it.
+OWN = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+ENVIRONMENT = {**os.environ, **OWN}
 
 
 def write_texts(file: Path, rows: int) -> None:
@@ -90,6 +94,54 @@ def prepare(folder: Path, rows: int) -> None:
     assert done.returncode == 0
 
 
+@contextmanager
+def nodes(resources: list[str]) -> Iterator[tuple[str, list[int]]]:
+    """A cluster on this machine, a node for each of ``resources``: its address, and the process of
+    each node that ends the others with it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    before = daemons()
+    raylets: list[int] = []
+    head = ["--head", "--port", str(port), "--include-dashboard", "false"]
+    try:
+        for declared in resources:
+            role = ["--address", f"127.0.0.1:{port}"] if raylets else head
+            known = daemons()
+            start_node([*role, "--resources", declared])
+            raylets += [pid for pid in daemons() - known if "raylet/raylet" in words_of(pid)]
+        yield f"127.0.0.1:{port}", raylets
+    finally:
+        for pid in daemons() - before:
+            end(pid)
+
+
+def start_node(options: list[str]) -> None:
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1"]
+    own = ["--object-store-memory", "100000000", "--disable-usage-stats"]
+    done = subprocess.run([*ray, *own, *options], env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"Ray does not start on this machine: {done.stderr[-300:]}")
+
+
+def daemons() -> set[int]:
+    """The processes of Ray's own programs."""
+    pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    return {pid for pid in pids if "/ray/core/src/ray/" in words_of(pid)}
+
+
+def words_of(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    return ""
+
+
+def end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.long
 def test_after_a_kill_the_same_command_ends_with_the_answers_of_one_process(folder: Path) -> None:
     prepare(folder, 60_000)
@@ -101,6 +153,25 @@ def test_after_a_kill_the_same_command_ends_with_the_answers_of_one_process(fold
 
     assert on_ray(folder).wait(WITHIN) == 0, log(folder)
     assert "Going on behind the" in log(folder)
+    check(folder)
+
+
+@pytest.mark.long
+def test_a_node_that_dies_takes_no_row_with_it_and_a_card_that_is_nowhere_is_told(
+    folder: Path,
+) -> None:
+    prepare(folder, 60_000)
+    with nodes(['{"NPU": 0}', '{"side": 1}']) as (address, raylets):
+        began = time.monotonic()
+        refused = on_ray(folder, "--address", address, "--resources", "NPU=1")
+        assert refused.wait(WITHIN) == 2, log(folder)
+        assert "no room for 2 workers with CPU 1, NPU 1 each" in log(folder)
+        print(f"\nrefused after {time.monotonic() - began:.0f} s")
+
+        working = on_ray(folder, "--address", address)
+        wait_for_rows(folder, working, 1)
+        end(raylets[1])
+        assert working.wait(WITHIN) == 0, log(folder)
     check(folder)
 
 

@@ -93,6 +93,23 @@ def read(address: str, topic: str, partitions: int, quiet: float = 5.0) -> list[
     return messages
 
 
+def held(address: str, topic: str, partitions: int) -> int:
+    """How many messages a topic holds; 0 while it is not there."""
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "counter"})
+    try:
+        ends = [
+            consumer.get_watermark_offsets(TopicPartition(topic, i), timeout=WAIT)[1]
+            for i in range(partitions)
+        ]
+        return sum(max(end, 0) for end in ends)
+    except KafkaException:
+        return 0
+    finally:
+        consumer.close()
+
+
 def by_key(messages: list[Any]) -> dict[str, dict[str, Any]]:
     """The last value of each key, as whoever reads answers keeps them."""
     return {one.key().decode(): json.loads(one.value()) for one in messages}
