@@ -181,6 +181,8 @@ def _start(engine: Engine) -> None:
     for attempt in range(STARTS):
         try:
             ray.init(
+                # Without this word Ray would take a cluster that runs, or ran, on this machine.
+                address="local",
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
