@@ -166,13 +166,24 @@ def _digest(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def compile_for(machine: str, wanted: Needs, work: Path, command: list[str]) -> None:
+    """Write the sources of the stand-ins for ``machine`` (x86_64 or aarch64) into ``work`` and
+    compile them there with ``command``, which may be a cross-compiler.
+    """
+    _write_sources(machine, wanted, work)
+    _compile(command, work, "ascendcl", ["acl.c", "-ldl", "-lpthread"])
+    beside = ["-L.", "-lascendcl", "-Wl,-rpath,$ORIGIN"]
+    _compile(command, work, "opapi", ["opapi.c", "entries.s", *beside])
+    for name in STAND_INS:
+        _compile(command, work, name, ["none.c", *beside])
+
+
 def _build(wanted: Needs, made: Path) -> None:
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=made.parent) as name:
         work = Path(name) / "lib"
         work.mkdir()
-        _write_sources(wanted, work)
-        _compile_all(work)
+        compile_for(platform.machine(), wanted, work, compiler())
 
         for part in ("runtime", "compiler", "opp"):  # what torch_npu's import looks for
             (work / "home" / part).mkdir(parents=True)
@@ -183,7 +194,7 @@ def _build(wanted: Needs, made: Path) -> None:
                 raise
 
 
-def _write_sources(wanted: Needs, work: Path) -> None:
+def _write_sources(machine: str, wanted: Needs, work: Path) -> None:
     runtime = (SOURCE / "runtime.c").read_text(encoding="utf-8")
     own = set(re.findall(r"^[\w ]+?\*?((?:acl|rt|Msprof|Hccl)\w+)\(", runtime, re.M))
     answers = [f"long {n}(void) {{ return 0; }}\n" for n in wanted.functions if n not in own]
@@ -196,26 +207,21 @@ def _write_sources(wanted: Needs, work: Path) -> None:
     (work / "opapi.c").write_text(operators + table + count, encoding="utf-8")
     (work / "operators.txt").write_text("\n".join(wanted.operators), encoding="utf-8")
 
-    entries = [".text\n", _ENTER[platform.machine()]]
+    entries = [".text\n", _ENTER[machine]]
     for number, name in enumerate(wanted.operators):
         for index, entry in ((2 * number, name + "GetWorkspaceSize"), (2 * number + 1, name)):
-            body = _ENTRY[platform.machine()].format(name=entry, index=index)
+            body = _ENTRY[machine].format(name=entry, index=index)
             entries.append(f".globl {entry}\n.type {entry}, %function\n{body}")
     (work / "entries.s").write_text("".join(entries) + '.section .note.GNU-stack,"",%progbits\n')
-    (work / "none.c").write_text("int goemo_nothing(void) { return 0; }\n", encoding="utf-8")
+    # what it calls keeps libascendcl.so among the libraries that each of them needs
+    nothing = "const char *goemo_simulated_cann(void);\n"
+    nothing += "const char *goemo_stand_in(void) { return goemo_simulated_cann(); }\n"
+    (work / "none.c").write_text(nothing, encoding="utf-8")
 
 
-def _compile_all(work: Path) -> None:
-    _compile(work, "ascendcl", ["acl.c", "-ldl", "-lpthread"])
-    beside = ["-L.", "-Wl,--no-as-needed", "-lascendcl", "-Wl,-rpath,$ORIGIN"]
-    _compile(work, "opapi", ["opapi.c", "entries.s", *beside])
-    for name in STAND_INS:
-        _compile(work, name, ["none.c", *beside])
-
-
-def _compile(work: Path, name: str, arguments: list[str]) -> None:
+def _compile(compiling: list[str], work: Path, name: str, arguments: list[str]) -> None:
     flags = ["-shared", "-fPIC", "-O1", "-w", f"-Wl,-soname,lib{name}.so", "-o", f"lib{name}.so"]
-    command = [*compiler(), *flags, *arguments]
+    command = [*compiling, *flags, *arguments]
     try:
         subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=300)
     except subprocess.CalledProcessError as error:

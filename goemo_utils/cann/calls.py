@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections import Counter
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -53,20 +54,23 @@ _Run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int6
 def run(name: str, words: list[int]) -> None:
     """Run one operator: its kernel, then the fault of the rehearsal that names it."""
     CALLS[name] += 1
+    if not torch.is_autocast_enabled("cpu"):
+        _outside_guards(name, words)
+        return
+    with torch.autocast("cpu", enabled=False):
+        _outside_guards(name, words)
 
-    with (
-        torch._C.DisableTorchFunction(),
-        torch.inference_mode(False),
-        torch.no_grad(),
-        torch.autocast("cpu", enabled=False),
-    ):
+
+def _outside_guards(name: str, words: list[int]) -> None:
+    with torch._C.DisableTorchFunction(), torch._C._InferenceMode(False), torch.no_grad():
         values = arguments(name, words)
         for listener in LISTENERS:
             listener(name, signatures()[name].names, values)
         result = KERNELS[name](*values)
-        disturbance = STATE.disturbances.get(ATEN.get(name, ""))
-        if disturbance is not None:
-            disturbance(result, values)
+        if STATE.disturbances:
+            disturbance = STATE.disturbances.get(ATEN.get(name, ""))
+            if disturbance is not None:
+                disturbance(result, values)
 
 
 def register_kernels() -> None:
@@ -105,7 +109,7 @@ def install() -> None:
     callback = _Run(answer)
     _KEPT.extend([library, letters, callback])
     library.goemo_install(letters, callback)
-    atexit.register(_tell_missed)
+    atexit.register(_end)
 
 
 def _path_of(library: ctypes.CDLL) -> str:
@@ -119,7 +123,14 @@ def _path_of(library: ctypes.CDLL) -> str:
     raise FileNotFoundError("libopapi.so is not among the mapped files of this process")
 
 
-def _tell_missed() -> None:
+def _end() -> None:
+    """Let the queues run empty before torch_npu's own end waits for them: that holds Python's lock,
+    which a kernel on a queue's thread needs, and would wait for ever.
+    """
+    npu: Any = vars(torch).get("npu")
+    with suppress(RuntimeError):  # a device that has failed says so to whoever waited
+        for device in range(npu.device_count() if npu else 0):
+            npu.synchronize(device)
     if MISSED:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(MISSED.items()))
         print(f"SIMULATED CANN: operators without a kernel: {names}", file=sys.stderr)

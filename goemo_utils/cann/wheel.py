@@ -6,6 +6,7 @@ loads it, and fails where neither CANN nor its stand-ins are.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -15,6 +16,8 @@ from pathlib import Path
 from goemo_utils.cann.build import cache
 from goemo_utils.errors import DeviceError, first_line
 
+# a third of the time: byte code of the whole wheel, and a question after newer pips, are not needed
+QUICKLY = ("--quiet", "--no-compile", "--disable-pip-version-check")
 RELEASES = ("2.13.0",)
 """Releases of torch_npu whose operators have been read and tried on the stand-ins."""
 
@@ -54,10 +57,13 @@ def fetch() -> Path:
     if found is not None:
         return found
 
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    command = [sys.executable, "-m", "pip", "install", *QUICKLY, "--no-deps", "--target"]
     command += [str(site()), f"torch_npu=={wanted()}"]
+    cache().mkdir(parents=True, exist_ok=True)
+    # pip unpacks among the temporary files and moves: within one file system that copies nothing
+    beside = {**os.environ, "TMPDIR": str(cache())}
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+        subprocess.run(command, env=beside, check=True, capture_output=True, text=True, timeout=600)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = first_line(RuntimeError(getattr(error, "stderr", "") or str(error)))
         raise DeviceError(

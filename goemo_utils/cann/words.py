@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -33,6 +35,8 @@ DTYPES: dict[int, torch.dtype] = {
 }
 """aclDataType, from acl/acl_base_rt.h."""
 
+MOST_VIEWS = 4096
+_VIEWS: dict[tuple[int, ...], Tensor] = {}
 _CPU = torch.device("cpu")
 
 
@@ -81,8 +85,17 @@ def _tensor(words: Words) -> Tensor | None:
     if not words.take():
         return None
     dtype, rank, offset, address = words.many(4)
-    shape, strides = words.many(rank), words.many(rank)
-    return view(DTYPES[dtype], shape, strides, offset, address)
+    numbers = words.many(2 * rank)
+
+    # the allocator gives the same addresses again: half of a view's time is making it
+    described = (dtype, rank, offset, address, *numbers)
+    known = _VIEWS.get(described)
+    if known is None:
+        known = view(DTYPES[dtype], numbers[:rank], numbers[rank:], offset, address)
+        if len(_VIEWS) == MOST_VIEWS:
+            _VIEWS.clear()
+        _VIEWS[described] = known
+    return known
 
 
 def view(
@@ -143,7 +156,7 @@ def _text(words: Words) -> str:
     return bytes(words.many(words.take())).decode("utf-8", "replace")
 
 
-READERS = {
+READERS: dict[str, Callable[[Words], Any]] = {
     "T": _tensor,
     "O": _growing,
     "S": _scalar,
@@ -162,9 +175,18 @@ READERS = {
 
 def arguments(name: str, words: list[int]) -> list[Any]:
     """The arguments of one call as the operator's kernel takes them."""
-    signature, reader = signatures()[name], Words(words)
-    values = [READERS[letter](reader) for letter in signature.letters]
-    for place, called in enumerate(signature.names):
-        if called in ("dtype", "probDataType"):
-            values[place] = DTYPES[values[place]]
+    reader = Words(words)
+    readers, dtypes = _plan(name)
+    values = [read(reader) for read in readers]
+    for place in dtypes:
+        values[place] = DTYPES[values[place]]
     return values
+
+
+@cache
+def _plan(name: str) -> tuple[list[Callable[[Words], Any]], list[int]]:
+    """How each argument of an operator is read, and the places of those that name a dtype."""
+    signature = signatures()[name]
+    readers = [READERS[letter] for letter in signature.letters]
+    named = ("dtype", "probDataType")
+    return readers, [place for place, called in enumerate(signature.names) if called in named]

@@ -23,6 +23,7 @@ from goemo_utils.boundary.signals import how_ended
 from goemo_utils.chain.notebook import CRASHED, Ended, execute
 from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.forward import worker
+from goemo_utils.forward.device import GENUINE
 from goemo_utils.records.manifest import locked, new_manifest, point_latest, write_manifest
 from goemo_utils.records.record import StepRecord, now, read_json, read_record
 from goemo_utils.records.step import inputs_of, leave, run_dir, unfinished
@@ -73,7 +74,7 @@ def run(
         outcome = Outcome(folder, manifest["steps"])
 
         running = _Running(params, folder, manifest, outcome, tell)
-        with _fork_server(any(planned.runs for planned in plan)):
+        with _fork_servers(any(planned.runs for planned in plan), params.opened_as):
             running.steps(plan, forced=bool(force or start or only))
 
         outcome.told = running.report()
@@ -105,22 +106,28 @@ def _conclude(outcome: Outcome) -> None:
 
 
 @contextmanager
-def _fork_server(needed: bool) -> Iterator[None]:
+def _fork_servers(needed: bool, device: str) -> Iterator[None]:
     """A fork server for the kernels of this run, told to them by the environment, and a folder for
-    whatever they leave among the temporary files: it goes when the run ends, however it ends.
+    whatever they leave among the temporary files: it goes when the run ends, however it ends. A
+    rehearsal with the genuine torch_npu has a second server beside it.
     """
     if not needed:
         yield
         return
 
     with scratch() as folder, _temporary_files_in(folder):
-        server = worker.Server(folder)
-        os.environ[worker.ADDRESS] = server.address
+        servers = [worker.Server(folder)]
+        os.environ[worker.ADDRESS] = servers[0].address
+        if device == GENUINE:
+            beside = Path(worker.second_address(servers[0].address)).parent
+            beside.mkdir()
+            servers.append(worker.Server(beside, device))
         try:
             yield
         finally:
             os.environ.pop(worker.ADDRESS, None)
-            server.close()
+            for server in servers:
+                server.close()
 
 
 @contextmanager

@@ -20,15 +20,16 @@ from goemo_utils.boundary.signals import die_with_parent
 ADDRESS = "GOEMO_WORKER"
 
 
-def guarded(folder: str) -> int:
+def guarded(folder: str, device: str | None = None) -> int:
     """Serve in a child until standard input closes, then end the child and remove ``folder``.
 
-    Returns the child's exit code when it ends by itself first.
+    Returns the child's exit code when it ends by itself first. A server of jobs on ``device`` then
+    leaves no folder either, so that nobody waits for it.
     """
     guard, asker = os.getpid(), os.getppid()
     server = os.fork()
     if server == 0:
-        _serve(guard, os.path.join(folder, "worker"))
+        _serve(guard, os.path.join(folder, "worker"), device)
 
     ended, status = 0, 0
     while not ended:
@@ -40,6 +41,8 @@ def guarded(folder: str) -> int:
             _end_all(folder, alone=os.getppid() != asker)
             return 0
         ended, status = os.waitpid(server, os.WNOHANG)
+    if device:
+        shutil.rmtree(folder, ignore_errors=True)
     return os.waitstatus_to_exitcode(status)
 
 
@@ -74,14 +77,14 @@ def _kill(folder: str) -> int:
     return found
 
 
-def _serve(guard: int, address: str) -> NoReturn:
+def _serve(guard: int, address: str, device: str | None) -> NoReturn:
     """In the child: import what models need, and serve."""
     die_with_parent(guard)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     from goemo_utils.forward.server import serve
 
     try:
-        serve(address)
+        serve(address, device)
     except BaseException:
         import traceback
 
@@ -90,4 +93,4 @@ def _serve(guard: int, address: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(sys.argv[1]))
+    sys.exit(guarded(*sys.argv[1:]))

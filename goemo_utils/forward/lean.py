@@ -57,8 +57,9 @@ def import_transformers() -> None:
 @contextmanager
 def lean() -> Iterator[None]:
     """Within this context, import what needs transformers, and nothing else: what asks for a part
-    of the compiler by its full name would not find it. What is loaded already stays loaded. Where
-    transformers would load torch_npu, which needs all of it, everything is imported as ever.
+    of the compiler by its full name would not find it. What is loaded already stays loaded, a
+    torch_npu too; where transformers would load one, which needs all of it, everything is imported
+    as ever.
     """
     import torch
 
@@ -132,10 +133,10 @@ class _Distributions(dict[str, list[str]]):
 
 
 def _torch_npu_comes() -> bool:
-    """Whether this process would try to import torch_npu: it is installed, and not kept out."""
-    if "torch_npu" in sys.modules:
-        return sys.modules["torch_npu"] is not None
-    return find_spec("torch_npu") is not None
+    """Whether transformers would import torch_npu: it is installed, not kept out, and not there
+    yet.
+    """
+    return "torch_npu" not in sys.modules and find_spec("torch_npu") is not None
 
 
 class _Compiler(types.ModuleType):

@@ -25,7 +25,7 @@ from goemo_utils.boundary.signals import die_with_parent
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, first_line
 from goemo_utils.forward import lean
-from goemo_utils.forward.device import import_torch_npu
+from goemo_utils.forward.device import GENUINE, import_torch_npu
 from goemo_utils.records.record import plain, write_json
 
 KINDS = {
@@ -67,9 +67,19 @@ def death(code: int) -> str:
 
 
 def on_npu(job: dict[str, Any]) -> bool:
-    """Whether a job, or one of its arms, runs on a real NPU."""
+    """Whether a job, or one of its arms, runs on torch_npu."""
+    return any(device.startswith(("npu", "rehearsal:")) for device in _devices(job))
+
+
+def on_stand_ins(job: dict[str, Any]) -> bool:
+    """Whether a job, and each of its arms that runs on torch_npu, does so on a SIMULATED CANN."""
+    asked = {device for device in _devices(job) if device.startswith(("npu", "rehearsal:"))}
+    return asked == {GENUINE}
+
+
+def _devices(job: dict[str, Any]) -> list[str]:
     devices = [job.get("device"), *(arm.get("device") for arm in job.get("arms", []))]
-    return any(str(device).startswith(("npu", "rehearsal:")) for device in devices)
+    return [str(device) for device in devices]
 
 
 def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
@@ -95,9 +105,15 @@ def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[s
         return {"died": f"raised {type(error).__name__}: {first_line(error)}"}
 
 
-def serve(path: str) -> None:
-    """Import what models need, then fork a child a job until the guard ends this process."""
-    torch_npu.keep_out()  # transformers takes its plain path
+def serve(path: str, device: str | None = None) -> None:
+    """Import what models need, then fork a child a job until the guard ends this process.
+
+    Every job is for ``device``, where one is named: the genuine torch_npu on a SIMULATED CANN.
+    """
+    if device:
+        import_torch_npu(device)  # before transformers, as in an interpreter of the job's own
+    else:
+        torch_npu.keep_out()  # transformers takes its plain path
     lean.import_transformers()
     for name in PRELOAD:
         import_module(name)
@@ -172,11 +188,14 @@ def _supervise(connection: socket.socket) -> None:
 
 
 def _end(worker: int) -> NoReturn:
-    """Kill a worker and what it started, and end."""
+    """Kill a worker and what it started, and end. It is waited for, as one that has answered and is
+    about to end by itself: so its processor time counts as the server's.
+    """
     try:
         os.killpg(worker, signal.SIGKILL)
     except ProcessLookupError:  # it has no group of its own yet
         os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
     os._exit(0)
 
 

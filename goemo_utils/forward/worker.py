@@ -3,7 +3,9 @@
 A fork server imports torch and transformers once and touches no device; each job runs in a fresh
 fork of it, within a tenth of a second. torch_npu is hidden in the server, because transformers
 changes the attention mask of every device when it sees one, and the CPU reference must not notice.
-A job on a real NPU therefore gets an interpreter of its own instead.
+A job on a real NPU therefore gets an interpreter of its own instead. For the genuine torch_npu on a
+SIMULATED CANN a chain has a second server, which imports it before transformers; it too touches no
+device.
 
 The server runs in guard.py's and server.py's processes; this module is what asks. The conversation
 is one JSON object a line over a Unix socket: a request, then progress lines, then one answer.
@@ -27,7 +29,7 @@ from goemo_utils.boundary.parts import Scratch, scratch
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.forward.guard import ADDRESS as ADDRESS
-from goemo_utils.forward.server import KINDS, death, on_npu
+from goemo_utils.forward.server import KINDS, death, on_npu, on_stand_ins
 from goemo_utils.records.record import plain
 
 # oneDNN computes float32 products in bfloat16 where its own variable says so, whatever torch is
@@ -39,10 +41,11 @@ START_SECONDS = 120
 
 class Server:
     """A running fork server, owned by this process; it ends when this process does, however that
-    comes about, and its folder, one of its own or one that is given, goes with it.
+    comes about, and its folder, one of its own or one that is given, goes with it. It has the
+    torch_npu of ``device``, where one is named.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
         self._own_folder: Scratch | None = None
         if folder is None:
             self._own_folder = Scratch()
@@ -54,7 +57,10 @@ class Server:
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "goemo_utils.forward.guard", str(self.folder)],
+            [
+                *(sys.executable, "-m", "goemo_utils.forward.guard", str(self.folder)),
+                *([device] if device else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -104,18 +110,30 @@ def address() -> str:
     The chain does not wait for its server before it starts the first notebooks, so it may still be
     importing. Should it never listen, a server of our own says why.
     """
-    inherited = os.environ.get(ADDRESS)
-    end = time.monotonic() + START_SECONDS
-    while inherited and os.path.isdir(os.path.dirname(inherited)) and time.monotonic() < end:
-        if os.path.exists(inherited):
-            return inherited
-        time.sleep(0.02)
+    inherited = _listening(os.environ.get(ADDRESS))
+    if inherited:
+        return inherited
 
     if not _own or _own[0].process.poll() is not None:
         _own[:] = [Server()]
         atexit.register(_own[0].close)
 
     return _own[0].wait()
+
+
+def second_address(chains: str) -> str:
+    """Where the chain's second server is, by the address of its first."""
+    return os.path.join(os.path.dirname(chains), "torch_npu", "worker")
+
+
+def _listening(inherited: str | None) -> str | None:
+    """``inherited`` once somebody listens there; None when nobody will."""
+    end = time.monotonic() + START_SECONDS
+    while inherited and os.path.isdir(os.path.dirname(inherited)) and time.monotonic() < end:
+        if os.path.exists(inherited):
+            return inherited
+        time.sleep(0.02)
+    return None
 
 
 def run(
@@ -138,7 +156,7 @@ def run(
         "log": str(log),
         "path": [p for p in sys.path if p],
     }
-    answer = (_own_interpreter if on_npu(job) else _ask)(request, progress)
+    answer = _answer(job, request, progress)
 
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
@@ -154,9 +172,20 @@ def run(
     )
 
 
-def _ask(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+def _answer(
+    job: dict[str, Any], request: dict[str, Any], progress: Callable[[str], None]
+) -> dict[str, Any]:
+    if not on_npu(job):
+        return _ask(address(), request, progress)
+
+    chains = os.environ.get(ADDRESS)
+    served = _listening(second_address(chains)) if chains and on_stand_ins(job) else None
+    return _ask(served, request, progress) if served else _own_interpreter(request, progress)
+
+
+def _ask(server: str, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(address())
+        connection.connect(server)
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:

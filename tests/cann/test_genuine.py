@@ -200,3 +200,18 @@ def test_memory_returns_to_its_start_after_many_forwards(queue: str, forwards: i
     assert after == before
     assert alike
     assert grown < 16 * 2**20
+
+
+def test_a_program_that_ends_while_operators_are_queued_ends() -> None:
+    ended = child(
+        """
+        import torch, torch_npu
+        x = torch.ones(300, 300).npu()
+        for _ in range(400):
+            y = x @ x
+        print("queued", flush=True)
+        """,
+        TASK_QUEUE_ENABLE="1",
+    )
+    assert ended.stdout.strip() == "queued"
+    assert ended.returncode == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from goemo_utils import environment
+from tests.cann.genuine import ROOT
 
 MESSAGES = json.loads((Path(__file__).parent / "messages.json").read_text(encoding="utf-8"))
 
@@ -54,3 +55,13 @@ def test_a_genuine_message_is_diagnosed_by_what_happened(title: str) -> None:
     assert found["cause"]
     assert found["remedy"]
     assert found["source"]
+
+
+@pytest.mark.parametrize("notebook", ["01_load.ipynb", "zh/01_load.ipynb"])
+def test_what_a_notebook_quotes_of_the_real_library_is_what_it_said(notebook: str) -> None:
+    cells = json.loads((ROOT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+    (prose,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "01-22"]
+    _before, quoted, _after = prose.split("```")
+    said = MESSAGES["tensors on two devices"]["text"].splitlines()
+    assert quoted.splitlines()[0] == "text"
+    assert set(quoted.splitlines()[1:]) <= set(said)

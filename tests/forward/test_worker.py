@@ -180,3 +180,39 @@ def _holder(log: Path) -> int:
                 continue
         time.sleep(0.05)
     raise AssertionError(f"no process writes to {log}")
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Where a job went: the address of a server, or "its own interpreter"."""
+    monkeypatch.setenv(worker.ADDRESS, str(tmp_path / "worker"))
+    monkeypatch.setattr(worker, "_ask", lambda server, *rest: {"result": server})
+    alone = {"result": "its own interpreter"}
+    monkeypatch.setattr(worker, "_own_interpreter", lambda *rest: alone)
+    (tmp_path / "worker").touch()
+
+    def to(*devices: str) -> str:
+        arms = [{"device": device} for device in devices[1:]]
+        job = {"kind": "parity", "device": devices[0], "arms": arms}
+        answer = worker.run(job, tmp_path / "log")
+        return os.path.relpath(answer, tmp_path) if os.path.isabs(answer) else answer
+
+    return to
+
+
+def test_a_job_on_the_stand_ins_goes_to_the_chains_second_server(asked, tmp_path) -> None:
+    (tmp_path / "torch_npu").mkdir()
+    (tmp_path / "torch_npu" / "worker").touch()
+    assert asked("rehearsal:torch_npu", "cpu") == "torch_npu/worker"
+    assert asked("cpu") == "worker"
+    assert asked("rehearsal") == "worker"
+
+
+def test_without_a_second_server_and_on_a_real_npu_a_job_has_its_own_interpreter(
+    asked, tmp_path
+) -> None:
+    assert asked("rehearsal:torch_npu") == "its own interpreter"
+    (tmp_path / "torch_npu").mkdir()
+    (tmp_path / "torch_npu" / "worker").touch()
+    assert asked("npu:0") == "its own interpreter"
+    assert asked("rehearsal:torch_npu", "npu:1") == "its own interpreter"
