@@ -50,15 +50,21 @@ def _seen() -> dict[str, Any]:
             return [bool(torch.equal(first, again)), first.mean().item(),
                     torch.randn(4000, device="npu:0").std().item()]
 
-        def trained():
+        def trained(**where):
+            torch.manual_seed(0)
+            model = classifier("roberta")
+            for module in model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
             from transformers import Trainer, TrainingArguments
             row = {"input_ids": torch.arange(5, 15), "labels": torch.tensor(3)}
             with tempfile.TemporaryDirectory() as folder:
                 arguments = TrainingArguments(
                     folder, max_steps=2, per_device_train_batch_size=2, logging_steps=1,
                     report_to=[], save_strategy="no", disable_tqdm=True, learning_rate=1e-3,
+                    **where,
                 )
-                trainer = Trainer(classifier("roberta"), arguments, train_dataset=[row] * 4)
+                trainer = Trainer(model, arguments, train_dataset=[row] * 4)
                 trainer.train()
                 return [str(arguments.device), [h["loss"] for h in trainer.state.log_history[:2]]]
 
@@ -68,7 +74,7 @@ def _seen() -> dict[str, Any]:
             "bfloat16": losses("npu:0", torch.bfloat16),
             "cpu bfloat16": losses("cpu", torch.bfloat16),
             "float16": losses("npu:0", torch.float16, scaled=True),
-            "random": random(), "trainer": trained(),
+            "random": random(), "trainer": trained(), "trainer on the cpu": trained(use_cpu=True),
         }))
         """
     )
@@ -98,3 +104,10 @@ def test_the_trainer_of_transformers_runs_on_the_device_and_learns() -> None:
     device, losses = _seen()["trainer"]
     assert device == "npu:0"
     assert losses[1] < losses[0]
+
+
+def test_the_trainers_losses_are_the_cpus() -> None:
+    (device, losses), (other, expected) = _seen()["trainer"], _seen()["trainer on the cpu"]
+    assert (device, other) == ("npu:0", "cpu")
+    assert len(losses) == 2
+    assert losses == pytest.approx(expected, rel=1e-5)
