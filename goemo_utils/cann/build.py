@@ -170,7 +170,7 @@ def compile_for(machine: str, wanted: Needs, work: Path, command: list[str]) -> 
     """Write the sources of the stand-ins for ``machine`` (x86_64 or aarch64) into ``work`` and
     compile them there with ``command``, which may be a cross-compiler.
     """
-    _write_sources(machine, wanted, work)
+    write_sources(machine, wanted, work)
     _compile(command, work, "ascendcl", ["acl.c", "-ldl", "-lpthread"])
     beside = ["-L.", "-lascendcl", "-Wl,-rpath,$ORIGIN"]
     _compile(command, work, "opapi", ["opapi.c", "entries.s", *beside])
@@ -194,7 +194,8 @@ def _build(wanted: Needs, made: Path) -> None:
                 raise
 
 
-def _write_sources(machine: str, wanted: Needs, work: Path) -> None:
+def write_sources(machine: str, wanted: Needs, work: Path) -> None:
+    """Write what is compiled: C, and an entry in assembly for each half of each operator."""
     runtime = (SOURCE / "runtime.c").read_text(encoding="utf-8")
     own = set(re.findall(r"^[\w ]+?\*?((?:acl|rt|Msprof|Hccl)\w+)\(", runtime, re.M))
     answers = [f"long {n}(void) {{ return 0; }}\n" for n in wanted.functions if n not in own]
