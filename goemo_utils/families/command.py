@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,16 +165,23 @@ def page(rows: Sequence[Row]) -> str:
     head = "| " + " | ".join(("family", "limit", "runs", *PATHS, "answers differ by")) + " |"
     table = [head, "|" + "---|" * (len(PATHS) + 4), *(line(row) for row in rows)]
     why = [
-        f"- **{row.family.model_type}**: {row.why}."
+        _bullet(f"**{row.family.model_type}**: {row.why}.")
         for row in rows
         if row.why and not row.family.refused
     ]
     return PAGE.format(
         table="\n".join(table),
-        summary="\n".join(f"- {sentence}" for sentence in summary(rows).splitlines()),
+        summary="\n".join(map(_bullet, summary(rows).splitlines())),
         why="\n".join(why),
         torch=torch.__version__,
         transformers=transformers.__version__,
+    )
+
+
+def _bullet(sentence: str) -> str:
+    """A sentence of a list, as wide as the documents are."""
+    return textwrap.fill(
+        f"- {sentence}", 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 

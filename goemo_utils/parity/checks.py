@@ -365,7 +365,8 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
             else f"{k} of {n:,} texts changed: too few texts to tell."
         )
         return Gate("flip_bound", CANNOT_TELL, upper, limit, n, formula, meaning, extra)
-    if rounding.result == EXPLAINED and not changed["unexplained"]:
+    if rounding.result in (PASS, EXPLAINED) and not changed["unexplained"]:
+        why = "explained by the cause" if rounding.result == EXPLAINED else "within its rounding"
         return Gate(
             "flip_bound",
             EXPLAINED,
@@ -373,7 +374,7 @@ def flip_bound(c: Compared, limits: Limits, changed: Part, rounding: Gate) -> Ga
             limit,
             n,
             formula,
-            f"{k} of {n:,} texts changed, all explained by the cause.",
+            f"{k} of {n:,} texts changed, all {why}.",
             extra,
         )
 

@@ -152,6 +152,10 @@ class Right:
 
         return self._measured(values - self.gold, spread)
 
+    def counted(self, values: Tensor) -> Tensor:
+        """Of values of the same shape those that count, in float64 in one row."""
+        return _kept(values, self.real, self.keep)
+
     def _masked_alike(self, rows: Tensor) -> bool:
         """Whether every score that gold masks (or makes NaN) is masked (or NaN) on the device."""
         if self.masked is None or self.wanted is None:

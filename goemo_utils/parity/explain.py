@@ -140,7 +140,9 @@ class Explanation:
         made = exercise.make(twins, self.max_length) if "exercise" in asked else None
         if "place" in asked:
             parts["place"] = self._timed(
-                "place", "one call after another, for the place", lambda: self._place(claim, made)
+                "place",
+                "one call after another, for the place",
+                lambda: self._place(claim, made, answers),
             )
         ulp = float((parts["place"] or {}).get("vector_ulp", 0.0))
         rung = None
@@ -303,9 +305,11 @@ class Explanation:
             self._write("rung", confirmation.answers, len(self.texts))
         return cause, rung
 
-    def _place(self, claim: Claim, made: exercise.Exercise | None) -> dict[str, Any]:
-        """Faults by address: of the weights that arrived, and of every call on the user's texts and
-        on the exercise set.
+    def _place(
+        self, claim: Claim, made: exercise.Exercise | None, answers: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Faults by address: of products as the probe read them, of the weights that arrived, and
+        of every call on the user's texts and on the exercise set.
         """
         twins = self.twins
         twins.attach(twins.candidate)
@@ -314,7 +318,7 @@ class Explanation:
         batches = self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS))
         batches += list(made.replayed(twins)) if made is not None else []
         table, self.rows = located(twins, batches, claim)
-        table["faults"] = [*arrived["faults"], *table["faults"]]
+        table["faults"] = [*_narrowed(answers), *arrived["faults"], *table["faults"]]
         table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
         shapes = {(row.shape.texts, row.shape.tokens) for row in self.rows}
 
@@ -333,6 +337,18 @@ class Explanation:
             if row["state"] != "logits"
         }
         add_accumulated(parts["place"]["heat"], layers)
+
+
+def _narrowed(answers: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fault of products that do not keep operands of half precision; none in float32, where a
+    rounding is a claim.
+    """
+    sides = answers.get("half_operands", {})
+    rounded = sorted({str(told) for told in sides.values() if told is not None})
+    if not rounded:
+        return []
+    told = f"operands of {answers['dtype']} are rounded as {' and '.join(rounded)}"
+    return [weights.fault("all products", told, "kernel", "matmul")]
 
 
 def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | None:

@@ -24,9 +24,16 @@ from goemo_utils.parity.isolation import PADDING
 from goemo_utils.parity.replay import followed
 from goemo_utils.parity.twins import States, rms
 from goemo_utils.parity.weights import TABLES
+from goemo_utils.rehearsal.masks import allowed, rewritten
 
+VAGUE = {"model code", "length"}
+"""Names that say where and not what."""
 EXPLAINED = 0.98
 """Share of the squared error at the first wrong state that a hypothesis must account for."""
+RANDOM = 8.0
+"""Times the usual noise by which repeats of a random forward lie apart; orders of addition: 3."""
+LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.\d+$")
+"""The path of one layer of an encoder's stack."""
 POSITIONS, SEGMENTS, RELATIVE = (TABLES[kind] for kind in ("position", "segment", "relative bias"))
 
 REMEDIES = {
@@ -42,6 +49,8 @@ REMEDIES = {
     "weights": "Load the weights again and read them back",
     "NaN weights": "Repair the checkpoint: see which rows are not finite",
     "intermittent": "Run the machine's own diagnosis: a defective card errs at times",
+    "kernel": "Replace the operator by its eager form; report it to the kernel's maker",
+    "offset": "Look at the kernel's bias: one number is added or left out",
     "gain": "Look at the kernel's scale: one constant is off",
     "batch size": "Keep batches below that size until the kernel is found",
     "length": "Keep texts below that length until the kernel is found",
@@ -80,8 +89,19 @@ def of(
     unnamed = not names and failed and not nan
     if unnamed or (failed and not (place or {}).get("faults") and not _sure(names)):
         names += Diagnosis(course, measured).run()
+    if not names or all(name.name in VAGUE for name in names):
+        names = [*_kernels(place), *names]
 
     return [asdict(name) for name in dict.fromkeys(names)]
+
+
+def _kernels(place: Mapping[str, Any] | None) -> list[Name]:
+    """Calls that err on right inputs, where nothing says how."""
+    found = []
+    for fault in (place or {}).get("faults", [])[:2]:
+        where = f"{fault['module']} {fault['operator']}".strip()
+        found.append(named("kernel", where, str(fault.get("reading") or "wrong on right inputs")))
+    return found
 
 
 def _sure(names: list[Name]) -> bool:
@@ -121,7 +141,7 @@ def _random(course: Course) -> bool:
     tensors = course.exercise.tensors(twins, batch)
     a, b = (twins.run(twins.candidate, tensors) for _ in range(2))
     name = twins.main(a)
-    return not rms(a[name], b[name]) <= 20.0 * course.typical[name]
+    return not rms(a[name], b[name]) <= RANDOM * course.typical[name]
 
 
 def _short(course: Course, count: int) -> Batch:
@@ -286,7 +306,7 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
 
     windows = [m for m in model.modules() if getattr(m, "sliding_window", None)]
     if windows:
-        yield "window", "ignored", lambda: _unmasked(windows)
+        yield "window", "ignored", lambda: _masked(windows, _open)
 
     for keep in (0, 1):
         yield "residual", "dropped", partial(_without_residual, model, None, keep)
@@ -294,6 +314,8 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
             yield "residual", "dropped", partial(_without_residual, model, layer, keep)
 
     yield "mask", "inverted", lambda: torch.no_grad()
+    layers = [m for n, m in model.named_modules() if LAYER.search(n)]
+    yield "mask", "inverted in its layers", lambda: _masked(layers, _turned)
 
 
 @contextmanager
@@ -331,17 +353,25 @@ def _without_relative(model: nn.Module) -> Iterator[None]:
             module.relative_attention = True
 
 
-def _unmasked(attention: list[nn.Module]) -> Any:
-    """Texts without padding: a mask that masks nothing has no window either."""
+def _masked(modules: list[nn.Module], change: Callable[[Tensor], Tensor]) -> Any:
+    """The masks that reach modules, of four axes, changed."""
 
-    def open_up(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        mask = kwargs.get("attention_mask")
-        if not isinstance(mask, Tensor):
-            return None
-        seen = torch.zeros_like(mask) if mask.is_floating_point() else torch.ones_like(mask)
-        return args, {**kwargs, "attention_mask": seen}
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, Tensor) and value.dim() == 4 else value
 
-    return _hooked([m.register_forward_pre_hook(open_up, with_kwargs=True) for m in attention])
+    def given(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        return tuple(map(changed, args)), {name: changed(v) for name, v in kwargs.items()}
+
+    return _hooked([m.register_forward_pre_hook(given, with_kwargs=True) for m in modules])
+
+
+def _open(mask: Tensor) -> Tensor:
+    """A mask that masks nothing: of texts without padding, one that has no window either."""
+    return rewritten(mask, torch.ones_like(mask, dtype=torch.bool))
+
+
+def _turned(mask: Tensor) -> Tensor:
+    return rewritten(mask, ~allowed(mask))
 
 
 class _Dropped(TorchFunctionMode):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from goemo_utils.parity.calls import ATTENTION
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.error import HOT_MAX, HOT_RMS
+from goemo_utils.parity.forms import Form
 from goemo_utils.parity.gates import written
 from goemo_utils.parity.replay import replay
 from goemo_utils.parity.row import ALLOWED_ULP, Row
@@ -270,6 +271,9 @@ def _reading(hot: Sequence[Row], gain: float | None, worst: Any) -> str | None:
         return READING[worst]
     if all(row.addend for row in hot):
         return "output is one of the two addends"
+    form = _form(hot)
+    if form is not None:
+        return f"it computes {form.told}"
     cut = [row.clamped for row in hot if row.clamped is not None]
     if cut:
         return f"output is cut off at {max(cut):.6g}"
@@ -280,23 +284,32 @@ def _reading(hot: Sequence[Row], gain: float | None, worst: Any) -> str | None:
 
 def _kind(hot: Sequence[Row]) -> str | None:
     """What kind of fault the calls show by themselves: dropout left on, saturation, a mask that
-    is ignored, a steady gain; None where they show none of these.
+    is ignored, another form of the operator, a steady gain; None where they show none of these.
     """
     operators = {row.operator for row in hot}
     if operators == {"dropout"}:
         return "dropout"
     if all(row.addend for row in hot):
         return "residual"
+    form = _form(hot)
+    if form is not None:
+        return form.name
     if any(row.clamped is not None for row in hot):
         return "saturation"
     if operators <= {"add", "add_", "__add__", "masked_fill", "where"} and all(
         math.isinf(row.rms) for row in hot
     ):
         return "mask"
-    if all(row.over_gain > 1.0 for row in hot):
+    if all(row.gains for row in hot):
         return "gain"
 
     return None
+
+
+def _form(hot: Sequence[Row]) -> Form | None:
+    """The form of the operator that the calls share, of those on which forms were tried."""
+    forms = {row.form for row in hot if row.form is not None}
+    return forms.pop() if len(forms) == 1 else None
 
 
 def _operators(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from goemo_utils.parity.emulate import rounding
 from goemo_utils.rehearsal.numerics import ROUNDING, round_mantissa
 
 SIZE = 128
+SMALL = 2.0**-10
+"""Well above the least normal number of float16, 2^-14."""
 RANGE = {"tf32": "fp16_matmul", "fp16_matmul": "tf32"}
 """Two roundings that agree inside the range of float16; only large and tiny values tell them apart.
 """
@@ -85,6 +87,23 @@ def matmul_rounding(device: str) -> dict[str, Any]:
     }
 
 
+def half_operands(device: str, dtype: torch.dtype) -> dict[str, str | None]:
+    """How products in half precision round operands that are in it already: null where they give
+    them back. Without tiny values, which a unit may take for zero.
+    """
+    x = operands()
+    x = torch.where(x.abs() < SMALL, 1.0, x).to(dtype)
+    eye = torch.eye(SIZE, dtype=dtype).to(device)
+    given = x.to(device)
+    seen = {
+        "left": given @ eye,
+        "right": eye @ given,
+        "bmm_left": torch.bmm(given.unsqueeze(0), eye.unsqueeze(0))[0],
+        "bmm_right": torch.bmm(eye.unsqueeze(0), given.unsqueeze(0))[0],
+    }
+    return {side: name_rounding(x.float(), y.cpu().float()) for side, y in seen.items()}
+
+
 def convolution_rounding(device: str) -> dict[str, Any]:
     """The same of the input of a float32 convolution, whose kernel of one place passes every
     channel on.
@@ -145,8 +164,8 @@ def probe(
     ones (``bmm_left``, ``bmm_right``), ``accumulate_error``, ``gelu``; with ``convolutions`` and
     ``fused`` attention theirs too.
 
-    A model in half precision has its operands in that dtype already, so the float32 questions are
-    left out for it.
+    A model in half precision has its operands in that dtype already: ``half_operands`` says whether
+    they are kept, and the float32 questions are left out for it.
     """
     answers: dict[str, Any] = {
         "dtype": str(dtype).removeprefix("torch."),
@@ -157,5 +176,7 @@ def probe(
         answers["accumulate_error"] = accumulator(device)
         answers |= convolution_rounding(device) if convolutions else {}
         answers |= attention_rounding(device) if fused else {}
+    else:
+        answers["half_operands"] = half_operands(device, dtype)
 
     return answers

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from goemo_utils.parity.calls import ATTENTION, EXACT_CALLS, PRODUCT_CALLS
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.error import HOT_MAX, HOT_RMS
+from goemo_utils.parity.forms import Form
 
 GAIN = {"float32": 8e-6, "float16": 5e-4, "bfloat16": 2e-3}
 """A steady gain of a call above this is a fault. Measured: honest kernels up to 4e-5 (layer norm),
@@ -26,6 +27,9 @@ output, below the floor of 1e-5.
 STEADY = 0.25
 """Share of an error's energy that a gain and an offset explain: noise of n elements has about 2/n,
 a kernel that scales or shifts nearly all."""
+
+SAYS_GAIN = 0.5
+"""Share above which a gain and an offset are what is wrong: less is the slope of another error."""
 
 EPSILON = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
@@ -47,7 +51,7 @@ class Row:
     be. ``bare`` is the larger of both ratios over their limits (10 and 20) before a chain of
     roundings was given its own noise; it decides what is split. ``own`` is the CPU's own error over
     eps times the output's root mean square, and ``own_gain`` its gain: the reference is judged by
-    them. ``dtype`` is the output's.
+    them. ``dtype`` is the output's. ``form`` is what it computes instead, where that is known.
     """
 
     module: str
@@ -67,6 +71,7 @@ class Row:
     own_gain: float = 0.0
     clamped: float | None = None
     addend: bool = False
+    form: Form | None = None
 
     @property
     def over_gain(self) -> float:
@@ -76,6 +81,12 @@ class Row:
         limit = GAIN.get(self.dtype, math.inf)
         few = 6.0 * EPSILON.get(self.dtype, 0.0) / math.sqrt(max(self.n, 1))
         return abs(self.gain) / max(limit, few) if math.isfinite(self.gain) else 0.0
+
+    @property
+    def gains(self) -> bool:
+        """Whether a steady gain is what is wrong, and not the chance part of another error."""
+        unmeasured = self.bare <= 1.0 or self.steady == 0.0  # a small error, or few elements
+        return self.over_gain > 1.0 and (unmeasured or self.steady > SAYS_GAIN)
 
     @property
     def graded(self) -> bool:

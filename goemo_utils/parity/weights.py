@@ -46,7 +46,7 @@ def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
 def _differing(name: str, here: Tensor, there: Tensor) -> list[dict[str, Any]]:
     back = there.detach().cpu()
     if back.shape != here.shape or back.dtype != here.dtype:
-        return [_fault(name, f"arrived as {back.dtype} {tuple(back.shape)}")]
+        return [fault(name, f"arrived as {back.dtype} {tuple(back.shape)}")]
     bad = (
         ~((back == here) | (back.isnan() & here.isnan()))
         if back.is_floating_point()
@@ -55,7 +55,7 @@ def _differing(name: str, here: Tensor, there: Tensor) -> list[dict[str, Any]]:
     if not bool(bad.any()):
         return []
     nan = bool((back.isnan() & ~here.isnan()).any()) if back.is_floating_point() else False
-    return [_fault(name, _told(bad, "is NaN on the device" if nan else "differs from the file"))]
+    return [fault(name, _told(bad, "is NaN on the device" if nan else "differs from the file"))]
 
 
 def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]
     elif shift is not None:
         told = f"gives row n{shift:+d} for row n on the device"
 
-    return [_fault(name, told, kind)]
+    return [fault(name, told, kind)]
 
 
 def _rows(table: Tensor, by: int) -> Tensor:
@@ -105,10 +105,13 @@ def _told(bad: Tensor, what: str) -> str:
     return f"{what} in {len(rows)} of {len(bad) if bad.dim() else 1} rows: {first}"
 
 
-def _fault(module: str, reading: str, kind: str = "weights") -> dict[str, Any]:
+def fault(
+    module: str, reading: str, kind: str = "weights", operator: str = "weights"
+) -> dict[str, Any]:
+    """What is wrong without a call of the model that shows it, in the form of a call's fault."""
     return {
         "module": module,
-        "operator": "weights",
+        "operator": operator,
         "ratio_rms": "infinite",
         "ratio_max": "infinite",
         "calls": 1,

@@ -104,6 +104,7 @@ def by_probe(dtype: str, convolutions: bool, fused: bool) -> list[str]:
     """What the CPU's own products say of themselves, a phrase each where they are not float32's."""
     answers = probe("cpu", getattr(torch, dtype), convolutions, fused)
     found = []
+    answers |= answers.get("half_operands", {})
     for kind, sides in PROBED.items():
         rounded = sorted({str(answers[s]) for s in sides if answers.get(s) is not None})
         if rounded:

@@ -120,8 +120,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "m_flips_not run": ("There are no decisions.", "没有判定可比。"),
     "m_flip_bound_cannot tell": ("Too few texts to tell.", "{n} 条文本太少，无法判定。"),
     "m_flip_bound_explained": (
-        "All changed texts are explained by the cause.",
-        "变化的文本均由该原因造成。",
+        "All changed texts are explained by the cause or by rounding.",
+        "变化的文本均由该原因或舍入造成。",
     ),
     "m_flip_bound_fail": ("More texts changed than the limit allows.", "变化的文本比例超过门限。"),
     "m_flip_bound_not run": ("There are no decisions.", "没有判定可比。"),
