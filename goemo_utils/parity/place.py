@@ -158,8 +158,8 @@ def split(
     known: Container[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """The same with attention in separate steps: a fused attention is one call that says not which
-    step is at fault, nor, where its own roundings are a chain, whether one is. Addresses that are
-    ``known`` from before are left out."""
+    step is at fault, nor, where its own roundings are a chain, whether one is. The steps' products
+    may round as the fused kernel does. Addresses that are ``known`` from before are left out."""
     models: tuple[Any, ...] = (twins.reference, twins.gold, twins.candidate)
     before = models[0].config._attn_implementation
     try:
@@ -167,7 +167,7 @@ def split(
             model.set_attn_implementation("eager")
         rows = [
             row
-            for row in replay(twins, batches, [claim])[0]
+            for row in replay(twins, batches, [claim.within_attention()])[0]
             if (row.module, row.operator) not in known
         ]
     except (ValueError, AttributeError) as error:  # a model without an eager attention

@@ -17,6 +17,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "pn_weights": ("weights", "权重（weights）"),
     "pn_NaN weights": ("NaN weights", "权重含 NaN"),
     "pn_intermittent": ("intermittent", "偶发（intermittent）"),
+    "pn_kernel": ("kernel", "算子实现（kernel）"),
+    "pn_offset": ("offset", "固定偏移（offset）"),
     "pn_gain": ("gain", "固定增益（gain）"),
     "pn_batch size": ("batch size", "批大小（batch size）"),
     "pn_length": ("length", "长度（length）"),
