@@ -37,12 +37,12 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
         yield "segment", "dropped", lambda: _silenced(segments)
     if biases:
         yield "relative bias", "dropped", lambda: _silenced(biases)
-    if any(getattr(m, "relative_attention", False) is True for m in model.modules()):
-        yield "relative bias", "dropped", lambda: _without_relative(model)
-
-    windows = [m for m in model.modules() if getattr(m, "sliding_window", None)]
-    if windows:
-        yield "window", "ignored", lambda: _masked(windows, _open)
+    for told, modules in _scopes(model, layer):
+        if any(getattr(m, "relative_attention", False) is True for m in modules):
+            yield "relative bias", f"dropped{told}", partial(_without_relative, modules)
+        windows = [m for m in modules if getattr(m, "sliding_window", None)]
+        if windows:
+            yield "window", f"ignored{told}", partial(_masked, windows, _open)
 
     for keep in (0, 1):
         yield "residual", "dropped", partial(_without_residual, model, None, keep)
@@ -50,8 +50,18 @@ def hypotheses(model: nn.Module, layer: int | None) -> Iterator[tuple[str, str, 
             yield "residual", "dropped", partial(_without_residual, model, layer, keep)
 
     yield "mask", "inverted", lambda: torch.no_grad()
-    layers = [m for n, m in model.named_modules() if LAYER.search(n)]
-    yield "mask", "inverted in its layers", lambda: _masked(layers, _turned)
+    for told, modules in _scopes(model, layer):
+        names = {id(m): n for n, m in model.named_modules()}
+        layers = [m for m in modules if LAYER.search(names[id(m)])]
+        yield "mask", f"inverted in its layers{told}", partial(_masked, layers, _turned)
+
+
+def _scopes(model: nn.Module, layer: int | None) -> Iterator[tuple[str, list[nn.Module]]]:
+    """The modules of the whole model, and those of one layer."""
+    yield "", list(model.modules())
+    if layer is not None:
+        inside = re.compile(rf"(?:^|\.)(?:layers?|h|block)\.{layer}(?:\.|$)")
+        yield f" in layer {layer}", [m for n, m in model.named_modules() if inside.search(n)]
 
 
 @contextmanager
@@ -75,10 +85,8 @@ def _silenced(tables: list[nn.Embedding]) -> Any:
 
 
 @contextmanager
-def _without_relative(model: nn.Module) -> Iterator[None]:
-    having: list[Any] = [
-        m for m in model.modules() if getattr(m, "relative_attention", False) is True
-    ]
+def _without_relative(modules: list[nn.Module]) -> Iterator[None]:
+    having: list[Any] = [m for m in modules if getattr(m, "relative_attention", False) is True]
     attention = [m for m in having if hasattr(m, "pos_att_type")]
     for module in attention:
         module.relative_attention = False
