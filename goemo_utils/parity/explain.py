@@ -353,7 +353,7 @@ def _narrowed(answers: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | None:
     """Where alone a call is at fault, if batches or lengths tell: beyond a length, from a number of
-    texts on, or both; None where it is at fault everywhere or no line divides them.
+    texts on, or in some numbers alone; None where it is at fault everywhere.
     """
     cold = run - set(hot)
     if not hot or not cold:
@@ -364,6 +364,10 @@ def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | No
             return "only in " + words.format(least)
         if all(shape[axis] > most for shape in cold):
             return "only in " + words.replace("and more", "and fewer").format(most)
+    for axis, unit in ((1, "tokens"), (0, "texts")):
+        numbers = sorted({shape[axis] for shape in hot})
+        if not {shape[axis] for shape in cold} & set(numbers):
+            return f"only in batches of {', '.join(map(str, numbers))} {unit}"
     return f"only in {len(hot)} of {len(run)} shapes of batches"
 
 

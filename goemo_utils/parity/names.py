@@ -24,6 +24,8 @@ VAGUE = {"model code", "length"}
 """Names that say where and not what."""
 EXPLAINED = 0.98
 """Share of the squared error at the first wrong state that a hypothesis must account for."""
+ALWAYS = 0.9
+"""Share of identical forwards that differ where each of them draws anew, as dropout does."""
 RANDOM = 8.0
 """Times the usual noise by which repeats of a random forward lie apart; orders of addition: 3."""
 
@@ -110,7 +112,17 @@ def _of_calls(place: Mapping[str, Any] | None) -> list[Name]:
         if kind in REMEDIES:
             where = f"{fault['module']} {fault['operator']}".strip()
             found.append(named(str(kind), where, reading or "by its calls"))
-    return found[:4]
+            if kind in ("gain", "offset", "kernel"):  # the others are of company by themselves
+                found += _of_shapes(where, str(fault.get("only") or ""))
+    first = {name.name: name for name in reversed(found)}
+    order = sorted(first.values(), key=found.index)
+    return [*order, *(name for name in found if name not in order)][:4]
+
+
+def _of_shapes(where: str, only: str) -> list[Name]:
+    """A call that errs in some batches alone: by their number of texts, or by their length."""
+    units = {"tokens": "length", "texts": "batch size"}
+    return [named(name, where, only) for unit, name in units.items() if f" {unit}" in only]
 
 
 def _of_repeats(course: Course, measured: Measured) -> list[Name]:
@@ -119,7 +131,7 @@ def _of_repeats(course: Course, measured: Measured) -> list[Name]:
     if not differing:
         return []
     seen = f"{differing} of {repeats} identical forwards differed"
-    if differing <= repeats / 2:
+    if differing <= ALWAYS * repeats:
         return [named("intermittent", None, seen)]
     return [named("dropout", None, seen)] if _random(course) else []
 

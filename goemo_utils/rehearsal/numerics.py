@@ -106,16 +106,17 @@ ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
     "fp16_matmul": lambda operand: operand.half().to(operand.dtype),
     "bf16_matmul": lambda operand: operand.bfloat16().to(operand.dtype),
 }
-"""How each mode rounds one float32 or float64 operand. Tensors of fewer bits pass unchanged through
-``round_operand``.
-"""
+"""How each mode rounds one float32 or float64 operand; see ``round_operand`` for fewer bits."""
+HALVES = {"fp16_matmul": torch.bfloat16, "bf16_matmul": torch.float16}
+"""The half precision that a unit of the other one casts too; its own and integers it keeps."""
 
 
 def round_operand(operand: Tensor, rounding: str | None) -> Tensor:
-    """``operand`` as a matrix unit working in ``rounding`` sees it; half precision and integers are
-    unchanged.
+    """``operand`` as a matrix unit working in ``rounding`` sees it; half precision has no bits that
+    HF32 or TF32 would drop, and integers are unchanged.
     """
-    if rounding is None or operand.dtype not in (torch.float32, torch.float64):
+    rounds = (torch.float32, torch.float64, HALVES.get(rounding or ""))
+    if rounding is None or operand.dtype not in rounds:
         return operand
     return ROUNDING[rounding](operand)
 

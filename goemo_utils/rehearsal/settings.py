@@ -38,12 +38,14 @@ NUMERICS: dict[str, str] = {
         " machine as the reference)"
     ),
     "fp16_matmul": (
-        "operands of matmul and convolution cast to float16, float32 accumulation (source:"
+        "operands of matmul and convolution cast to float16, bfloat16's too, float32 accumulation"
+        " (source:"
         " aclnnMatmul's cubeMathType USE_FP16, and what Atlas training 910A and 310P do to float32"
         " because their cube unit has no float32)"
     ),
     "bf16_matmul": (
-        "operands of matmul and convolution cast to bfloat16, float32 accumulation (source: the"
+        "operands of matmul and convolution cast to bfloat16, float16's too, float32 accumulation"
+        " (source: the"
         " usual meaning of bfloat16 matrix units; torch calls it the 'medium' float32 matmul"
         " precision)"
     ),

@@ -43,7 +43,8 @@ def line(device: Device, payload: dict[str, Any]) -> dict[str, Any]:
     named = [name["name"] for name in payload["names"]]
     if device.honest:
         outcome = "false alarm" if payload["verdict"] == "fail" else "right"
-        wrong = outcome == "right" and not _claimed(device.numerics, payload["causes"])
+        own = "+".join((device.numerics, *device.names))
+        wrong = outcome == "right" and not _claimed(own, payload["causes"])
     elif device.kind in LAST:
         outcome = "right" if "reference" in failed else "false pass"
         wrong = False
