@@ -5,8 +5,9 @@
 
 Each way answers few texts and many, in turns, so that a busy machine slows all of them; the rate
 is that of the texts between, (many - few) / (time of many - time of few), in which starting falls
-out. Memory is the largest of any process of the way that holds a classifier. The ways on Ray and
-Quix are left out where these are not installed.
+out: by the clock, and by the processor seconds of all processes of the way, which neighbours
+disturb less. Memory is the largest of any process that holds a classifier. Ray is left out where it
+is not installed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -36,11 +38,32 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
 
 
 @dataclass
-class Measured:
-    """Seconds by number of texts, and the largest memory in MiB of a process with a classifier."""
+class Run:
+    """One command: seconds by the clock and of its processors, memory in MiB."""
 
-    seconds: dict[int, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    processor: float = 0.0
     memory: float = 0.0
+
+
+@dataclass
+class Measured:
+    """The runs of a way by their number of texts."""
+
+    runs: dict[int, list[Run]] = field(default_factory=dict)
+
+    def rate(self, what: str, few: int, many: int) -> float:
+        """Texts a second between few and many, by the medians of ``what``."""
+        times = {
+            rows: statistics.median(getattr(one, what) for one in runs)
+            for rows, runs in self.runs.items()
+        }
+        return (many - few) / (times[many] - times[few])
+
+    @property
+    def memory(self) -> float:
+        """The largest memory of all runs."""
+        return max(one.memory for runs in self.runs.values() for one in runs)
 
 
 def predict(texts: Path, model: str, folder: Path) -> list[str]:
@@ -77,8 +100,8 @@ def on_kafka(address: str) -> Callable[[Path, str, Path], list[str]]:
     return words
 
 
-def run(words: list[str], model: str) -> tuple[float, float]:
-    """Seconds and memory of one command."""
+def run(words: list[str], model: str) -> Run:
+    """One command, in a session of its own, by which its processes are known."""
     command = [sys.executable, "-m", "goemo_utils.cli", *words, "--model_path", model]
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -86,21 +109,25 @@ def run(words: list[str], model: str) -> tuple[float, float]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **QUIET},
+        start_new_session=True,
     )
-    peak = [0.0]
+    seen: dict[int, Run] = {}
     stop = threading.Event()
-    watcher = threading.Thread(target=watch, args=(process.pid, peak, stop))
+    watcher = threading.Thread(target=watch, args=(process.pid, seen, stop))
     watcher.start()
-    code = process.wait()
+    _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     stop.set()
     watcher.join()
-    if code:
-        raise RuntimeError(f"{' '.join(command)} ended with {code}")
-    return seconds, peak[0]
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+
+    others = sum(one.processor for pid, one in seen.items() if pid != process.pid)
+    memory = max((one.memory for one in seen.values()), default=0.0)
+    return Run(seconds, used.ru_utime + used.ru_stime + others, memory)
 
 
-def patiently(words: list[str], model: str) -> tuple[float, float]:
+def patiently(words: list[str], model: str) -> Run:
     """As ``run``; on a busy machine Ray may not start, which is tried again."""
     for _ in range(TRIES - 1):
         with suppress(RuntimeError):
@@ -108,31 +135,28 @@ def patiently(words: list[str], model: str) -> tuple[float, float]:
     return run(words, model)
 
 
-def watch(process: int, peak: list[float], stop: threading.Event) -> None:
-    """The largest memory that the process, or a worker of Ray, ever had."""
-    while not stop.wait(0.5):
+def watch(session: int, seen: dict[int, Run], stop: threading.Event) -> None:
+    """What each process of a session has used so far."""
+    while not stop.wait(0.25):
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
-                peak[0] = max(peak[0], held(folder, process))
+                with suppress(OSError, IndexError, ValueError):
+                    look(folder, session, seen)
 
 
-def held(folder: Path, process: int) -> float:
-    """The peak in MiB of what holds a classifier; 0 for any other process."""
-    try:
-        words = (folder / "cmdline").read_bytes()
-        if folder.name != str(process) and not words.startswith(b"ray::MapWorker(MapBatches(W"):
-            return 0.0
-        status = (folder / "status").read_text()
-    except OSError:
-        return 0.0
-    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0].split()[1]) / 1024 if lines else 0.0
+def look(folder: Path, session: int, seen: dict[int, Run]) -> None:
+    """Take down one process, if it belongs to the session. proc(5) has the fields."""
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    if int(fields[3]) != session:
+        return
+    ticks = int(fields[11]) + int(fields[12])
+    one = seen.setdefault(int(folder.name), Run())
+    one.processor = max(one.processor, ticks / os.sysconf("SC_CLK_TCK"))
 
-
-def rate(measured: Measured, few: int, many: int) -> float:
-    """Texts a second between few and many, by the medians."""
-    times = {rows: statistics.median(seconds) for rows, seconds in measured.seconds.items()}
-    return (many - few) / (times[many] - times[few])
+    words = (folder / "cmdline").read_bytes()
+    if int(folder.name) == session or words.startswith(b"ray::MapWorker(MapBatches(W"):
+        peaks = re.findall(r"VmHWM:\s+(\d+)", (folder / "status").read_text())
+        one.memory = max(one.memory, *(int(peak) / 1024 for peak in peaks))
 
 
 def main() -> None:
@@ -168,24 +192,27 @@ def in_turn(
     order = [(name, rows) for rows in texts for name in ways]
     for number in range(rounds):
         for name, rows in order if number % 2 == 0 else reversed(order):
-            seconds, memory = patiently(ways[name](texts[rows], model, folder), model)
-            measured[name].seconds.setdefault(rows, []).append(seconds)
-            measured[name].memory = max(measured[name].memory, memory)
-            print(f"{name:8s} {rows:9,} texts {seconds:7.1f} s {memory:6.0f} MiB", flush=True)
+            one = patiently(ways[name](texts[rows], model, folder), model)
+            measured[name].runs.setdefault(rows, []).append(one)
+            print(
+                f"{name:8s} {rows:9,} texts {one.seconds:7.1f} s, of processors"
+                f" {one.processor:7.1f} s {one.memory:6.0f} MiB",
+                flush=True,
+            )
     return measured
 
 
 def show(measured: dict[str, Measured], few: int, many: int) -> None:
-    """A line a way: its rate, and rate and memory beside those of one process."""
-    base = rate(measured["predict"], few, many)
+    """A line a way: its rates, and rates and memory beside those of one process."""
+    base = measured["predict"]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}")
     for name, one in measured.items():
-        own = rate(one, few, many)
-        memory = one.memory / measured["predict"].memory
-        print(
-            f"| {name} | {own:,.0f} texts/s | {own / base:.2f} | {one.memory:.0f} MiB |"
-            f" {memory:.2f} |"
-        )
+        cells = [name]
+        for what in ("seconds", "processor"):
+            own = one.rate(what, few, many)
+            cells += [f"{own:,.0f}", f"{own / base.rate(what, few, many):.2f}"]
+        cells += [f"{one.memory:.0f} MiB", f"{one.memory / base.memory:.2f}"]
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("quixstreams", "prometheus_client")
 TOLD = 10.0  # seconds between two lines on standard error
+LOST_AFTER = 10_000  # milliseconds of silence after which the group goes on without a member
 STATISTICS = 2000  # milliseconds between two looks at the lag
 EPILOG = """\
 A message is a JSON object with the text in the field that --field names, or is itself the text. The
@@ -58,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=2048, metavar="N", help="texts a batch (default 2048)")
     add("--linger", default="500ms", metavar="TIME", help="until a smaller batch (default 500ms)")
     add("--idle", metavar="TIME", help="end when no message came for so long (default never)")
+    add(
+        "--kafka",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of librdkafka for what is read and written; may be given more than once",
+    )
     add("--state", default="goemo-stream-state", metavar="FOLDER", help="where windows are kept")
     add("--metrics", type=int, metavar="PORT", help="answer Prometheus there")
     add("--host", default="127.0.0.1", help="address of --metrics (default 127.0.0.1)")
@@ -81,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             " 'goemo[stream]'."
         )
     spans = _spans(args)
+    _settings(args.kafka)
     topics = _topics(args)
     broker.reach(args.brokers)
 
@@ -115,6 +124,17 @@ def _spans(args: argparse.Namespace) -> dict[str, Span]:
             " expected --window with it, such as --window 5s."
         )
     return spans
+
+
+def _settings(given: list[str]) -> dict[str, str]:
+    """What --kafka sets; raises ParamsError for anything else than KEY=VALUE."""
+    pairs = [word.partition("=") for word in given]
+    for word, (key, parted, _) in zip(given, pairs, strict=True):
+        if not key or not parted:
+            raise ParamsError(
+                f"--kafka is '{word}': expected KEY=VALUE, such as batch.num.messages=1."
+            )
+    return {key: value for key, _, value in pairs}
 
 
 def _topics(args: argparse.Namespace) -> Topics:
@@ -192,6 +212,12 @@ def _stream(
             _say(f"Answering {topics.input} into {topics.output}; group {args.group}.")
             app.run(timeout=idle)
     except (KafkaException, QuixException) as error:
+        if "state store" in str(error):
+            raise WorkerError(
+                f"The windows in --state {args.state} do not fit to what the broker has of them"
+                f" ({type(error).__name__}): expected the state of this group at this broker."
+                " Remove the folder, and the same command rebuilds it from the broker."
+            ) from error
         raise WorkerError(
             f"The stream ended ({type(error).__name__}: {first_line(error)}): expected a broker"
             f" that answers at {args.brokers}. What was not committed is answered again by the same"
@@ -203,6 +229,7 @@ def _application(args: argparse.Namespace, spans: dict[str, Span], metrics: Metr
     from quixstreams import Application
 
     linger = spans["linger"].ms / 1000
+    settings = _settings(args.kafka)
     return Application(
         broker_address=args.brokers,
         consumer_group=args.group,
@@ -212,9 +239,12 @@ def _application(args: argparse.Namespace, spans: dict[str, Span], metrics: Metr
         commit_interval=linger,
         consumer_poll_timeout=min(linger, 1.0),
         state_dir=args.state,
-        loglevel="ERROR",
+        loglevel="CRITICAL",  # what is wrong is raised, and told in a sentence
+        producer_extra_config=settings,
         consumer_extra_config={
             "statistics.interval.ms": STATISTICS,
+            "session.timeout.ms": LOST_AFTER,
+            **settings,
             "stats_cb": metrics.statistics,
         },
     )

@@ -110,7 +110,7 @@ def nodes(resources: list[str]) -> Iterator[tuple[str, list[int]]]:
             role = ["--address", f"127.0.0.1:{port}"] if raylets else head
             known = daemons()
             start_node([*role, "--resources", declared])
-            raylets += [pid for pid in daemons() - known if "raylet/raylet" in words_of(pid)]
+            raylets += [pid for pid in daemons() - known if words_of(pid)[0].endswith("/raylet")]
         yield f"127.0.0.1:{port}", raylets
     finally:
         for pid in daemons() - before:
@@ -128,13 +128,13 @@ def start_node(options: list[str]) -> None:
 def daemons() -> set[int]:
     """The processes of Ray's own programs."""
     pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-    return {pid for pid in pids if "/ray/core/src/ray/" in words_of(pid)}
+    return {pid for pid in pids if any("/site-packages/ray/" in word for word in words_of(pid))}
 
 
-def words_of(pid: int) -> str:
+def words_of(pid: int) -> list[str]:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-    return ""
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:4]
+    return [""]
 
 
 def end(pid: int) -> None:

@@ -32,12 +32,14 @@ def parsed(*words: str) -> argparse.Namespace:
         (["--output", ".."], "--output is '..'"),
         (["--output", "in"], "named twice"),
         (["--dead", "out"], "named twice"),
+        (["--kafka", "linger.ms"], "--kafka is 'linger.ms'"),
     ],
 )
 def test_what_contradicts_itself_is_refused(words: list[str], sentence: str) -> None:
     with pytest.raises(GoemoError, match=sentence):
         arguments = parsed(*words)
         command._spans(arguments)
+        command._settings(arguments.kafka)
         command._topics(arguments)
 
 
