@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 # importing it sets the project's figure style
 from goemo_utils.notebook.plots import BLUE, BROWN, GREY
@@ -30,6 +31,8 @@ def frontier(rows: Sequence[dict[str, Any]]) -> Figure:
         xlabel="texts a processor second (log scale)",
         ylabel="macro F1 on dev, tuned thresholds",
     )
+    for formats in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formats(StrMethodFormatter("{x:,.0f}"))
     kept = [one["rung"] for one in rows if not one["dominated"]]
     axes.set_title(
         f"{len(kept)} of {len(rows)} are on the frontier; pale ones are dominated", loc="left"
@@ -53,12 +56,15 @@ def _point(axes: Any, one: dict[str, Any], teacher: dict[str, Any]) -> None:
     axes.errorbar(
         speed, quality, xerr=across, yerr=up, fmt="o", color=color, alpha=alpha, linewidth=1
     )
+    # Dominated rungs crowd around the teacher: their names go to the other side, and are smaller.
+    place, side, size = ((-5, -8), "right", 6) if dominated else ((5, 4), "left", 8)
     axes.annotate(
         one["rung"],
         (speed, quality),
-        xytext=(5, 4),
+        xytext=place,
         textcoords="offset points",
+        ha=side,
         color=color,
         alpha=min(1.0, alpha + 0.3),
-        fontsize=8,
+        fontsize=size,
     )

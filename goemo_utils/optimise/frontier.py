@@ -24,6 +24,7 @@ COLUMNS = (
     "times_teacher",
     "megabytes",
     "memory_mib",
+    "epochs",
     "dominated",
 )
 ONE_POINT = 0.01
@@ -46,12 +47,21 @@ def row(record: dict[str, Any], speed: dict[str, Any]) -> dict[str, Any]:
         "times_teacher": speed["processor"]["times_teacher"],
         "megabytes": record["bytes"] / 1e6,
         "memory_mib": record["peak_memory_mib"],
+        "epochs": passes(record["training"]),
         "difference": against["difference"],
         "difference_ci95": against["ci95"],
         "ci95": record["quality"]["ci95"]["macro_f1"],
         "speed": speed,
         "note": record["note"],
     }
+
+
+def passes(training: dict[str, Any] | None) -> str:
+    """The epochs of a training, those of its first stage before them; a dash without any."""
+    if not training or "epochs" not in training:
+        return "–"
+    first = training.get("pooling_epochs")
+    return f"{first} + {training['epochs']}" if first else str(training["epochs"])
 
 
 def better(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -126,8 +136,8 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The table for a page, teacher first, then by speed."""
     head = (
         "| rung | what | macro F1 (95 %) | of the teacher's (paired 95 %) | micro F1 |"
-        " texts flipped | × texts/s | MB | MiB | dominated by |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n"
+        " texts flipped | × texts/s | MB | MiB | epochs | dominated by |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     order = sorted(rows, key=lambda one: (one["rung"] != "teacher", -one["texts_per_second"]))
     return head + "".join(_line(one) for one in order)
@@ -152,6 +162,7 @@ def _line(one: dict[str, Any]) -> str:
         f"{one['times_teacher']:.2f} ({span[0]:.2f}–{span[1]:.2f})",
         f"{one['megabytes']:.2f}",
         f"{one['memory_mib']:.0f}",
+        one["epochs"],
         beaten or "—",
     )
     return f"| {' | '.join(cells)} |\n"

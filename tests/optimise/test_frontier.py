@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from goemo_utils.optimise import figure, frontier
 
 
@@ -20,6 +22,8 @@ def row(rung: str, f1: float, speed: float, size: float, low: float = -0.1) -> d
         "times_teacher": speed / 100,
         "megabytes": size,
         "memory_mib": 10.0,
+        "epochs": "–",
+        "note": "",
         "difference": f1 - 0.5,
         "difference_ci95": [low, 0.01],
         "ci95": [f1 - 0.01, f1 + 0.01],
@@ -47,6 +51,19 @@ def test_a_rung_is_dominated_where_another_is_as_good_in_all_and_better_in_one()
         "equal",
         "tiny",
     ]
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        (None, "–"),
+        ({"tried": []}, "–"),
+        ({"epochs": 3}, "3"),
+        ({"epochs": 3, "pooling_epochs": 8}, "8 + 3"),
+    ],
+)
+def test_epochs_are_stated_with_those_of_the_first_stage(training: dict, said: str) -> None:
+    assert frontier.passes(training) == said
 
 
 def test_equal_rungs_do_not_dominate_each_other() -> None:
