@@ -36,7 +36,7 @@ def test_a_run_on_the_genuine_library_is_never_a_port(way: str, tmp_path: Path) 
     summary = json.loads((tmp_path / "genuine" / "summary.json").read_text(encoding="utf-8"))
     assert summary["simulated"] is True
     assert summary["verdict"] == "pass-with-cause"
-    assert summary["causes"] == ["tanh_gelu"]  # which is what the library asks for, as it comes
+    assert "tanh_gelu" in summary["causes"]  # which is what the library asks for, as it comes
     assert summary["speedup"] is None
     assert "SIMULATED" in said
     assert "ported to" not in said.lower()
