@@ -213,6 +213,8 @@ def _envelope(
         return own, "reference"
 
     wider = max(0.0, excused.left * limits.residual - 1.0)
+    if "vector_noise" in (cause or {}).get("causes", ()):
+        wider = max(1.0, wider)  # noise is drawn anew: one draw says little of another's largest
     noise = ((cause or {}).get("noise_max") or {}).get("logits") or 0.0
 
     return max(own, float(given["bound"])) + 2.0 * wider * noise, str(given["rung"])
