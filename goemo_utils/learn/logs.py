@@ -259,7 +259,7 @@ def _life(source: random.Random, process: Process, name: str, end: datetime) -> 
     helpers, place = f"helper processes {one} and {other}", f"npu:{process.device}"
     if stories()[name].has_ranks:
         helpers = f"rank 0 is {process.pid}, rank 1 is {one}, rank {process.rank} is {other}"
-        place = "npu:0 to npu:3"
+        place = "one card a rank"
     said = [
         f"starting, model SamLowe/roberta-base-go_emotions, {place}; a few requests are logged",
         helpers,

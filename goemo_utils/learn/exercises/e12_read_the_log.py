@@ -87,7 +87,7 @@ def _mistake(answer: Any, log: Log) -> str | None:
         return _about_line(log, line)
     if action not in ACTIONS:
         raise ParamsError("the word is none of the actions.")
-    if action != log.action:
+    if action not in _remedies(log):
         return "the line is right. Would that remove what this very line says?"
     if pid != log.pid:
         return (
@@ -95,6 +95,13 @@ def _mistake(answer: Any, log: Log) -> str | None:
             " brackets above such a line, or in it, says whose it is; a helper has its own."
         )
     return None
+
+
+def _remedies(log: Log) -> set[str]:
+    """The words that are right: the doctor gives a missing kernel two causes."""
+    if "Cannot find bin of op" in log.lines[log.root - 1].text:
+        return {log.action, "ops_package", "dtype"}
+    return {log.action}
 
 
 def _about_line(log: Log, line: int) -> str:
