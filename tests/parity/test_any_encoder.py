@@ -25,18 +25,25 @@ from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
             {"rehearsal_numerics": "bf16_matmul+reorder+ulp"},
             ["bf16_matmul"],
         ),
-        ("electra", {"head": False}, {"rehearsal_numerics": "tf32+reorder+ulp"}, ["tf32"]),
+        pytest.param(
+            "electra",
+            {"head": False},
+            {"rehearsal_numerics": "tf32+reorder+ulp"},
+            ["tf32"],
+            marks=pytest.mark.long,
+        ),
         (
             "deberta-v2",
             {"labels": 1},
             {"rehearsal_numerics": "tanh_gelu+reorder+ulp"},
             ["tanh_gelu"],
         ),
-        (
+        pytest.param(
             "deberta-v2",
             {"conv_kernel_size": 3, "conv_act": "gelu"},
             {"rehearsal_numerics": "ascend910b"},
             ["tanh_gelu", "hf32_conv"],
+            marks=pytest.mark.long,
         ),
         pytest.param(
             "deberta-v2",
@@ -52,13 +59,14 @@ from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
             ["hf32_trunc"],
             marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "roberta",
             {"hidden_act": "gelu_new"},
             {"rehearsal_numerics": "tanh_gelu+reorder+ulp"},
             [],
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "roberta",
             {},
             {
@@ -67,6 +75,7 @@ from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
                 "attn_implementation": "sdpa",
             },
             [],
+            marks=pytest.mark.long,
         ),
     ],
 )

@@ -203,6 +203,7 @@ def test_half_precision_is_judged_against_its_own_dtype(study, dtype):
     assert payload["packs"]["gold"]["dtype"] == "float64"
 
 
+@pytest.mark.long
 def test_an_encoder_without_a_head_is_judged_on_its_hidden_states(study):
     payload = study(model="encoder", numerics="hf32+reorder+ulp")
     assert payload["quantity"] == "hidden states"
@@ -212,6 +213,7 @@ def test_an_encoder_without_a_head_is_judged_on_its_hidden_states(study):
     assert len(payload["layers"]) == 3
 
 
+@pytest.mark.long
 def test_an_encoder_with_a_fault_fails(study):
     assert (
         study(

@@ -74,7 +74,7 @@ SAMPLE = [
 REFUSED = ["to_sparse", "sparse.sampled_addmm", "sparse.mm.reduce"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_sample_agrees_with_the_cpu_and_the_refused_say_why() -> None:
     def body() -> list[Trial]:
         return list(operators.run_all(SAMPLE + REFUSED, jobs=2, samples=4, timeout=60))
