@@ -116,7 +116,7 @@ def test_the_course_lays_out_a_copy_and_judges_it(python: Path, tmp_path: Path) 
     assert goemo(python, tmp_path, "learn", "--reset", "01").returncode == 0
     judged = goemo(python, tmp_path, "learn", "--check", "01", "--json")
     assert judged.returncode == 1, judged.stderr
-    assert "not filled in yet" in judged.stdout
+    assert "还没有填写" in judged.stdout
 
 
 @pytest.mark.parametrize("command", ["finetune", "reference", "doctor", "predict", "serve", "list"])
