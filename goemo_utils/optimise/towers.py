@@ -144,7 +144,8 @@ def open_towers(folder: Path, **settings: Any) -> GoEmotionsClassifier:
     width, states = weights["text.weight"].shape
     towers = Towers(states, width, len(vectors))
     towers.load_state_dict(weights)
-    whole.head = Head(towers.eval(), vectors)  # type: ignore[assignment]  # in the place of a Sequential
+    head = Head(towers.eval(), vectors)
+    whole.head = head  # type: ignore[assignment]  # in the place of a Sequential
     return classifier
 
 

@@ -99,9 +99,7 @@ def _mistake(answer: Any, log: Log) -> str | None:
 
 def _remedies(log: Log) -> set[str]:
     """The words that are right: the doctor gives a missing kernel two causes."""
-    if "Cannot find bin of op" in log.lines[log.root - 1].text:
-        return {log.action, "ops_package", "dtype"}
-    return {log.action}
+    return {"ops_package", "dtype"} if log.action == "ops_package" else {log.action}
 
 
 def _about_line(log: Log, line: int) -> str:
