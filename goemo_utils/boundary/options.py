@@ -4,6 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+def tell_keys(command: argparse.ArgumentParser, about: str, params: type[BaseModel]) -> None:
+    """Let ``--help`` say what a command is ``about``, and every key of its parameters with its
+    default.
+    """
+    keys = (
+        f"  {key:20s} {'none' if field.default is None else field.default!s:10s}"
+        f" {field.description}"
+        for key, field in params.model_fields.items()
+    )
+    command.description = "\n".join(
+        (about.rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
+    )
 
 
 def add_parameters(command: argparse.ArgumentParser, about: str) -> None:

@@ -110,18 +110,9 @@ class Unpadded(nn.Module):
         """Logits ``[n_texts, n_labels]`` of texts padded on the right; fastest where texts of one
         length stand together.
         """
-        # A tokenizer without special tokens leaves an empty text no token; it gets one of the
-        # padding, and never its neighbour's answer.
-        attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
-        lengths = attention_mask.sum(1).tolist()
+        hidden, counted = self.embedded(input_ids, attention_mask, token_type_ids)
+        lengths = counted.tolist()
         runs = [Run(length, len(list(same))) for length, same in groupby(lengths)]
-
-        # Only the model's own embeddings know how it counts positions. They cost little, so they
-        # alone are given padding.
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        embedded = self.project(self.embeddings(input_ids, **types))
-        # [texts, width, features] -> [tokens, features], end to end
-        hidden = with_zeros(embedded[attention_mask.bool()])
         for layer in self.layers[:-1]:
             hidden = layer(hidden, hidden, runs)
 
@@ -132,6 +123,24 @@ class Unpadded(nn.Module):
 
         # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
         return SequenceClassifierOutput(logits=self.head(answered[:, None]))
+
+    def embedded(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tokens of all texts end to end ``[tokens, features]``, and how many each text has."""
+        # A tokenizer without special tokens leaves an empty text no token; it gets one of the
+        # padding, and never its neighbour's answer.
+        attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
+
+        # Only the model's own embeddings know how it counts positions. They cost little, so they
+        # alone are given padding.
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        embedded = self.project(self.embeddings(input_ids, **types))
+        # [texts, width, features] -> [tokens, features], end to end
+        return with_zeros(embedded[attention_mask.bool()]), attention_mask.sum(1)
 
 
 def _family(model: nn.Module) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from goemo_utils.boundary.options import add_parameters
+from goemo_utils.boundary.options import add_parameters, tell_keys
 from goemo_utils.optimise.params import OptimiseParams
 from goemo_utils.params.home import params_file
 from goemo_utils.records.portable import shown
@@ -23,14 +23,7 @@ from goemo_utils.records.portable import shown
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of ``goemo optimise``."""
-    keys = (
-        f"  {key:20s} {'none' if field.default is None else field.default!s:10s}"
-        f" {field.description}"
-        for key, field in OptimiseParams.model_fields.items()
-    )
-    command.description = "\n".join(
-        ((__doc__ or "").rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
-    )
+    tell_keys(command, __doc__ or "", OptimiseParams)
     add_parameters(
         command, "the study's parameters (default: params/optimise.yaml, which explains each key)"
     )

@@ -30,11 +30,11 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.classifier.unpadded import Run, Unpadded, with_zeros
-from goemo_utils.errors import ModelError
 from goemo_utils.optimise.distil import goal
 from goemo_utils.optimise.fit import Say
 from goemo_utils.optimise.lab import Lab, Made
 from goemo_utils.optimise.settings import RungSettings
+from goemo_utils.optimise.unpadded import open_unpadded
 from goemo_utils.training.metrics import scores
 from goemo_utils.training.thresholds import tune
 
@@ -111,12 +111,7 @@ class Leaving(Unpadded):
         token_type_ids: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Logits ``[n_texts, n_labels]`` of texts padded on the right."""
-        attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        embedded = self.project(self.embeddings(input_ids, **types))
-        lengths = attention_mask.sum(1)
-        # [texts, width, features] -> [tokens, features], end to end
-        hidden = with_zeros(embedded[attention_mask.bool()])
+        hidden, lengths = self.embedded(input_ids, attention_mask, token_type_ids)
 
         # inside: the numbers of the texts that have not left
         inside = torch.arange(len(lengths))
@@ -232,13 +227,7 @@ def open_exits(folder: Path, **settings: Any) -> GoEmotionsClassifier:
     """A classifier of the folder that texts leave early. Raises ModelError where the model cannot
     be computed without padding.
     """
-    classifier = GoEmotionsClassifier(folder, **settings)
-    whole = classifier._model
-    if not isinstance(whole, Unpadded):
-        raise ModelError(
-            f"{folder}: early exit needs the classifier without padding, and this one is"
-            f" {classifier.backend_used}: {classifier.backend_reason}"
-        )
+    classifier, whole = open_unpadded(folder, "early exit needs", **settings)
     told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     weights = load_file(folder / WEIGHTS)
     exits = []

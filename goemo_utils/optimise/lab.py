@@ -19,21 +19,10 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.forward.checkpoint import locate
 from goemo_utils.forward.model import Loaded, load_model, quiet
 from goemo_utils.optimise.params import OptimiseParams
+from goemo_utils.records.weights import TOKENIZER
 from goemo_utils.training import data
 from goemo_utils.training.data import Split, Splits
 
-# What tells a tokenizer, of every family that the package loads.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
 SAMPLE_LABELS = "emotions"  # the column of the sample with the 28 labels
 
 
@@ -192,6 +181,6 @@ def save(model: Any, tokenizer_of: Path, folder: Path, half: bool = False) -> No
     kept = model.half() if half else model
     with quiet():
         kept.save_pretrained(folder)
-    for name in TOKENIZER_FILES:
+    for name in TOKENIZER:
         if (tokenizer_of / name).is_file():
             shutil.copy(tokenizer_of / name, folder / name)

@@ -21,12 +21,11 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
-from goemo_utils.classifier.unpadded import Unpadded
-from goemo_utils.errors import ModelError
 from goemo_utils.optimise.distil import goal
 from goemo_utils.optimise.fit import Say
 from goemo_utils.optimise.lab import Lab, Made, answer
 from goemo_utils.optimise.settings import RungSettings
+from goemo_utils.optimise.unpadded import open_unpadded
 
 SOURCE = "Sentence-BERT (arXiv 1908.10084); descriptions: GoEmotions (arXiv 2005.00547), appendix A"
 WEIGHTS, DESCRIPTIONS = "towers.safetensors", "descriptions.json"
@@ -132,13 +131,7 @@ def open_towers(folder: Path, **settings: Any) -> GoEmotionsClassifier:
     """A classifier of the folder whose head is the towers. Raises ModelError where the model cannot
     be computed without padding.
     """
-    classifier = GoEmotionsClassifier(folder, **settings)
-    whole = classifier._model
-    if not isinstance(whole, Unpadded):
-        raise ModelError(
-            f"{folder}: towers need the classifier without padding, and this one is"
-            f" {classifier.backend_used}: {classifier.backend_reason}"
-        )
+    classifier, whole = open_unpadded(folder, "towers need", **settings)
     weights = load_file(folder / WEIGHTS)
     vectors = weights.pop("vectors")
     width, states = weights["text.weight"].shape

@@ -18,11 +18,8 @@ MODEL_FILES = {".json", ".safetensors", ".txt", ".model"}
 # (modeling_utils._get_resolved_checkpoint_files).
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# What a load reads beside the weights; nothing else of a folder is ever published.
-USED = (
-    "config.json",
-    INDEX,
-    "thresholds.json",
+# What tells a tokenizer, of every family that the package loads.
+TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -37,6 +34,8 @@ USED = (
     "spm.model",
     "tokenizer.model",
 )
+# What a load reads beside the weights; nothing else of a folder is ever published.
+USED = ("config.json", INDEX, "thresholds.json", *TOKENIZER)
 
 
 @dataclass(frozen=True)

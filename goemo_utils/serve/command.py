@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils.errors import ParamsError
 
 if TYPE_CHECKING:
-    from goemo_utils.classifier.classifier import GoEmotionsClassifier
     from goemo_utils.serve.fleet import Fleet, Served
 
 BACKLOG = 2048
@@ -115,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     served, shares = _served(args)
 
+    from goemo_utils.classifier.loader import loader
     from goemo_utils.serve.cache import Cache
     from goemo_utils.serve.fleet import Fleet
     from goemo_utils.serve.limits import Limits
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     listening = _listen(args.host, args.port)
     fleet = Fleet(
         served,
-        _loader(args),
+        loader(args),
         shares,
         limits.queue,
         args.linger_ms / 1000,
@@ -187,20 +186,6 @@ def _pair(option: str, text: str) -> tuple[str, str]:
             f"{option} is '{text}'; expected NAME=VALUE with a name of letters, digits, - and _."
         )
     return name, value
-
-
-def _loader(args: argparse.Namespace) -> Callable[[str], GoEmotionsClassifier]:
-    from goemo_utils.classifier.classifier import GoEmotionsClassifier
-
-    return lambda path: GoEmotionsClassifier(
-        path,
-        device=args.device,
-        threshold=args.threshold,
-        dtype=args.dtype,
-        backend=args.backend,
-        batch_tokens=args.batch_tokens,
-        max_length=args.max_length,
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -17,7 +17,6 @@ from goemo_utils.stream.broker import Topics
 from goemo_utils.stream.windows import Span
 
 if TYPE_CHECKING:
-    from goemo_utils.classifier.classifier import GoEmotionsClassifier
     from goemo_utils.stream.metrics import Metrics
     from goemo_utils.stream.model import Model
 
@@ -93,11 +92,12 @@ def run(args: argparse.Namespace) -> int:
     topics = _topics(args)
     broker.reach(args.brokers)
 
+    from goemo_utils.classifier.loader import loader
     from goemo_utils.stream.metrics import Metrics
     from goemo_utils.stream.model import Model
 
     metrics = Metrics(topics.input)
-    model = Model(args.model_path, _loader(args), lambda *told: _reloaded(metrics, *told))
+    model = Model(args.model_path, loader(args), lambda *told: _reloaded(metrics, *told))
     if model.classifier.device.simulated:
         _say("SIMULATED: the rehearsal device computes these answers; this is not a port.")
     if args.metrics is not None:
@@ -147,26 +147,6 @@ def _topics(args: argparse.Namespace) -> Topics:
     )
     topics.check()
     return topics
-
-
-def _loader(args: argparse.Namespace) -> Callable[[str], GoEmotionsClassifier]:
-    from goemo_utils.forward import lean
-    from goemo_utils.forward.device import import_torch_npu
-
-    if args.device.startswith("npu"):
-        import_torch_npu(args.device)
-    lean.import_transformers()
-    from goemo_utils.classifier.classifier import GoEmotionsClassifier
-
-    return lambda path: GoEmotionsClassifier(
-        path,
-        device=args.device,
-        threshold=args.threshold,
-        dtype=args.dtype,
-        backend=args.backend,
-        batch_tokens=args.batch_tokens,
-        max_length=args.max_length,
-    )
 
 
 def _reloaded(metrics: Metrics, result: str, sentence: str) -> None:

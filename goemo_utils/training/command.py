@@ -16,7 +16,7 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.boundary.options import add_parameters
+from goemo_utils.boundary.options import add_parameters, tell_keys
 from goemo_utils.params.home import params_file
 from goemo_utils.records.manifest import release
 from goemo_utils.records.portable import shown
@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of ``goemo finetune``."""
-    keys = (
-        f"  {key:20s} {'none' if field.default is None else field.default!s:10s}"
-        f" {field.description}"
-        for key, field in TrainingParams.model_fields.items()
-    )
-    command.description = "\n".join(
-        ((__doc__ or "").rstrip(), "", "Keys for -p and the file, with their defaults:", "", *keys)
-    )
+    tell_keys(command, __doc__ or "", TrainingParams)
 
     add_parameters(
         command,
