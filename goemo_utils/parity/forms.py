@@ -104,7 +104,7 @@ def _offset(seen: Tensor, gold: Tensor) -> Form | None:
     error = seen - gold
     mean = error.mean()
     if error.numel() >= MANY and _energy(error - mean) <= (1.0 - ACCOUNTS) * _energy(error):
-        return Form(OFFSET, f"the right values {float(mean):+.3g}")
+        return Form(OFFSET, f"one number more, {float(mean):+.3g}")
     return None
 
 

@@ -273,7 +273,7 @@ def _reading(hot: Sequence[Row], gain: float | None, worst: Any) -> str | None:
         return "output is one of the two addends"
     form = _form(hot)
     if form is not None:
-        return f"it computes {form.told}"
+        return f"computed with {form.told}"
     cut = [row.clamped for row in hot if row.clamped is not None]
     if cut:
         return f"output is cut off at {max(cut):.6g}"

@@ -14,12 +14,19 @@ from goemo_utils.report.read import Run
 from goemo_utils.report.words import Words
 
 FACTOR = re.compile(r"output is ([0-9.eE+-]+) x what it should be")
+FORM = re.compile(r"computed with (.+)")
+ONLY = re.compile(r"only in batches of ([\d, ]+) (texts|tokens)(?: and (more|fewer))?")
 # Options of a command that belong to one start, not to the run.
 ONCE = {"--from": 2, "--only": 2, "--force": 1, "--dry-run": 1}
 
 
 def place(fault: dict[str, Any]) -> str:
-    """Address of a call at fault: module and operator."""
+    """Address of a call at fault: module and operator; of one that errs everywhere, the operator
+    and how many modules call it.
+    """
+    module, operator = str(fault.get("module")), str(fault.get("operator"))
+    if module.startswith("all ") and module.endswith(" that call it"):
+        return f"{operator} in {module}"
     return " ".join(str(part) for part in (fault.get("module"), fault.get("operator")) if part)
 
 
@@ -31,15 +38,33 @@ def first_fault(run: Run) -> dict[str, Any] | None:
 
 def fault_sentence(fault: dict[str, Any], words: Words) -> str:
     """By how much a call is wrong, and where: its factor where one was read, else how many times
-    the CPU's own error.
+    the CPU's own error; and in which batches alone, where that was found.
     """
+    return _by_how_much(fault, words) + _only(fault, words)
+
+
+def _by_how_much(fault: dict[str, Any], words: Words) -> str:
     reading = str(fault.get("reading") or "")
     factor = FACTOR.search(reading)
     if factor:
         return words("fd_factor", factor=factor[1], place=place(fault))
+    form = FORM.fullmatch(reading)
+    if form:
+        return words("fd_form", form=form[1], place=place(fault))
     if words.has(f"fd_{reading}"):
         return words(f"fd_{reading}", place=place(fault))
     return words("fd_ratio", ratio=n.told_ratio(fault.get("ratio_rms")), place=place(fault))
+
+
+def _only(fault: dict[str, Any], words: Words) -> str:
+    """In which batches alone a call is at fault; empty where it is everywhere, or no line divides
+    them.
+    """
+    told = ONLY.fullmatch(str(fault.get("only") or ""))
+    if told is None:
+        return ""
+    number, unit, side = told.groups()
+    return words(f"fd_only_{unit}_{side or 'these'}", n=number)
 
 
 def remedied(run: Run) -> dict[str, Any] | None:

@@ -123,6 +123,31 @@ _WORDS: dict[str, tuple[str, str]] = {
         "output is {factor} × what it should be in {place}",
         "{place} 的输出为应有值的 {factor} 倍",
     ),
+    "fd_form": (
+        "{place} is computed with {form}",
+        "{place} 的计算方式有误（computed with {form}）",
+    ),
+    "fd_only_texts_more": (
+        ", only in batches of {n} texts and more",
+        "，仅见于 {n} 条及以上的批次",
+    ),
+    "fd_only_texts_fewer": (
+        ", only in batches of {n} texts and fewer",
+        "，仅见于 {n} 条及以下的批次",
+    ),
+    "fd_only_texts_these": (", only in batches of {n} texts", "，仅见于 {n} 条的批次"),
+    "fd_only_tokens_more": (
+        ", only in batches of {n} tokens and more",
+        "，仅见于 {n} 个 token 及以上的批次",
+    ),
+    "fd_only_tokens_fewer": (
+        ", only in batches of {n} tokens and fewer",
+        "，仅见于 {n} 个 token 及以下的批次",
+    ),
+    "fd_only_tokens_these": (
+        ", only in batches of {n} tokens",
+        "，仅见于 {n} 个 token 的批次",
+    ),
     "fd_ratio": (
         "the error of {place} is {ratio} × the CPU’s own",
         "{place} 的误差为 CPU 自身误差的 {ratio} 倍",

@@ -35,6 +35,35 @@ def test_a_fault_without_a_factor_is_said_by_its_ratio() -> None:
     assert "140,000 × the CPU’s own" in said
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_fault_is_said_by_what_was_computed_instead(language: str) -> None:
+    fault = FAULT | {"reading": "computed with no bias", "operator": "linear"}
+    assert "computed with no bias" in found.fault_sentence(fault, Words(language))
+
+
+@pytest.mark.parametrize(
+    ("only", "language", "words"),
+    [
+        ("only in batches of 17 texts and more", "en", "only in batches of 17 texts and more"),
+        ("only in batches of 17 texts and more", "zh", "17 条及以上"),
+        ("only in batches of 16, 32 texts", "zh", "16, 32 条的批次"),
+        ("only in batches of 33 tokens and fewer", "en", "33 tokens and fewer"),
+    ],
+)
+def test_a_fault_of_some_batches_alone_says_which(only: str, language: str, words: str) -> None:
+    assert words in found.fault_sentence(FAULT | {"only": only}, Words(language))
+
+
+def test_a_fault_that_no_line_divides_is_said_without_one() -> None:
+    fault = FAULT | {"only": "only in 2 of 8 shapes of batches"}
+    assert "only" not in found.fault_sentence(fault, Words("en"))
+
+
+def test_a_fault_of_every_module_is_placed_by_its_operator() -> None:
+    fault = FAULT | {"module": "all 5 modules that call it"}
+    assert found.place(fault) == "layer_norm in all 5 modules that call it"
+
+
 def failing(tmp_path: Path, **manifest_changes: object) -> Path:
     manifest, records = fixtures.failing()
     records["03_parity"]["results"]["faults"] = [dict(FAULT)]
