@@ -27,6 +27,7 @@ def acts(place) -> campaign.Acts:
     return campaign.Acts(place, campaign._undisturbed(place), random.Random(0))
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_nothing_torn_nobody_alive_and_goes_on(acts) -> None:
     trials = list(acts.of("kill", 1))
     assert [campaign.line(trial) for trial in trials if not campaign.good(trial)] == []

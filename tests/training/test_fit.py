@@ -160,6 +160,7 @@ def test_on_the_rehearsal_device_losses_and_weights_are_the_cpus_with_dropout_an
     assert len({line["loss"] for line in cpu["history"]}) == 6
 
 
+@pytest.mark.long
 def test_another_arithmetic_on_the_rehearsal_device_shows_in_the_losses_and_float16_trains_there(
     model: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_another_arithmetic_on_the_rehearsal_device_shows_in_the_losses_and_floa
     assert losses[2] == pytest.approx(losses[0], rel=0.02)
 
 
+@pytest.mark.long
 def test_a_fault_that_never_fires_proves_nothing(model: Path, tmp_path: Path) -> None:
     made = {
         **job(tmp_path, model, device="rehearsal", max_steps=1, evaluate=False),

@@ -190,6 +190,7 @@ def test_a_wrong_parameter_ends_with_2_and_a_sentence(
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_a_new_model_is_made_by_its_recipe_and_learns(tmp_path: Path) -> None:
     values = yaml.safe_load((PROJECT_ROOT / "params" / "embedded.yaml").read_text(encoding="utf-8"))
     stage = {

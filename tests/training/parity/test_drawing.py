@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from goemo_utils.training import parity
+
+pytestmark = pytest.mark.long  # both are drawn of a study that trains
 
 
 def test_the_figure_says_what_it_shows_and_that_it_was_a_rehearsal(exact):

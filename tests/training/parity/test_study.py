@@ -73,6 +73,7 @@ def test_the_result_is_json_and_nothing_but_logs_is_left(exact):
     assert exact["left"]
 
 
+@pytest.mark.long
 def test_the_same_parameters_give_the_same_result(study, exact):
     def kept(found):
         return {k: v for k, v in found.items() if k not in ("roles", "left")}
@@ -80,6 +81,7 @@ def test_the_same_parameters_give_the_same_result(study, exact):
     assert kept(study()) == kept(exact)
 
 
+@pytest.mark.long
 def test_hf32_is_no_rounding_and_is_named(study):
     found = study(rehearsal_numerics="hf32+reorder+ulp")
     assert found["verdict"] == "pass-with-cause"
@@ -119,6 +121,7 @@ def test_a_fault_of_the_backward_pass_alone_fails_and_its_gradient_is_named(stud
     assert "roberta.encoder.layer.1.intermediate.dense.weight" not in exact_ones
 
 
+@pytest.mark.long
 def test_nan_fails_and_says_where(study):
     found = study(rehearsal_fault="gelu@encoder.layer.1.intermediate:nan=all")
     assert found["verdict"] == "fail"
@@ -129,6 +132,7 @@ def test_nan_fails_and_says_where(study):
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.long
 def test_other_batches_on_the_device_are_not_compared(study, monkeypatch):
     from safetensors.torch import load_file, save_file
 
@@ -157,6 +161,7 @@ def test_a_fault_that_never_fires_stops_the_study(study):
         study(rehearsal_fault="convolution:scale=2")
 
 
+@pytest.mark.long
 def test_mixed_precision_is_judged_against_a_cpu_of_the_same_precision(study):
     found = study(dtype="bfloat16")
     assert found["verdict"] == "pass"
