@@ -1,8 +1,8 @@
 """Where torch would answer with an internal assertion, because the device is made in Python, the
 simulated device answers itself.
 
-These are ``torch.accelerator``'s memory, device and synchronisation functions, and gradients on any
-device but the first.
+These are ``torch.accelerator``'s memory, device and synchronisation functions, and gradients: on
+any device but the first, or in a process that has computed gradients before.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from goemo_utils.rehearsal import dispatcher, memory
-from goemo_utils.rehearsal.state import MARK, STATE
+from goemo_utils.rehearsal.state import MARK
 
 
 def patch() -> None:
@@ -19,10 +19,10 @@ def patch() -> None:
     for name, function in _accelerator().items():
         if hasattr(torch.accelerator, name):
             setattr(torch.accelerator, name, function)
-    if STATE.devices > 1:
-        autograd: Any = torch.autograd
-        explained = _explained(autograd.graph._engine_run_backward)
-        autograd._engine_run_backward = autograd.graph._engine_run_backward = explained
+
+    autograd: Any = torch.autograd
+    explained = _explained(autograd.graph._engine_run_backward)
+    autograd._engine_run_backward = autograd.graph._engine_run_backward = explained
 
 
 def _accelerator() -> dict[str, Callable[..., Any]]:
@@ -48,20 +48,29 @@ def _accelerator() -> dict[str, Callable[..., Any]]:
     }
 
 
+ONE_QUEUE = (
+    "The rehearsal device computes gradients on npu:0 only; train there, or infer on the others."
+)
+TOO_LATE = (
+    "The rehearsal device was switched on after this process had computed gradients on the CPU,"
+    " and torch counts the devices that can compute gradients once a process; switch it on first"
+    " (in a notebook: restart the kernel)."
+)
+
+
 def _explained(run_backward: Callable[..., Any]) -> Callable[..., Any]:
     """torch's autograd engine keeps one queue for a device made in Python, so it can serve
-    ``npu:0`` only.
+    ``npu:0`` only; and it makes its queues when a process computes its first gradients.
     """
 
-    def explained(*args: Any, **kwargs: Any) -> Any:
+    def explained(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return run_backward(*args, **kwargs)
+            return run_backward(tensors, *args, **kwargs)
         except RuntimeError as error:
             if "device_ready_queues_" not in str(error):
                 raise
-            raise RuntimeError(
-                "The rehearsal device computes gradients on npu:0 only; train there, or infer on"
-                f" the others. {MARK}"
-            ) from None
+            on_first = all(tensor.get_device() <= 0 for tensor in tensors)
+            reason = TOO_LATE if on_first else ONE_QUEUE
+            raise RuntimeError(f"{reason} {MARK}") from None
 
     return explained

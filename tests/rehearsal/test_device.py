@@ -259,5 +259,17 @@ def test_gradients_on_the_second_device_are_refused_in_a_sentence() -> None:
         leaf.sum().backward()
 
 
+def test_gradients_after_gradients_on_the_cpu_are_refused_with_the_remedy() -> None:
+    def body() -> str:
+        torch.ones(2, requires_grad=True).sum().backward()
+        rehearsal.enable()
+        leaf = torch.ones(2, device="npu", requires_grad=True)
+        with pytest.raises(RuntimeError) as refusal:
+            leaf.sum().backward()
+        return str(refusal.value)
+
+    assert "restart the kernel" in in_child(body)[0]
+
+
 def test_two_memory_limits_contradict_each_other() -> None:
     assert "limited more than once" in in_child(lambda: _fails(memory_limit=1024, fault="oom"))[0]
