@@ -10,30 +10,33 @@ are packed for oneDNN, with GELU and the residual sums inside the products.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from goemo_utils.classifier.attending import Biased, Disentangled, rotaries
+from goemo_utils.classifier.layers import Layer, ModernLayer, Run
 from goemo_utils.classifier.packed import FORMS as WITH_PADDING
 from goemo_utils.classifier.packed import PackedLinear, PackingError, check
 
 # Where a layer keeps its parts: query, key, value, projection and its norm, intermediate product
 # and activation, output product and its norm.
+FEED_FORWARD = (
+    "intermediate.dense",
+    "intermediate.intermediate_act_fn",
+    "output.dense",
+    "output.LayerNorm",
+)
 BERT = (
     "attention.self.query",
     "attention.self.key",
     "attention.self.value",
     "attention.output.dense",
     "attention.output.LayerNorm",
-    "intermediate.dense",
-    "intermediate.intermediate_act_fn",
-    "output.dense",
-    "output.LayerNorm",
+    *FEED_FORWARD,
 )
 DISTILBERT = (
     "attention.q_lin",
@@ -46,9 +49,37 @@ DISTILBERT = (
     "ffn.lin2",
     "output_layer_norm",
 )
+ALBERT = (
+    "attention.query",
+    "attention.key",
+    "attention.value",
+    "attention.dense",
+    "attention.LayerNorm",
+    "ffn",
+    "activation",
+    "ffn_output",
+    "full_layer_layer_norm",
+)
+MPNET = (
+    "attention.attn.q",
+    "attention.attn.k",
+    "attention.attn.v",
+    "attention.attn.o",
+    "attention.LayerNorm",
+    *FEED_FORWARD,
+)
+DEBERTA_V2 = (
+    "attention.self.query_proj",
+    "attention.self.key_proj",
+    "attention.self.value_proj",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    *FEED_FORWARD,
+)
 # Families whose source was read, and no other: one could share these names and still differ on
-# texts longer than those of the self-check.
-FAMILIES = {
+# texts longer than those of the self-check. The plain ones have a list of layers of their own,
+# whose attention knows no places.
+PLAIN = {
     "bert": BERT,
     "roberta": BERT,
     "xlm-roberta": BERT,
@@ -56,21 +87,10 @@ FAMILIES = {
     "electra": BERT,
     "distilbert": DISTILBERT,
 }
+FAMILIES = {**PLAIN, "albert": ALBERT, "mpnet": MPNET, "deberta-v2": DEBERTA_V2, "modernbert": ()}
 # Products get a multiple of so many rows: oneDNN works in such blocks, and keeps a kernel for every
 # number of rows that it meets.
 ROWS = 16
-
-
-@dataclass(frozen=True)
-class Run:
-    """Texts of one length that stand one after the other."""
-
-    length: int
-    texts: int
-
-    @property
-    def tokens(self) -> int:
-        return self.length * self.texts
 
 
 class Unpadded(nn.Module):
@@ -86,19 +106,19 @@ class Unpadded(nn.Module):
         check(model)
         family = _family(model)
         base: Any = model.base_model
+        config: Any = model.config
         self.embeddings = base.embeddings
-        self.project = getattr(base, "embeddings_project", nn.Identity())
-
-        layers = base.transformer.layer if family == "distilbert" else base.encoder.layer
+        self.project = _projection(base)
         try:
-            self.layers = nn.ModuleList(
-                Layer(layer, FAMILIES[family], model.config, linear) for layer in layers
-            )
-        except AttributeError as error:
+            self.layers = nn.ModuleList(_layers(base, family, config, linear))
+            self.head = _head(model, family)
+        except (AttributeError, KeyError, TypeError) as error:
             raise PackingError(
                 f"a layer of the model is not built like {family}'s: {error}"
             ) from error
-        self.head = _head(model, family)
+        # what stands between the last layer and a head; a mean is over all of a text's tokens
+        self.norm = getattr(base, "final_norm", nn.Identity())
+        self.mean = getattr(config, "classifier_pooling", "cls") == "mean"
         self.eval()
 
     def forward(
@@ -116,13 +136,25 @@ class Unpadded(nn.Module):
         for layer in self.layers[:-1]:
             hidden = layer(hidden, hidden, runs)
 
-        # [tokens, features] -> [texts, features]: a head reads only each text's first token
-        starts = torch.tensor([0, *accumulate(lengths[:-1])])
-        asking = with_zeros(hidden[starts])
-        answered = self.layers[-1](hidden, asking, runs)[: len(lengths)]
+        return SequenceClassifierOutput(logits=self.answered(hidden, runs))
+
+    def answered(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
+        """Logits ``[texts, labels]`` by the last layer and the head, of the states before them.
+
+        A head that reads only each text's first token has the last layer compute no other.
+        """
+        last = self.layers[-1]
+        if self.mean:
+            read = _means(self.norm(last(hidden, hidden, runs)), runs)
+        else:
+            # [tokens, features] -> [texts, features]
+            lengths = [run.length for run in runs for _ in range(run.texts)]
+            starts = torch.tensor([0, *accumulate(lengths[:-1])])
+            asking = with_zeros(hidden[starts])
+            read = self.norm(last(hidden, asking, runs)[: len(lengths)])
 
         # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
-        return SequenceClassifierOutput(logits=self.head(answered[:, None]))
+        return self.head(read[:, None])
 
     def embedded(
         self,
@@ -156,93 +188,94 @@ def _family(model: nn.Module) -> str:
     return str(family)
 
 
+def _projection(base: Any) -> nn.Module:
+    """What brings embeddings of another width to that of the layers."""
+    encoder = getattr(base, "encoder", None)
+    projection: nn.Module = getattr(
+        encoder,
+        "embedding_hidden_mapping_in",
+        getattr(base, "embeddings_project", nn.Identity()),
+    )
+    return projection
+
+
+def _layers(base: Any, family: str, config: Any, linear: type[PackedLinear]) -> Sequence[nn.Module]:
+    """The layers in their order. Raises AttributeError, KeyError or TypeError for a model that is
+    built otherwise.
+    """
+    names = FAMILIES[family]
+    if family == "distilbert":
+        return [Layer(layer, names, config, linear) for layer in base.transformer.layer]
+    if family == "albert":
+        return _shared(base.encoder, config, linear)
+    if family == "modernbert":
+        attention = rotaries(base, config, base.dtype)
+        return [
+            ModernLayer(layer, config, linear, attention(layer.attention_type))
+            for layer in base.layers
+        ]
+    if family == "deberta-v2":
+        return _disentangled(base, config, linear)
+
+    attend = None
+    if family == "mpnet":
+        attend = Biased(base.encoder, config.max_position_embeddings)
+    return [Layer(layer, names, config, linear, attend) for layer in base.encoder.layer]
+
+
+def _shared(encoder: Any, config: Any, linear: type[PackedLinear]) -> list[nn.Module]:
+    """ALBERT's layers, each packed once however often it runs."""
+    groups = encoder.albert_layer_groups
+    each = config.num_hidden_layers / config.num_hidden_groups
+    order = [
+        layer
+        for number in range(config.num_hidden_layers)
+        for layer in groups[int(number / each)].albert_layers
+    ]
+    packed = {layer: Layer(layer, ALBERT, config, linear) for layer in dict.fromkeys(order)}
+    return [packed[layer] for layer in order]
+
+
+def _disentangled(base: Any, config: Any, linear: type[PackedLinear]) -> list[nn.Module]:
+    """DeBERTa-v2's layers."""
+    if base.encoder.conv is not None or base.z_steps > 1:
+        raise AttributeError("it has a convolution, or runs its last layer more than once")
+    with torch.inference_mode():
+        places = base.encoder.get_rel_embedding()
+    return [
+        Layer(layer, DEBERTA_V2, config, linear, Disentangled(layer.attention.self, places))
+        for layer in base.encoder.layer
+    ]
+
+
 def _head(model: Any, family: str) -> nn.Sequential:
     """What follows the last layer: ``[texts, 1, features]`` to logits ``[texts, labels]``."""
+    base = model.base_model
     if family == "distilbert":
         return nn.Sequential(_First(), model.pre_classifier, nn.ReLU(), model.classifier)
-    pooler = getattr(model.base_model, "pooler", None)
+    if family == "albert":
+        return nn.Sequential(_First(), base.pooler, base.pooler_activation, model.classifier)
+    if family == "modernbert":
+        return nn.Sequential(_First(), model.head, model.classifier)
+    if family == "deberta-v2":
+        return nn.Sequential(model.pooler, model.classifier)
+
+    pooler = getattr(base, "pooler", None)
     if pooler is None:
         return nn.Sequential(model.classifier)
     return nn.Sequential(pooler, model.classifier)
 
 
-class Layer(nn.Module):
-    """One layer over texts that lie end to end."""
-
-    def __init__(
-        self, layer: nn.Module, names: Sequence[str], config: Any, packed: type[PackedLinear]
-    ) -> None:
-        super().__init__()
-        parts = [layer.get_submodule(name) for name in names]
-        query, key, value, projection, norm, intermediate, activation, output, output_norm = parts
-        for linear in (query, key, value, projection, intermediate, output):
-            if type(linear) is not nn.Linear or linear.bias is None:
-                raise AttributeError("a product is no plain nn.Linear with a bias")
-        exact = "gelu" in (getattr(config, "hidden_act", None), getattr(config, "activation", None))
-
-        self.heads = config.num_attention_heads
-        self.query = _packed(packed, query)
-        self.key_value = _packed(packed, key, value)
-        self.projection = _packed(packed, projection)
-        self.norm = norm
-        self.intermediate = _packed(packed, intermediate, activation="gelu" if exact else "none")
-        self.activation = nn.Identity() if exact else activation
-        self.output = _packed(packed, output)
-        self.output_norm = output_norm
-
-    def forward(
-        self, hidden: torch.Tensor, asking: torch.Tensor, runs: Sequence[Run]
-    ) -> torch.Tensor:
-        """States ``[rows, features]`` of the tokens that ask: ``asking`` is all of ``hidden``, or
-        the first token of every text.
-        """
-        whole = asking is hidden
-        tokens = sum(run.tokens for run in runs)
-        rows = tokens if whole else sum(run.texts for run in runs)
-
-        given = self.key_value.ready(hidden, tokens)
-        asked = given if whole else self.query.ready(asking, rows)
-        attended = self._attend(self.query(asked), self.key_value(given), runs, whole)
-        projected = self.projection(self.projection.ready(attended, rows), asking)
-        states = self.norm(projected)
-
-        inner = self.activation(self.intermediate(self.intermediate.ready(states, rows)))
-        outcome: torch.Tensor = self.output_norm(
-            self.output(self.output.ready(inner, rows), states)
-        )
-        return outcome
-
-    def _attend(
-        self, query: torch.Tensor, key_value: torch.Tensor, runs: Sequence[Run], whole: bool
-    ) -> torch.Tensor:
-        """Attention within each text: ``[rows, heads * width]`` of the tokens that ask."""
-        out = torch.zeros_like(query)
-        asked = start = 0
-        for run in runs:
-            rows = run.tokens if whole else run.texts
-
-            # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
-            given = key_value[start : start + run.tokens]
-            halves = given.view(run.texts, run.length, 2, self.heads, -1)
-            key, value = halves.permute(2, 0, 3, 1, 4)
-
-            # [rows, heads * width] -> [texts, heads, rows of a text, width]
-            part = query[asked : asked + rows]
-            part = part.view(run.texts, -1, self.heads, key.shape[-1]).transpose(1, 2)
-            mixed = scaled_dot_product_attention(part, key, value)
-
-            # [texts, heads, rows of a text, width] -> [rows, heads * width]
-            out[asked : asked + rows] = mixed.transpose(1, 2).reshape(rows, -1)
-            asked += rows
-            start += run.tokens
-        return out
-
-
-def _packed(
-    packed: type[PackedLinear], *linears: nn.Module, activation: str = "none"
-) -> PackedLinear:
-    """The stacked layers, packed; ``Layer`` has checked that they are linear."""
-    return packed(*linears, activation=activation)  # type: ignore[arg-type]  # checked by Layer
+def _means(states: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+    """The mean of each text's tokens: ``[tokens, features]`` to ``[texts, features]``."""
+    sizes = [run.tokens for run in runs]
+    parts = states[: sum(sizes)].split(sizes)
+    return torch.cat(
+        [
+            part.view(run.texts, run.length, -1).mean(1)
+            for part, run in zip(parts, runs, strict=True)
+        ]
+    )
 
 
 class _First(nn.Module):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from itertools import accumulate, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
-from goemo_utils.classifier.unpadded import Run, Unpadded, with_zeros
+from goemo_utils.classifier.layers import Run
+from goemo_utils.classifier.unpadded import Unpadded, with_zeros
 from goemo_utils.optimise.distil import goal
 from goemo_utils.optimise.fit import Say
 from goemo_utils.optimise.lab import Lab, Made
@@ -99,6 +100,7 @@ class Leaving(Unpadded):
         nn.Module.__init__(self)
         self.embeddings, self.project = whole.embeddings, whole.project
         self.layers, self.head = whole.layers, whole.head
+        self.norm, self.mean = whole.norm, whole.mean
         self.exits = nn.ModuleList(exits)
         self.sure = sure
         self.left = [0] * len(self.layers)
@@ -130,12 +132,8 @@ class Leaving(Unpadded):
             if not len(inside):
                 return SequenceClassifierOutput(logits=logits)
 
-        # the last layer computes first tokens alone, as in Unpadded
-        stay = lengths[inside].tolist()
-        starts = torch.tensor([0, *accumulate(stay[:-1])])
-        answered = self.layers[-1](hidden, with_zeros(hidden[starts]), runs_of(stay))[: len(stay)]
-        logits[inside] = self.head(answered[:, None])
-        self.left[-1] += len(stay)
+        logits[inside] = self.answered(hidden, runs_of(lengths[inside].tolist()))
+        self.left[-1] += len(inside)
         return SequenceClassifierOutput(logits=logits)
 
 

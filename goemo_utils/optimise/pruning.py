@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from goemo_utils.classifier.unpadded import FAMILIES
+from goemo_utils.classifier.unpadded import PLAIN
 from goemo_utils.errors import ParamsError
 from goemo_utils.forward.model import Loaded
 from goemo_utils.optimise.distil import answers_loss, teach
@@ -60,10 +60,10 @@ def smallest(model: nn.Module, part: float) -> None:
 
 def named(layer: nn.Module, model: Any, place: int) -> nn.Linear:
     """A product of a layer. Raises ParamsError for a family that was not read."""
-    names = FAMILIES.get(model.config.model_type)
+    names = PLAIN.get(model.config.model_type)
     if names is None:
         raise ParamsError(
-            f"kind pruning knows {', '.join(FAMILIES)}, and the model is"
+            f"kind pruning knows {', '.join(PLAIN)}, and the model is"
             f" {model.config.model_type}. Use form weights."
         )
     product = layer.get_submodule(names[place])

@@ -11,12 +11,23 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from goemo_utils.classifier import packed
+from goemo_utils.classifier.packed import PackingError
 from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, with_zeros
 from goemo_utils.forward.inputs import filled
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
 )
+DEBERTA_V3 = {
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 8,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
 PAD, VOCABULARY, LIMIT = 1, 60, 64
 
 
@@ -68,6 +79,57 @@ def logits(model: nn.Module, ids: list[list[int]]) -> np.ndarray:
 
 def probabilities(model: nn.Module, ids: list[list[int]] | None = None) -> np.ndarray:
     return 1 / (1 + np.exp(-logits(model, ids or texts_of([20, 9, 9, 2]))))
+
+
+# Settings of real checkpoints that change what attention does.
+VARIANTS = [
+    ("deberta-v2", DEBERTA_V3),
+    ("deberta-v2", DEBERTA_V3 | {"share_att_key": False, "position_buckets": -1}),
+    ("deberta-v2", DEBERTA_V3 | {"pos_att_type": ["c2p"], "position_biased_input": True}),
+    ("deberta-v2", DEBERTA_V3 | {"pos_att_type": ["p2c"], "norm_rel_ebd": "none"}),
+    ("modernbert", {"local_attention": 8, "classifier_pooling": "mean"}),
+    ("modernbert", {"local_attention": 4, "attention_bias": True, "mlp_bias": True}),
+    ("albert", {"num_hidden_groups": 2, "inner_group_num": 2, "embedding_size": 16}),
+    ("albert", {"num_hidden_layers": 5, "hidden_act": "gelu"}),
+]
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS)
+def test_other_settings_of_a_family_answer_as_padded(
+    family: str, changes: dict[str, object]
+) -> None:
+    model, ids = classifier(family, **changes), texts_of([40, 12, 12, 5, 1])
+    expected = logits(model, ids)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(logits(Unpadded(model), ids), expected, atol=5e-6)
+
+
+def test_a_window_narrower_than_a_block_is_kept_in_a_text_of_several_blocks() -> None:
+    model = classifier("modernbert", local_attention=8, max_position_embeddings=300)
+    ids = texts_of([270, 9])
+    np.testing.assert_allclose(logits(Unpadded(model), ids), logits(model, ids), atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "why"),
+    [
+        ("deberta-v2", {"conv_kernel_size": 3}, "convolution"),
+        (
+            "modernbert",
+            {"rope_parameters": dict.fromkeys(("full_attention", "sliding_attention"), DYNAMIC)},
+            "depend on the length",
+        ),
+    ],
+)
+def test_what_a_family_has_in_rare_settings_alone_is_refused(
+    family: str, changes: dict[str, object], why: str
+) -> None:
+    with pytest.raises(PackingError, match=why):
+        Unpadded(classifier(family, **changes))
+
+
+def test_layers_that_share_their_weights_are_packed_once() -> None:
+    assert len(set(Unpadded(classifier("albert", num_hidden_layers=4)).layers)) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -149,12 +211,12 @@ def test_it_is_chosen_first_and_says_so() -> None:
 
 
 def test_a_family_that_is_not_known_is_packed_with_padding_and_the_reason_kept() -> None:
-    model = classifier("mpnet")
+    model = classifier("nystromformer")
     choice = packed.choose(model, probabilities, FORMS)
     assert choice.backend == "packed"
     assert not isinstance(choice.model, Unpadded)
     assert "with padding" in choice.reason
-    assert "MPNetForSequenceClassification" in choice.reason
+    assert "NystromformerForSequenceClassification" in choice.reason
 
 
 def test_a_layer_with_an_adapter_is_not_computed_without_it() -> None:

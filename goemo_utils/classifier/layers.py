@@ -1,0 +1,188 @@
+"""Layers of an encoder over texts that lie end to end, packed for oneDNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from goemo_utils.classifier.attending import Attend
+from goemo_utils.classifier.packed import PackedLinear
+
+
+@dataclass(frozen=True)
+class Run:
+    """Texts of one length that stand one after the other."""
+
+    length: int
+    texts: int
+
+    @property
+    def tokens(self) -> int:
+        return self.length * self.texts
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Which tokens ask: all of them, or the first of every text; ``rows`` in all."""
+
+    whole: bool
+    rows: int
+    tokens: int
+
+    @staticmethod
+    def of(hidden: torch.Tensor, asking: torch.Tensor, runs: Sequence[Run]) -> Asking:
+        whole = asking is hidden
+        tokens = sum(run.tokens for run in runs)
+        return Asking(whole, tokens if whole else sum(run.texts for run in runs), tokens)
+
+
+class Layer(nn.Module):
+    """A layer as BERT's: each half's norm stands behind its sum."""
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        names: Sequence[str],
+        config: Any,
+        packed: type[PackedLinear],
+        attend: Attend | None = None,
+    ) -> None:
+        super().__init__()
+        parts = [layer.get_submodule(name) for name in names]
+        query, key, value, projection, norm, intermediate, activation, output, output_norm = parts
+        _check(query, key, value, projection, intermediate, output, bias=True)
+        exact = "gelu" in (getattr(config, "hidden_act", None), getattr(config, "activation", None))
+
+        self.heads = config.num_attention_heads
+        self.attend: Attend = attend or scaled_dot_product_attention
+        self.query = _packed(packed, query)
+        self.key_value = _packed(packed, key, value)
+        self.projection = _packed(packed, projection)
+        self.norm = norm
+        self.intermediate = _packed(packed, intermediate, activation="gelu" if exact else "none")
+        self.activation = nn.Identity() if exact else activation
+        self.output = _packed(packed, output)
+        self.output_norm = output_norm
+
+    def forward(
+        self, hidden: torch.Tensor, asking: torch.Tensor, runs: Sequence[Run]
+    ) -> torch.Tensor:
+        """States ``[rows, features]`` of the tokens that ask: ``asking`` is all of ``hidden``, or
+        the first token of every text.
+        """
+        who = Asking.of(hidden, asking, runs)
+        given = self.key_value.ready(hidden, who.tokens)
+        asked = given if who.whole else self.query.ready(asking, who.rows)
+        query, key_value = self.query(asked), self.key_value(given)
+        attended = attend_each(self.attend, self.heads, query, key_value, runs, who.whole)
+        projected = self.projection(self.projection.ready(attended, who.rows), asking)
+        states = self.norm(projected)
+
+        inner = self.activation(self.intermediate(self.intermediate.ready(states, who.rows)))
+        outcome: torch.Tensor = self.output_norm(
+            self.output(self.output.ready(inner, who.rows), states)
+        )
+        return outcome
+
+
+class ModernLayer(nn.Module):
+    """A layer of ModernBERT: each half's norm stands before it, and a gate in its feed-forward."""
+
+    def __init__(self, layer: Any, config: Any, packed: type[PackedLinear], attend: Attend) -> None:
+        super().__init__()
+        attention, inner = layer.attn, layer.mlp
+        _check(attention.Wqkv, attention.Wo, inner.Wi, inner.Wo, bias=None)
+        exact = config.hidden_activation == "gelu"
+        width = config.hidden_size
+
+        self.heads = config.num_attention_heads
+        self.attend = attend
+        self.norm = layer.attn_norm
+        self.query = _packed(packed, _rows(attention.Wqkv, 0, width))
+        self.key_value = _packed(packed, _rows(attention.Wqkv, width, 3 * width))
+        self.projection = _packed(packed, attention.Wo)
+        self.inner_norm = layer.mlp_norm
+
+        half = inner.Wi.out_features // 2
+        opened = _rows(inner.Wi, 0, half)
+        self.intermediate = _packed(packed, opened, activation="gelu" if exact else "none")
+        self.activation = nn.Identity() if exact else inner.act
+        self.gate = _packed(packed, _rows(inner.Wi, half, 2 * half))
+        self.output = _packed(packed, inner.Wo)
+
+    def forward(
+        self, hidden: torch.Tensor, asking: torch.Tensor, runs: Sequence[Run]
+    ) -> torch.Tensor:
+        """States ``[rows, features]`` of the tokens that ask, as of ``Layer``."""
+        who = Asking.of(hidden, asking, runs)
+        given = self.key_value.ready(self.norm(hidden), who.tokens)
+        asked = given if who.whole else self.query.ready(self.norm(asking), who.rows)
+        query, key_value = self.query(asked), self.key_value(given)
+        attended = attend_each(self.attend, self.heads, query, key_value, runs, who.whole)
+        states = self.projection(self.projection.ready(attended, who.rows), asking)
+
+        opened = self.intermediate.ready(self.inner_norm(states), who.rows)
+        inner = self.activation(self.intermediate(opened)) * self.gate(opened)
+        outcome: torch.Tensor = self.output(self.output.ready(inner, who.rows), states)
+        return outcome
+
+
+def attend_each(
+    attend: Attend,
+    heads: int,
+    query: torch.Tensor,
+    key_value: torch.Tensor,
+    runs: Sequence[Run],
+    whole: bool,
+) -> torch.Tensor:
+    """Attention within each text: ``[rows, heads * width]`` of the tokens that ask, all
+    (``whole``) or the first of every text.
+    """
+    out = torch.zeros_like(query)
+    asked = start = 0
+    for run in runs:
+        rows = run.tokens if whole else run.texts
+
+        # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
+        given = key_value[start : start + run.tokens]
+        halves = given.view(run.texts, run.length, 2, heads, -1)
+        key, value = halves.permute(2, 0, 3, 1, 4)
+
+        # [rows, heads * width] -> [texts, heads, rows of a text, width]
+        part = query[asked : asked + rows]
+        part = part.view(run.texts, -1, heads, key.shape[-1]).transpose(1, 2)
+        mixed = attend(part, key, value)
+
+        # [texts, heads, rows of a text, width] -> [rows, heads * width]
+        out[asked : asked + rows] = mixed.transpose(1, 2).reshape(rows, -1)
+        asked += rows
+        start += run.tokens
+    return out
+
+
+def _check(*linears: nn.Module, bias: bool | None) -> None:
+    """Raise AttributeError unless all are plain, and have a bias where ``bias`` is set."""
+    for linear in linears:
+        if type(linear) is not nn.Linear or (bias and linear.bias is None):
+            raise AttributeError("a product is no plain nn.Linear" + " with a bias" * bool(bias))
+
+
+def _rows(linear: nn.Linear, first: int, last: int) -> nn.Linear:
+    """The outputs from ``first`` to ``last`` as a layer of their own, its weights shared."""
+    part: nn.Linear = nn.utils.skip_init(nn.Linear, linear.in_features, last - first, bias=False)
+    part.weight = nn.Parameter(linear.weight.detach()[first:last], requires_grad=False)
+    if linear.bias is not None:
+        part.bias = nn.Parameter(linear.bias.detach()[first:last], requires_grad=False)
+    return part
+
+
+def _packed(
+    packed: type[PackedLinear], *linears: nn.Module, activation: str = "none"
+) -> PackedLinear:
+    """The stacked layers, packed; the layer has checked that they are linear."""
+    return packed(*linears, activation=activation)  # type: ignore[arg-type]  # checked by _check
