@@ -71,6 +71,8 @@ class Int8Linear(nn.Module):
     ``packed.PackedLinear``. Not to be saved, copied or cast.
     """
 
+    few = 0  # as of PackedLinear: every number of rows meets oneDNN
+
     def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
         super().__init__()
         self.activation = activation

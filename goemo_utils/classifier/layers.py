@@ -143,26 +143,36 @@ def attend_each(
     """Attention within each text: ``[rows, heads * width]`` of the tokens that ask, all
     (``whole``) or the first of every text.
     """
+    if len(runs) == 1:
+        rows = runs[0].tokens if whole else runs[0].texts
+        mixed = _attend(attend, heads, query[:rows], key_value, runs[0])
+        return nn.functional.pad(mixed, (0, 0, 0, len(query) - rows))
+
     out = torch.zeros_like(query)
     asked = start = 0
     for run in runs:
         rows = run.tokens if whole else run.texts
-
-        # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
-        given = key_value[start : start + run.tokens]
-        halves = given.view(run.texts, run.length, 2, heads, -1)
-        key, value = halves.permute(2, 0, 3, 1, 4)
-
-        # [rows, heads * width] -> [texts, heads, rows of a text, width]
-        part = query[asked : asked + rows]
-        part = part.view(run.texts, -1, heads, key.shape[-1]).transpose(1, 2)
-        mixed = attend(part, key, value)
-
-        # [texts, heads, rows of a text, width] -> [rows, heads * width]
-        out[asked : asked + rows] = mixed.transpose(1, 2).reshape(rows, -1)
+        part, given = query[asked : asked + rows], key_value[start : start + run.tokens]
+        out[asked : asked + rows] = _attend(attend, heads, part, given, run)
         asked += rows
         start += run.tokens
     return out
+
+
+def _attend(
+    attend: Attend, heads: int, query: torch.Tensor, key_value: torch.Tensor, run: Run
+) -> torch.Tensor:
+    """Attention within each text of a run: ``[rows, heads * width]``."""
+    # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
+    halves = key_value[: run.tokens].view(run.texts, run.length, 2, heads, -1)
+    key, value = halves.permute(2, 0, 3, 1, 4)
+
+    # [rows, heads * width] -> [texts, heads, rows of a text, width]
+    asking = query.view(run.texts, -1, heads, key.shape[-1]).transpose(1, 2)
+    mixed = attend(asking, key, value)
+
+    # [texts, heads, rows of a text, width] -> [rows, heads * width]
+    return mixed.transpose(1, 2).reshape(len(query), -1)
 
 
 def _check(*linears: nn.Module, bias: bool | None) -> None:

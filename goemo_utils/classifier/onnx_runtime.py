@@ -174,13 +174,13 @@ def _exact(
         tensors = {name: torch.from_numpy(array) for name, array in example.items()}
         with torch.inference_mode():
             expected.append(activate(model(**tensors).logits.numpy()))
-    traced = _shortest(examples)
+    traced = shortest(examples)
 
     refused = []
     for additive in (True, False):
         try:
             path = folder / f"model-{additive}.onnx"
-            _export(_Logits(model, list(traced), additive), traced, path)
+            _export(Logits(model, list(traced), additive), traced, path)
             session = _session(path)
             differences = [
                 largest_difference(activate(_run(session, example)), answer)
@@ -203,7 +203,7 @@ def _exact(
     )
 
 
-def _shortest(examples: Sequence[Batch]) -> Batch:
+def shortest(examples: Sequence[Batch]) -> Batch:
     """The shortest text of the examples as a batch of its own, without padding."""
     lengths = [
         (int(length), i, row)
@@ -215,7 +215,7 @@ def _shortest(examples: Sequence[Batch]) -> Batch:
     return {name: array[row : row + 1, real] for name, array in examples[i].items()}
 
 
-class _Logits(torch.nn.Module):
+class Logits(torch.nn.Module):
     """Positional inputs and a bare tensor out, as the exporter wants them.
 
     With ``additive`` the mask goes in as attention adds it: transformers' own way from the plain
@@ -239,7 +239,7 @@ class _Logits(torch.nn.Module):
 
 def export(model: torch.nn.Module, example: Batch, path: Path) -> None:
     """Write the float32 graph of a classifier, both sizes of a batch free; nothing is checked."""
-    _export(_Logits(model, list(example), additive=True), example, path)
+    _export(Logits(model, list(example), additive=True), example, path)
 
 
 def _export(model: torch.nn.Module, example: Batch, path: Path) -> None:

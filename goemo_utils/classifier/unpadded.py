@@ -119,6 +119,8 @@ class Unpadded(nn.Module):
         # what stands between the last layer and a head; a mean is over all of a text's tokens
         self.norm = getattr(base, "final_norm", nn.Identity())
         self.mean = getattr(config, "classifier_pooling", "cls") == "mean"
+        # rows up to which nothing meets oneDNN, so that any number of them may come
+        self.few = min(product.few for product in self.modules() if isinstance(product, linear))
         self.eval()
 
     def forward(
@@ -150,7 +152,7 @@ class Unpadded(nn.Module):
             # [tokens, features] -> [texts, features]
             lengths = [run.length for run in runs for _ in range(run.texts)]
             starts = torch.tensor([0, *accumulate(lengths[:-1])])
-            asking = with_zeros(hidden[starts])
+            asking = with_zeros(hidden[starts], self.few)
             read = self.norm(last(hidden, asking, runs)[: len(lengths)])
 
         # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
@@ -165,14 +167,19 @@ class Unpadded(nn.Module):
         """The tokens of all texts end to end ``[tokens, features]``, and how many each text has."""
         # A tokenizer without special tokens leaves an empty text no token; it gets one of the
         # padding, and never its neighbour's answer.
-        attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
+        counted = attention_mask.sum(1)
+        if not counted.all():
+            attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
+            counted = attention_mask.sum(1)
 
         # Only the model's own embeddings know how it counts positions. They cost little, so they
         # alone are given padding.
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         embedded = self.project(self.embeddings(input_ids, **types))
         # [texts, width, features] -> [tokens, features], end to end
-        return with_zeros(embedded[attention_mask.bool()]), attention_mask.sum(1)
+        if int(counted.sum()) == attention_mask.numel():
+            return with_zeros(embedded.flatten(0, 1), self.few), counted
+        return with_zeros(embedded[attention_mask.bool()], self.few), counted
 
 
 def _family(model: nn.Module) -> str:
@@ -283,11 +290,13 @@ class _First(nn.Module):
         return hidden[:, 0]
 
 
-def with_zeros(states: torch.Tensor) -> torch.Tensor:
+def with_zeros(states: torch.Tensor, few: int = 0) -> torch.Tensor:
     """The rows, and zeros up to a multiple of ROWS, of more from 1,024 rows on: 32 numbers an
-    octave. Nothing reads what becomes of the zeros.
+    octave. Nothing reads what becomes of the zeros. Up to ``few`` rows stay as they are.
     """
     rows = len(states)
+    if rows <= few:
+        return states
     block = max(ROWS, 1 << max(0, rows.bit_length() - 6))
     return nn.functional.pad(states, (0, 0, 0, -rows % block))
 

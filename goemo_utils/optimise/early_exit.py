@@ -100,7 +100,7 @@ class Leaving(Unpadded):
         nn.Module.__init__(self)
         self.embeddings, self.project = whole.embeddings, whole.project
         self.layers, self.head = whole.layers, whole.head
-        self.norm, self.mean = whole.norm, whole.mean
+        self.norm, self.mean, self.few = whole.norm, whole.mean, whole.few
         self.exits = nn.ModuleList(exits)
         self.sure = sure
         self.left = [0] * len(self.layers)

@@ -39,6 +39,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "packed-bf16": {"method": "classifier", "dtype": "bfloat16"},
     "packed-int8": {"method": "classifier", "dtype": "int8"},
     "onnx-int8": {"method": "onnx", "dtype": "int8"},
+    "openvino": {"method": "openvino"},
+    "openvino-bf16": {"method": "openvino", "dtype": "bfloat16"},
+    "openvino-int8": {"method": "openvino", "dtype": "int8"},
 }
 DEFAULT = (
     "padded",
@@ -49,6 +52,9 @@ DEFAULT = (
     "packed-bf16",
     "packed-int8",
     "onnx-int8",
+    "openvino",
+    "openvino-bf16",
+    "openvino-int8",
 )
 AGAINST = "pipeline-16"
 

@@ -20,12 +20,13 @@ import torch
 
 from goemo_utils.classifier import batching, onnx_runtime, spread
 from goemo_utils.classifier.checks import tokens_at_most
-from goemo_utils.classifier.classifier import GoEmotionsClassifier
+from goemo_utils.classifier.classifier import BATCH_TOKENS, GoEmotionsClassifier
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.model import Loaded, load_model
-from goemo_utils.throughput import conditions
+from goemo_utils.texts.builtin import BUILTIN
+from goemo_utils.throughput import conditions, openvino
 
 
 class Unavailable(GoemoError):
@@ -65,9 +66,9 @@ class Bench:
         """Build the way that ``arm`` names: ``{"id", "device", "method", "dtype", "batch_size",
         …}``.
 
-        ``method`` is padded (default) | sorted | classifier | pipeline | onnx. A device of its own
-        gets the job's dtype, the CPU float32 unless ``arm`` says otherwise. Raises Unavailable with
-        the reason, or the DeviceError of an absent device.
+        ``method`` is padded (default) | sorted | classifier | pipeline | onnx | openvino. A device
+        of its own gets the job's dtype, the CPU float32 unless ``arm`` says otherwise. Raises
+        Unavailable with the reason, or the DeviceError of an absent device.
         """
         device = open_device(
             arm.get("device") or "cpu",
@@ -236,6 +237,51 @@ class Bench:
         way = self._classifier({**arm, "backend": "onnxruntime"}, device, dtype)
         way.configuration = f"ONNX Runtime, {way.configuration.partition(': ONNX Runtime, ')[2]}"
         return way
+
+    def _openvino(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
+        self._needs_head("OpenVINO's row")
+        if absent := openvino.missing(dtype):
+            extra = "pip install 'goemo[openvino]'"
+            raise Unavailable(f"not installed: {' and '.join(absent)} ({extra})")
+        if dtype == "bfloat16" and conditions.has_bfloat16() is False:
+            raise Unavailable("this CPU has no bfloat16 instructions")
+
+        loaded = self._on_cpu("float32", self.attention)
+        long = " ".join(BUILTIN * 2)
+        graph = openvino.Graph(loaded, dtype, [*BUILTIN, long], self.limit(loaded))
+        tokens = int(arm.get("batch_tokens") or BATCH_TOKENS["cpu"])
+
+        def plan(lengths: list[int]) -> list[list[int]]:
+            batches = batching.token_budget_batches(lengths, tokens)
+            return loaded.inputs.apart(batches, lengths)
+
+        def width(longest: int) -> int:
+            most = min(batching.width(longest), self.limit(loaded))
+            return max(longest, most) if loaded.inputs.pads else longest
+
+        def run(texts: Sequence[str]) -> np.ndarray:
+            ids = self.encode(loaded, texts)
+            batches = plan([len(row) for row in ids])
+            groups = [[ids[i] for i in batch] for batch in batches]
+            rows = graph.logits(
+                [loaded.inputs.pad(group, width(max(map(len, group)))) for group in groups]
+            )
+            logits = batching.scatter(batches, rows, len(ids), len(loaded.labels))
+            return activate(loaded.task, logits)
+
+        kind = "int8 by NNCF" if dtype == "int8" else dtype
+        return Way(
+            arm["id"],
+            f"OpenVINO {graph.version}, {tokens}-token batches, up to {spread.at_once()} side by"
+            f" side, {kind}",
+            device,
+            dtype,
+            None,
+            run,
+            plan,
+            {},
+            width,
+        )
 
     def _pipeline(self, arm: dict[str, Any], device: Device, dtype: str) -> Way:
         from transformers import TextClassificationPipeline

@@ -126,7 +126,7 @@ def test_the_form_that_is_right_in_float32_is_taken_and_its_difference_told() ->
 
 
 def test_a_family_that_is_not_known_runs_with_padding() -> None:
-    choice = int8.choose(classifier("mpnet"), probabilities, FORMS)
+    choice = int8.choose(classifier("nystromformer"), probabilities, FORMS)
     assert choice.backend == "packed"
     assert not isinstance(choice.model, Unpadded)
     assert "with padding" in choice.reason

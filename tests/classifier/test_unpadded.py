@@ -196,11 +196,29 @@ def test_products_meet_few_numbers_of_rows() -> None:
         layer.query.register_forward_hook(lambda module, given, output: rows.add(len(output)))
     for count in range(1, 40):
         logits(twin, texts_of([3] * count))
-    assert all(n % ROWS == 0 for n in rows)
+    # what is small enough is multiplied as it comes, and oneDNN meets none of it
+    assert all(n % ROWS == 0 or n <= twin.few for n in rows)
     assert (
         len({len(with_zeros(torch.zeros(n, 1))) for n in range(1024, 4097)}) <= 66
     )  # 32 an octave, and both ends
     assert all(n <= len(with_zeros(torch.zeros(n, 1))) <= 1.04 * n for n in range(512, 4097))
+
+
+def test_few_rows_of_small_weights_are_multiplied_as_they_come() -> None:
+    ids = texts_of([twin_rows := TWIN.few])
+    before = torch.ops.mkldnn._linear_pointwise
+    torch.ops.mkldnn._linear_pointwise = None
+    try:
+        got = logits(TWIN, ids)
+    finally:
+        torch.ops.mkldnn._linear_pointwise = before
+    assert twin_rows > 0
+    np.testing.assert_allclose(got, logits(MODEL, ids), atol=5e-6)
+
+
+def test_large_weights_are_kept_in_one_form_alone() -> None:
+    wide = classifier("bert", hidden_size=400, intermediate_size=400)
+    assert Unpadded(wide).few == 0
 
 
 def test_it_is_chosen_first_and_says_so() -> None:
