@@ -16,6 +16,7 @@ import argparse
 from pathlib import Path
 
 from goemo_utils.boundary.options import add_parameters, tell_keys
+from goemo_utils.optimise import frontier
 from goemo_utils.optimise.params import OptimiseParams
 from goemo_utils.params.home import params_file
 from goemo_utils.records.portable import shown
@@ -49,10 +50,12 @@ def run(args: argparse.Namespace) -> int:
     found = study.run(params, lambda line: print(f"  {line}", flush=True))
     print(f"\n{_table(found['rows'])}\n\n{found['recommendation']}")
     print(f"table and figure: {shown(params.folder / 'frontier.md')}")
-    if found["rows"][1:]:
-        name = found["rows"][1]["rung"]
-        model = shown(params.folder / "rungs" / name / "model")
-        print(f"port a rung:      goemo run -p model {model}")
+    chosen = frontier.to_port(found["rows"])
+    if chosen is not None:
+        model = shown(params.folder / "rungs" / chosen["rung"] / "model")
+        dtype = chosen["way"]["dtype"]
+        also = "" if dtype == "float32" else f" -p dtype {dtype}"
+        print(f"port {chosen['rung']}: goemo run -p model {model}{also}")
     return 0
 
 

@@ -87,9 +87,10 @@ def answers_loss(lab: Lab, share: float, hidden: float) -> Loss:
     return value
 
 
-def seed_of(lab: Lab, asked: Trained) -> int:
+def seed_of(lab: Lab, asked: Any) -> int:
     """The rung's own seed, else the study's."""
-    return lab.params.seed if asked.seed is None else asked.seed
+    own: int | None = asked.seed
+    return lab.params.seed if own is None else own
 
 
 def plan_of(lab: Lab, asked: Trained, **others: Any) -> Plan:

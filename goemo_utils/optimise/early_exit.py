@@ -31,7 +31,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.classifier.layers import Run
 from goemo_utils.classifier.unpadded import Unpadded, with_zeros
-from goemo_utils.optimise.distil import goal
+from goemo_utils.optimise.distil import goal, seed_of
 from goemo_utils.optimise.fit import Say
 from goemo_utils.optimise.lab import Lab, Made
 from goemo_utils.optimise.settings import RungSettings
@@ -55,6 +55,7 @@ class Settings(RungSettings):
     rate: float = Field(2e-3, gt=0.0)
     loss: float = Field(0.0, ge=0.0, lt=1.0)
     share: float = Field(0.7, ge=0.0, le=1.0)
+    seed: int | None = Field(None, ge=0)
 
 
 class Exit(nn.Module):
@@ -250,7 +251,7 @@ def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
     rows = lab.rows_of(base)[: asked.texts]
     given = states(whole, base.inputs, rows)
     targets = goal(lab, asked.share)[: len(rows)]
-    exits = [fitted(one, targets, asked, lab.params.seed) for one in given]
+    exits = [fitted(one, targets, asked, seed_of(lab, asked)) for one in given]
     say(f"{len(exits)} exits trained on {len(rows):,} texts")
 
     held = lab.splits.held

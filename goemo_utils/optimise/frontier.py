@@ -11,6 +11,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from goemo_utils.optimise.words import ported, sentence
+
 COLUMNS = (
     "rung",
     "what",
@@ -25,6 +27,8 @@ COLUMNS = (
     "megabytes",
     "memory_mib",
     "epochs",
+    "seeds",
+    "parity",
     "dominated",
 )
 ONE_POINT = 0.01
@@ -53,6 +57,10 @@ def row(record: dict[str, Any], speed: dict[str, Any]) -> dict[str, Any]:
         "ci95": record["quality"]["ci95"]["macro_f1"],
         "speed": speed,
         "note": record["note"],
+        "source": record["source"],
+        "way": record["way"],
+        "seeds": [],
+        "parity": None,
     }
 
 
@@ -128,7 +136,13 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**one, "dominated": " ".join(one["dominated"])} for one in rows)
+    for one in rows:
+        words = {
+            "dominated": " ".join(one["dominated"]),
+            "seeds": " ".join(f"{each['macro_f1']:.4f}" for each in one["seeds"]),
+            "parity": sentence(one["parity"]),
+        }
+        writer.writerow({**one, **words})
     return out.getvalue()
 
 
@@ -136,8 +150,8 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The table for a page, teacher first, then by speed."""
     head = (
         "| rung | what | macro F1 (95 %) | of the teacher's (paired 95 %) | micro F1 |"
-        " texts flipped | × texts/s | MB | MiB | epochs | dominated by |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|\n"
+        " texts flipped | × texts/s | MB | MiB | epochs | seeds | dominated by |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     order = sorted(rows, key=lambda one: (one["rung"] != "teacher", -one["texts_per_second"]))
     return head + "".join(_line(one) for one in order)
@@ -146,6 +160,69 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
 def notes(rows: Sequence[dict[str, Any]]) -> str:
     """What is to be known of the rungs, a line each; those without a note are left out."""
     return "".join(f"- `{one['rung']}`: {one['note']}\n" for one in rows if one["note"])
+
+
+def seeds(one: dict[str, Any]) -> str:
+    """Macro F1 of the lowest and of the highest seed; a dash where there is one alone."""
+    values = [each["macro_f1"] for each in one["seeds"]]
+    if len(values) < 2:
+        return "–"
+    return f"{len(values)}: {min(values):.3f}–{max(values):.3f}"
+
+
+def verdicts(rows: Sequence[dict[str, Any]]) -> str:
+    """What the study's device makes of each rung: a table of its own, for it is no CPU's. Empty
+    where no device was asked.
+    """
+    asked = [one for one in rows if one["parity"]]
+    if not asked:
+        return ""
+    head = "| rung | on the device | labels flipped | largest difference | texts/s |\n"
+    return f"{head}|---|---|---|---|---|\n" + "".join(_verdict(one) for one in asked)
+
+
+def _verdict(one: dict[str, Any]) -> str:
+    found = one["parity"]
+    if found.get("reason"):
+        return f"| `{one['rung']}` | {found['reason']} | – | – | – |\n"
+    largest = found["metrics"]["max_abs_diff"]
+    speed = found["speed"]
+    rate = (speed or {}).get("texts_per_second", {}).get("candidate")
+    told = "none: simulated" if found["simulated"] else "–"
+    cells = (
+        f"`{one['rung']}`",
+        sentence(found),
+        str(found["flips"]),
+        "–" if largest is None else f"{largest:.1e}",
+        told if rate is None else f"{rate:,.0f}",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def as_page(found: dict[str, Any]) -> str:
+    """The report section: table, recommendation, verdicts of the device, notes, and what was left
+    out. ``found`` is what frontier.json holds.
+    """
+    rows = found["rows"]
+    device = verdicts(rows)
+    left_out = "".join(f"- `{one['rung']}`: {one['reason']}\n" for one in found["refused"])
+    parts = (
+        f"## Smaller and faster than {found['teacher']}",
+        as_markdown(rows).rstrip(),
+        found["recommendation"],
+        f"On the device ({found['device']}):\n\n{device}".rstrip() if device else "",
+        notes(rows).rstrip(),
+        f"Left out:\n\n{left_out}".rstrip() if left_out else "",
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def to_port(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The recommended rung whose folder a device takes: of the same quality, else one point less,
+    else the smallest; None where every recommended one is the CPU's alone.
+    """
+    folders = [one for one in rows if one["rung"] == "teacher" or ported(one["way"])]
+    return next((one for one in wishes(folders).values() if one), None)
 
 
 def _line(one: dict[str, Any]) -> str:
@@ -163,6 +240,7 @@ def _line(one: dict[str, Any]) -> str:
         f"{one['megabytes']:.2f}",
         f"{one['memory_mib']:.0f}",
         one["epochs"],
+        seeds(one),
         beaten or "—",
     )
     return f"| {' | '.join(cells)} |\n"

@@ -19,6 +19,7 @@ from goemo_utils.errors import ParamsError
 from goemo_utils.forward.checkpoint import locate
 from goemo_utils.forward.model import Loaded, load_model, quiet
 from goemo_utils.optimise.params import OptimiseParams
+from goemo_utils.records.record import sha256_json
 from goemo_utils.records.weights import TOKENIZER
 from goemo_utils.training import data
 from goemo_utils.training.data import Split, Splits
@@ -78,7 +79,7 @@ class Lab:
         """What every record is bound to: the teacher's files, the texts and the study's own
         settings.
         """
-        made_of = hashlib.sha256(repr(self.params.digest).encode())
+        made_of = hashlib.sha256(sha256_json(self.params.decisive).encode())
         for path in sorted(self.teacher.iterdir()):
             if path.suffix in (".json", ".safetensors"):
                 made_of.update(path.read_bytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,21 @@ KINDS: dict[str, ModuleType] = {
     "lexicon": lexicon,
     "towers": towers,
 }
+# What is each kind's own, a few lines of it.
+CORES: dict[str, Any] = {
+    "layers": layers.cut,
+    "distil": distil.goal,
+    "pruning": pruning.smallest,
+    "sharing": sharing.components,
+    "vocabulary": vocabulary.used,
+    "early_exit": early_exit.Sure.of,
+    "lexicon": lexicon.together,
+    "towers": towers.Towers.forward,
+}
+# These begin with random weights and the teacher's answers: they start from no rung.
+FROM_RANDOM = ("distil", "sharing")
+# What is run as its folder says, in float32: another rung may start from it.
+PLAIN = ("layers", "distil", "pruning", "sharing", "vocabulary")
 # What runs without a word, in minutes on the sample: one rung a question that a learner may ask.
 DEFAULT: dict[str, dict[str, Any]] = {
     "first-1-untrained": {"kind": "layers", "layers": 1, "epochs": 0},
@@ -70,6 +87,12 @@ class Rung:
         return made
 
 
+def few_lines(kind: str) -> str:
+    """What is a kind's own, as it stands in the package, below the source of the method."""
+    code = textwrap.dedent(inspect.getsource(CORES[kind]))
+    return f"# {KINDS[kind].SOURCE}\n{code}"
+
+
 def rungs(given: dict[str, Any] | None) -> list[Rung]:
     """The rungs that a study asks for. Raises ParamsError naming the one that cannot be."""
     found: list[Rung] = []
@@ -92,5 +115,23 @@ def rungs(given: dict[str, Any] | None) -> list[Rung]:
                 f"rungs.{name}: of is '{settings.of}'; expected one of {', '.join(earlier)}. Put"
                 " that rung first."
             )
+        begun_from = next((rung for rung in found if rung.name == settings.of), None)
+        if begun_from is not None:
+            _composable(name, settings, begun_from)
         found.append(Rung(name, kind, settings))
     return found
+
+
+def _composable(name: str, settings: RungSettings, earlier: Rung) -> None:
+    """Raise ParamsError where a rung cannot start from the other without losing what it is."""
+    if settings.kind in FROM_RANDOM:
+        raise ParamsError(
+            f"rungs.{name}: of is '{settings.of}', and kind {settings.kind} begins with random"
+            " weights and learns from the teacher; expected teacher. Leave `of` out."
+        )
+    if earlier.settings.kind not in PLAIN:
+        raise ParamsError(
+            f"rungs.{name}: of is '{settings.of}' of kind {earlier.settings.kind}, whose folder is"
+            f" not the whole rung; expected teacher or a rung of kind {', '.join(PLAIN)}. Make"
+            f" {earlier.settings.kind} the later of the two."
+        )

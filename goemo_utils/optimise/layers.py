@@ -65,6 +65,12 @@ def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
 
 def title(asked: Settings) -> str:
     """The rung in words."""
-    which = "every other layer" if asked.keep == "every_other" else f"first {asked.layers} layers"
+    which = "every other layer" if asked.keep == "every_other" else _first(asked.layers)
     how = "distilled" if asked.share else "labels alone"
     return f"{which}, {'untrained' if asked.epochs == 0 else how}"
+
+
+def _first(number: int | None) -> str:
+    if number is None:
+        return "first half of the layers"
+    return "first layer" if number == 1 else f"first {number} layers"

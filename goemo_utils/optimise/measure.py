@@ -84,7 +84,7 @@ def bytes_of(folder: Path, way: Mapping[str, Any]) -> int:
     """Bytes on disk that running the rung needs: weights, config, tokenizer, and what is its
     own.
     """
-    graph = way["kind"] == "onnx-static"
+    graph = "file" in way
     files = (path for path in folder.iterdir() if path.is_file() and path.name not in FOR_PEOPLE)
     return sum(
         path.stat().st_size for path in files if not (graph and path.name == "model.safetensors")

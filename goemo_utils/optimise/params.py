@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BeforeValidator
 
 from goemo_utils.params import closed
 from goemo_utils.params.closed import Closed, setting
+from goemo_utils.params.paths import INDEX
 from goemo_utils.params.schema import OptionalText
 
+OptionalDevice = Annotated[str | None, BeforeValidator(closed.none), AfterValidator(closed.indexed)]
 OptionalCount = Annotated[int | None, BeforeValidator(closed.none)]
 _WHERE = "sample, or the path of a .csv .tsv .jsonl .json .txt .parquet file"
 
@@ -21,6 +23,8 @@ class OptimiseParams(Closed):
     """
 
     not_in_digest: ClassVar[tuple[str, ...]] = ("run_id", "output_root", "rungs")
+    # What is asked of rungs that are made; it decides nothing of what they are.
+    of_measuring: ClassVar[tuple[str, ...]] = ("rounds", "timed_texts", "seeds", "device")
 
     run_id: Annotated[OptionalText, AfterValidator(closed.run_id)] = setting(
         None, 'name of the folder of the study; none means "optimise"', "a name or none"
@@ -91,6 +95,20 @@ class OptimiseParams(Closed):
     timed_texts: int = setting(
         500, "dev texts that are timed", "a whole number from 1 to 100000", ge=1, le=100000
     )
+    seeds: int = setting(
+        1,
+        "seeds of a trained rung that is on the frontier; the first is its own",
+        "a whole number from 1 to 100",
+        ge=1,
+        le=100,
+    )
+    device: OptionalDevice = setting(
+        None,
+        "where the parity of rungs is judged: rehearsal (SIMULATED), npu:N, cuda:N, cpu; none asks"
+        " nothing",
+        "rehearsal, npu:N, cuda:N, cpu or none",
+        pattern=rf"^(rehearsal|cpu|(npu|cuda)(:{INDEX})?)$",
+    )
     lexicon: OptionalText = setting(
         None,
         "a .csv of word, label, weight for the rung lexicon; none makes one of the train texts",
@@ -113,6 +131,14 @@ class OptimiseParams(Closed):
                 " Give both."
             ]
         return []
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The parameters that decide what a rung is: all but names, places and what is measured.
+        Teacher and texts are not among them: their contents count, not where they lie.
+        """
+        left_out = (*self.not_in_digest, *self.of_measuring, "teacher", "train", "dev")
+        return {key: value for key, value in self.resolved().items() if key not in left_out}
 
     @property
     def folder(self) -> Path:

@@ -4,11 +4,15 @@
 1712.05877): weights are quantised when the model is loaded, so the folder stays that of float32.
 ``bfloat16``: weights in bfloat16 on disk and in use. ``onnx-int8``: ONNX Runtime's dynamic int8.
 ``onnx-static``: ONNX Runtime's static int8, scales of the activations from a calibration on train
-texts (onnxruntime.quantization.quantize_static, MinMax, QDQ); a file that only ONNX Runtime reads.
+texts (onnxruntime.quantization.quantize_static, MinMax, QDQ). ``openvino-static``: the same graph
+run by OpenVINO, which takes a QuantizeLinear and DequantizeLinear pair for its own FakeQuantize
+(openvinotoolkit/openvino, src/frontends/onnx/frontend/src/op/quantize_linear.cpp). Other programs
+do not read that file.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,21 +30,22 @@ from goemo_utils.optimise.settings import RungSettings
 
 SOURCE = "Jacob et al. 2018 (arXiv 1712.05877); ONNX Runtime's quantization"
 GRAPH = "model.int8.onnx"
+ENGINES = {"onnx-static": "ONNX Runtime", "openvino-static": "OpenVINO"}
 
 
 class Settings(RungSettings):
     """What numbers become, and how many train texts calibrate a static scheme."""
 
-    to: Literal["int8", "bfloat16", "onnx-int8", "onnx-static"]
+    to: Literal["int8", "bfloat16", "onnx-int8", "onnx-static", "openvino-static"]
     calibrated_on: int = Field(512, ge=1)
 
 
 def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
     """The folder, and the way it is run. Raises ParamsError where ONNX Runtime is not installed."""
-    if asked.to.startswith("onnx") and (absent := onnx_runtime.missing()):
+    if absent := missing(asked.to):
         raise ParamsError(
-            f"to is '{asked.to}', and {' and '.join(absent)} cannot be imported. Install the extra:"
-            " pip install 'goemo[onnx]', or leave the rung out."
+            f"to is '{asked.to}', and {' and '.join(absent)} cannot be imported. Install the"
+            f" packages: pip install {' '.join(absent)}, or leave the rung out."
         )
     source, model = lab.folder_of(asked.of), folder / "model"
     if asked.to == "bfloat16":
@@ -51,15 +56,25 @@ def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
 
     shutil.rmtree(model, ignore_errors=True)
     shutil.copytree(source, model)
-    if asked.to == "onnx-static":
+    if asked.to in ENGINES:
         calibrate(lab, asked, model, folder)
-        note = f"{GRAPH} is read by ONNX Runtime alone; the float32 weights beside it by all."
-        return Made(model, {"kind": "onnx-static", "file": GRAPH}, None, note)
+        note = f"{GRAPH} is run by {ENGINES[asked.to]}; the float32 weights beside it are for all."
+        return Made(model, {"kind": asked.to, "file": GRAPH}, None, note)
     if asked.to == "onnx-int8":
         way = {"kind": "classifier", "dtype": "int8", "backend": "onnxruntime"}
         return Made(model, way, None, "The folder is float32; int8 is made when it is loaded.")
     way = {"kind": "classifier", "dtype": "int8"}
     return Made(model, way, None, "The folder is float32; int8 is made when it is loaded.")
+
+
+def missing(to: str) -> list[str]:
+    """The packages that the rung needs and that are not installed."""
+    if not to.startswith(("onnx", "openvino")):
+        return []
+    absent = onnx_runtime.missing()
+    if to == "openvino-static" and importlib.util.find_spec("openvino") is None:
+        absent.append("openvino")
+    return absent
 
 
 class _Reader:
@@ -102,5 +117,6 @@ def title(asked: Settings) -> str:
         "bfloat16": "bfloat16",
         "onnx-int8": "int8, dynamic, ONNX Runtime",
         "onnx-static": "int8, static, ONNX Runtime",
+        "openvino-static": "int8, static, OpenVINO",
     }
     return words[asked.to]

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
-from goemo_utils.optimise.distil import goal
+from goemo_utils.optimise.distil import goal, seed_of
 from goemo_utils.optimise.fit import Say
 from goemo_utils.optimise.lab import Lab, Made, answer
 from goemo_utils.optimise.settings import RungSettings
@@ -71,6 +71,7 @@ class Settings(RungSettings):
 
     width: int = Field(64, ge=1)
     epochs: int = Field(10, ge=1)
+    seed: int | None = Field(None, ge=0)
     rate: float = Field(2e-3, gt=0.0)
     share: float = Field(0.7, ge=0.0, le=1.0)
 
@@ -145,21 +146,25 @@ def open_towers(folder: Path, **settings: Any) -> GoEmotionsClassifier:
 def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
     """The teacher's folder with the towers and the descriptions' vectors in it."""
     descriptions = [GOEMOTIONS.get(label, label) for label in lab.train.labels]
-    rows = lab.loaded.inputs.encode(descriptions, lab.max_length)
-    described = torch.from_numpy(answer(lab.loaded, rows)[1]).float()
-    states, targets = lab.answers.states, goal(lab, asked.share)
-    towers = fitted(states, described, targets, asked, lab.params.seed)
+    base, states = lab.loaded, lab.answers.states
+    if asked.of != "teacher":
+        base = lab.model_of(asked.of)
+        states = torch.from_numpy(answer(base, lab.rows_of(base))[1]).float()
+    rows = base.inputs.encode(descriptions, lab.max_length)
+    described = torch.from_numpy(answer(base, rows)[1]).float()
+    targets = goal(lab, asked.share)
+    towers = fitted(states, described, targets, asked, seed_of(lab, asked))
 
     model = folder / "model"
     shutil.rmtree(model, ignore_errors=True)
-    shutil.copytree(lab.teacher, model)
+    shutil.copytree(lab.folder_of(asked.of), model)
     with torch.inference_mode():
         kept = {**towers.state_dict(), "vectors": towers.vectors(described)}
     save_file({name: value.contiguous() for name, value in kept.items()}, model / WEIGHTS)
     told = json.dumps(dict(zip(lab.train.labels, descriptions, strict=True)), ensure_ascii=False)
     (model / DESCRIPTIONS).write_text(told, encoding="utf-8")
     training = {"epochs": asked.epochs, "rate": asked.rate, "texts": len(states)}
-    note = "The towers are read by the lab alone; the encoder is the teacher's."
+    note = f"The towers are read by the lab alone; the encoder is the {asked.of}'s."
     return Made(model, {"kind": "towers"}, training, note)
 
 

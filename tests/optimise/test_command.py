@@ -36,7 +36,7 @@ def test_it_runs_the_default_and_prints_table_and_advice(asked, capsys) -> None:
     assert asked[0] == OptimiseParams.load()
     assert "Take quick." in said
     assert "dominated" in next(line for line in said.splitlines() if "worse" in line)
-    assert "goemo run -p model" in said
+    assert "port equal: goemo run -p model" in said
 
 
 def test_lexicon_and_output_are_paths_from_where_one_stands(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from matplotlib.text import Text
 
 from goemo_utils.optimise import figure, frontier
 
@@ -24,6 +25,9 @@ def row(rung: str, f1: float, speed: float, size: float, low: float = -0.1) -> d
         "memory_mib": 10.0,
         "epochs": "–",
         "note": "",
+        "way": {"kind": "classifier", "dtype": "float32"},
+        "seeds": [],
+        "parity": None,
         "difference": f1 - 0.5,
         "difference_ci95": [low, 0.01],
         "ci95": [f1 - 0.01, f1 + 0.01],
@@ -94,3 +98,51 @@ def test_the_figure_names_every_rung_and_pales_the_dominated_ones() -> None:
     alphas = {text.get_text(): text.get_alpha() for text in axes.texts}
     assert set(alphas) == {one["rung"] for one in ROWS}
     assert alphas["worse"] < alphas["quick"]
+
+
+def test_no_name_in_the_figure_lies_on_another() -> None:
+    crowd = [row("teacher", 0.5, 100, 6), *(row(f"rung-{i}", 0.499, 101, 7) for i in range(12))]
+    drawn = figure.frontier(frontier.judged(crowd))
+    boxes = [Text.get_window_extent(text) for text in drawn.axes[0].texts]
+    for i, one in enumerate(boxes):
+        assert not one.count_overlaps(boxes[:i])
+
+
+def test_the_rung_to_port_is_the_recommended_one_that_a_device_takes() -> None:
+    assert frontier.to_port(ROWS)["rung"] == "equal"
+    beside = [{**one} for one in ROWS]
+    beside[2]["way"] = {"kind": "classifier", "dtype": "int8"}
+    assert frontier.to_port(beside)["rung"] == "quick"
+    assert frontier.to_port(ROWS[:1]) is None
+
+
+def test_seeds_are_told_as_a_range_where_there_are_several() -> None:
+    scores = [{"seed": seed, "macro_f1": f1} for seed, f1 in enumerate((0.45, 0.47, 0.46))]
+    assert frontier.seeds({"seeds": scores}) == "3: 0.450–0.470"
+    assert frontier.seeds({"seeds": scores[:1]}) == "–"
+
+
+VERDICT = {
+    "simulated": True,
+    "verdict": "pass-with-cause",
+    "causes": ["tanh_gelu"],
+    "flips": 0,
+    "metrics": {"max_abs_diff": 1.5e-4},
+    "speed": None,
+}
+
+
+def test_a_rehearsals_verdict_says_simulated_and_no_speed() -> None:
+    lines = frontier.verdicts([{**ROWS[1], "parity": VERDICT}]).splitlines()
+    assert lines[2] == (
+        "| `quick` | SIMULATED: pass-with-cause (tanh_gelu) | 0 | 1.5e-04 | none: simulated |"
+    )
+
+
+def test_a_device_states_its_speed_and_what_only_the_cpu_runs_has_none() -> None:
+    real = VERDICT | {"simulated": False, "speed": {"texts_per_second": {"candidate": 1234.0}}}
+    rows = [{**ROWS[1], "parity": real}, {**ROWS[2], "parity": {"reason": "only the CPU runs it"}}]
+    told = frontier.verdicts(rows).splitlines()[2:]
+    assert told[0].endswith("| 1,234 |")
+    assert told[1] == "| `equal` | only the CPU runs it | – | – | – |"
+    assert frontier.verdicts(ROWS) == ""

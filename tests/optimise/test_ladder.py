@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from goemo_utils.errors import ParamsError
-from goemo_utils.optimise.ladder import DEFAULT, KINDS, rungs
+from goemo_utils.optimise.ladder import CORES, DEFAULT, KINDS, PLAIN, few_lines, rungs
 from goemo_utils.optimise.params import OptimiseParams
 from goemo_utils.params import PROJECT_ROOT
+
+SHARED = {"embedding": 8, "width": 16, "uses": 2, "inner_width": 16}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,14 @@ from goemo_utils.params import PROJECT_ROOT
         ({"a": {"kind": "layers", "of": "b"}}, "rungs.a: of is 'b'; expected one of teacher"),
         ({"teacher": {"kind": "layers"}}, "rungs has the name 'teacher'"),
         ({"../x": {"kind": "layers"}}, "rungs has the name '../x'"),
+        (
+            {"a": {"kind": "layers"}, "b": {"kind": "sharing", "of": "a", **SHARED}},
+            "rungs.b: of is 'a', and kind sharing begins with random weights",
+        ),
+        (
+            {"a": {"kind": "quantise", "to": "int8"}, "b": {"kind": "early_exit", "of": "a"}},
+            "rungs.b: of is 'a' of kind quantise, whose folder is not the whole rung",
+        ),
     ],
 )
 def test_a_rung_that_cannot_be_is_refused_by_name(given: dict, said: str) -> None:
@@ -40,12 +50,34 @@ def test_every_kind_says_its_source_and_has_a_title() -> None:
     assert all("arXiv" in kind.SOURCE or "20" in kind.SOURCE for kind in KINDS.values())
 
 
+def test_every_kind_that_has_code_of_its_own_is_shown_below_its_source() -> None:
+    assert set(CORES) | {"quantise"} == set(KINDS)
+    for kind in CORES:
+        first, second, *_ = few_lines(kind).splitlines()
+        assert first == f"# {KINDS[kind].SOURCE}"
+        assert second.startswith("def ")
+
+
+def test_every_rung_whose_folder_is_all_of_it_can_be_started_from() -> None:
+    size = {"width": 16, "inner_width": 16}
+    given = {
+        "layers": {},
+        "distil": size,
+        "pruning": {"form": "heads", "part": 0.5},
+        "sharing": SHARED,
+        "vocabulary": {},
+    }
+    for kind in PLAIN:
+        later = {"kind": "quantise", "to": "int8", "of": "a"}
+        assert len(rungs({"a": {"kind": kind, **given[kind]}, "b": later})) == 2
+
+
 def test_the_default_asks_ten_questions() -> None:
     assert len(DEFAULT) == 10
     assert [rung.name for rung in rungs(None)] == list(DEFAULT)
 
 
-@pytest.mark.parametrize("name", ["optimise.yaml", "optimise-study.yaml"])
+@pytest.mark.parametrize("name", ["optimise.yaml", "optimise-study.yaml", "optimise-teacher.yaml"])
 def test_the_committed_studies_load_and_their_rungs_can_be(name: str) -> None:
     params = OptimiseParams.load(PROJECT_ROOT / "params" / name)
     assert rungs(params.rungs)
@@ -53,6 +85,13 @@ def test_the_committed_studies_load_and_their_rungs_can_be(name: str) -> None:
 
 def test_the_committed_default_is_what_runs_without_a_file() -> None:
     assert OptimiseParams.load(PROJECT_ROOT / "params" / "optimise.yaml") == OptimiseParams.load()
+
+
+def test_what_is_measured_of_a_rung_does_not_decide_what_it_is() -> None:
+    plain = OptimiseParams()
+    measured = OptimiseParams(rounds=9, timed_texts=40, seeds=3, device="rehearsal")
+    assert measured.decisive == plain.decisive
+    assert OptimiseParams(epochs=3).decisive != plain.decisive
 
 
 def test_the_sample_is_not_mixed_with_other_texts(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.optimise.lab import layers_of
-from goemo_utils.optimise.layers import Settings, cut, kept
+from goemo_utils.optimise.layers import Settings, cut, kept, title
 from tests.optimise import tiny
 
 
@@ -19,6 +19,19 @@ from tests.optimise import tiny
 )
 def test_the_layers_that_stay_are_those_asked_for(settings: dict, layers: list[int]) -> None:
     assert kept(6, Settings(kind="layers", **settings)) == layers
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"layers": 1}, "first layer, distilled"),
+        ({"layers": 2, "share": 0.0}, "first 2 layers, labels alone"),
+        ({"epochs": 0}, "first half of the layers, untrained"),
+        ({"keep": "every_other"}, "every other layer, distilled"),
+    ],
+)
+def test_the_title_says_which_layers_stay_and_how_they_learned(settings: dict, words: str) -> None:
+    assert title(Settings(kind="layers", **settings)) == words
 
 
 def test_to_keep_all_layers_is_refused() -> None:

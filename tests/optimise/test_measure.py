@@ -43,7 +43,7 @@ def test_what_is_for_people_is_not_counted_in_bytes(tmp_path) -> None:
     for name, size in {"model.safetensors": 100, "config.json": 10, "README.md": 1000}.items():
         (tmp_path / name).write_bytes(b"x" * size)
     assert measure.bytes_of(tmp_path, {"kind": "classifier"}) == 110
-    assert measure.bytes_of(tmp_path, {"kind": "onnx-static"}) == 10
+    assert measure.bytes_of(tmp_path, {"kind": "onnx-static", "file": "g"}) == 10
 
 
 def test_speed_is_stated_against_the_teacher_by_both_clocks() -> None:

@@ -1,0 +1,26 @@
+"""What a device makes of a rung, in words, and which rungs it can be asked about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Another engine, or something beside the model, is no part of what a device computes.
+PORTED = ("float32", "bfloat16")
+NOT_PORTED = "only the CPU runs it"
+
+
+def sentence(found: dict[str, Any] | None) -> str:
+    """The verdict in a cell: ``SIMULATED: pass-with-cause (tanh_gelu)``; a dash where nothing was
+    asked.
+    """
+    if found is None:
+        return "–"
+    if found.get("reason"):
+        return str(found["reason"])
+    causes = f" ({', '.join(found['causes'])})" if found["causes"] else ""
+    return f"{'SIMULATED: ' if found['simulated'] else ''}{found['verdict']}{causes}"
+
+
+def ported(way: dict[str, Any]) -> bool:
+    """Whether the way that a rung is run is a model in a dtype that devices compute."""
+    return way["kind"] == "classifier" and way["dtype"] in PORTED and "backend" not in way
