@@ -23,9 +23,11 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_worker_niceness": "0",
+    "RAY_gcs_server_port_wait_time_s": "120",
 }
 """What the user set stays; else Ray neither reports its use over the network nor tells its own
-affairs on standard error, and workers are no less than any other process (Ray gives them 15).
+affairs on standard error, workers are no less than any other process (Ray gives them 15), and on a
+busy machine its server has two minutes to come up (Ray gives it 30 seconds).
 """
 
 NODE = "ray.io/node-id"  # the label that Ray gives every node

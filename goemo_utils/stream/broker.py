@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from goemo_utils.stream.windows import Span
 
 REACHED_WITHIN = 10.0  # seconds in which one of the brokers must answer
 RETENTION = "retention.ms"
+NAMED = 8  # topics that a refusal lists
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,42 @@ def reach(brokers: str) -> None:
         f"No broker answers ({'; '.join(reasons)}): expected Kafka, or a broker that speaks its"
         " protocol. Start one, or give another address with --brokers."
     )
+
+
+def expect(topic: str, brokers: str, settings: Mapping[str, str]) -> None:
+    """Raise ParamsError where the topic is not there, where what listens is no Kafka, and for
+    ``settings`` that librdkafka does not know.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    quiet = {"log_level": "0"}  # what fails is raised
+    try:
+        client = AdminClient({**quiet, **settings, "bootstrap.servers": brokers})
+    except KafkaException as error:
+        raise ParamsError(
+            f"--kafka does not fit ({_reason(error)}): expected settings of librdkafka, such as"
+            " batch.num.messages=1."
+        ) from error
+    try:
+        names = sorted(client.list_topics(timeout=REACHED_WITHIN).topics)
+    except KafkaException as error:
+        raise ParamsError(
+            f"What listens at --brokers {brokers} does not answer as Kafka does within"
+            f" {REACHED_WITHIN:g} s ({_reason(error)}): expected a broker. Give another address, or"
+            " what it asks of its clients with --kafka KEY=VALUE."
+        ) from error
+    if topic not in names:
+        others = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
+        raise ParamsError(
+            f"There is no topic '{topic}' at {brokers}, which has {others or 'none'}: expected"
+            " --input to be one of them. Or give --partitions N, and it is made with so many."
+        )
+
+
+def _reason(error: Exception) -> str:
+    """What a client of Kafka says, without the code around it."""
+    return first_line(error.args[0].str() if error.args else error)
 
 
 def topic(app: Any, name: str, retention: Span, partitions: int, **formats: str) -> Any:

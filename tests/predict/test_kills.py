@@ -17,7 +17,7 @@ import pytest
 
 from tests.forward import tiny_model
 
-KILLS, ROWS, SEED = 20, 60_000, 23
+KILLS, ROWS, SEED = 20, 30_000, 23
 
 
 def start(source: Path, model: Path, out: Path) -> subprocess.Popen:

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from goemo_utils.scale.cluster import SETTINGS
 from goemo_utils.scale.parts import read_answers
 from tests.forward import tiny_model
 
@@ -27,9 +29,15 @@ ABSENT = importlib.util.find_spec("ray") is None
 pytestmark = pytest.mark.skipif(ABSENT, reason="not installed: ray, the extra scale")
 KILLS, SEED = 20, 23
 WITHIN = 400.0
+AGENTS = (
+    "--dashboard-agent-grpc-port",
+    "--dashboard-agent-listen-port",
+    "--metrics-export-port",
+    "--runtime-env-agent-port",
+)
 # With a token of this user's a cluster would ask each node for it.
-OWN = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
-ENVIRONMENT = {**os.environ, **OWN}
+OWN = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+ENVIRONMENT = {**os.environ, **SETTINGS, **OWN}
 
 
 def write_texts(file: Path, rows: int) -> None:
@@ -99,9 +107,7 @@ def nodes(resources: list[str]) -> Iterator[tuple[str, list[int]]]:
     """A cluster on this machine, a node for each of ``resources``: its address, and the process of
     each node that ends the others with it.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports(1)[0]
     before = daemons()
     raylets: list[int] = []
     head = ["--head", "--port", str(port), "--include-dashboard", "false"]
@@ -117,9 +123,20 @@ def nodes(resources: list[str]) -> Iterator[tuple[str, list[int]]]:
             end(pid)
 
 
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as taken:
+        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
 def start_node(options: list[str]) -> None:
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1"]
     own = ["--object-store-memory", "100000000", "--disable-usage-stats"]
+    # Where the agents of a node choose their ports, the node waits 15 seconds for them and then
+    # ends, which is too short on a busy machine. Where the ports are given it does not wait.
+    own += chain.from_iterable(zip(AGENTS, map(str, free_ports(len(AGENTS))), strict=True))
     done = subprocess.run([*ray, *own, *options], env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"Ray does not start on this machine: {done.stderr[-300:]}")
@@ -177,7 +194,7 @@ def test_a_node_that_dies_takes_no_row_with_it_and_a_card_that_is_nowhere_is_tol
 
 @pytest.mark.campaign
 def test_whenever_it_is_killed_every_row_is_there_once(folder: Path) -> None:
-    rows = 200_000
+    rows = 100_000
     prepare(folder, rows)
     began = time.monotonic()
     assert on_ray(folder).wait(900) == 0, log(folder)
