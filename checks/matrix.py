@@ -1,9 +1,10 @@
 """Eight combinations of versions that users have, tried one after the other: `make matrix`.
 
 Each gets an environment in a folder of its own, which is removed afterwards: its interpreter, its
-torch, its pins; then goemo predict, the CPU chain, the rehearsal where torch allows it, and a core
-of the tests. What came out is kept in a file for each, so that a stopped matrix goes on, and stands
-in docs/versions.md. Only the standard library: it runs before anything is installed.
+torch, its pins; then goemo predict, the CPU chain and, where torch allows it, the rehearsal, each
+on eight texts, and a core of the tests. What came out is kept in a file for each, so that a stopped
+matrix goes on, and stands in docs/versions.md. Only the standard library: it runs before anything
+is installed.
 """
 
 from __future__ import annotations
@@ -30,18 +31,20 @@ NEEDED_BY_TORCH = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2
 # These would bring torch's own demands, and so CUDA's libraries.
 ASKS_FOR_TORCH = ("torch", "accelerate")
 EXTRAS = ("train", "search", "onnx", "serve", "test")
+# What leans on other packages: files and frames, models and tokenizers, searching.
 CORE = (
-    "texts",
+    "texts/test_files.py",
     "forward/test_model.py",
     "forward/test_traits.py",
     "forward/test_thresholds.py",
     "forward/test_versions.py",
     "classifier/test_classifier.py",
     "classifier/test_packed.py",
-    "predict",
+    "predict/test_pairs.py",
     "training/test_sources.py",
     "training/test_search.py",
 )
+FEW = ("-p", "limit", "8")
 SECONDS = 2400  # of one step at most
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long and not campaign")
 # Lines of ldd and nm: a library that the loader does not find; a function and its version.
@@ -56,6 +59,8 @@ ANSWERED = {
     "cudaGetErrorString": 'char *cudaGetErrorString(int e) { return "no device"; }',
     "cudaGetErrorName": 'char *cudaGetErrorName(int e) { return "no device"; }',
 }
+# goemo itself, built from this tree, in the place of an earlier one.
+BUILD = ("--no-deps", "--no-build-isolation", "--force-reinstall")
 STEPS = ("predict", "cpu chain", "rehearsal", "core tests")
 
 
@@ -143,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "versions.md")
     parser.add_argument("--results", type=Path, default=ROOT / "outputs" / "matrix")
     parser.add_argument("--wheels", type=Path, help="a folder of wheels to look in first")
+    parser.add_argument("--places", type=Path, help="a folder where environments stay and are used")
     parser.add_argument("--again", action="store_true", help="try what has a result, too")
     args = parser.parse_args(argv)
     args.results.mkdir(parents=True, exist_ok=True)
@@ -151,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = args.results / f"{combination.name.replace(' ', '-')}.json"
         asked = not args.names or combination.name in args.names
         if asked and (args.again or not kept.is_file()):
-            row = tried(combination, args.wheels)
+            row = tried(combination, args.wheels, args.places)
             kept.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
             print(line(combination, row), flush=True)
         args.page.write_text(page(results(args.results)), encoding="utf-8")
@@ -166,8 +172,8 @@ def results(folder: Path) -> list[Row]:
     return [Row(**json.loads(file.read_text("utf-8"))) for file in files if file.is_file()]
 
 
-def tried(combination: Combination, wheels: Path | None) -> Row:
-    """Make the environment, try everything in it, and remove it."""
+def tried(combination: Combination, wheels: Path | None, places: Path | None) -> Row:
+    """Make the environment, try everything in it, and remove it, unless there are ``places``."""
     row = Row(combination.name, date=time.strftime("%Y-%m-%d"))
     interpreter = found(combination.python)
     if interpreter is None:
@@ -176,8 +182,10 @@ def tried(combination: Combination, wheels: Path | None) -> Row:
 
     with tempfile.TemporaryDirectory(prefix="goemo-matrix-") as folder:
         place = Path(folder)
+        kept = (places or place) / combination.name.replace(" ", "-")
         try:
-            python = environment(combination, interpreter, place, wheels)
+            python = environment(combination, interpreter, kept, wheels)
+            pip(python, *BUILD, str(checkout(place / "build")))
         except NotHad as error:
             row.note = str(error)
             return row
@@ -209,9 +217,11 @@ def environment(
     combination: Combination, interpreter: str, place: Path, wheels: Path | None
 ) -> Path:
     """A virtual environment with the combination in it; its interpreter."""
-    folder = place / "venv"
-    subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
+    folder, complete = place / "venv", place / "complete"
     python = folder / "bin" / "python"
+    if complete.is_file():
+        return python
+    subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
     install_torch(python, combination.torch, wheels)
 
     constraints = place / "constraints.txt"
@@ -221,7 +231,7 @@ def environment(
     others = [line for line in declared() if line not in of_torch]
     pip(python, "-c", str(constraints), *NEEDED_BY_TORCH, "psutil", *others, "setuptools>=77")
     pip(python, "--no-deps", *(line for line in of_torch if not line.startswith("torch")))
-    pip(python, "--no-deps", "--no-build-isolation", str(checkout(place / "build")))
+    complete.touch()
     return python
 
 
@@ -355,8 +365,8 @@ def attempted(
     core = [str(Path("tests", name)) for name in CORE]
     commands = {
         "predict": [goemo, "predict", "--text", "I am so happy today!"],
-        "cpu chain": [goemo, "run", "-f", "params/cpu.yaml"],
-        "rehearsal": [goemo, "run"],
+        "cpu chain": [goemo, "run", "-f", "params/cpu.yaml", *FEW],
+        "rehearsal": [goemo, "run", *FEW],
         "core tests": [str(python), *PYTEST, *core],
     }
     folder = source if step == "core tests" else work
@@ -415,8 +425,9 @@ once and says so; above what was tried it warns and runs. Written by `make matri
 x86-64 Linux without an accelerator; nothing here ran on an NPU or a GPU.
 
 Each combination is installed in a folder of its own, from a wheel of this tree, and removed
-afterwards: `goemo predict`, `goemo run -f params/cpu.yaml`, `goemo run` (the rehearsal, SIMULATED)
-and a core of the tests (texts, models, thresholds, classifier, predict, labelled texts, search).
+afterwards: `goemo predict`, `goemo run -f params/cpu.yaml -p limit 8`, `goemo run -p limit 8` (the
+rehearsal, SIMULATED) and a core of the tests (texts, models, thresholds, classifier, pairs,
+labelled texts, search).
 
 {table}
 

@@ -25,6 +25,7 @@ from goemo_utils.errors import DeviceError, ModelError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.model import load_model
+from goemo_utils.records.pairs import PAIR, joined
 from goemo_utils.texts.builtin import BUILTIN, strings
 
 # Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches and, with padding,
@@ -256,9 +257,11 @@ class GoEmotionsClassifier:
         if backend == "onnxruntime":
             # A long text too: attention within a window, as ModernBERT has it, shows only in texts
             # longer than the window.
+            # And a pair of texts, which may need an input of its own.
             texts = self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)])
             rows = self.inputs.apart([_by_length(texts)], [len(row) for row in texts])
             examples = [self._padded([texts[i] for i in batch]) for batch in rows]
+            examples.append(self._padded(self._tokenise([joined(*BUILTIN[:2])])))
             self._session = onnx_runtime.Session(
                 self._model, examples, self._activate, int8=self.dtype == "int8"
             )
@@ -314,8 +317,22 @@ class GoEmotionsClassifier:
         """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32), []
+        if groups := _pairs_apart(texts):
+            return self._classify_apart(texts, groups)
         ids, cut = self.tokenise(texts)
         return self.probabilities(ids), cut
+
+    def _classify_apart(
+        self, texts: list[str], groups: Sequence[list[int]]
+    ) -> tuple[np.ndarray, list[bool]]:
+        """As ``_classify``, the groups of positions one after the other."""
+        probs = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        cut = [False] * len(texts)
+        for group in groups:
+            probs[group], lost = self._classify([texts[i] for i in group])
+            for i, one in zip(group, lost, strict=True):
+                cut[i] = one
+        return probs, cut
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, truncated and not padded: padding here would stay set in the
@@ -375,6 +392,16 @@ class GoEmotionsClassifier:
 def _by_length(ids: Sequence[Sequence[int]]) -> list[int]:
     """The positions, shortest first."""
     return sorted(range(len(ids)), key=lambda i: len(ids[i]))
+
+
+def _pairs_apart(texts: Sequence[str]) -> tuple[list[int], list[int]] | None:
+    """The positions of single texts and of pairs, where there are both: BART and T5 take only texts
+    of as many ends in one batch.
+    """
+    pairs = [i for i, text in enumerate(texts) if PAIR in text]
+    if len(pairs) in (0, len(texts)):
+        return None
+    return [i for i, text in enumerate(texts) if PAIR not in text], pairs
 
 
 def _repaired(text: str) -> str:

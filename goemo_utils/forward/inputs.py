@@ -87,16 +87,17 @@ class Inputs:
         Padding here instead of in the tokenizer leaves the tokenizer's shared padding state alone.
         """
         width = max(1, to, *(len(row) for row in rows))
-        beside = rows[0].beside if isinstance(rows[0], Tokens) else {}
+        # Pairs of texts may need more than single texts beside them do.
+        beside = dict.fromkeys(name for row in rows for name in beside_of(row))
         if any(name not in PADDING for name in beside):
-            return self._padded_by_tokenizer(rows, width)
+            return self._padded_by_tokenizer(rows, width, list(beside))
 
         ids = filled(rows, self.tokenizer.pad_token_id or 0, width, self.side)
         mask = filled([[1] * len(row) for row in rows], 0, width, self.side)
         batch = {"input_ids": ids, "attention_mask": mask}
         for name in beside:
             filler = getattr(self.tokenizer, "pad_token_type_id", PADDING[name])
-            given = [beside_of(row)[name] for row in rows]
+            given = [_given(row, name) for row in rows]
             batch[name] = filled(given, filler, width, self.side)
         return batch
 
@@ -137,12 +138,12 @@ class Inputs:
         return cut
 
     def _padded_by_tokenizer(
-        self, rows: Sequence[Sequence[int]], width: int
+        self, rows: Sequence[Sequence[int]], width: int, beside: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """For inputs of other shapes, such as MarkupLM's paths: only its tokenizer knows them."""
         given = {"input_ids": [list(row) for row in rows]}
-        for name in beside_of(rows[0]):
-            given[name] = [beside_of(row)[name] for row in rows]
+        for name in beside:
+            given[name] = [_given(row, name) for row in rows]
         padded = self.tokenizer.pad(
             given, padding="max_length", max_length=width, return_tensors="np"
         )
@@ -165,6 +166,13 @@ def filled(
 def beside_of(row: Sequence[int]) -> Mapping[str, list[Any]]:
     """What else a row carries; nothing for plain ids."""
     return row.beside if isinstance(row, Tokens) else {}
+
+
+def _given(row: Sequence[int], name: str) -> list[Any]:
+    """What a row carries by that name, one value a token; zeros where it needs none, as a single
+    text in the company of pairs.
+    """
+    return beside_of(row).get(name, [0] * len(row))
 
 
 def real_states(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from goemo_utils.errors import GoemoError
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.model import Loaded, load_model
+from goemo_utils.records.pairs import PAIR, halves
 from goemo_utils.texts.builtin import BUILTIN
 from goemo_utils.throughput import conditions, openvino
 
@@ -308,7 +309,7 @@ class Bench:
         def run(texts: Sequence[str]) -> np.ndarray:
             out = np.full((len(texts), len(place)), np.nan, dtype=np.float32)
             answers: Any = pipeline(
-                list(texts),
+                [_as_pipeline(text) for text in texts],
                 batch_size=size,
                 top_k=None,
                 function_to_apply=function,
@@ -333,6 +334,14 @@ class Bench:
     def _needs_head(self, what: str) -> None:
         if self.loaded().task == "encoder":
             raise Unavailable(f"{what} needs a classification head, and the model has none")
+
+
+def _as_pipeline(text: str) -> str | dict[str, str]:
+    """A text as transformers' pipeline takes it: both texts of a pair by their names."""
+    if PAIR not in text:
+        return text
+    first, second = halves(text)
+    return {"text": first, "text_pair": second}
 
 
 def _compiled(model: torch.nn.Module, device: Device) -> torch.nn.Module:
