@@ -51,6 +51,8 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long and no
 NOT_FOUND = r"^\s*(\S+) => not found"
 CALL = r"^\s*U (\w+)@(\S+)"
 PLAIN_CALL = r"^\s*U ((?:cu|nv|nccl)\w+)$"
+# The first step of a chain that did not end well, or the verdict.
+STOPPED = r"^ +\d\d_\w+ +(?!ok\b)\w+ .*$|^(FAILED|INCOMPLETE).*$"
 # What is asked of CUDA where there is no device: transformers asks whether a graph is captured.
 ANSWERED = {
     "cudaStreamIsCapturing": "int cudaStreamIsCapturing(void *s, int *is) { *is = 0; return 0; }",
@@ -389,6 +391,9 @@ def reason(step: str, out: str, err: str) -> str:
     if step == "core tests":
         failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", out, re.MULTILINE)
         return ", ".join(failed[:4]) or (out + err).strip()[-200:]
+    stopped = re.search(STOPPED, out, re.MULTILINE)
+    if stopped:
+        return " ".join(stopped[0].split())[:200]
     told = [line for line in (out + "\n" + err).splitlines() if line.strip()]
     return (told or ["nothing was said"])[-1][:200]
 

@@ -261,7 +261,7 @@ class GoEmotionsClassifier:
             texts = self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)])
             rows = self.inputs.apart([_by_length(texts)], [len(row) for row in texts])
             examples = [self._padded([texts[i] for i in batch]) for batch in rows]
-            examples.append(self._padded(self._tokenise([joined(*BUILTIN[:2])])))
+            examples += self._example_of_a_pair()
             self._session = onnx_runtime.Session(
                 self._model, examples, self._activate, int8=self.dtype == "int8"
             )
@@ -306,6 +306,19 @@ class GoEmotionsClassifier:
                 f"The model was to run on {self.device.torch_device}, and its output came from"
                 f" {self.placement['output_device']}."
             )
+
+    def _example_of_a_pair(self) -> list[dict[str, np.ndarray]]:
+        """A pair of texts as a batch, where the model needs more for it than for single texts; none
+        where it takes no pair.
+        """
+        if self.inputs.pair_fields == self.inputs.fields:
+            return []
+        ids = self._tokenise([joined(*BUILTIN[:2])])
+        try:
+            self._forward(ids, self._model)
+        except IndexError:  # a tokenizer tells halves apart for which the model has no room
+            return []
+        return [self._padded(ids)]
 
     def _probabilities(self, ids: list[list[int]], model: torch.nn.Module) -> np.ndarray:
         """``model``'s answers to all of ``ids`` at once, or by length where it is not padded."""

@@ -189,6 +189,7 @@ def _write(
         **values["en"],
         "model": _plain(values["en"]["base"]),
         "draft": _plain(draft) if draft else None,
+        "padding": _plain(values["en"]["padding"] or ""),
     }
     write_text(folder / "inference.py", card.render("inference.py.j2", of_programs))
     server.write(folder, of_programs)

@@ -171,6 +171,8 @@ def context(
         "own": isinstance(used, list),
         "max_length": min(run.params.get("max_length", 512), load.get("max_length") or 512),
         "task": load.get("task") or "multi_label",
+        "padding": load.get("padding"),
+        "pads": load.get("padding") is None,
         "revision": load.get("revision"),
         "weights": weights,
         "gates": [

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goemo_utils.errors import first_line
+from goemo_utils.forward import thresholds
 from goemo_utils.forward.thresholds import Threshold
 from goemo_utils.serve.ask import Ask, Refused
 from goemo_utils.serve.batcher import Closed, QueueFull
@@ -174,7 +175,7 @@ def probabilities(answers: Sequence[Answer]) -> np.ndarray:
 
 
 def _marked(rows: np.ndarray, version: Version) -> np.ndarray:
-    return rows > np.asarray(version.classifier.threshold)
+    return thresholds.above(rows, version.classifier.threshold)
 
 
 def scored(
@@ -185,6 +186,5 @@ def scored(
     """
     order = np.argsort(-row, kind="stable")
     if threshold is not None:
-        above = row > np.asarray(threshold)
-        order = order[above[order]]
+        order = order[thresholds.above(row, threshold)[order]]
     return [(labels[i], float(row[i])) for i in order[:top_k]]

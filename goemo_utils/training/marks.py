@@ -4,6 +4,7 @@ examples and simpletransformers write them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,11 @@ from goemo_utils.errors import TextsError
 from goemo_utils.texts.marks import are_marks
 from goemo_utils.training.cells import bracketed, members
 from goemo_utils.training.table import Table
+
+DIGIT = r"[01](?:\.0*)?"
+OPEN = ("[", "(")
+# One row of marks in one cell, with or without brackets: ``[0, 1, 0]``, ``(0, 1)``, ``0 1 0``.
+ROW = rf"[\[(]?\s*{DIGIT}(?:[\s,;|]+{DIGIT})+[\s,]*[\])]?|\[\s*{DIGIT}\s*\]|\[\s*\]"
 
 
 def with_marks(table: Table, names: Collection[str]) -> Table:
@@ -22,11 +28,14 @@ def with_marks(table: Table, names: Collection[str]) -> Table:
     """
     if table.hot is not None:
         return table
-    lists = [_list(cell) for cell in table.cells]
+    digits = any(re.fullmatch(DIGIT, name) for name in names)
+    lists = [_list(cell, digits) for cell in table.cells]
     if any(cell is None for cell in lists):
         return table
     rows = [cell for cell in lists if cell is not None]
-    if not are_marks(rows):
+    # Without brackets only a repeated value tells a list of marks from one of ids.
+    bare = any(isinstance(cell, str) and not cell.strip().startswith(OPEN) for cell in table.cells)
+    if not are_marks(rows) or (bare and not any(len(set(row)) < len(row) for row in rows)):
         return table
 
     count = len(names) or len(rows[0])
@@ -50,16 +59,17 @@ def _against(count: int, named: bool) -> str:
     return f"there are {count} labels" if named else f"the first row holds {count}"
 
 
-def _list(cell: Any) -> Sequence[Any] | None:
-    """The members of a list cell, numbers as numbers; None for a cell that is no list."""
-    if bracketed(cell):
-        return [_number(member) for member in members(cell.strip())]
+def _list(cell: Any, digits: bool) -> Sequence[Any] | None:
+    """The members of a list cell, numbers as numbers; None for a cell that is no list. Digits as
+    text are marks too, unless ``digits`` name labels.
+    """
+    if isinstance(cell, str):
+        if not digits and re.fullmatch(ROW, cell.strip()):
+            return [float(digit) for digit in re.findall(DIGIT, cell)]
+        return members(cell.strip()) if bracketed(cell) else None
     if hasattr(cell, "tolist"):
         cell = cell.tolist()
-    return cell if isinstance(cell, list) else None
-
-
-def _number(member: Any) -> Any:
-    """0 and 1 written as text, as NumPy prints them, are numbers."""
-    texts = {"0": 0, "1": 1, "0.": 0, "1.": 1, "0.0": 0, "1.0": 1}
-    return texts.get(member, member) if isinstance(member, str) else member
+    if not isinstance(cell, list):
+        return None
+    written = not digits and all(isinstance(one, str) and re.fullmatch(DIGIT, one) for one in cell)
+    return [float(one) for one in cell] if written else cell

@@ -43,40 +43,60 @@ def read_table(source: str | Path | pd.DataFrame, asked: Asked = ANYTHING) -> Ta
     fastText's form, ``__label__joy text``. Raises TextsError naming source and row for what cannot
     be read, for a missing column, and for a source without a text.
     """
+    return _pairs_too(_reader(source), asked)
+
+
+def _reader(source: str | Path | pd.DataFrame) -> Callable[[Asked], Table]:
+    """What reads a source's table; raises TextsError for a path that cannot be one."""
     if not isinstance(source, (str, Path)):
-        return _frame(source, asked)
+        return lambda asked: _frame(source, asked)
 
     name = str(source)
     if name.startswith("hub:"):
-        return _parquet(hub.fetch(name), asked, name)
+        files = hub.fetch(name)
+        return lambda asked: _parquet(files, asked, name)
     if name in ("sample", "sample:train", "sample:dev"):
         part = "dev" if name == "sample:dev" else "train"
-        return _sample(part, asked)
+        return lambda asked: _sample(part, asked)
 
     path = Path(source)
     check_file(path, tuple(_READERS))
+    read = _READERS[path.suffix.lower()]
 
-    return _read_pairs(_READERS[path.suffix.lower()], path, asked)
+    return lambda asked: read(path, asked)
 
 
-def _read_pairs(read: Callable[[Path, Asked], Table], path: Path, asked: Asked) -> Table:
-    """The table of a file; of pairs where two columns of texts are asked for, as in
-    ``sentence1+sentence2``.
+def _pairs_too(read: Callable[[Asked], Table], asked: Asked) -> Table:
+    """The table that ``read`` reads; of pairs where two columns of texts are asked for, as in
+    ``sentence1+sentence2``. A pair with one empty text is a pair.
     """
     if asked.text is None or PLUS not in asked.text:
-        return read(path, asked)
+        return read(asked)
 
     try:
-        return read(path, asked)
+        return read(asked)
     except TextsError:  # no column has this very name
-        first, second = asked.text.split(PLUS, 1)
+        names = asked.text.split(PLUS, 1)
 
-    table = read(path, replace(asked, text=first))
-    beside = read(path, replace(asked, text=second))
-    seconds = dict(zip(beside.places, beside.texts, strict=True))
-    pairs = zip(table.texts, table.places, strict=True)
+    tables = [read(replace(asked, text=name)) for name in names]
+    texts = [dict(zip(table.places, table.texts, strict=True)) for table in tables]
+    cells = {p: c for table in tables for p, c in zip(table.places, table.cells, strict=True)}
+    places = sorted(cells, key=_number)
+    pairs = [joined(*(half.get(place, "") for half in texts)) for place in places]
+    empty = tables[0].dropped + len(tables[0].texts) - len(pairs)
 
-    return replace(table, texts=[joined(text, seconds.get(place, "")) for text, place in pairs])
+    return replace(
+        tables[0],
+        texts=pairs,
+        cells=[cells[place] for place in places],
+        places=places,
+        dropped=empty,
+    )
+
+
+def _number(place: str) -> int:
+    """The number of a row, as in ``line 7``."""
+    return int(place.rpartition(" ")[2])
 
 
 def _sample(part: str, asked: Asked) -> Table:

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from goemo_utils.classifier import onnx_runtime, spread
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
+from goemo_utils.environment.versions import satisfies
 from goemo_utils.errors import DeviceError, ModelError, ParamsError, TextsError
 from tests.forward import tiny_model
 
@@ -403,6 +404,7 @@ def test_batches_side_by_side_answer_alike(
         torch.set_num_threads(before)
 
 
+@pytest.mark.skipif(not satisfies(torch.__version__, ">=2.10"), reason="the rehearsal's floor")
 def test_the_rehearsal_device_gives_the_same_answers_and_says_that_it_is_simulated(
     folder: Path, classifier: GoEmotionsClassifier
 ) -> None:

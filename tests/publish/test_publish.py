@@ -16,6 +16,7 @@ import yaml
 from goemo_utils import report
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ParamsError
+from goemo_utils.families.zoo import FAMILIES, make
 from goemo_utils.forward import thresholds
 from goemo_utils.publish import command
 from goemo_utils.publish.build import PublishError, publish
@@ -327,6 +328,36 @@ def test_a_threshold_that_was_asked_for_is_published_instead(tmp_path: Path) -> 
     folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out")
     assert not (folder / "thresholds.json").exists()
     assert "THRESHOLD = 0.45" in (folder / "inference.py").read_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["fnet", "big_bird"], ids=["no mask", "changes in a forward"])
+def test_the_published_program_of_a_model_that_is_not_padded_answers_as_the_classifier(
+    tmp_path: Path, kind: str
+) -> None:
+    model = make(next(one for one in FAMILIES if one.model_type == kind), tmp_path / "model")
+    classifier = GoEmotionsClassifier(str(model))
+    manifest, records = _with_own_thresholds(
+        [0.5] * 3, id=str(model), source="local", labels=classifier.labels, n_labels=3
+    )
+    records["01_load"]["results"]["model"]["padding"] = classifier.info["padding"]
+    records["01_load"]["results"]["model"]["max_length"] = classifier.max_length
+    folder = publish(fixtures.write_run(tmp_path / "run", manifest, records), tmp_path / "out")
+    texts = ["no", "It rains on the sofa. " * 9, "yes", "The cat sleeps here today. " * 9]
+    code = (
+        "import json, inference\nmodel, texts = json.loads(input())\n"
+        "print(json.dumps(inference.GoEmotionsClassifier(model, 'cpu').predict(texts)[1].tolist()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        input=json.dumps([str(model), texts]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(ours, classifier.predict(texts)[1], atol=1e-6)
 
 
 def test_the_published_program_decides_by_each_label_s_own_threshold(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from goemo_utils.records.pairs import halves, joined, shown
@@ -32,6 +33,22 @@ def test_two_columns_with_a_plus_between_are_pairs(tmp_path: Path, name: str, co
     pairs = [joined("a", "b"), joined("c", "d")]
     assert list(read_texts(path, "sentence1+sentence2")) == pairs
     assert read_table(path, Asked(text="sentence1+sentence2")).texts == pairs
+
+
+def test_two_columns_of_a_frame_are_pairs() -> None:
+    frame = pd.DataFrame({"premise": ["a", "c"], "hypothesis": ["b", "d"], "label": [0, 1]})
+    assert read_table(frame, Asked(text="premise+hypothesis")).texts == [
+        joined("a", "b"),
+        joined("c", "d"),
+    ]
+
+
+def test_a_pair_with_one_empty_text_is_a_pair_and_one_of_two_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "s,t,label\na,,0\n,b,1\n,,0\nc,d,1\n")
+    table = read_table(path, Asked(text="s+t"))
+    assert table.texts == [joined("a", ""), joined("", "b"), joined("c", "d")]
+    assert table.cells == ["0", "1", "1"]
+    assert table.dropped == 1
 
 
 def test_a_column_whose_name_has_a_plus_is_that_column(tmp_path: Path) -> None:
