@@ -44,7 +44,8 @@ CORE = (
     "training/test_sources.py",
     "training/test_search.py",
 )
-FEW = ("-p", "limit", "8")
+# On a busy machine a cell may take long; that is no matter of versions.
+FEW = ("-p", "limit", "8", "-p", "step_timeout", "2400")
 SECONDS = 2400  # of one step at most
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long and not campaign")
 # Lines of ldd and nm: a library that the loader does not find; a function and its version.
