@@ -66,7 +66,7 @@ class Session:
         self.int8 = int8
         self.version = onnxruntime.__version__
         names = list(dict.fromkeys(name for example in examples for name in example))
-        examples = [_with_all(names, example) for example in examples]
+        examples = [with_all(names, example) for example in examples]
         kept = Scratch("goemo-onnx-")
         weakref.finalize(self, _remove, kept, os.getpid())
         folder = kept.path
@@ -153,13 +153,13 @@ def _session(path: Path) -> Any:
 
 def _run(session: Any, batch: Batch) -> np.ndarray:
     # The exporter leaves out an input that the model does not read, such as FNet's mask.
-    given = _with_all([put.name for put in session.get_inputs()], batch)
+    given = with_all([put.name for put in session.get_inputs()], batch)
     outputs = session.run(None, given)
     logits: np.ndarray = outputs[0]
     return logits
 
 
-def _with_all(names: Sequence[str], batch: Batch) -> Batch:
+def with_all(names: Sequence[str], batch: Batch) -> Batch:
     """The batch with these inputs and no other: zeros for one that its texts do not need, as single
     texts do without the types of tokens that tell the halves of a pair apart.
     """

@@ -155,6 +155,12 @@ def _adapter(folder: Path) -> str:
     )
 
 
+def _told(error: Exception) -> str:
+    """All lines of a message as one, cut: transformers names the value below its first line."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else f"{words[:297]}..."
+
+
 def read_config(folder: Path) -> Any:
     """The configuration; raises ModelError in a sentence."""
     from transformers import AutoConfig
@@ -165,7 +171,7 @@ def read_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"{folder} has no usable config.json ({type(error).__name__}: {first_line(error)})."
+            f"{folder} has no usable config.json ({type(error).__name__}: {_told(error)})."
             " Expected a model type that transformers knows; code that comes with a checkpoint is"
             " not run."
         ) from None
@@ -211,7 +217,7 @@ def read_tokenizer(folder: Path) -> Any:
         )
     except Exception as error:
         raise ModelError(
-            f"{folder} has no usable tokenizer ({type(error).__name__}: {first_line(error)})."
+            f"{folder} has no usable tokenizer ({type(error).__name__}: {_told(error)})."
             f" {_tokenizer_advice(folder)}"
         ) from None
     # transformers makes up a vocabulary of special tokens where it finds no file; a tokenizer of

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from goemo_utils.classifier import spread
-from goemo_utils.classifier.onnx_runtime import Logits, shortest
+from goemo_utils.classifier.onnx_runtime import Logits, shortest, with_all
 from goemo_utils.classifier.packed import TOLERANCE, largest_difference
 from goemo_utils.errors import GoemoError, first_line
 from goemo_utils.forward.model import Loaded
@@ -52,10 +52,13 @@ class Graph:
         rows = sorted(loaded.inputs.encode(texts, limit), key=len)
         batches = loaded.inputs.apart([list(range(len(rows)))], [len(row) for row in rows])
         examples = [loaded.inputs.pad([rows[i] for i in batch]) for batch in batches]
+        # Pairs of texts may need an input that single texts do without.
+        self._names = list(dict.fromkeys([*examples[0], *loaded.inputs.pair_fields]))
+        examples = [with_all(self._names, example) for example in examples]
 
         graph, self.difference = _exact(loaded.model, examples)
         if dtype == "int8":
-            singles = [loaded.inputs.pad([row]) for row in rows]
+            singles = [with_all(self._names, loaded.inputs.pad([row])) for row in rows]
             graph = _quantised(graph, singles)
         self._compiled = _compiled(graph, PRECISION[dtype])
         self._streams = spread.at_once()
@@ -72,7 +75,7 @@ class Graph:
         queue = openvino.AsyncInferQueue(self._compiled, self._streams)
         queue.set_callback(keep)
         for place, batch in enumerate(batches):
-            queue.start_async(list(batch.values()), place)
+            queue.start_async(list(with_all(self._names, batch).values()), place)
         queue.wait_all()
         return answers
 

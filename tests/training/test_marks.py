@@ -1,9 +1,11 @@
 """Lists of 0 and 1 mark labels; without names, or of another length, they are refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from goemo_utils.errors import TextsError
+from goemo_utils.training.data import read_split
 from goemo_utils.training.labels import Vocabulary, mark
 from goemo_utils.training.table import Table
 
@@ -60,3 +62,32 @@ def test_marks_of_another_length_than_the_labels_are_refused() -> None:
 def test_ids_of_the_first_two_labels_stay_ids() -> None:
     targets, _, _ = mark(table([[0], [1], [0, 1], []]), NAMES, "multi_label")
     assert targets.tolist() == [[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["[0, 1, 0]", "[1, 0, 0]"],
+        ["(0, 1, 0)", "(1, 0, 0)"],
+        ["0,1,0", "1,0,0"],
+        ["0 1 0", "1 0 0"],
+        ["0;1;0", "1;0;0"],
+        [["0", "1", "0"], ["1", "0", "0"]],
+        [["0.0", "1.0", "0.0"], ["1.0", "0.0", "0.0"]],
+    ],
+)
+def test_marks_are_marks_however_they_are_written(cells: list[object]) -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "labels": cells})
+    split = read_split(frame, labels=["joy", "anger", "fear"])
+    assert split.targets.tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_ids_of_which_none_repeats_in_a_text_without_brackets_are_ids() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "labels": ["0,1", "1,0"]})
+    split = read_split(frame, labels=["joy", "anger", "fear"])
+    assert split.targets.tolist() == [[1, 1, 0], [1, 1, 0]]
+
+
+def test_digits_that_name_labels_are_names() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "labels": [["1", "0"], ["0", "1"]]})
+    assert read_split(frame, labels=["0", "1"]).targets.tolist() == [[1, 1], [1, 1]]
