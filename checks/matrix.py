@@ -76,6 +76,11 @@ class Combination:
     torch: str
     pins: dict[str, str]
 
+    @property
+    def slug(self) -> str:
+        """The name as a file may be called; a linker reads commas as its own."""
+        return re.sub(r"\W+", "-", self.name)
+
 
 # environment-2.8.yml pins these beside numpy 1.26.
 OF_NUMPY_1 = {"numpy": "1.26.4", "pyarrow": "25.0.1", "hypothesis": "6.168.5"}
@@ -157,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.results.mkdir(parents=True, exist_ok=True)
 
     for combination in COMBINATIONS:
-        kept = args.results / f"{combination.name.replace(' ', '-')}.json"
+        kept = args.results / f"{combination.slug}.json"
         asked = not args.names or combination.name in args.names
         if asked and (args.again or not kept.is_file()):
             row = tried(combination, args.wheels, args.places)
@@ -171,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def results(folder: Path) -> list[Row]:
     """The rows that there are, in the order of the combinations."""
-    files = [folder / f"{one.name.replace(' ', '-')}.json" for one in COMBINATIONS]
+    files = [folder / f"{one.slug}.json" for one in COMBINATIONS]
     return [Row(**json.loads(file.read_text("utf-8"))) for file in files if file.is_file()]
 
 
@@ -185,7 +190,7 @@ def tried(combination: Combination, wheels: Path | None, places: Path | None) ->
 
     with tempfile.TemporaryDirectory(prefix="goemo-matrix-") as folder:
         place = Path(folder)
-        kept = (places or place) / combination.name.replace(" ", "-")
+        kept = (places or place) / combination.slug
         try:
             python = environment(combination, interpreter, kept, wheels)
             pip(python, *BUILD, str(checkout(place / "build")))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from goemo_utils.errors import ModelError, RecordError, first_line
+from goemo_utils.errors import ModelError, RecordError
 from goemo_utils.records.record import read_json
 from goemo_utils.records.step import EMBEDDED
 from goemo_utils.records.weights import INDEX, SINGLE, check_folder, stated_in, weights_of
