@@ -107,10 +107,10 @@ class Card:
                 "given": str(folder / "given.pt"),
                 "out": str(folder / "answers.pt"),
             }
-            worker.run(job, folder / "card.log", _show)
+            worker.run(job, folder / "card.log", show)
             answers: list[dict[str, Tensor]] = torch.load(folder / "answers.pt", weights_only=True)
         if len(given) >= MANY:
-            _show(" " * 40)
+            show(" " * 40)
         return answers
 
 
@@ -118,7 +118,7 @@ MANY = 50
 """Batches of one question from which on their number is shown as it grows."""
 
 
-def _show(line: str) -> None:
+def show(line: str) -> None:
     """A line over the one before, on standard error, as a bar of progress is shown."""
     print(f"\r{line}\r", end="", file=sys.stderr, flush=True)
 

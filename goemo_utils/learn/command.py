@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ EPILOG = """\
 Without an exercise: the list, with your progress. With one (goemo learn 04): your own copy, opened
 in JupyterLab. --check runs a notebook from top to bottom and judges it.
 
-exit codes: 0 solved, or done as asked; 1 not solved; 2 could not run
+exit codes: 0 solved, or done as asked; 1 not solved; 2 could not run; 3 stopped from outside
 """
 
 
@@ -123,7 +124,7 @@ def _check(args: argparse.Namespace) -> int:
     else:
         exercise = exercise_of(args.check)
         path = args.notebook or notebooks.of_learner(exercise)
-        outcomes = [headless.judge_notebook(exercise, path)]
+        outcomes = [headless.judge_notebook(exercise, path, _telling(exercise))]
 
     if args.json:
         _print_json({"exercises": [outcome.row() for outcome in outcomes]})
@@ -134,10 +135,19 @@ def _check(args: argparse.Namespace) -> int:
     return 0 if all(outcome.solved for outcome in outcomes) else 1
 
 
+def _telling(exercise: Exercise) -> Callable[[str], None]:
+    """Says how far the judging of an exercise is, on standard error: some take minutes."""
+
+    def tell(line: str) -> None:
+        print(f"{exercise.number} · {line}", file=sys.stderr, flush=True)
+
+    return tell
+
+
 def _among_all(exercise: Exercise) -> headless.Outcome:
     path = notebooks.of_learner(exercise)
     try:
-        return headless.judge_notebook(exercise, path)
+        return headless.judge_notebook(exercise, path, _telling(exercise))
     except RecordError as error:
         return headless.Outcome(exercise, path, False, str(error))
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.learn import notebooks, state
 from goemo_utils.learn.catalogue import catalogue, exercise_of
-from goemo_utils.learn.exercise import Exercise, Point, is_empty
+from goemo_utils.learn.exercise import Exercise, Point, is_empty, plain
 from goemo_utils.learn.progress_table import Progress, Row
 from goemo_utils.learn.speech import say
 from goemo_utils.learn.verdict import Verdict
@@ -20,6 +22,32 @@ DRAWN_ANEW = (
     "What was hidden has been drawn anew, so that trying the answers one by one does not help:"
     " run the notebook again from material(…) on."
 )
+ONCE_MORE = (
+    "Once more: the same on another draw, so that luck does not pass. Run the notebook again from"
+    " material(…) on."
+)
+
+
+def _pause_after(seconds: float) -> str:
+    """What is said after a wrong guess, beside the hints."""
+    return (
+        f"The next check is judged in {duration(seconds)}: each wrong guess doubles the pause, and"
+        " a new kernel or a reset does not end it."
+    )
+
+
+def not_yet(seconds: float) -> str:
+    """What is said instead of a judgement while the pause after a wrong guess lasts."""
+    return (
+        f"The pause after a wrong guess lasts {duration(seconds)} more; nothing was judged, counted"
+        " or drawn anew. Look once more at what the hint says of the answer."
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, rounded up: seconds, or minutes from two on."""
+    whole = max(math.ceil(seconds), 1)
+    return f"{whole} s" if whole < 120 else f"{math.ceil(whole / 60)} min"
 
 
 def check(number: Any, **answers: Any) -> Verdict:
@@ -30,12 +58,15 @@ def check(number: Any, **answers: Any) -> Verdict:
     """
     exercise = exercise_of(number)
     _check_keywords(exercise, answers)
-    given = {name: answers.get(name) for name in exercise.answers}
+    given = {name: plain(answers.get(name)) for name in exercise.answers}
     empty = {name for name, answer in given.items() if is_empty(answer)}
     if len(empty) == len(given):
         return Verdict(exercise, tuple(Point(name, False, TO_FILL) for name in given))
 
     kept = state.read()
+    if pause := kept.of(exercise.number).pause:
+        return Verdict(exercise, (), (not_yet(pause),))
+
     judged = exercise.judge(given, kept.seed_of(exercise.number))
     points = tuple(
         Point(point.asked, False, TO_FILL) if point.asked in empty else point for point in judged
@@ -45,16 +76,28 @@ def check(number: Any, **answers: Any) -> Verdict:
 
 def _kept(exercise: Exercise, points: tuple[Point, ...], kept: state.State) -> Verdict:
     """The verdict of a try, noted in the learner's progress."""
-    verdict = Verdict(exercise, points)
     done = kept.of(exercise.number)
     done.tries += 1
+    notes = []
+    due = max(exercise.in_a_row - done.row - 1, 0)
+    verdict = Verdict(exercise, points, due=due)
+
     if verdict.solved:
         kept.solve(exercise.number)
+    elif verdict.right:
+        done.row += 1
+        done.draw += 1
+        notes.append(ONCE_MORE)
+
     if any(point.redraws and not point.right for point in points):
         done.draw += 1
-        verdict = Verdict(exercise, points, DRAWN_ANEW)
+        notes.append(DRAWN_ANEW)
+    if any(point.missed for point in points):
+        done.miss()
+        notes.append(_pause_after(done.pause))
+
     state.write(kept)
-    return verdict
+    return replace(verdict, notes=tuple(notes))
 
 
 def _check_keywords(exercise: Exercise, answers: dict[str, Any]) -> None:
@@ -114,15 +157,17 @@ def _row(exercise: Exercise, done: state.Done) -> Row:
 
 
 def reset(number: Any) -> str:
-    """Restore an exercise's notebook from the package's own and forget its progress; its hidden
-    part is drawn anew.
+    """Restore an exercise's notebook from the package's own and forget its progress, but no pause
+    after a wrong guess; its hidden part is drawn anew.
     """
     exercise = exercise_of(number)
     path = notebooks.restore(exercise)
 
     kept = state.read()
     done = kept.of(exercise.number)
-    kept.exercises[exercise.number] = state.Done(draw=done.draw + 1)
+    kept.exercises[exercise.number] = state.Done(
+        draw=done.draw + 1, misses=done.misses, judged_from=done.judged_from
+    )
     state.write(kept)
     return _Text(
         say(f"{path.name} is as it was at first. In Lab: File, then Reload Notebook from Disk.")

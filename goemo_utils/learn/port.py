@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.errors import RecordError
+from goemo_utils.learn.card import show
 from goemo_utils.records.record import ROOT, read_json, read_record, sha256_file
 from goemo_utils.records.step import EMBEDDED
 
@@ -111,18 +113,17 @@ class Port:
         }
         run_id = f"port-{self._digest(asked)}"
         options = [part for name, value in asked.items() for part in ("-p", name, str(value))]
-        done = subprocess.run(
-            [sys.executable, "-m", "goemo_utils.cli", "run", "-p", "run_id", run_id, *options],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = _steps(done.stdout + done.stderr)
-        print(said)
-        ran = Ran(self.folder / "runs" / run_id, "", done.returncode, said)
+        began = time.monotonic()
+        exit_code, printed = _watched(["run", "-p", "run_id", run_id, *options])
+        said = _steps(printed)
+        print(f"{said}\nThis run took {time.monotonic() - began:.0f} s.")
+        ran = Ran(self.folder / "runs" / run_id, "", exit_code, said)
         verdict = str(ran.summary.get("verdict", "incomplete"))
         return Ran(ran.folder, verdict, ran.exit_code, said)
+
+    def runs(self) -> list[Ran]:
+        """Every run of this port that lies in its folder."""
+        return [Ran(folder, "", 0) for folder in sorted((self.folder / "runs").glob("port-*"))]
 
     def _digest(self, asked: Mapping[str, Any]) -> str:
         """What tells a run from another: its parameters and the model's files."""
@@ -130,6 +131,23 @@ class Port:
         return hashlib.sha256(
             "\n".join([repr(sorted(asked.items())), *files]).encode()
         ).hexdigest()[:6]
+
+
+def _watched(arguments: list[str]) -> tuple[int, str]:
+    """The exit code of a ``goemo`` command and what it printed; each step that ends is shown on
+    standard error meanwhile, because a run takes minutes.
+    """
+    command = [sys.executable, "-m", "goemo_utils.cli", *arguments]
+    lines = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if line.startswith("  0"):
+                show(f"{line.strip()[:60]:60}")
+    show(" " * 60)
+    return process.returncode, "".join(lines)
 
 
 def _steps(printed: str) -> str:

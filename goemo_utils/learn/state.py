@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,17 +18,50 @@ from goemo_utils.records.record import read_json, write_json
 
 FOLDER_VARIABLE = "GOEMO_LEARN"
 FILE = "progress.json"
+FIRST_PAUSE, LONGEST_PAUSE = 15, 4 * 3600
+"""Seconds from a first wrong guess to the next check that is judged, doubled by each further one,
+and the most that it may become.
+"""
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(timezone.utc)
 
 
 class Done(BaseModel):
-    """How far an exercise has come. ``draw`` counts how often its hidden part was drawn anew."""
+    """How far an exercise has come. ``draw`` counts how often its hidden part was drawn anew,
+    ``row`` on how many draws in a row the answers were right before the last one, ``misses`` the
+    wrong guesses since it was last solved; before ``judged_from`` no further one is judged.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     draw: int = Field(default=0, ge=0)
     tries: int = Field(default=0, ge=0)
     hints: int = Field(default=0, ge=0, le=3)
+    row: int = Field(default=0, ge=0)
+    misses: int = Field(default=0, ge=0)
+    judged_from: datetime | None = None
     solved: str | None = None
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next check is judged; 0 where it is judged now. A clock that was set
+        back makes no pause longer.
+        """
+        if self.judged_from is None:
+            return 0.0
+        left = (self.judged_from - now()).total_seconds()
+        return min(max(left, 0.0), float(LONGEST_PAUSE))
+
+    def miss(self) -> None:
+        """Note a wrong guess: the row of right draws ends, and the next check has to wait."""
+        self.row = 0
+        self.misses += 1
+        seconds = FIRST_PAUSE * 2 ** min(self.misses - 1, 20)
+        pause = timedelta(seconds=min(seconds, LONGEST_PAUSE))
+        self.judged_from = now() + pause
 
 
 class State(BaseModel):
@@ -52,7 +85,8 @@ class State(BaseModel):
     def solve(self, number: str) -> None:
         """Note that an exercise is solved; the first time stays."""
         done = self.of(number)
-        done.solved = done.solved or datetime.now(timezone.utc).isoformat(timespec="seconds")
+        done.solved = done.solved or now().isoformat(timespec="seconds")
+        done.misses, done.judged_from = 0, None
 
 
 def folder() -> Path:
@@ -97,4 +131,4 @@ def write(state: State, place: Path | None = None) -> None:
     """Write the learner's state, whole or not at all."""
     where = place or folder()
     where.mkdir(parents=True, exist_ok=True)
-    write_json(where / FILE, state.model_dump())
+    write_json(where / FILE, state.model_dump(mode="json"))

@@ -88,7 +88,7 @@ def test_a_notebook_that_cannot_be_read_does_not_stop_the_judging_of_all(
 def test_a_wrong_choice_without_a_browser_draws_anew_as_one_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(_path: Path, place: Path) -> str:
+    def wrong(_path: Path, place: Path, _tell: object) -> str:
         state.write(state.State(exercises={FIRST: state.Done(draw=1, tries=1)}), place)
         return "Not yet"
 

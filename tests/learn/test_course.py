@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from goemo_utils.errors import ParamsError, RecordError
 from goemo_utils.learn import course, notebooks, state
 from goemo_utils.learn.catalogue import catalogue, exercise_of
-from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+from goemo_utils.learn.exercise import (
+    Answers,
+    Exercise,
+    Point,
+    as_number,
+    called,
+    number_near,
+    plain,
+    point,
+)
 
 RIGHT = 3
+LATER = timedelta(days=1)
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
@@ -25,6 +38,28 @@ def judge(answers: Answers, seed: int) -> list[Point]:
 TOY = Exercise(
     "90", "toy", "A toy", "nothing", 1, {"n": "a number"}, ("one", "two", "three"), judge
 )
+
+
+class Everything(str):
+    """A text that says of itself that it is any other."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """A clock that stands still; its time is the last of the list."""
+    times = [datetime(2026, 3, 1, tzinfo=timezone.utc)]
+    monkeypatch.setattr(state, "now", lambda: times[-1])
+    return times
+
+
+def wait(clock: list[datetime]) -> None:
+    """Let the pause after a wrong guess be over."""
+    clock.append(clock[-1] + LATER)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +116,97 @@ def test_a_wrong_answer_among_few_changes_what_is_hidden(toy: Exercise) -> None:
     before = course.seed_of("90")
     assert "drawn anew" in repr(course.check("90", n=4))
     assert course.seed_of("90") != before
+
+
+def test_a_wrong_guess_is_followed_by_a_pause_in_which_nothing_is_judged(
+    toy: Exercise, clock: list[datetime]
+) -> None:
+    assert "judged in 15 s" in repr(course.check("90", n=4))
+    drawn = course.seed_of("90")
+    verdict = course.check("90", n=RIGHT)
+    assert not verdict.solved
+    assert "Not judged yet" in repr(verdict)
+    assert course.seed_of("90") == drawn
+    assert state.read().of("90").tries == 1
+
+
+def test_the_pause_doubles_and_neither_another_process_nor_a_reset_ends_it(
+    monkeypatch: pytest.MonkeyPatch, toy: Exercise, clock: list[datetime]
+) -> None:
+    monkeypatch.setattr(notebooks, "restore", lambda exercise: Path("mine"))
+    lasted = []
+    for _ in range(12):
+        course.check("90", n=4)
+        lasted.append(state.read().of("90").pause)
+        course.reset("90")
+        assert state.read().of("90").pause == lasted[-1]
+        wait(clock)
+    assert lasted[:4] == [15, 30, 60, 120]
+    assert lasted[-1] == state.LONGEST_PAUSE
+
+
+def test_a_solved_exercise_has_no_pause_left(toy: Exercise, clock: list[datetime]) -> None:
+    course.check("90", n=4)
+    wait(clock)
+    assert course.check("90", n=RIGHT).solved
+    assert state.read().of("90").misses == 0
+    assert "judged in 15 s" in repr(course.check("90", n=4))
+
+
+def test_a_clock_that_was_set_back_makes_no_pause_longer(clock: list[datetime]) -> None:
+    done = state.Done()
+    done.miss()
+    clock.append(clock[-1] - 10 * LATER)
+    assert done.pause == state.LONGEST_PAUSE
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (119, "119 s"), (121, "3 min")])
+def test_a_pause_is_told_in_seconds_or_minutes(seconds: float, said: str) -> None:
+    assert course.duration(seconds) == said
+
+
+def test_where_all_is_picked_from_what_is_shown_two_draws_in_a_row_must_be_right(
+    monkeypatch: pytest.MonkeyPatch, clock: list[datetime]
+) -> None:
+    monkeypatch.setitem(catalogue(), "90", replace(TOY, in_a_row=2))
+    drawn = course.seed_of("90")
+    first = course.check("90", n=RIGHT)
+    assert not first.solved
+    assert "Once more" in repr(first)
+    assert course.seed_of("90") != drawn
+
+    course.check("90", n=4)
+    wait(clock)
+    assert not course.check("90", n=RIGHT).solved
+    assert course.check("90", n=RIGHT).solved
+    assert course.check("90", n=RIGHT).solved
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_plain"),
+    [
+        (Everything("a"), "a"),
+        ([np.int64(3), np.float64(0.5), np.bool_(True)], [3, 0.5, True]),
+        ({"a": (np.str_("b"), {Everything("c")})}, {"a": ("b", {"c"})}),
+        (np.array(2.5), 2.5),
+        (True, True),
+    ],
+)
+def test_an_answer_is_judged_as_what_it_is(answer: object, is_plain: object) -> None:
+    given = plain(answer)
+    assert given == is_plain
+    assert type(given) is type(is_plain)
+
+
+def test_a_text_that_equals_everything_is_no_right_answer() -> None:
+    assert not course.check("05", odd_one=Everything("z"), fault=Everything("z")).right
+    assert called(lambda: Everything("a")) != "b"
+
+
+@pytest.mark.parametrize("answer", ["1", True, [1.0], 10**400])
+def test_what_is_no_number_is_refused_and_is_no_guess(answer: object) -> None:
+    with pytest.raises(ParamsError, match=r"number"):
+        as_number(answer)
 
 
 @pytest.mark.parametrize("empty", [None, ..., {}, {"a": ..., "b": 1}])

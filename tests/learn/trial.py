@@ -43,7 +43,17 @@ def tried(cells: list[str]) -> dict[str, Any]:
         for cell in cells:
             exec(cell, names)
     verdict = names["verdict"]
+    if verdict.right and verdict.due:  # right, and right again on the next draw
+        return tried(cells)
     return {"solved": verdict.solved, "said": repr(verdict)}
+
+
+def without_pause() -> None:
+    """Let the pause after a wrong guess be over, and what was guessed be forgotten."""
+    kept = state.read()
+    for done in kept.exercises.values():
+        done.misses, done.judged_from, done.row = 0, None, 0
+    state.write(kept)
 
 
 def further_seeds(number: str) -> tuple[int, ...]:
@@ -66,6 +76,7 @@ def outcomes(exercise: Exercise) -> dict[str, Any]:
     for row in trials.WRONG:
         if getattr(trials, "REST_ON_THE_SOLUTION", False):
             state.write(first)
+        without_pause()
         found[row.mistake] = tried(cells_of(solution, row.cells))
 
     # Hidden things are drawn by the seed: other learners solve it too.

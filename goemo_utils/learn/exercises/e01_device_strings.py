@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
 
 if TYPE_CHECKING:
@@ -12,15 +14,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 NAMES = ("scale", "shift", "bias", "steps", "table")
+OTHERS = ("gain", "offset", "counts", "window", "angles")
+"""The tensors of the hidden modules: what is written for the names of one is no mending."""
 
 
 def material(seed: int) -> nn.Module:
     """A module of five tensors: four that follow it to a device, and one that does not."""
+    return _module(seed, NAMES)
+
+
+def _module(seed: int, tensors: Sequence[str]) -> nn.Module:
+    """A module of five tensors of these names, of which one is a plain attribute."""
     import torch
     from torch import nn
 
     draw = random.Random(seed)
-    names = draw.sample(NAMES, len(NAMES))
+    names = draw.sample(tensors, len(tensors))
     module = nn.Module()
     for name in names[1:3]:
         module.register_parameter(name, nn.Parameter(torch.randn(4)))
@@ -146,6 +155,11 @@ def _cases() -> list[tuple[nn.Module, set[str], str]]:
     return [
         (whole, {"npu:0"}, "all of one model is on one device, and the answer names another."),
         (
+            split,
+            {"npu:0", "npu:1"},
+            "a model split over two devices was not seen: look at every tensor, not at the first.",
+        ),
+        (
             forgotten,
             {"npu:0", "cpu"},
             "a model whose running mean lies on the CPU passed as whole: a buffer is no parameter.",
@@ -155,11 +169,6 @@ def _cases() -> list[tuple[nn.Module, set[str], str]]:
             {"npu:0", "cpu"},
             "a buffer that is not saved lies on the CPU, and state_dict does not list it.",
         ),
-        (
-            split,
-            {"npu:0", "npu:1"},
-            "a model split over two devices was not seen: look at every tensor, not at the first.",
-        ),
     ]
 
 
@@ -168,7 +177,10 @@ def _wrong_devices(devices_of: Any) -> str | None:
         answer = called(devices_of, module)
         if isinstance(answer, str) or not hasattr(answer, "__iter__"):
             return "a set of device names was expected, such as {'cpu'}."
-        if {_name(device) for device in answer} != expected:
+        given = {_name(device) for device in answer}
+        if given != expected and {name.partition(":")[0] for name in expected} == given:
+            return "the kind is named and the number is missing: “npu” is not “npu:0”."
+        if given != expected:
             return mistake
     return None
 
@@ -179,7 +191,9 @@ def _name(device: torch.device | str) -> str:
 
 def _wrong_name(name: Any, seed: int) -> str | None:
     if not isinstance(name, str) or name not in NAMES:
-        return f"the name of one of its five tensors was expected: {', '.join(NAMES)}."
+        raise ParamsError(
+            f"the name of one of its five tensors was expected, as a text: {', '.join(NAMES)}."
+        )
     if name != left_behind(seed):
         return "that one did move. Ask each of the five where it is after .to."
     return None
@@ -188,9 +202,10 @@ def _wrong_name(name: Any, seed: int) -> str | None:
 def _wrong_mended(mended: Any, seed: int) -> str | None:
     """What is wrong with a function that makes a module's forgotten tensor known to it."""
     for more in (1, 2, 3):
-        module, parent = material(seed + more), material(seed + more + 3)
+        names = OTHERS if more % 2 else NAMES
+        module, parent = _module(seed + more, names), _module(seed + more + 3, names)
         parent.add_module("inside", module)
-        values = {id(one): {n: getattr(one, n).clone() for n in NAMES} for one in (parent, module)}
+        values = {id(one): {n: getattr(one, n).clone() for n in names} for one in (parent, module)}
         trained = {name for name, _ in parent.named_parameters()}
 
         answer = called(mended, parent)
@@ -211,8 +226,8 @@ def _mistaken_module(answer: Any, trained: set[str]) -> str | None:
         return "the module was expected back, with the module inside it."
     if {name for name, _ in answer.named_parameters()} != trained:
         return (
-            "the parameters are others than before: what was no parameter would now be trained, or"
-            " one that was is not."
+            "the parameters are others than before: a parameter is what an optimiser is handed, so"
+            " these stay the same ones; a tensor that is none of them has another place."
         )
     answer.to("npu:1")
     return None
@@ -221,9 +236,10 @@ def _mistaken_module(answer: Any, trained: set[str]) -> str | None:
 def _mistaken_tensors(module: nn.Module, before: list[dict[str, torch.Tensor]]) -> str | None:
     import torch
 
-    found = {name: getattr(module, name, None) for name in NAMES}
+    names = list(before[0])
+    found = {name: getattr(module, name, None) for name in names}
     tensors = {name: one for name, one in found.items() if isinstance(one, torch.Tensor)}
-    if len(tensors) < len(NAMES):
+    if len(tensors) < len(names):
         return "a tensor is gone: each is still asked for by its name."
     if any(str(tensor.device) != "npu:1" for tensor in tensors.values()):
         return (
@@ -231,7 +247,7 @@ def _mistaken_tensors(module: nn.Module, before: list[dict[str, torch.Tensor]]) 
             " moving it once is not enough; the module has to know it."
         )
     same = [
-        all(torch.equal(tensors[name].cpu(), values[name]) for name in NAMES) for values in before
+        all(torch.equal(tensors[name].cpu(), values[name]) for name in names) for values in before
     ]
     return None if any(same) else "the values changed on the way."
 

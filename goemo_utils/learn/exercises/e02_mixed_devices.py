@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def judge(answers: Answers, seed: int) -> list[Point]:
 
 
 def _wrong_letters(letters: Any, seed: int) -> str | None:
-    if isinstance(letters, dict) or not set(letters) <= set(LETTERS):
-        return "a set of letters was expected, such as {'a', 'b'}."
+    kinds = (str, set, frozenset, list, tuple)
+    if not isinstance(letters, kinds) or not set(letters) <= set(LETTERS):
+        raise ParamsError("a set of letters was expected, such as {'a', 'b'}.")
     given = set(letters)
     for letter, line in _lettered(seed).items():
         raises, hint = LINES[line]

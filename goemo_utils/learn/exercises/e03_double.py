@@ -6,7 +6,15 @@ import copy
 import random
 from typing import TYPE_CHECKING, Any
 
-from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+from goemo_utils.learn.exercise import (
+    Answers,
+    Exercise,
+    Point,
+    as_number,
+    called,
+    number_near,
+    point,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +47,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             lambda: _wrong_error(answers["relative_error"], seed),
             "float32 adds a small number to a large total and loses most of it; the device's"
             " “double” lost exactly as much.",
+            guessable=True,
         ),
         point(
             "widened",
@@ -54,11 +63,12 @@ def judge(answers: Answers, seed: int) -> list[Point]:
 
 
 def _wrong_error(answer: Any, seed: int) -> str | None:
+    answer = as_number(answer)
     losses = material(seed)
     exact = float(losses.cpu().double().sum())
     signed = (float(summed(losses)) - exact) / exact
 
-    if number_near(answer, 0.0, 0.0) or (hasattr(answer, "__float__") and 0 < answer < 1e-12):
+    if abs(answer) < 1e-12:
         return (
             "an error of nothing: both totals were made in the same precision. Ask the dtype of"
             " what you call exact."

@@ -6,7 +6,16 @@ import math
 import random
 from typing import Any
 
-from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+from goemo_utils.errors import ParamsError
+from goemo_utils.learn.exercise import (
+    Answers,
+    Exercise,
+    Point,
+    as_number,
+    called,
+    number_near,
+    point,
+)
 from goemo_utils.learn.hidden import Pace, Queue
 
 WITHIN = 0.03
@@ -56,16 +65,19 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "true_ms",
             lambda: _wrong_ms(answers["true_ms"], seed),
             "that is what a batch costs when the device is kept busy.",
+            guessable=True,
         ),
         point(
             "times_too_fast",
             lambda: _wrong_times(answers["times_too_fast"], seed),
             "so much faster looked the one who timed how quickly work can be asked for.",
+            guessable=True,
         ),
         point(
             "calls",
             lambda: _wrong_calls(answers["calls"], seed),
             "so long a block has to be before its two ends hide behind the work.",
+            guessable=True,
         ),
         point(
             "milliseconds",
@@ -77,7 +89,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
 
 
 def _wrong_ms(answer: Any, seed: int) -> str | None:
-    pace = pace_of(seed)
+    answer, pace = as_number(answer), pace_of(seed)
     true = pace.steady * 1e3
     each_waited = (pace.launch + pace.work + pace.wait) * 1e3
 
@@ -90,7 +102,7 @@ def _wrong_ms(answer: Any, seed: int) -> str | None:
             "you waited after every call, so nothing was queued and each call paid for the"
             " launch and the wait. Time a block of calls."
         )
-    if hasattr(answer, "__float__") and float(answer) > true * (1 + WITHIN):
+    if answer > true * (1 + WITHIN):
         return "too slow: is the compilation of the first calls, or their backlog, in your time?"
     if not number_near(answer, true, WITHIN):
         return "too fast: some of the work was still in the queue when you read the clock."
@@ -98,7 +110,7 @@ def _wrong_ms(answer: Any, seed: int) -> str | None:
 
 
 def _wrong_times(answer: Any, seed: int) -> str | None:
-    pace = pace_of(seed)
+    answer, pace = as_number(answer), pace_of(seed)
     times = pace.work / pace.launch
     if number_near(answer, 1 / times, WITHIN * 2):
         return "the other way round: how many times faster did it look than it is?"
@@ -114,7 +126,7 @@ def _wrong_calls(answer: Any, seed: int) -> str | None:
     pace = pace_of(seed)
     right = enough(pace)
     if isinstance(answer, bool) or not isinstance(answer, int):
-        return "a whole number of calls was expected."
+        raise ParamsError("a whole number of calls was expected.")
     if abs(answer - right) <= 1:
         return None
 

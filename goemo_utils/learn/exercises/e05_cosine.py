@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
 
 TEXTS, LABELS = 48, 28
@@ -198,8 +199,8 @@ def _decided(logits: Array) -> Array:
 
 
 def _wrong_letter(letter: Any, seed: int) -> str | None:
-    if letter not in LETTERS:
-        return "the letter of one candidate was expected."
+    if not isinstance(letter, str) or letter not in tuple(LETTERS):
+        raise ParamsError("the letter of one candidate was expected.")
     fault = fault_of(seed)
     if letter == fault.letter:
         return None
@@ -224,8 +225,11 @@ def _rms(array: Array) -> float:
 def _wrong_fault(answer: Any, fault: Fault) -> str | None:
     given = answer if isinstance(answer, (tuple, list)) else (answer,)
     kind = given[0] if given else None
-    if kind not in KINDS:
-        return f"one of {', '.join(KINDS)} was expected, the first two with a place from 0."
+    has_place = len(given) == 2 and type(given[1]) is int
+    if kind not in KINDS or (kind != "scale" and not has_place):
+        raise ParamsError(
+            f"one of {', '.join(KINDS)} was expected, the first two with a place from 0."
+        )
     if kind != fault.kind:
         return "that would leave another trace: look at the mean error by text and by label."
     if fault.place is not None and tuple(given[1:]) != (fault.place,):

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+from goemo_utils.learn.exercise import (
+    Answers,
+    Exercise,
+    Point,
+    as_number,
+    called,
+    number_near,
+    point,
+)
 from goemo_utils.learn.hidden import HiddenDevice
 
 ARITHMETICS = ("tanh_gelu", "hf32", "hf32_linear", "tf32")
@@ -108,6 +116,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "R",
             lambda: _wrong_value(answers["R"], seed),
             "so many times the error of honest rounding: something on this device is not rounding.",
+            guessable=True,
         ),
         point(
             "verdict",
@@ -178,8 +187,8 @@ def _mistaken(answer: Any, wanted: Wanted, within: float) -> str | None:
 
 
 def _wrong_value(answer: Any, seed: int) -> str | None:
-    wanted = _of_port(seed)
-    if hasattr(answer, "__float__") and math.isinf(float(answer)):
+    answer, wanted = as_number(answer), _of_port(seed)
+    if math.isinf(answer):
         return (
             "R is infinite where the reference has no error: gold and reference are the same. Did"
             " .double() change the one model that both are made with?"

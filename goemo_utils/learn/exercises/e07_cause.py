@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
+from goemo_utils.errors import ParamsError
+from goemo_utils.learn.exercise import (
+    Answers,
+    Exercise,
+    Point,
+    as_number,
+    called,
+    number_near,
+    point,
+)
 from goemo_utils.learn.hidden import HiddenDevice
 
 LETTERS = "abc"
@@ -55,6 +64,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "gelu_probe",
             lambda: _wrong_probe(answers["gelu_probe"]),
             "nowhere do the two forms of GELU differ more, and by far more than float32 rounds.",
+            guessable=True,
         ),
         point(
             "causes",
@@ -99,8 +109,7 @@ def _mistaken_bits(answer: Any, expected: int) -> str:
 def _wrong_probe(x: Any) -> str | None:
     import torch
 
-    if isinstance(x, bool) or not hasattr(x, "__float__"):
-        return "one number was expected."
+    x = as_number(x)
     gelu = torch.nn.functional.gelu
     values = torch.tensor([float(x), *torch.linspace(0, 4, 4001)], dtype=torch.float64)
     apart, *others = (gelu(values) - gelu(values, approximate="tanh")).abs().tolist()
@@ -117,10 +126,10 @@ def _wrong_probe(x: Any) -> str | None:
 def _wrong_causes(causes: Any, seed: int) -> str | None:
     truth = causes_of(seed)
     if not isinstance(causes, dict) or set(causes) != set(LETTERS):
-        return "a dict with a cause for each of a, b and c was expected."
-    unknown = [cause for cause in causes.values() if cause not in CAUSES]
+        raise ParamsError("a dict with a cause for each of a, b and c was expected.")
+    unknown = [cause for cause in causes.values() if cause not in list(CAUSES)]
     if unknown:
-        return f"{unknown[0]!r} is none of the four: {', '.join(CAUSES)}."
+        raise ParamsError(f"{unknown[0]!r} is none of the four: {', '.join(CAUSES)}.")
 
     wrong = [
         (causes[letter], truth[letter]) for letter in LETTERS if causes[letter] != truth[letter]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn.card import Card, Hidden, cards, main_output, recorded
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, number_near, point
 
@@ -123,7 +124,12 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "one factor, fitted to all elements at once.",
         ),
         *(
-            point(card, partial(_mistake, answers[card], places(seed, card)), meaning)
+            point(
+                card,
+                partial(_mistake, answers[card], places(seed, card)),
+                meaning,
+                guessable=True,
+            )
             for card in CARDS
         ),
     ]
@@ -204,7 +210,9 @@ def _mistake(answer: Any, wrong: tuple[Place, ...]) -> str | None:
     """What is wrong with the answer for a card that errs in the places ``wrong``."""
     pairs = _pairs(answer)
     if pairs is None:
-        return "a list of pairs was expected: the address of a module as a text, and a factor."
+        raise ParamsError(
+            "a list of pairs was expected: the address of a module as a text, and a factor."
+        )
 
     by_path = {place.path: place for place in wrong}
     for path, factor in pairs:
@@ -226,7 +234,7 @@ def _pairs(answer: Any) -> list[tuple[str, Any]] | None:
         return None
     if not all(isinstance(one, (list, tuple)) and len(one) == 2 for one in given):
         return None
-    if not all(isinstance(path, str) for path, _ in given):
+    if not all(isinstance(path, str) and hasattr(factor, "__float__") for path, factor in given):
         return None
     return [(_full(path), factor) for path, factor in given]
 
@@ -261,9 +269,6 @@ def _about_address(path: str, wrong: tuple[Place, ...]) -> str:
 
 def _about_factor(factor: Any, place: Place) -> str | None:
     """The mistake that leads to a wrong factor at the right address; None where it is right."""
-    if not hasattr(factor, "__float__"):
-        return "the address is right; the factor is to be a number."
-
     away = place.factor - 1
     if number_near(float(factor) - 1, away, WITHIN):
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn.card import Card, Hidden, cards
 from goemo_utils.learn.exercise import Answers, Exercise, Point, called, point
 
@@ -109,6 +110,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         "harmed",
         partial(_misjudged, answers["harmed"], seed),
         "so it can be said beforehand who is harmed, and who has to be asked.",
+        guessable=True,
     )
     errors = point(
         "errors",
@@ -180,7 +182,12 @@ def _misnamed(answer: Any, right: Trouble) -> str | None:
     given = answer if isinstance(answer, (tuple, list)) else (answer, None)
     share, tokens = (*given, None)[:2] if given else (None, None)
     if share not in SHARES:
-        return f"one of {', '.join(SHARES)} was expected; received {share!r}."
+        raise ParamsError(f"one of {', '.join(SHARES)} was expected; received {share!r}.")
+    if share in FROM_A_LENGTH and type(tokens) is not int:
+        raise ParamsError(
+            f"beside {share} the longest batch that is right was expected, in tokens, as in"
+            f" ({share!r}, 77)."
+        )
     if share != right.share:
         return _mistake(share, right)
     if right.tokens is not None and tokens != right.tokens:
@@ -225,8 +232,6 @@ def _mistake(share: str, right: Trouble) -> str:
 def _about_tokens(tokens: Any, right: Trouble) -> str:
     """The mistake in the length up to which all is well."""
     expected = int(right.tokens or 0)
-    if isinstance(tokens, bool) or not isinstance(tokens, int):
-        return "the word is right. Beside it, give the longest batch, in tokens, that is right."
     if tokens == expected + 1:
         return "the word is right. This is the shortest batch that is wrong, not the longest right."
     return (
@@ -239,24 +244,30 @@ def _misjudged(answer: Any, seed: int) -> str | None:
     """What is wrong with the places of the harmed texts."""
     batches = tomorrow(seed)
     if not isinstance(answer, dict) or set(answer) != set(CARDS):
-        return "a dict with the keys X, Y and Z was expected."
+        raise ParamsError("a dict with the keys X, Y and Z was expected.")
 
+    given = {card: _places(card, answer[card], len(batches)) for card in CARDS}
     for card in CARDS:
         right = [trouble(seed, card).harmed(lengths) for lengths in batches]
-        try:
-            given = [sorted({int(place) for place in batch}) for batch in answer[card]]
-        except (TypeError, ValueError):
-            return f"{card}: two lists of places were expected, from 0."
-        if given != right:
-            return _about_harmed(card, given, right, batches)
+        if given[card] != right:
+            return _about_harmed(card, given[card], right, batches)
     return None
+
+
+def _places(card: str, answer: Any, batches: int) -> list[list[int]]:
+    """The places that are given for a card, a list for each batch."""
+    try:
+        places = [sorted({int(place) for place in batch}) for batch in answer]
+    except (TypeError, ValueError):
+        raise ParamsError(f"{card}: two lists of places were expected, from 0.") from None
+    if len(places) != batches:
+        raise ParamsError(f"{card}: there are {batches} batches; give a list of places for each.")
+    return places
 
 
 def _about_harmed(
     card: str, given: list[list[int]], right: list[list[int]], batches: list[list[int]]
 ) -> str:
-    if len(given) != len(batches):
-        return f"{card}: there are {len(batches)} batches; give a list of places for each."
     if [[place + 1 for place in batch] for batch in right] == given:
         return f"{card}: the places count from 0."
     first = next(at for at in range(len(batches)) if given[at] != right[at])

@@ -157,7 +157,8 @@ def _names(answer: Any) -> set[str]:
 
 def _misnamed(program: str, answer: Any, seed: int) -> str | None:
     """What is wrong with the operators named for a program."""
-    if isinstance(answer, (str, dict)) or not isinstance(answer, Collection):
+    answer = [answer] if isinstance(answer, str) else answer
+    if isinstance(answer, dict) or not isinstance(answer, Collection):
         raise ParamsError("a list of operators was expected, by the names of the cautions.")
     if not answer:
         return NOTHING[program]
@@ -195,6 +196,9 @@ def _mistaken_lengths(answer: Any, seed: int) -> str | None:
     if not isinstance(answer, dict) or not answer:
         raise ParamsError("a dict was expected: for each operator its shortest request, in tokens.")
 
+    if not all(isinstance(tokens, (int, float)) for tokens in answer.values()):
+        raise ParamsError("beside each operator a number was expected, its request in tokens.")
+
     right = first_tokens(seed)
     given = {str(name).removeprefix("aten::"): tokens for name, tokens in answer.items()}
     if given.keys() - right.keys():
@@ -206,8 +210,8 @@ def _mistaken_lengths(answer: Any, seed: int) -> str | None:
         )
     if given == right:
         return None
-    off = [given[name] - right[name] for name in right if isinstance(given[name], int)]
-    if len(off) == len(right) and max(map(abs, off)) == 1:
+    off = [given[name] - right[name] for name in right]
+    if max(map(abs, off)) == 1:
         return "a number is off by one: the shortest request that goes to the CPU is asked."
     return (
         "the operators are right, and not where each begins. A caution comes once a process, so the"
@@ -215,23 +219,41 @@ def _mistaken_lengths(answer: Any, seed: int) -> str | None:
     )
 
 
+def _crossings(answer: Any, asked: Sequence[int]) -> list[int]:
+    """The crossings of each request in its order, of what is a list of numbers, of pairs of tokens
+    and number, or a dict of these.
+    """
+    if hasattr(answer, "tolist"):
+        answer = answer.tolist()
+    if isinstance(answer, str) or not isinstance(answer, Collection):
+        raise ParamsError(
+            "a list was expected: the crossings of each request, in its order; or a dict of them by"
+            " the tokens of the requests."
+        )
+    given = list(answer.items() if isinstance(answer, dict) else answer)
+    if given and all(isinstance(one, (list, tuple)) and len(one) == 2 for one in given):
+        by_tokens = {str(tokens): number for tokens, number in given}
+        given = [by_tokens.get(str(tokens)) for tokens in asked]
+
+    if len(given) != len(asked) or isinstance(answer, (set, frozenset)):
+        raise ParamsError(f"{len(asked)} numbers were expected, one for each request.")
+    if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in given):
+        raise ParamsError(f"{len(asked)} numbers were expected, one for each request.")
+    return given
+
+
 def _miscounted(answer: Any, seed: int) -> str | None:
     """What is wrong with the numbers of crossings."""
     asked = requests(seed)
-    if isinstance(answer, (str, dict)) or not isinstance(answer, Sequence):
-        raise ParamsError("a list was expected: the crossings of each request, in its order.")
-    if len(answer) != len(asked):
-        raise ParamsError(f"{len(asked)} numbers were expected, one for each request.")
-
+    given = _crossings(answer, asked)
     right = [crossings_of(seed, tokens) for tokens in asked]
-    given = list(answer)
     if given == right:
         return None
     if given == [2 * number for number in right]:
         return "count a call once, not its way there and its way back."
     if given == [max(right)] * len(right):
         return "in a short request some of these operators stay on the card."
-    if all(number <= COUNTS["C"] for number in given if isinstance(number, int)):
+    if all(number <= COUNTS["C"] for number in given):
         return "so many cautions; but a caution comes once, and a copy each time."
     return (
         "count the calls of exactly those operators that fall back in a request of that length:"

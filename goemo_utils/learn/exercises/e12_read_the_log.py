@@ -83,10 +83,13 @@ def _mistake(answer: Any, log: Log) -> str | None:
     line, pid, action = answer
     if isinstance(line, bool) or not isinstance(line, int) or not 1 <= line <= len(log.lines):
         raise ParamsError(f"a line from 1 to {len(log.lines)} was expected.")
+    if isinstance(pid, bool) or not isinstance(pid, int):
+        raise ParamsError("the number of a process was expected behind the line.")
+    if not isinstance(action, str) or action not in ACTIONS:
+        raise ParamsError("the word is none of the actions.")
+
     if line != log.root:
         return _about_line(log, line)
-    if action not in ACTIONS:
-        raise ParamsError("the word is none of the actions.")
     if action not in _remedies(log):
         return "the line is right. Would that remove what this very line says?"
     if pid != log.pid:
@@ -168,4 +171,5 @@ EXERCISE = Exercise(
     ),
     judge=judge,
     material=material,
+    in_a_row=2,
 )

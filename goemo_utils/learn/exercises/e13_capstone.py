@@ -13,7 +13,7 @@ from typing import Any
 
 from goemo_utils.errors import ParamsError
 from goemo_utils.learn import state
-from goemo_utils.learn.exercise import Answers, Exercise, Point, number_near, point
+from goemo_utils.learn.exercise import Answers, Exercise, Point, as_number, number_near, point
 from goemo_utils.learn.port import PACKS, Port, Ran, apart, hand_over, weights_of
 from goemo_utils.records.step import EMBEDDED
 from goemo_utils.records.verify import alterations
@@ -76,7 +76,9 @@ def _folder(seed: int) -> Path:
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
-    """A point for each fault, one for the pack's distance, and one for the run."""
+    """A point for each fault, one for the pack's distance, one for the gates that the pack lets
+    pass, and one for the run.
+    """
     wrong = faults(seed)
     port = Port(_folder(seed), wrong.card)
     return [
@@ -84,6 +86,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "labels",
             partial(_mistaken_labels, answers["labels"], wrong),
             "every score was right, and stood under the wrong name; parity cannot see that.",
+            guessable=True,
         ),
         point(
             "pack",
@@ -95,12 +98,19 @@ def judge(answers: Answers, seed: int) -> list[Point]:
             "apart",
             partial(_mistaken_apart, answers["apart"], partial(apart, port)),
             "so far the yardstick itself is from what it claims to be.",
+            guessable=True,
         ),
         point(
             "causes",
             partial(_mistaken_causes, answers["causes"], wrong),
             "that is how this card computes.",
             redraws=True,
+        ),
+        point(
+            "let_pass",
+            partial(_mistaken_gates, answers["let_pass"], wrong, port),
+            "so much a false yardstick hides; a gate that passed by it says nothing of the card.",
+            guessable=True,
         ),
         point(
             "run",
@@ -135,7 +145,7 @@ def _mistaken_labels(answer: Any, wrong: Faults) -> str | None:
 
 
 def _mistaken_pack(answer: Any, wrong: Faults) -> str | None:
-    if answer not in PACKS:
+    if not isinstance(answer, str) or answer not in PACKS:
         raise ParamsError(f"one of {', '.join(PACKS)} was expected.")
     if answer != wrong.pack:
         return SIGNS[str(answer)]
@@ -164,9 +174,7 @@ SIGNS = {
 
 
 def _mistaken_apart(answer: Any, expected: Callable[[], float]) -> str | None:
-    if isinstance(answer, bool) or not hasattr(answer, "__float__"):
-        return "a number was expected: the largest difference of two logits."
-    given, right = abs(float(answer)), expected()
+    given, right = abs(as_number(answer)), expected()
     if number_near(given, right, 0.03):
         return None
     if given < 1e-4:
@@ -195,6 +203,54 @@ def _mistaken_causes(answer: Any, wrong: Faults) -> str | None:
         "that is not what this card does. A cause that is judged by a false yardstick is none: look"
         " again with a reference that the gate reference passes."
     )
+
+
+def _mistaken_gates(answer: Any, wrong: Faults, port: Port) -> str | None:
+    """What is wrong with the gates that the pack let pass, by the learner's own runs."""
+    if isinstance(answer, (str, dict)) or not isinstance(answer, Collection):
+        raise ParamsError("a set of names of gates was expected, as the summary has them under id.")
+    right = let_pass(port, wrong)
+    if not right:
+        raise ParamsError(
+            "there are no two runs to compare: with the model mended and without a remedy, one by"
+            " the colleague's pack and one by reference='cpu'."
+        )
+
+    given = set(map(str, answer))
+    if given in right:
+        return None
+    if "reference" in given:
+        return "the gate reference is the one that saw it: which gates did not?"
+    if any(given < gates for gates in right):
+        return "those are right, and it let more pass: compare the two runs gate by gate."
+    return (
+        "not so. Asked are the gates whose result is pass by the colleague's pack, and explained or"
+        " fail by your own reference, on the same card without a remedy."
+    )
+
+
+def let_pass(port: Port, wrong: Faults) -> list[set[str]]:
+    """The gates that pass by the colleague's pack and not by a reference of this machine, for each
+    pair of runs without a remedy that differ in nothing else.
+    """
+    results: dict[str, list[dict[str, str]]] = {"cpu": [], str(port.reference): []}
+    for ran in port.runs():
+        params = ran.record_params("03_parity")
+        gates = {gate["id"]: str(gate["result"]) for gate in ran.summary.get("gates", [])}
+        same = params.get("remedy") == "none" and params.get("rehearsal_numerics") == wrong.card
+        if gates and same and params.get("reference") in results:
+            results[params["reference"]].append(gates)
+
+    own, theirs = results.values()
+    return [
+        {name for name, result in false.items() if result == "pass" and true.get(name) in SEEN}
+        for false in theirs
+        for true in own
+    ]
+
+
+SEEN = ("explained", "fail")
+"""The results of a gate that something did not get past."""
 
 
 def _mistaken_run(answer: Any, wrong: Faults, folder: Any) -> str | None:
@@ -269,6 +325,7 @@ EXERCISE = Exercise(
         "pack": "what is wrong with the reference pack, a word of the notebook",
         "apart": "by how much the pack and this machine's own reference differ at most",
         "causes": "the names of the causes that the card has",
+        "let_pass": "the gates that the colleague's pack let pass and your own reference does not",
         "run": "what port.run gave, of the run that passes",
     },
     hints=(
@@ -282,8 +339,9 @@ EXERCISE = Exercise(
         "A row of classifier.out_proj makes a column of scores: put the rows back by name, in"
         " weight and bias, and save. For the pack: are there rows that differ alone; is the"
         " difference of a label the same for every text; does the way to float16 and back change"
-        " nothing? The causes are in the summary of a run with reference='cpu' and no remedy;"
-        " which remedy removes which stands in docs/parity.md.",
+        " nothing? The causes are in the summary of a run with reference='cpu' and no remedy; the"
+        " gates of that run and of the same with the colleague's pack lie side by side in"
+        " summary['gates'].",
     ),
     judge=judge,
     material=material,

@@ -58,7 +58,7 @@ WRONG = [
     Wrong(
         "rounding is called wrong",
         QUICK | {"10-wrong": _blind("not one.abs().max() < 1e-7")},
-        "differences of 1e-6 are rounding",
+        "right answers differ by up to 4e-6",
     ),
     Wrong(
         "a fault that comes by turns is taken for one of length",
