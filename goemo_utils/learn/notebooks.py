@@ -120,8 +120,8 @@ def restore(exercise: Exercise) -> Path:
     chinese = language_folder(path) == CHINESE.name
     if path == ENGLISH / path.name and not (SOLUTIONS / path.name).is_file():
         raise RecordError(
-            f"{path} is the shipped exercise itself, and its solution is not there to make it anew;"
-            " expected a copy of your own. Make one: goemo learn NN --path"
+            f"There is no copy of your own to put back: {path} is the exercise as it was shipped."
+            f" Expected a copy beside your progress. Make one: goemo learn {exercise.number} --path"
         )
     write_text(path, as_text(pristine(exercise, chinese)))
     return path

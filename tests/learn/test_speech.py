@@ -74,9 +74,9 @@ def test_every_claim_has_its_chinese(seed: int) -> None:
 
 def test_what_stands_in_a_hole_is_said_in_chinese_too() -> None:
     said = speech.chinese(
-        "one of the six was judged wrongly. Remember: indices may come from the CPU."
+        "at least one of the six was judged wrongly. Remember: indices may come from the CPU."
     )
-    assert said == "六行里有一行判断错了。记住：索引可以来自 CPU。"
+    assert said == "六行里至少有一行判断错了。记住：索引可以来自 CPU。"
 
 
 def test_a_text_that_the_table_lacks_stays_english() -> None:

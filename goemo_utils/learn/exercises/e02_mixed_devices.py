@@ -123,7 +123,7 @@ def _wrong_letters(letters: Any, seed: int) -> str | None:
     for letter, line in _lettered(seed).items():
         raises, hint = LINES[line]
         if (letter in given) != raises:
-            return f"one of the six was judged wrongly. Remember: {hint}"
+            return f"at least one of the six was judged wrongly. Remember: {hint}"
     return None
 
 
@@ -148,10 +148,6 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
     expected = torch.stack(
         [row[:length].mean(0) for row, length in zip(hidden, lengths, strict=True)]
     )
-    garbage = hidden.clone()
-    for row, length in zip(garbage, lengths, strict=True):
-        row[length:] = torch.nan
-
     for device in ("cpu", "npu:0", "npu:1"):
         there = hidden.to(device)
         with left_device() as copied:
@@ -165,9 +161,49 @@ def _wrong_mean(mean_of_real: Any, seed: int) -> str | None:
         if mistake:
             return mistake
 
-    answer = called(mean_of_real, garbage.to("npu:0"), lengths)
+    return _wrong_with_nan(mean_of_real, hidden, lengths, expected) or _wrong_dtype(
+        mean_of_real, hidden, lengths, expected
+    )
+
+
+def _wrong_with_nan(
+    mean_of_real: Any, hidden: torch.Tensor, lengths: list[int], expected: torch.Tensor
+) -> str | None:
+    """What is wrong where the padding holds NaN, and where a real token does."""
+    import torch
+
+    garbage = hidden.clone()
+    for row, length in zip(garbage, lengths, strict=True):
+        row[length:] = torch.nan
+
+    given = garbage.to("npu:0")
+    answer = called(mean_of_real, given, lengths)
     if not torch.allclose(answer.cpu(), expected, atol=1e-5):
         return "padding that holds NaN reached the mean: NaN times 0 is NaN, so cut it out."
+    if not torch.equal(given.cpu().nan_to_num(9.0), garbage.nan_to_num(9.0)):
+        return "hidden itself was changed: it is the caller's, and others will read it."
+
+    broken = hidden.clone()
+    broken[1, 0, 2] = torch.nan
+    answer = called(mean_of_real, broken.to("npu:0"), lengths).cpu()
+    if not answer[1, 2].isnan():
+        return (
+            "a real token held NaN, and its mean is a number: a device that is broken was hidden."
+            " Only padding is to be left out."
+        )
+    return None
+
+
+def _wrong_dtype(
+    mean_of_real: Any, hidden: torch.Tensor, lengths: list[int], expected: torch.Tensor
+) -> str | None:
+    import torch
+
+    answer = called(mean_of_real, hidden.bfloat16().to("npu:0"), lengths)
+    if answer.dtype != torch.bfloat16:
+        return f"hidden was in torch.bfloat16 and the mean is in {answer.dtype}: it follows hidden."
+    if not torch.allclose(answer.cpu().float(), expected, atol=0.05):
+        return "in bfloat16 the values differ from the mean by more than it rounds."
     return None
 
 
@@ -221,12 +257,18 @@ def _arrays() -> list[tuple[torch.Tensor, str]]:
     """Tensors, and what a learner forgot who fails on them."""
     import torch
 
+    others = [torch.tensor([2**24 + 1], dtype=kind) for kind in (torch.int64, torch.int32)]
+    others += [torch.tensor([1 + 2.0**-40], dtype=torch.float64), torch.tensor([True, False])]
+    others += [torch.tensor([0.5, 2.0], dtype=torch.float16), torch.arange(6.0).view(2, 3).T]
     return [
         (torch.tensor([0.5, 2.0]), ""),
         (torch.tensor([0.5, 2.0], device="npu:0"), "a tensor on the device: numpy reads host"),
         (torch.tensor([0.5], requires_grad=True), "a tensor with a gradient: cut it off first"),
         (torch.tensor([0.5], dtype=torch.bfloat16), "bfloat16, which numpy has not: widen it"),
         (torch.tensor([0.5], dtype=torch.bfloat16, device="npu:0"), "bfloat16 on the device"),
+        (torch.tensor(0.5, device="npu:0", requires_grad=True), "a tensor without axes"),
+        *((tensor, "") for tensor in others),
+        (torch.tensor([2**24 + 1], device="npu:0"), "whole numbers on the device"),
     ]
 
 
@@ -241,15 +283,16 @@ def _wrong_array(to_numpy: Any) -> str | None:
             return f"it raised {type(error).__name__} on {forgotten or 'a plain tensor'}."
         if not isinstance(answer, np.ndarray):
             return f"a numpy array was expected, and {type(answer).__name__} came."
+        if answer.tolist() != tensor.tolist() and not tensor.is_floating_point():
+            return "16777217, a token count, came back changed: float32 cannot hold it. Widen less."
         if answer.tolist() != tensor.tolist():
             return "the values changed on the way."
-
-    large = torch.tensor([2**24 + 1], device="npu:0")
-    answer = to_numpy(large)
-    if int(answer[0]) != 2**24 + 1:
-        return "16777217, a token count, came back changed: float32 cannot hold it. Widen less."
-    if answer.dtype != np.int64:
-        return "whole numbers came back as something else: widen only what numpy does not know."
+        expected = "float32" if tensor.dtype == torch.bfloat16 else str(tensor.dtype)[6:]
+        if answer.dtype != np.dtype(expected):
+            return (
+                f"{str(tensor.dtype)[6:]} came back as {answer.dtype}: widen only what numpy does"
+                " not know."
+            )
     return None
 
 

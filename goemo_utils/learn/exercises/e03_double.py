@@ -24,19 +24,25 @@ WITHIN = 0.05
 
 
 def material(seed: int) -> torch.Tensor:
-    """Losses on the device, float32: many small numbers and a few large ones."""
+    """Losses on the device, float32: a large one, and many too small to be seen beside it."""
     import torch
 
     draw = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
-    small = torch.rand(200_000, generator=generator) * 10 ** draw.uniform(-4, -3)
-    large = torch.full((draw.randint(3, 9),), float(2 ** draw.randint(12, 15)))
-    return torch.cat([large, small]).to("npu:0")
+    power = draw.randint(12, 15)
+    unseen = 2.0 ** (power - 24)  # half the distance to the next float32
+    count, share = draw.randint(800, 2000), draw.uniform(0.2, 0.95)
+    small = torch.rand(count, generator=generator) * (unseen * share)
+    return torch.cat([torch.tensor([2.0**power]), small]).to("npu:0")
 
 
-def summed(losses: torch.Tensor) -> torch.Tensor:
-    """The losses added one after another, as a running total is, in the dtype of ``losses``."""
-    return losses.cumsum(0)[-1]
+def summed(losses: torch.Tensor) -> float:
+    """The losses added one after another in float32, as a training loop does. (torch's ``cumsum``
+    on a CPU keeps its total in float64, and so does the rehearsal device, which computes by it.)
+    """
+    import numpy as np
+
+    return float(np.cumsum(losses.cpu().numpy(), dtype=np.float32)[-1])
 
 
 def judge(answers: Answers, seed: int) -> list[Point]:
@@ -66,7 +72,7 @@ def _wrong_error(answer: Any, seed: int) -> str | None:
     answer = as_number(answer)
     losses = material(seed)
     exact = float(losses.cpu().double().sum())
-    signed = (float(summed(losses)) - exact) / exact
+    signed = (summed(losses) - exact) / exact
 
     if abs(answer) < 1e-12:
         return (
@@ -104,7 +110,10 @@ def _wrong_widened(widened: Any) -> str | None:
             return "the values differ from the tensor's own; only the dtype may change."
 
     count = torch.tensor([2**24 + 1], device="npu:0")
-    if int(called(widened, count)[0]) != 2**24 + 1:
+    answer = called(widened, count)
+    if answer.dtype != torch.float64:
+        return f"whole numbers came back as {answer.dtype}: float64 was asked for these too."
+    if int(answer[0]) != 2**24 + 1:
         return (
             "16777217, a whole number on the device, came back as another: it went through the"
             " device's float32 on the way. The order of the two steps matters."
@@ -117,16 +126,54 @@ def _wrong_gold(gold_of: Any, seed: int) -> str | None:
 
     torch.manual_seed(seed % 1000)
     ids = torch.tensor([[3, 1], [5, 0]])
-    for model, inputs in ((_of_numbers(), torch.randn(5, 16)), (_of_tokens(), ids)):
+    numbers = torch.randn(5, 16)
+    cases = [(_of_numbers(), numbers, "npu:0"), (_of_tokens(), ids, "npu:0")]
+    cases += [(_half_frozen(), numbers, "npu:1"), (_of_tokens().eval(), ids, "npu:1")]
+    for model, inputs, device in cases:
         with torch.no_grad():
             twin = copy.deepcopy(model).double().eval()
             expected = twin(inputs if inputs.dtype == torch.int64 else inputs.double())
-        model.train().to("npu:0")
-        answer = called(gold_of, model, inputs.to("npu:0"))
-        mistake = _mistaken_gold(answer, expected, model)
+        before = State(model.to(device))
+        answer = called(gold_of, model, inputs.to(device))
+        mistake = before.mistake(model) or _mistaken_gold(answer, expected)
         if mistake:
             return mistake
     return None
+
+
+class State:
+    """A model in use: where its tensors are, and the mode of each of its modules."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.device = next(model.parameters()).device
+        self.places = [one.data_ptr() for one in model.state_dict().values()]
+        self.modes = [module.training for module in model.modules()]
+
+    def mistake(self, model: nn.Module) -> str | None:
+        """What has become of the model; None where it is where it was, and what it was."""
+        if next(model.parameters()).device.type == "cpu":
+            return "the model itself has left the device: .cpu() of a module works in place."
+        if [module.training for module in model.modules()] != self.modes:
+            return (
+                "a module of the model was in training and is not any more, or the other way round:"
+                " .eval() and .train() of a module work in place."
+            )
+        if [one.data_ptr() for one in model.state_dict().values()] != self.places:
+            return (
+                "the model was taken apart and put back: while it is in use, somebody else asks it"
+                " in between. Leave it alone."
+            )
+        return None
+
+
+def _half_frozen() -> nn.Module:
+    """A model in training whose normalisation has a history and is frozen."""
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4))
+    model[1].running_mean.add_(0.3)
+    model[1].eval()
+    return model
 
 
 def _of_numbers() -> nn.Module:
@@ -141,14 +188,9 @@ def _of_tokens() -> nn.Module:
     return nn.Sequential(nn.Embedding(7, 6), nn.Flatten(), nn.Dropout(0.5), nn.Linear(12, 4))
 
 
-def _mistaken_gold(answer: Any, expected: torch.Tensor, model: nn.Module) -> str | None:
+def _mistaken_gold(answer: Any, expected: torch.Tensor) -> str | None:
     import torch
 
-    parameter = next(model.parameters())
-    if parameter.device.type == "cpu":
-        return "the model itself has left the device: .cpu() of a module works in place."
-    if not model.training:
-        return "the model was in training and is not any more: .eval() of a module works in place."
     if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
         return "the model's output was expected, one row a text."
     if answer.dtype != torch.float64:

@@ -106,7 +106,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
     return [
         point(
             "relative_error",
-            lambda: _wrong_error(answers["relative_error"]),
+            lambda: _wrong_error(answers["relative_error"], seed),
             "several per cent of every vector may be wrong behind a cosine of 0.999.",
         ),
         point(
@@ -117,8 +117,8 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "odd_one",
             lambda: _wrong_letter(answers["odd_one"], seed),
-            "no cosine, no mean and no largest error shows it: rounding has no favourites, and this"
-            " error has.",
+            "no cosine and no size of an error shows it: rounding has no favourites, and this error"
+            " has.",
             redraws=True,
         ),
         point(
@@ -130,10 +130,11 @@ def judge(answers: Answers, seed: int) -> list[Point]:
     ]
 
 
-def _wrong_error(relative_error: Any) -> str | None:
-    for cosine in (COSINE, 0.9, 0.6):
+def _wrong_error(relative_error: Any, seed: int) -> str | None:
+    draw = random.Random(seed)
+    for cosine in (COSINE, draw.uniform(0.85, 0.99), draw.uniform(0.4, 0.8)):
         answer = called(relative_error, cosine)
-        if not number_near(answer, math.tan(math.acos(cosine)), 1e-4):
+        if not number_near(answer, math.tan(math.acos(cosine)), 1e-3):
             return _mistaken_error(answer, cosine)
     return None
 
@@ -150,6 +151,10 @@ def _mistaken_error(answer: Any, cosine: float) -> str:
             "that is the angle in degrees; the length of the error over gold's was asked for."
         ),
         angle: "that is the angle; the length of the error over gold's was asked for.",
+        2 * math.sin(angle / 2): (
+            "that is the chord between two vectors of one length; here the difference stands at a"
+            " right angle to gold."
+        ),
         math.sin(angle): "that is the error over the candidate's length, and gold's was asked for.",
         math.tan(angle) * 100: "that is in per cent; a share was asked for.",
         math.tan(angle) ** 2: "that is the square of it.",
@@ -157,7 +162,10 @@ def _mistaken_error(answer: Any, cosine: float) -> str:
     for value, mistake in mistakes.items():
         if number_near(answer, value, 1e-4):
             return mistake
-    return f"that is not it for {cosine}. Make a candidate with this cosine, and measure its error."
+    return (
+        f"that is not it for {cosine:.4g}. Make a candidate with this cosine, and measure its"
+        " error."
+    )
 
 
 def _wrong_fake(fake: Any, seed: int) -> str | None:

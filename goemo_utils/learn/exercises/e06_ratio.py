@@ -115,7 +115,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "R",
             lambda: _wrong_value(answers["R"], seed),
-            "so many times the error of honest rounding: something on this device is not rounding.",
+            "far above 1, which is honest rounding: something on this device is not rounding.",
             guessable=True,
         ),
         point(

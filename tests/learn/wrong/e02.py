@@ -73,6 +73,43 @@ def mean_of_real(hidden, lengths):
         "NaN times 0 is NaN",
     ),
     Wrong(
+        "every NaN is made a zero",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    lengths = torch.tensor(lengths, device=hidden.device)
+    real = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+    return (hidden.nan_to_num() * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
+"""
+        },
+        "a device that is broken was hidden",
+    ),
+    Wrong(
+        "the padding is cleared in the caller's tensor",
+        {
+            "02-mean": """
+def mean_of_real(hidden, lengths):
+    lengths = torch.tensor(lengths, device=hidden.device)
+    real = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+    hidden.masked_fill_(~real[:, :, None], 0)
+    return hidden.sum(1) / real.sum(1, keepdim=True)
+"""
+        },
+        "hidden itself was changed",
+    ),
+    Wrong(
+        "the array is made of Python's numbers",
+        {
+            "02-numpy": """
+def to_numpy(tensor):
+    import numpy as np
+
+    return np.array(tensor.tolist())
+"""
+        },
+        "widen only what numpy does not know",
+    ),
+    Wrong(
         "a number is one on any device",
         {
             "02-rule": """

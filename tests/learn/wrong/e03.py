@@ -5,7 +5,7 @@ WRONG = [
         "the exact total is made on the device",
         {
             "03-error": """
-exact = losses.double().cumsum(0)[-1]
+exact = running_total
 relative_error = float(abs(running_total - exact) / exact)
 """
         },
@@ -82,7 +82,36 @@ def gold_of(model, inputs):
     return copy.deepcopy(model.eval()).cpu().double()(inputs.cpu().double())
 """
         },
-        ".eval() of a module works in place",
+        ".eval() and .train() of a module work in place",
+    ),
+    Wrong(
+        "the model is taken apart and put back",
+        {
+            "03-gold": """
+def gold_of(model, inputs):
+    modes = [(module, module.training) for module in model.modules()]
+    device = inputs.device
+    inputs = inputs.cpu()
+    inputs = inputs.double() if inputs.is_floating_point() else inputs
+    out = model.cpu().double().eval()(inputs)
+    model.float().to(device)
+    for module, mode in modes:
+        module.training = mode
+    return out
+"""
+        },
+        "was taken apart and put back",
+    ),
+    Wrong(
+        "whole numbers stay whole",
+        {
+            "03-widened": """
+def widened(tensor):
+    tensor = tensor.cpu()
+    return tensor.double() if tensor.is_floating_point() else tensor
+"""
+        },
+        "float64 was asked for these too",
     ),
     Wrong(
         "token ids are widened too",

@@ -67,10 +67,23 @@ times_too_fast = colleagues_ms / true_ms
     ),
     Wrong(
         "the block is as long as the colleague's",
-        {"04-calls": "calls = 40"},
+        {"04-calls": "calls = 90"},
         "fewer calls are enough",
     ),
     Wrong("the block is too short", {"04-calls": "calls = 5"}, "the two ends still add"),
+    Wrong(
+        "the function gives seconds",
+        {
+            "04-function": TIMED.format(
+                warm="10",
+                calls="100",
+                before="queue.synchronize()",
+                each="pass",
+                after="queue.synchronize()",
+            ).replace(" * 1000", "")
+        },
+        "it gives seconds",
+    ),
     Wrong("no wait at the end", function(after="pass"), "while the device was still at work"),
     Wrong("no warm-up", function(warm="0"), "this device compiles during its first"),
     Wrong("the backlog is timed", function(before="pass"), "still busy with the warm-up"),

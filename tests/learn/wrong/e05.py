@@ -10,6 +10,7 @@ WRONG = [
     Wrong("1 - cosine", error("1 - cosine"), "1 - cosine is not the error"),
     Wrong("the angle", error("np.degrees(np.arccos(cosine))"), "the angle in degrees"),
     Wrong("the square", error("1 / cosine**2 - 1"), "the square of it"),
+    Wrong("the chord", error("np.sqrt(2 - 2 * cosine)"), "that is the chord"),
     Wrong("the sine", error("np.sqrt(1 - cosine**2)"), "over the candidate's length"),
     Wrong("gold itself", {"05-fake": "fake = gold.copy()"}, "no text gets another answer"),
     Wrong("too much noise", {"05-fake": "fake = gold + 3.0"}, "a report would have seen it"),
