@@ -43,7 +43,8 @@ class Fault:
 def fault_of(seed: int) -> Fault:
     """The candidate that is wrong, and its fault."""
     draw = random.Random(seed * 31 + 5)
-    letter, kind = draw.choice(LETTERS), draw.choice(KINDS)
+    letter = draw.choice(LETTERS)
+    (kind,) = draw.choices(KINDS, weights=(4, 4, 1))  # a scale has no place that must be found too
     places = {"label": LABELS, "text": TEXTS}
     place = draw.randrange(places[kind]) if kind in places else None
     return Fault(letter, kind, place)

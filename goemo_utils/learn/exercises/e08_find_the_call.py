@@ -121,7 +121,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
         point(
             "factor",
             partial(_mistaken_factor, answers["factor"], bench),
-            "one factor, fitted to all elements at once.",
+            "one factor for the whole output, however large or small its elements.",
         ),
         *(
             point(

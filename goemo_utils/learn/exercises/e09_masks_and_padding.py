@@ -56,8 +56,10 @@ class Trouble:
 def trouble(seed: int, card: str) -> Trouble:
     """What a card's answers depend on."""
     drawn = random.Random(f"09/{seed}")
+    # At least one card has a number, so that no choice of words alone can be right.
     shares = [drawn.choice(SHARES[:2])]
-    shares += drawn.sample([share for share in SHARES if share not in shares], k=2)
+    shares.append("length" if shares == ["padding"] else drawn.choice(("neighbour", "length")))
+    shares.append(drawn.choice([share for share in SHARES if share not in shares]))
     drawn.shuffle(shares)
     tokens = {share: drawn.randint(24, 44) for share in FROM_A_LENGTH}
 
@@ -109,7 +111,7 @@ def judge(answers: Answers, seed: int) -> list[Point]:
     harmed = point(
         "harmed",
         partial(_misjudged, answers["harmed"], seed),
-        "so it can be said beforehand who is harmed, and who has to be asked.",
+        "so it can be said beforehand who is harmed.",
         guessable=True,
     )
     errors = point(

@@ -116,6 +116,6 @@ def mended(module):
     return module
 """
         },
-        "would now be trained",
+        "a parameter is what an optimiser is handed",
     ),
 ]
