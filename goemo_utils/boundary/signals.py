@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -15,6 +15,7 @@ ENDING = tuple(
 )
 INTERRUPTED = 3
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal that this process gets when its parent ends
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: children whose parent ends become this process's
 _WORDS = {"SIGINT": "It was interrupted from the keyboard."}
 _received: list[int] = []
 
@@ -100,3 +101,13 @@ def die_with_parent(parent: int) -> None:
         return
     if os.getppid() != parent:  # it ended before it could be told
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Let the children of children that end become this process's, so that it can wait for them;
+    where the system cannot, nothing happens.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)

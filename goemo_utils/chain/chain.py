@@ -20,6 +20,7 @@ from goemo_utils import errors
 from goemo_utils.boundary.parts import clear_parts, scratch
 from goemo_utils.boundary.remedies import of_error
 from goemo_utils.boundary.signals import how_ended
+from goemo_utils.chain import kernels
 from goemo_utils.chain.notebook import CRASHED, Ended, execute
 from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.forward import worker
@@ -116,7 +117,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         return
 
     with scratch() as folder, _temporary_files_in(folder):
-        servers = [worker.Server(folder)]
+        servers = [worker.Server(folder, beside=kernels.SERVE)]
         os.environ[worker.ADDRESS] = servers[0].address
         if device == GENUINE:
             beside = Path(worker.second_address(servers[0].address)).parent

@@ -22,6 +22,7 @@ from goemo_utils.boundary.credentials import recordable, without_credentials
 from goemo_utils.boundary.regular import read_regular
 from goemo_utils.boundary.remedies import of_error, shortage
 from goemo_utils.boundary.signals import how_ended
+from goemo_utils.chain import kernels
 from goemo_utils.params import papermill_parameters
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import Status, notebooks, now, write_text
@@ -82,6 +83,7 @@ def _run(step: str, params: Params, output: Path, log: Path) -> Ended:
                 stderr_file=stream,
                 coalesce_streams=True,
                 shutdown_kernel="immediate",
+                **kernels.manager(params),
             )
         except KeyboardInterrupt:
             ended = Ended("died", how_ended() or "It was interrupted from the keyboard.", CRASHED)

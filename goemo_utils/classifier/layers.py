@@ -145,17 +145,16 @@ def attend_each(
     """
     if len(runs) == 1:
         rows = runs[0].tokens if whole else runs[0].texts
-        mixed = _attend(attend, heads, query[:rows], key_value, runs[0])
+        mixed = _attend(attend, heads, query[:rows], key_value[: runs[0].tokens], runs[0])
         return nn.functional.pad(mixed, (0, 0, 0, len(query) - rows))
 
     out = torch.zeros_like(query)
-    asked = start = 0
-    for run in runs:
-        rows = run.tokens if whole else run.texts
-        part, given = query[asked : asked + rows], key_value[start : start + run.tokens]
-        out[asked : asked + rows] = _attend(attend, heads, part, given, run)
-        asked += rows
-        start += run.tokens
+    asking = [run.tokens if whole else run.texts for run in runs]
+    tokens = [run.tokens for run in runs]
+    asked, answered = query[: sum(asking)].split(asking), out[: sum(asking)].split(asking)
+    given = key_value[: sum(tokens)].split(tokens)
+    for run, part, states, answer in zip(runs, asked, given, answered, strict=True):
+        answer.copy_(_attend(attend, heads, part, states, run))
     return out
 
 
@@ -164,7 +163,7 @@ def _attend(
 ) -> torch.Tensor:
     """Attention within each text of a run: ``[rows, heads * width]``."""
     # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
-    halves = key_value[: run.tokens].view(run.texts, run.length, 2, heads, -1)
+    halves = key_value.view(run.texts, run.length, 2, heads, -1)
     key, value = halves.permute(2, 0, 3, 1, 4)
 
     # [rows, heads * width] -> [texts, heads, rows of a text, width]

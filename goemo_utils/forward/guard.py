@@ -15,7 +15,7 @@ import sys
 import time
 from typing import NoReturn
 
-from goemo_utils.boundary.signals import die_with_parent
+from goemo_utils.boundary.signals import adopt_orphans, die_with_parent
 
 ADDRESS = "GOEMO_WORKER"
 
@@ -27,6 +27,7 @@ def guarded(folder: str, device: str | None = None) -> int:
     leaves no folder either, so that nobody waits for it.
     """
     guard, asker = os.getpid(), os.getppid()
+    adopt_orphans()
     server = os.fork()
     if server == 0:
         _serve(guard, os.path.join(folder, "worker"), device)
@@ -38,12 +39,26 @@ def guarded(folder: str, device: str | None = None) -> int:
         if ready:
             os.kill(server, signal.SIGKILL)
             os.waitpid(server, 0)
+            _wait_for_orphans()
             _end_all(folder, alone=os.getppid() != asker)
             return 0
         ended, status = os.waitpid(server, os.WNOHANG)
     if device:
         shutil.rmtree(folder, ignore_errors=True)
     return os.waitstatus_to_exitcode(status)
+
+
+def _wait_for_orphans() -> None:
+    """Wait a second at most for what the server had forked and what ends with it, so that its
+    processor time counts as the server's.
+    """
+    for _ in range(50):
+        try:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not ended:
+            time.sleep(0.02)
 
 
 def _end_all(folder: str, alone: bool) -> None:

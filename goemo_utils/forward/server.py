@@ -7,6 +7,7 @@ else can enter, and does only what KINDS names.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -41,6 +42,9 @@ KINDS = {
     "training_parity": "goemo_utils.training.parity:run_job",
     "card": "goemo_utils.learn.card:run_job",
 }
+BESIDE = "GOEMO_BESIDE"
+"""Names the server that begins as a fork of the first, once that has imported."""
+
 PRELOAD = (
     "torch",
     "transformers",
@@ -118,6 +122,27 @@ def serve(path: str, device: str | None = None) -> None:
     for name in PRELOAD:
         import_module(name)
 
+    if beside := os.environ.pop(BESIDE, None):
+        _fork_beside(beside, path)
+    listen(path, _supervise)
+
+
+def _fork_beside(name: str, path: str) -> None:
+    """Let another server, ``module:function``, begin with what is imported here."""
+    if os.fork() == 0:
+        module, _, function = name.partition(":")
+        try:
+            getattr(import_module(module), function)(path)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        os._exit(1)
+
+
+def listen(path: str, supervise: Callable[[socket.socket], None]) -> None:
+    """Fork a child an asker, which does ``supervise``, until this process's parent ends."""
+    gc.freeze()  # what is imported is never collected, so a fork copies no page of it for that
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path + ".new")
         listener.listen(8)
@@ -131,7 +156,7 @@ def serve(path: str, device: str | None = None) -> None:
                 connection, _ = listener.accept()
                 if _asker(connection) == os.getuid() and os.fork() == 0:
                     listener.close()
-                    _in_child(connection)
+                    _in_child(connection, supervise)
                 connection.close()
 
 
@@ -144,10 +169,10 @@ def _asker(connection: socket.socket) -> int:
     return int(user)
 
 
-def _in_child(connection: socket.socket) -> NoReturn:
+def _in_child(connection: socket.socket, supervise: Callable[[socket.socket], None]) -> NoReturn:
     """In a child of the server: whatever happens, never go on as a second server."""
     try:
-        _supervise(connection)
+        supervise(connection)
     finally:
         os._exit(1)
 
@@ -160,18 +185,22 @@ def _reap() -> bool:
 
 
 def _supervise(connection: socket.socket) -> None:
-    """In a child of the server: run the job in a grandchild, so that its death can be told, and end
-    it when the asker goes away.
-    """
+    """In a child of the server: take the asker's job, and run it."""
     with connection.makefile("r", encoding="utf-8") as lines:
         request = json.loads(lines.readline() or "null")
     if request is None:
         os._exit(0)
+    attend(connection, lambda supervisor: _work(supervisor, request, connection))
 
+
+def attend(connection: socket.socket, work: Callable[[int], NoReturn]) -> NoReturn:
+    """In a child of a server: do ``work`` in a grandchild, so that its death can be told, and end
+    it when the asker goes away.
+    """
     supervisor = os.getpid()
     worker = os.fork()
     if worker == 0:
-        _work(supervisor, request, connection)
+        work(supervisor)
 
     server = os.getppid()
     while True:

@@ -29,7 +29,7 @@ from goemo_utils.boundary.parts import Scratch, scratch
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.forward.guard import ADDRESS as ADDRESS
-from goemo_utils.forward.server import KINDS, death, on_npu, on_stand_ins
+from goemo_utils.forward.server import BESIDE, KINDS, death, on_npu, on_stand_ins
 from goemo_utils.records.record import plain
 
 # oneDNN computes float32 products in bfloat16 where its own variable says so, whatever torch is
@@ -42,10 +42,13 @@ START_SECONDS = 120
 class Server:
     """A running fork server, owned by this process; it ends when this process does, however that
     comes about, and its folder, one of its own or one that is given, goes with it. It has the
-    torch_npu of ``device``, where one is named.
+    torch_npu of ``device``, where one is named, and ``beside`` it, a function as
+    ``module:function``, another server begins as its fork.
     """
 
-    def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, device: str | None = None, beside: str | None = None
+    ) -> None:
         self._own_folder: Scratch | None = None
         if folder is None:
             self._own_folder = Scratch()
@@ -56,6 +59,8 @@ class Server:
         environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1", **STRICT}
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if beside:
+            environment[BESIDE] = beside
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "goemo_utils.forward.guard", str(self.folder)),

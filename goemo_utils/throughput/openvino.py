@@ -9,10 +9,11 @@ side by side, as many streams as the classifier has, with OpenVINO's hint for th
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,7 @@ def _quiet() -> Iterator[None]:
     kept = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):  # bars of progress
+            yield
     finally:
         logging.disable(kept)
