@@ -11,7 +11,7 @@ from goemo_utils.errors import ModelError, ParamsError
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.model import Loaded
 
-BACKENDS = ("auto", "eager", "packed", "onnxruntime")
+BACKENDS = ("auto", "eager", "packed", "unpadded", "onnxruntime")
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 
@@ -66,6 +66,11 @@ def combination(backend: str, dtype: str, device: str) -> None:
     if backend == "onnxruntime" and dtype in ("float16", "bfloat16"):
         raise ParamsError(
             f"backend='onnxruntime' offers float32 and int8, and dtype='{dtype}' was asked."
+        )
+    if backend == "unpadded" and device != "npu":
+        raise ParamsError(
+            f"backend='unpadded' is for an NPU, and device='{device}' was asked: on a CPU leave the"
+            " backend at 'auto', which computes no padding where it can."
         )
     if backend in ("onnxruntime", "packed") and device != "cpu":
         raise ParamsError(f"backend='{backend}' is for the CPU, and device='{device}' was asked.")

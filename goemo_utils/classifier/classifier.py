@@ -59,7 +59,8 @@ class GoEmotionsClassifier:
     one a label; None takes the model's own, else 0.3. ``dtype``: None means float32; reduced
     precision runs only when asked: "bfloat16", "float16", or "int8" (dynamic, on a CPU).
     ``backend``: "auto" packs the linear layers on a CPU where a self-check allows it; "eager",
-    "packed" and "onnxruntime" insist. ``batch_tokens``: tokens a batch; None takes 2048 on a CPU
+    "packed" and "onnxruntime" insist; "unpadded" is for an NPU, and has run on none.
+    ``batch_tokens``: tokens a batch; None takes 2048 on a CPU
     without padding, 512 with it, and more on an accelerator. ``max_length`` is cut to the model's
     limit. ``task``: "auto" takes the checkpoint's word, else one label is a sigmoid and several are
     a softmax, as in transformers' pipeline; "multi_label" or "single_label" says what it does not.
@@ -131,8 +132,9 @@ class GoEmotionsClassifier:
                 " weights."
             ) from error
         self.padded = not isinstance(self._model, Unpadded)
+        on_cpu = self.device.kind == "cpu"
         self.batch_tokens = batch_tokens or (
-            BATCH_TOKENS[self.device.kind] if self.padded else BATCH_TOKENS_UNPADDED
+            BATCH_TOKENS_UNPADDED if on_cpu and not self.padded else BATCH_TOKENS[self.device.kind]
         )
 
     def predict(
@@ -207,14 +209,16 @@ class GoEmotionsClassifier:
         if self.padded:
             batches = batching.token_budget_batches(lengths, self.batch_tokens)
             return self.inputs.apart(batches, lengths)
-        return batching.end_to_end_batches(lengths, self.batch_tokens, spread.workers(sum(lengths)))
+        at_once = spread.workers(sum(lengths)) if self.side_by_side else 1
+        return batching.end_to_end_batches(lengths, self.batch_tokens, at_once)
 
     @property
     def side_by_side(self) -> bool:
         """Whether batches run on several cores at once: only what is known to be safe from several
         threads does.
         """
-        return self._session is not None or isinstance(self._model, Unpadded)
+        whole = isinstance(self._model, Unpadded) and self.device.kind == "cpu"
+        return self._session is not None or whole
 
     def logits(self, ids: Sequence[list[int]]) -> np.ndarray:
         """Logits float32 ``[n_texts, n_labels]`` of tokenised texts, in the classifier's own
@@ -294,6 +298,13 @@ class GoEmotionsClassifier:
                 choice.model,
                 choice.backend,
                 choice.reason,
+            )
+        elif backend == "unpadded":
+            from goemo_utils.classifier import on_npu
+
+            self.backend_used = "unpadded"
+            self._model, self.backend_reason = on_npu.choose(
+                self._model, lambda model: self._probabilities(batch, model)
             )
         elif backend == "auto":
             self.backend_reason = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ class Run:
     @property
     def tokens(self) -> int:
         return self.length * self.texts
+
+
+AttendAll = Callable[[int, torch.Tensor, torch.Tensor, Sequence[Run], bool], torch.Tensor]
+"""The attention of a whole batch, as ``attend_each`` of one kind of attention."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Layer(nn.Module):
         config: Any,
         packed: type[PackedLinear],
         attend: Attend | None = None,
+        attend_all: AttendAll | None = None,
     ) -> None:
         super().__init__()
         parts = [layer.get_submodule(name) for name in names]
@@ -59,7 +65,9 @@ class Layer(nn.Module):
         exact = "gelu" in (getattr(config, "hidden_act", None), getattr(config, "activation", None))
 
         self.heads = config.num_attention_heads
-        self.attend: Attend = attend or scaled_dot_product_attention
+        self.attend: AttendAll = attend_all or partial(
+            attend_each, attend or scaled_dot_product_attention
+        )
         self.query = _packed(packed, query)
         self.key_value = _packed(packed, key, value)
         self.projection = _packed(packed, projection)
@@ -79,7 +87,7 @@ class Layer(nn.Module):
         given = self.key_value.ready(hidden, who.tokens)
         asked = given if who.whole else self.query.ready(asking, who.rows)
         query, key_value = self.query(asked), self.key_value(given)
-        attended = attend_each(self.attend, self.heads, query, key_value, runs, who.whole)
+        attended = self.attend(self.heads, query, key_value, runs, who.whole)
         projected = self.projection(self.projection.ready(attended, who.rows), asking)
         states = self.norm(projected)
 
@@ -101,7 +109,7 @@ class ModernLayer(nn.Module):
         width = config.hidden_size
 
         self.heads = config.num_attention_heads
-        self.attend = attend
+        self.attend: AttendAll = partial(attend_each, attend)
         self.norm = layer.attn_norm
         self.query = _packed(packed, _rows(attention.Wqkv, 0, width))
         self.key_value = _packed(packed, _rows(attention.Wqkv, width, 3 * width))
@@ -123,7 +131,7 @@ class ModernLayer(nn.Module):
         given = self.key_value.ready(self.norm(hidden), who.tokens)
         asked = given if who.whole else self.query.ready(self.norm(asking), who.rows)
         query, key_value = self.query(asked), self.key_value(given)
-        attended = attend_each(self.attend, self.heads, query, key_value, runs, who.whole)
+        attended = self.attend(self.heads, query, key_value, runs, who.whole)
         states = self.projection(self.projection.ready(attended, who.rows), asking)
 
         opened = self.intermediate.ready(self.inner_norm(states), who.rows)

@@ -18,7 +18,7 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from goemo_utils.classifier.attending import Biased, Disentangled, rotaries
-from goemo_utils.classifier.layers import Layer, ModernLayer, Run
+from goemo_utils.classifier.layers import AttendAll, Layer, ModernLayer, Run
 from goemo_utils.classifier.packed import FORMS as WITH_PADDING
 from goemo_utils.classifier.packed import PackedLinear, PackingError, check
 
@@ -101,16 +101,25 @@ class Unpadded(nn.Module):
     computed so.
     """
 
-    def __init__(self, model: nn.Module, linear: type[PackedLinear] = PackedLinear) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        linear: type[PackedLinear] = PackedLinear,
+        attend_all: AttendAll | None = None,
+    ) -> None:
+        """``attend_all``: attention of a whole batch on a device of its own, of a family whose
+        attention knows no places; ``linear`` is then that device's too.
+        """
         super().__init__()
-        check(model)
+        if attend_all is None:
+            check(model)
         family = _family(model)
         base: Any = model.base_model
         config: Any = model.config
         self.embeddings = base.embeddings
         self.project = _projection(base)
         try:
-            self.layers = nn.ModuleList(_layers(base, family, config, linear))
+            self.layers = nn.ModuleList(_layers(base, family, config, linear, attend_all))
             self.head = _head(model, family)
         except (AttributeError, KeyError, TypeError) as error:
             raise PackingError(
@@ -151,7 +160,7 @@ class Unpadded(nn.Module):
         else:
             # [tokens, features] -> [texts, features]
             lengths = [run.length for run in runs for _ in range(run.texts)]
-            starts = torch.tensor([0, *accumulate(lengths[:-1])])
+            starts = torch.tensor([0, *accumulate(lengths[:-1])], device=hidden.device)
             asking = with_zeros(hidden[starts], self.few)
             read = self.norm(last(hidden, asking, runs)[: len(lengths)])
 
@@ -169,7 +178,8 @@ class Unpadded(nn.Module):
         # padding, and never its neighbour's answer.
         counted = attention_mask.sum(1)
         if not counted.all():
-            attention_mask = attention_mask.index_fill(1, torch.tensor([0]), 1)
+            attention_mask = attention_mask.clone()
+            attention_mask[:, 0] = 1
             counted = attention_mask.sum(1)
 
         # Only the model's own embeddings know how it counts positions. They cost little, so they
@@ -206,15 +216,22 @@ def _projection(base: Any) -> nn.Module:
     return projection
 
 
-def _layers(base: Any, family: str, config: Any, linear: type[PackedLinear]) -> Sequence[nn.Module]:
+def _layers(
+    base: Any,
+    family: str,
+    config: Any,
+    linear: type[PackedLinear],
+    attend_all: AttendAll | None,
+) -> Sequence[nn.Module]:
     """The layers in their order. Raises AttributeError, KeyError or TypeError for a model that is
     built otherwise.
     """
     names = FAMILIES[family]
     if family == "distilbert":
-        return [Layer(layer, names, config, linear) for layer in base.transformer.layer]
+        layers = base.transformer.layer
+        return [Layer(layer, names, config, linear, None, attend_all) for layer in layers]
     if family == "albert":
-        return _shared(base.encoder, config, linear)
+        return _shared(base.encoder, config, linear, attend_all)
     if family == "modernbert":
         attention = rotaries(base, config, base.dtype)
         return [
@@ -227,10 +244,12 @@ def _layers(base: Any, family: str, config: Any, linear: type[PackedLinear]) -> 
     attend = None
     if family == "mpnet":
         attend = Biased(base.encoder, config.max_position_embeddings)
-    return [Layer(layer, names, config, linear, attend) for layer in base.encoder.layer]
+    return [Layer(layer, names, config, linear, attend, attend_all) for layer in base.encoder.layer]
 
 
-def _shared(encoder: Any, config: Any, linear: type[PackedLinear]) -> list[nn.Module]:
+def _shared(
+    encoder: Any, config: Any, linear: type[PackedLinear], attend_all: AttendAll | None
+) -> list[nn.Module]:
     """ALBERT's layers, each packed once however often it runs."""
     groups = encoder.albert_layer_groups
     each = config.num_hidden_layers / config.num_hidden_groups
@@ -239,7 +258,10 @@ def _shared(encoder: Any, config: Any, linear: type[PackedLinear]) -> list[nn.Mo
         for number in range(config.num_hidden_layers)
         for layer in groups[int(number / each)].albert_layers
     ]
-    packed = {layer: Layer(layer, ALBERT, config, linear) for layer in dict.fromkeys(order)}
+    packed = {
+        layer: Layer(layer, ALBERT, config, linear, None, attend_all)
+        for layer in dict.fromkeys(order)
+    }
     return [packed[layer] for layer in order]
 
 

@@ -123,8 +123,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         default="auto",
-        choices=("auto", "eager", "packed", "onnxruntime"),
-        help="how a CPU computes (default auto)",
+        choices=("auto", "eager", "packed", "unpadded", "onnxruntime"),
+        help="how a CPU computes (default auto); unpadded is for an NPU, and has run on none",
     )
     parser.add_argument(
         "--dtype",

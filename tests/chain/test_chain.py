@@ -27,7 +27,7 @@ class NoServer:
 
     address = ""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beside: str | None = None) -> None:
         pass
 
     def close(self) -> None:
