@@ -1,30 +1,36 @@
 """The chain's steps at RoBERTa-base size, this tree beside an earlier one.
 
     git worktree add /some/where bfa0771
-    python benchmarks/base_size.py --old /some/where --rounds 3
+    python benchmarks/base_size.py --old /some/where --rounds 2 --kept times.json
 
 Random weights in a folder of safetensors, the built-in texts, `hf32` on the rehearsal device, fused
-attention. Each round of a tree runs 00_environment, 01_load, 02_smoke and 03_parity, and
-04_throughput with --throughput, in a run of its own, one command a step: its seconds hold the start
-of the command, the workers and the notebook's kernel. Memory is the largest process's. The later
-build's analysis is the longer one (docs/parity.md, "Measured: cost").
+attention. Each run is a whole chain that is ended when 03_parity (with --throughput, 04_throughput)
+has left its record; a step lasts from the record before it to its own, its kernel's start included.
+Processor time is that of all that ran until then, and memory the largest process's. Rounds are
+added to the file of --kept, so that a long measurement can be cut into pieces.
 """
 
 import argparse
+import json
 import os
 import shutil
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
-from turns import Command, Times, in_tree, ratio, run
+from turns import Command, in_tree, ratio
 
 from goemo_utils.throughput.bench import _model
 
 HERE = Path(__file__).resolve().parents[1]
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity")
 LAST = "04_throughput"
+LONGEST = 600  # seconds of a step
 
 
 def write_weights(folder: Path) -> int:
@@ -44,40 +50,85 @@ def write_weights(folder: Path) -> int:
     return 8 * sum(tensor.numel() for tensor in model.parameters())
 
 
-def chain(tree: str, model: Path, root: Path, options: argparse.Namespace) -> list[Command]:
-    """The commands of one tree's round, one a step: the next goes on with the same run."""
+def chain(tree: str, model: Path, root: Path, numerics: str) -> Command:
+    """The chain of one tree."""
     settings = {
         "output_root": root,
         "run_id": "base",
         "model": model,
         "attn_implementation": "sdpa",
-        "rehearsal_numerics": options.numerics,
+        "rehearsal_numerics": numerics,
     }
     words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
-    steps = [*STEPS, LAST] if options.throughput else STEPS
-    return [in_tree(tree, "run", *words, "--only", step, python=sys.executable) for step in steps]
+    return in_tree(tree, "run", *words, python=sys.executable)
+
+
+def timed(command: Command, folder: Path, steps: list[str]) -> dict[str, float]:
+    """Seconds of each step, processor seconds and MiB of the largest process of a chain that is
+    ended after the last of ``steps``.
+    """
+    child = subprocess.Popen(
+        command.words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **command.environment},
+        cwd=command.folder,
+    )
+    seconds: dict[str, float] = {}
+    before = time.perf_counter()
+    for step in steps:
+        while not (folder / f"{step}.json").exists():
+            if child.poll() is not None or time.perf_counter() - before > LONGEST:
+                raise SystemExit(f"{' '.join(command.words)} left no {step}.json")
+            time.sleep(0.02)
+        now = time.perf_counter()
+        seconds[step], before = now - before, now
+
+    child.send_signal(signal.SIGTERM)
+    _, _, used = os.wait4(child.pid, 0)
+    child.returncode = 0
+    seconds["processor"] = used.ru_utime + used.ru_stime
+    seconds["memory"] = used.ru_maxrss / 1024
+    return seconds
 
 
 def measure(
     trees: dict[str, str], model: Path, scratch: Path, options: argparse.Namespace
-) -> dict[str, dict[str, Times]]:
-    """Times of each tree's steps, a round after the other, forwards and backwards."""
+) -> dict[str, list[dict[str, float]]]:
+    """Each tree's rounds, forwards and backwards, those of earlier calls first."""
+    kept = Path(options.kept) if options.kept else None
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+    if kept and kept.exists():
+        rounds |= json.loads(kept.read_text(encoding="utf-8"))
+
     steps = [*STEPS, LAST] if options.throughput else list(STEPS)
-    measured = {name: {step: Times() for step in steps} for name in trees}
     for number in range(options.rounds):
         names = list(trees)
         for name in names if number % 2 else reversed(names):
-            root = scratch / f"{name.replace(' ', '-')}-{number}"
-            for step, command in zip(steps, chain(trees[name], model, root, options), strict=True):
-                times = measured[name][step]
-                run(Command(command.words, command.environment, command.folder, (0, 1)), times)
-            print(f"round {number}, {name}: " + told(measured[name]), flush=True)
+            root = scratch / "runs"
+            command = chain(trees[name], model, root, options.numerics)
+            rounds[name].append(timed(command, root / "base", steps))
             shutil.rmtree(root)
-    return measured
+            said = {step: round(value, 1) for step, value in rounds[name][-1].items()}
+            print(f"{name}: {said}", flush=True)
+            if kept:
+                kept.write_text(json.dumps(rounds), encoding="utf-8")
+    return rounds
 
 
-def told(times: dict[str, Times]) -> str:
-    return ", ".join(f"{step} {one.wall[-1]:.1f} s" for step, one in times.items())
+def show(rounds: dict[str, list[dict[str, float]]], weights: int) -> None:
+    """A line a step and tree: medians, and the ratio to the first tree."""
+    base: Any = next(iter(rounds.values()))
+    print(f"{len(base)} rounds, {os.cpu_count()} cores; medians, kernels included")
+    for name, runs in rounds.items():
+        for step in runs[0]:
+            values = [run[step] for run in runs]
+            middle = statistics.median(values)
+            beside = f"{middle:7.1f} s"
+            if step == "memory":
+                share = middle * 2**20 / weights
+                beside = f"{middle:5.0f} MiB, {share:.2f} of the weights in float64"
+            print(f"{name:14s} {step:15s} {beside}  {ratio(values, [run[step] for run in base])}")
 
 
 def main() -> int:
@@ -89,6 +140,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--numerics", default="hf32")
     parser.add_argument("--throughput", action="store_true", help="04_throughput too")
+    parser.add_argument("--kept", metavar="FILE", help="adds the rounds to those of this file")
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -97,22 +149,8 @@ def main() -> int:
         trees = {"earlier build": options.old, **trees}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        model = scratch / "model"
-        weights = write_weights(model)
-        measured = measure(trees, model, scratch, options)
-
-    base = next(iter(measured.values()))
-    print(f"{options.rounds} rounds, {os.cpu_count()} cores; medians of a step with its kernel")
-    for name, steps in measured.items():
-        for step, times in steps.items():
-            memory = statistics.median(times.memory)
-            print(
-                f"{name:14s} {step:15s} {statistics.median(times.wall):6.1f} s"
-                f"  processor {statistics.median(times.processor):6.1f} s"
-                f"  largest process {memory:5.0f} MiB ({memory * 2**20 / weights:.2f} of the"
-                f" weights in float64)  wall {ratio(times.wall, base[step].wall)}"
-                f"  processor {ratio(times.processor, base[step].processor)}"
-            )
+        weights = write_weights(scratch / "model")
+        show(measure(trees, scratch / "model", scratch, options), weights)
     return 0
 
 

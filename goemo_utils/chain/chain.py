@@ -116,7 +116,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         yield
         return
 
-    with scratch() as folder, _temporary_files_in(folder):
+    with scratch() as folder, _temporary_files_in(folder), _patient_threads():
         servers = [worker.Server(folder, beside=kernels.SERVE)]
         os.environ[worker.ADDRESS] = servers[0].address
         if device == GENUINE:
@@ -129,6 +129,20 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
             os.environ.pop(worker.ADDRESS, None)
             for server in servers:
                 server.close()
+
+
+@contextmanager
+def _patient_threads() -> Iterator[None]:
+    """Let OpenMP threads of kernels sleep while they wait, as the workers' do: threads that spin
+    take a busy machine's time from what they wait for.
+    """
+    chosen = "OMP_WAIT_POLICY" in os.environ
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        yield
+    finally:
+        if not chosen:
+            os.environ.pop("OMP_WAIT_POLICY", None)
 
 
 @contextmanager
