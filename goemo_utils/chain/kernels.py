@@ -79,7 +79,6 @@ def kernels_of(address: str) -> str:
 
 def serve(address: str) -> None:
     """In a child of the fork server: import what notebooks use, then fork a kernel an asker."""
-    die_with_parent(os.getppid())
     # what ipykernel sets before a notebook can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     for name in PRELOAD:

@@ -39,8 +39,10 @@ def guarded(folder: str, device: str | None = None) -> int:
         if ready:
             os.kill(server, signal.SIGKILL)
             os.waitpid(server, 0)
-            _wait_for_orphans()
-            _end_all(folder, alone=os.getppid() != asker)
+            alone = os.getppid() != asker
+            if not alone:
+                _wait_for_orphans()
+            _end_all(folder, alone)
             return 0
         ended, status = os.waitpid(server, os.WNOHANG)
     if device:

@@ -129,7 +129,9 @@ def serve(path: str, device: str | None = None) -> None:
 
 def _fork_beside(name: str, path: str) -> None:
     """Let another server, ``module:function``, begin with what is imported here."""
+    server = os.getpid()
     if os.fork() == 0:
+        die_with_parent(server)
         module, _, function = name.partition(":")
         try:
             getattr(import_module(module), function)(path)
