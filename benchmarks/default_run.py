@@ -25,6 +25,7 @@ def main() -> int:
     )
     parser.add_argument("--old", help="a checkout of the earlier build; left out without one")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--exact", action="store_true", help="leave the default's own row out")
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -34,10 +35,9 @@ def main() -> int:
             words = ("run", "--force", "-p", "output_root", f"{scratch}/out", *more)
             return in_tree(tree, *words, python=sys.executable)
 
-        commands = {
-            "exact": whole(str(HERE), "-p", "rehearsal_numerics", "exact"),
-            "default": whole(str(HERE)),
-        }
+        commands = {"exact": whole(str(HERE), "-p", "rehearsal_numerics", "exact")}
+        if not options.exact:
+            commands["default"] = whole(str(HERE))
         if options.old:
             commands = {"earlier build": whole(options.old), **commands}
         show(in_turn(commands, options.rounds), next(iter(commands)))
