@@ -16,14 +16,13 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from turns import Command, in_tree, ratio
+from turns import Command, in_tree, ratio, start
 
 from goemo_utils.throughput.bench import _model
 
@@ -67,13 +66,7 @@ def timed(command: Command, folder: Path, steps: list[str]) -> dict[str, float]:
     """Seconds of each step, processor seconds and MiB of the largest process of a chain that is
     ended after the last of ``steps``.
     """
-    child = subprocess.Popen(
-        command.words,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **command.environment},
-        cwd=command.folder,
-    )
+    child = start(command)
     seconds: dict[str, float] = {}
     before = time.perf_counter()
     for step in steps:

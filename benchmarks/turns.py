@@ -37,16 +37,21 @@ def in_tree(tree: str, *words: str, python: str) -> Command:
     return Command([python, "-m", "goemo_utils.cli", *words], {"PYTHONPATH": tree}, tree)
 
 
-def run(command: Command, times: Times) -> None:
-    """Run ``command`` once in a process of its own; raises where it ends with another code."""
-    started = time.perf_counter()
-    child = subprocess.Popen(
+def start(command: Command) -> subprocess.Popen[bytes]:
+    """``command`` in a process of its own, unheard."""
+    return subprocess.Popen(
         command.words,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **command.environment},
         cwd=command.folder,
     )
+
+
+def run(command: Command, times: Times) -> None:
+    """Run ``command`` once; raises where it ends with another code."""
+    started = time.perf_counter()
+    child = start(command)
     _, status, used = os.wait4(child.pid, 0)
     times.wall.append(time.perf_counter() - started)
     child.returncode = os.waitstatus_to_exitcode(status)
