@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator
 
+from goemo_utils.cann import simulates
 from goemo_utils.params import closed
 from goemo_utils.params.closed import Closed, setting
 from goemo_utils.params.paths import INDEX
@@ -139,6 +140,11 @@ class OptimiseParams(Closed):
         """
         left_out = (*self.not_in_digest, *self.of_measuring, "teacher", "train", "dev")
         return {key: value for key, value in self.resolved().items() if key not in left_out}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the verdicts are of a simulated device."""
+        return self.device is not None and simulates(self.device)
 
     @property
     def folder(self) -> Path:

@@ -94,6 +94,12 @@ def test_what_is_measured_of_a_rung_does_not_decide_what_it_is() -> None:
     assert OptimiseParams(epochs=3).decisive != plain.decisive
 
 
+def test_a_study_is_simulated_where_it_asks_the_rehearsal_device() -> None:
+    assert OptimiseParams(device="rehearsal").simulated
+    assert not OptimiseParams(device="cpu").simulated
+    assert not OptimiseParams().simulated
+
+
 def test_the_sample_is_not_mixed_with_other_texts(tmp_path: Path) -> None:
     file = tmp_path / "dev.tsv"
     file.write_text("a text\t1\n", encoding="utf-8")
