@@ -1,7 +1,7 @@
 """Ray with two one-thread workers, and a stream, beside ``goemo predict`` in one process.
 
     python benchmarks/scale.py --rounds 3 --few 100000 --many 300000 --kept embedded.jsonl
-    python benchmarks/scale.py --model base --few 4096 --many 8192 --ways predict ray
+    python benchmarks/scale.py --model base --few 4096 --many 8192 --longest 40
 
 Each way answers few texts and many, in turns, so that a busy machine slows all of them; the rate
 is that of the texts between, (many - few) / (time of many - time of few), in which starting falls
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded", help="embedded, or base: random weights")
     parser.add_argument("--few", type=int, default=100_000)
     parser.add_argument("--many", type=int, default=300_000)
+    parser.add_argument("--longest", type=int, default=1000, metavar="N", help="bytes of a text")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--kept", type=Path, help="a file of what was measured, and will be")
@@ -180,8 +181,9 @@ def main() -> None:
         folder = Path(scratch)
         kept = args.kept or folder / "kept.jsonl"
         texts = {rows: folder / f"texts-{rows}.txt" for rows in (args.few, args.many)}
+        short = [text for text in real_texts() if len(text.encode()) <= args.longest]
         for rows, file in texts.items():
-            lines = [" ".join(text.split()) for text in islice(cycle(real_texts()), rows)]
+            lines = [" ".join(text.split()) for text in islice(cycle(short), rows)]
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with model_of_size(args.model) as model:
             in_turn(args, texts, model, folder, kept)
