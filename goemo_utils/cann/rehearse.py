@@ -29,7 +29,8 @@ def arm(numerics: str = "exact", fault: str | None = None, seed: int = 0) -> Non
 
     Raises DeviceError when a name is unknown or a fault names an operator without a kernel.
     """
-    arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
+    arithmetic = parse_numerics(numerics)
+    disturbances = tuple(one for one in parse_fault(fault) if one.on(0))
     register_kernels()
     faults.check(disturbances, {name.removeprefix("aten::") for name in ATEN.values()})
 

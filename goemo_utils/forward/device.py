@@ -18,6 +18,7 @@ from goemo_utils import cann
 from goemo_utils.environment import diagnose, torch_npu
 from goemo_utils.errors import DeviceError, first_line
 from goemo_utils.forward.remedy import apply, remedied
+from goemo_utils.params.cards import Cards, is_one, is_several
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +68,22 @@ class Device:
             "peak": self._module.max_memory_allocated(self.torch_device),
             "total": total,
         }
+
+    def cards(self, asked: Cards) -> list[int]:
+        """The numbers of the cards that are asked for, this device being the first.
+
+        Raises DeviceError for a card that the machine does not have.
+        """
+        if self.kind in ("cpu", "rehearsal"):
+            return list(asked.indices or (0,))
+        count = self._module.device_count()
+        if asked.indices is None:
+            return list(range(count))
+
+        absent = next((index for index in asked.indices if index >= count), None)
+        if absent is not None:
+            raise _no_such_card(asked.device(absent), self.kind, count)
+        return list(asked.indices)
 
     def describe(self) -> dict[str, Any]:
         """What a record says about the device."""
@@ -136,7 +153,14 @@ def open_device(
     """
     kind, _, index = spec.partition(":")
     torch_npu.for_device(spec)
-    if kind not in ("cpu", "cuda", "npu", "rehearsal"):
+    if is_several(spec):
+        first = Cards.of(spec).first
+        raise DeviceError(
+            f"Device '{spec}' names several cards, and one was expected here, such as {first}."
+            " `goemo run -p device` judges several side by side; `goemo predict"
+            " --engine ray` works on several."
+        )
+    if kind not in ("cpu", "cuda", "npu", "rehearsal") or not (spec == GENUINE or is_one(spec)):
         raise DeviceError(f"Unknown device '{spec}': expected cpu, cuda:N, npu:N or rehearsal.")
     if kind != "rehearsal" and (numerics != "exact" or fault):
         raise DeviceError(
@@ -177,12 +201,18 @@ def _open_cuda(spec: str, index: int) -> Device:
             " says which part is missing."
         )
     if index >= torch.cuda.device_count():
-        raise DeviceError(
-            f"Device '{spec}' was requested and this machine has {torch.cuda.device_count()} CUDA"
-            " device(s), numbered from 0."
-        )
+        raise _no_such_card(spec, "cuda", torch.cuda.device_count())
     torch.cuda.set_device(index)
     return Device(spec, "cuda", f"cuda:{index}", torch.cuda.get_device_name(index))
+
+
+def _no_such_card(spec: str, kind: str, count: int) -> DeviceError:
+    """The refusal of a card beyond the last one."""
+    has = {
+        "cuda": f"this machine has {count} CUDA device(s)",
+        "npu": f"this process sees {count} NPU(s)",
+    }
+    return DeviceError(f"Device '{spec}' was requested and {has[kind]}, numbered from 0.")
 
 
 def _open_npu(spec: str, index: int) -> Device:
@@ -205,10 +235,7 @@ def _open_npu(spec: str, index: int) -> Device:
             " /dev/davinci* nodes, or a user outside the driver's group."
         )
     if index >= npu.device_count():
-        raise DeviceError(
-            f"Device '{spec}' was requested and this process sees {npu.device_count()}"
-            " NPU(s), numbered from 0."
-        )
+        raise _no_such_card(spec, "npu", npu.device_count())
     npu.set_device(index)
     simulated = cann.is_loaded()
     name = npu.get_device_name(index)

@@ -300,7 +300,7 @@ def fired(device: Device, whole: str = "run") -> dict[str, int] | None:
     if idle := [
         fault.text
         for fault in rehearsal.parse_fault(device.fault)
-        if not fault.may_rest and not hits.get(fault.text)
+        if fault.on(0) and not fault.may_rest and not hits.get(fault.text)
     ]:
         raise DeviceError(
             f"The fault '{'; '.join(idle)}' never fired: no such call was made in the whole"

@@ -4,6 +4,7 @@ logs go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,25 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
             fits(given, packs["gold"].manifest | {"dtype": step.params.dtype})
             packs[role] = given
             continue
-        out = step.path("packs", role)
-        request = job(step.params, texts, role, out)
-        write_json(out.with_suffix(".job.json"), request)
-        _run(step, role, request, progress)
-        packs[role] = _kept(step, out)
+        packs[role] = _forward(step, texts, role, role, progress)
 
     return packs["gold"], packs["reference"], packs["candidate"]
+
+
+def answered(step: Step, texts: list[str], name: str, **changes: Any) -> Pack:
+    """What one more candidate, with other settings of its job, answers to the texts."""
+    return _forward(step, texts, "candidate", name, Progress.of(step), **changes)
+
+
+def _forward(
+    step: Step, texts: list[str], role: str, name: str, progress: Progress, **changes: Any
+) -> Pack:
+    """A forward run in a child process, its job beside its pack."""
+    out = step.path("packs", name)
+    request = job(step.params, texts, role, out, **changes)
+    write_json(out.with_suffix(".job.json"), request)
+    _run(step, name, request, progress)
+    return _kept(step, out)
 
 
 def before_and_after(
@@ -96,10 +109,8 @@ def _judged_again(
     step: Step, gold: Pack, reference: Pack, name: str, remedy: str, texts: list[str]
 ) -> dict[str, Any]:
     """The device's answers with another remedy, judged as the run is."""
-    out = step.path("packs", name)
-    request = job(step.params, texts, "candidate", out, remedy=remedy)
-    _run(step, name, request, Progress.of(step))
-    return parity.judge(gold, reference, _kept(step, out), step.params.threshold, texts)
+    pack = answered(step, texts, name, remedy=remedy)
+    return parity.judge(gold, reference, pack, step.params.threshold, texts)
 
 
 def _moved(result: dict[str, Any]) -> dict[str, Any]:
@@ -107,19 +118,26 @@ def _moved(result: dict[str, Any]) -> dict[str, Any]:
     return moved | {"flips": result["flips"].get("count")}
 
 
-def explain(step: Step, texts: list[str], checks: tuple[str, ...] | None = None) -> dict[str, Any]:
+def explain(
+    step: Step,
+    texts: list[str],
+    checks: tuple[str, ...] | None = None,
+    name: str = "explain",
+    **changes: Any,
+) -> dict[str, Any]:
     """Look for the cause and the place of a difference on the device itself; ``evidence`` is what
-    ``parity.judge`` takes. ``checks`` are those of ``parity.explain``; None means all.
+    ``parity.judge`` takes. ``checks`` are those of ``parity.explain``; None means all. ``changes``
+    are other settings of the job, under a ``name`` of its own.
     """
     request = {
-        **job(step.params, texts, "candidate", step.path("packs", "explain")),
+        **job(step.params, texts, "candidate", step.path("packs", name), **changes),
         "kind": "parity",
         "checks": checks,
         "packs": _yardsticks(step),
         "threshold": step.params.threshold,
         "known_answer": known.asked(step.results("01_load")["model"]),
     }
-    found = _run(step, "explain", request, Progress.of(step))
+    found = _run(step, name, request, Progress.of(step))
     cause, place = found["cause"], found["place"]
     packs = written(step, found)
     summary = {
@@ -173,20 +191,35 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
         }
         arms.append(candidate)
 
-    request = {
-        **job(params, texts, "candidate", step.path("packs", "throughput")),
-        "kind": "throughput",
-        "arms": arms,
-        "threshold": params.threshold,
-        "seconds": SECONDS,
-        "min_rounds": REHEARSAL_ROUNDS if params.simulated else ROUNDS,
-    }
-    result = _run(step, "throughput", request, Progress.of(step))
+    result = timing(step, texts, "throughput", arms, baselines=None)
     result["parity_verdict"] = verdict
     if verdict == "fail" and result["speedup"]["value"] is not None:
         reason = "parity failed: the speed of a wrong answer is not a speed-up"
         result["speedup"] |= {"value": None, "ci95": None, "reason": reason}
     return result
+
+
+def timing(
+    step: Step,
+    texts: Sequence[str],
+    name: str,
+    arms: list[dict[str, Any]],
+    baselines: Sequence[Any] | None = (),
+    **changes: Any,
+) -> dict[str, Any]:
+    """Time ``arms`` in one child process; beside the baselines where ``baselines`` is None."""
+    params = step.params
+    request = {
+        **job(params, list(texts), "candidate", step.path("packs", name)),
+        "kind": "throughput",
+        "arms": arms,
+        "baselines": baselines,
+        "threshold": params.threshold,
+        "seconds": SECONDS,
+        "min_rounds": REHEARSAL_ROUNDS if params.simulated else ROUNDS,
+        **changes,
+    }
+    return _run(step, name, request, Progress.of(step))
 
 
 def _run(step: Step, name: str, request: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -199,6 +199,44 @@ def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def cards(told: Mapping[str, Any] | None) -> pd.DataFrame | str:
+    """Every card with what it answered: how far from gold, how far from the other cards, and a
+    letter that cards with the same bits share.
+    """
+    if not told:
+        return "One card was asked for: there is no other beside it."
+    rows = [
+        {
+            "card": row["name"],
+            "result": "sick" if row["sick"] else row["verdict"],
+            "R": number(row["R"]),
+            "from the others": number(row["apart"]),
+            "bits": row["bits"] or "–",
+            "texts changed": number(row["texts_changed"]),
+            "what is wrong": row["reason"] or ", ".join(row["gates_failed"]) or "–",
+        }
+        for row in told["rows"]
+    ]
+    return pd.DataFrame(rows).set_index("card")
+
+
+def card_rates(told: Mapping[str, Any] | None) -> pd.DataFrame | str:
+    """The rate of each card alone; a rate that is not reported says why."""
+    if not told:
+        return "One card was asked for: there is no other beside it."
+    rows = [
+        {
+            "card": row["name"],
+            "n": number(row["n"]),
+            "texts/s": number(row["median"])
+            if row["median"] is not None
+            else f"– ({row['reason'] or 'absent'})",
+        }
+        for row in told["rows"]
+    ]
+    return pd.DataFrame(rows).set_index("card")
+
+
 def latency(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Milliseconds for one text at a time; a percentile for which there were too few calls is a
     dash.

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from goemo_utils.errors import DeviceError, ParamsError
+from goemo_utils.params.cards import Cards
 from goemo_utils.params.home import project_folder
 from goemo_utils.params.messages import looks_secret, secret_key, shown, unknown_key, wrong_value
 from goemo_utils.params.paths import absolute
 from goemo_utils.params.source import Source, read_yaml
+from goemo_utils.rehearsal.settings import MOST_DEVICES
 
 
 def setting(default: Any, about: str, expected: str, **limits: Any) -> Any:
@@ -261,7 +263,11 @@ def rehearsal_only(
     rehearsal_fault: str | None,
     rehearsal_engine: str = "pytorch",
 ) -> list[str]:
-    """A sentence for each setting of the rehearsal device that another device was given."""
+    """A sentence for each setting of the rehearsal device that another device was given, and for
+    each fault of a card that it does not have.
+    """
+    if device.partition(":")[0] == "rehearsal":
+        return _absent_cards(device, rehearsal_fault)
     return [
         f"{key} is {shown(value)} but device is {device}; only the rehearsal device can be told how"
         f" to compute. Remove {key}, or set device to rehearsal."
@@ -270,5 +276,20 @@ def rehearsal_only(
             ("rehearsal_fault", rehearsal_fault, None),
             ("rehearsal_engine", rehearsal_engine, "pytorch"),
         )
-        if value != idle and device != "rehearsal"
+        if value != idle
+    ]
+
+
+def _absent_cards(device: str, rehearsal_fault: str | None) -> list[str]:
+    from goemo_utils.rehearsal import parse_fault
+
+    count = len(Cards.of(device).indices or ())
+    cards = sorted({fault.card for fault in parse_fault(rehearsal_fault) if fault.card is not None})
+    has = "card 0 alone" if count == 1 else f"the cards 0 to {count - 1}"
+    more = {card: f", or set device to rehearsal:{card + 1}" for card in range(MOST_DEVICES)}
+    return [
+        f"rehearsal_fault is {shown(rehearsal_fault)}, a fault of card {card}, but device is"
+        f" {device}, which has {has}. Name one of those{more.get(card, '')}."
+        for card in cards
+        if card >= count
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from goemo_utils.cann import simulates
+from goemo_utils.params.cards import Cards
 from goemo_utils.params.closed import Closed
 
 Engine = Literal["pytorch", "torch_npu"]
@@ -26,12 +27,18 @@ class OnDevice(Closed):
         rehearsal_engine: Engine
 
     @property
+    def cards(self) -> Cards:
+        """The cards that the device names."""
+        return Cards.of(self.device)
+
+    @property
     def opened_as(self) -> str:
-        """The device as ``open_device`` takes it: the rehearsal names its engine unless it is
-        pytorch.
+        """The device as ``open_device`` takes it, of several cards the first: the rehearsal names
+        its engine unless it is pytorch.
         """
-        genuine = self.device == "rehearsal" and self.rehearsal_engine == "torch_npu"
-        return "rehearsal:torch_npu" if genuine else self.device
+        first = self.cards.first
+        genuine = first == "rehearsal" and self.rehearsal_engine == "torch_npu"
+        return "rehearsal:torch_npu" if genuine else first
 
     @property
     def simulated(self) -> bool:

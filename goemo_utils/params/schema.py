@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from goemo_utils.params import closed
+from goemo_utils.params import cards, closed
 from goemo_utils.params.closed import setting
 from goemo_utils.params.device import ENGINE, Engine, OnDevice
 from goemo_utils.params.messages import shown
@@ -54,11 +54,13 @@ class Params(OnDevice):
         "auto, multi_label (sigmoid), single_label (softmax), encoder; it has no head",
         "auto, multi_label, single_label or encoder",
     )
-    device: Annotated[str, AfterValidator(closed.indexed)] = setting(
-        "rehearsal",
-        "rehearsal (simulated NPU), npu:N, cuda:N or cpu; never replaced by another",
-        "rehearsal, npu:N, cuda:N or cpu",
-        pattern=rf"^(rehearsal|cpu|(npu|cuda)(:{INDEX})?)$",
+    device: Annotated[str, AfterValidator(closed.indexed), AfterValidator(cards.once_each)] = (
+        setting(
+            "rehearsal",
+            cards.MEANING,
+            cards.EXPECTED,
+            pattern=cards.PATTERN,
+        )
     )
     reference: Annotated[str, AfterValidator(_reference)] = setting(
         "cpu",
@@ -151,7 +153,7 @@ class Params(OnDevice):
         """
         if not isinstance(values, dict) or "rehearsal_numerics" in values:
             return values
-        rehearsed = values.get("device", "rehearsal") == "rehearsal"
+        rehearsed = str(values.get("device", "rehearsal")).partition(":")[0] == "rehearsal"
         rehearsed &= values.get("rehearsal_engine", "pytorch") == "pytorch"
         return values if rehearsed else {**values, "rehearsal_numerics": "exact"}
 
@@ -174,9 +176,10 @@ class Params(OnDevice):
                 " columns. Remove text_column, or give the path of a file as texts."
             )
 
-        if self.reference.startswith("cuda:") and self.reference == self.device:
+        if self.reference.startswith("cuda:") and self._judges(self.reference):
             found.append(
-                f"reference and device are both {self.device}; a device compared with itself proves"
+                f"reference and device are both {self.reference}; a device compared with itself"
+                " proves"
                 " nothing. Set reference to cpu."
             )
         if self.reference.startswith("cuda:") and self.device.startswith("npu:"):
@@ -186,6 +189,12 @@ class Params(OnDevice):
                 " path as reference."
             )
         return found
+
+    def _judges(self, card: str) -> bool:
+        """Whether a card is among those of the device."""
+        mine = self.cards.indices
+        names = [self.cards.device(index) for index in mine or ()]
+        return card in names or (mine is None and card.startswith(f"{self.cards.kind}:"))
 
 
 def json_schema() -> dict[str, Any]:

@@ -39,7 +39,7 @@ SCHEMA = "goemo.manifest/1"
 
 def new_run_id(params: Params, file: Path | None) -> str:
     """A name that sorts by time and never meets another: ``20261121-080311-rehearsal-02be``."""
-    stem = file.stem if file else params.device.replace(":", "")
+    stem = file.stem if file else params.device.replace(":", "").replace(",", "-")
     return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{stem}-{secrets.token_hex(2)}"
 
 

@@ -40,7 +40,8 @@ _OCCASIONS = """
 ## When: behind a comma
 
 After any fault but those of the memory, the first operator, the weights and the other roles, as in
-`mask:drop,only_beyond=64`. Outside a forward of the model, where a single operator is tried, its
+`mask:drop,only_beyond=64`; `only_card` after these too, but for the other roles.
+Outside a forward of the model, where a single operator is tried, its
 own output `[batch, tokens, …]` counts.
 
 | condition | meaning |

@@ -24,15 +24,13 @@ from goemo_utils.rehearsal import (
 from goemo_utils.rehearsal.dispatcher import Library
 from goemo_utils.rehearsal.grammar import Fault, parse_fault, parse_size
 from goemo_utils.rehearsal.numerics import handlers
-from goemo_utils.rehearsal.settings import parse_numerics
+from goemo_utils.rehearsal.settings import MOST_DEVICES, parse_numerics
 from goemo_utils.rehearsal.state import STATE, Settings
 from goemo_utils.rehearsal.tracker import hits
 
 OLDEST_TORCH = (2, 10)
 """The first release with torch.utils.backend_registration._setup_privateuseone_for_python_backend.
 """
-
-MOST_DEVICES = 16
 
 
 def enable(
@@ -58,7 +56,9 @@ def enable(
         backend has taken the
             place of a third-party device, or the device is already on with other settings.
     """
-    arithmetic, disturbances = parse_numerics(numerics), parse_fault(fault)
+    arithmetic = parse_numerics(numerics)
+    # Each card of several has a process of its own, in which it is card 0.
+    disturbances = tuple(one for one in parse_fault(fault) if one.on(0))
     limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
     _check_settings(limit, devices, seed, disturbances)
     settings = Settings(arithmetic, limit, devices, disturbances, seed)

@@ -86,6 +86,10 @@ OCCASIONS: dict[str, str] = {
     "only_batch>": "only_batch>=17 only in forwards of 17 texts and more",
     "only_batch<": "only_batch<=6 only in forwards of 6 texts and less",
     "once_in": "once_in=50 only in the 50th forward, the 100th and so on, counted since attach()",
+    "only_card": (
+        "only_card=2 only on card 2 of several, counted from 0, as of `device: rehearsal:4`; this"
+        " condition alone may follow any fault of the device"
+    ),
 }
 """When a fault happens; several, joined by commas, must all be met."""
 
@@ -112,7 +116,8 @@ class Fault:
     None.
 
     ``value`` is a factor, a summand, a bound, a number of seconds, bytes, keys or places, or a row,
-    by ``kind``; ``part`` is "", "row", "all", or the arithmetic of a role.
+    by ``kind``; ``part`` is "", "row", "all", or the arithmetic of a role. ``card`` is the number
+    of the one card that has the fault, None where every card has it.
     """
 
     text: str
@@ -122,6 +127,7 @@ class Fault:
     value: float = 0.0
     part: str = ""
     occasion: Occasion = field(default=ALWAYS)
+    card: int | None = None
 
     @property
     def may_rest(self) -> bool:
@@ -129,6 +135,10 @@ class Fault:
         fault of another role, or one that waits for its occasion.
         """
         return self.kind in ("oom", *ROLES) or self.occasion != ALWAYS
+
+    def on(self, card: int) -> bool:
+        """Whether that card has the fault."""
+        return self.card in (None, card)
 
 
 ROLES = ("reference", "gold")
@@ -141,7 +151,10 @@ _SITE = re.compile(
     r"(?:aten::)?(?P<place>[A-Za-z_]\w*)(?:@(?P<module>[\w.]+))?:(?P<kind>\w+)(?:=(?P<value>.+))?"
 )
 _GLOBAL = re.compile(r"(?P<kind>oom|slow_first)(?:=(?P<value>.+))?")
-_OCCASION = re.compile(r"(?P<name>only_beyond=|only_batch>=|only_batch<=|once_in=)(?P<count>\d+)")
+_OCCASION = re.compile(
+    r"(?P<name>only_beyond=|only_batch>=|only_batch<=|once_in=|only_card=)(?P<count>\d{1,9})"
+)
+_CARD = re.compile(r"\s*,\s*only_card=\d+")
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>B|KiB|MiB|GiB|kB|KB|MB|GB)?")
 _UNITS = {
     None: 1,
@@ -175,29 +188,50 @@ def parse_fault(text: str | None) -> tuple[Fault, ...]:
     return tuple(_one_fault(item.strip()) for item in (text or "").split(";") if item.strip())
 
 
+def fault_of(text: str | None, card: int) -> str | None:
+    """The faults of ``text`` that one card of several has, as that card alone would be told them;
+    None where it has none.
+    """
+    mine = [_CARD.sub("", fault.text) for fault in parse_fault(text) if fault.on(card)]
+    return ";".join(mine) or None
+
+
 def _one_fault(text: str) -> Fault:
     what, *conditions = text.split(",")
     fault = _what(text, what.strip())
-    occasion = _occasion(text, conditions)
+    counts = _counts(text, conditions)
+    card = counts.pop("only_card=", None)
+    if card is not None and fault.kind in ROLES:
+        raise DeviceError(
+            f"The fault {text!r} names a card, but {fault.kind!r} is computed on the CPU; leave out"
+            " only_card."
+        )
+    occasion = _occasion(counts)
     if occasion != ALWAYS and (fault.kind in (*_ALONE, *ROLES) or fault.kind.startswith("weights")):
         raise DeviceError(
             f"The fault {text!r} waits for an occasion, but {fault.kind!r} holds from the beginning"
             " on; leave out what follows the first comma."
         )
-    return replace(fault, occasion=occasion)
+    return replace(fault, occasion=occasion, card=card)
 
 
-def _occasion(text: str, conditions: list[str]) -> Occasion:
+def _counts(text: str, conditions: list[str]) -> dict[str, int]:
+    """The number of each condition that follows a fault, by the condition's name and sign."""
     counts: dict[str, int] = {}
     for condition in conditions:
         match = _OCCASION.fullmatch(condition.strip())
-        if match is None or match["name"] in counts or int(match["count"]) < 1:
+        least = 0 if match is not None and match["name"] == "only_card=" else 1
+        if match is None or match["name"] in counts or int(match["count"]) < least:
             raise DeviceError(
                 f"The fault {text!r} has the condition {condition.strip()!r}; expected each of"
-                f" these at most once, with a number above 0: {'; '.join(OCCASIONS.values())}."
+                " these at most once, with a number above 0, or from 0 for a card:"
+                f" {'; '.join(OCCASIONS.values())}."
             )
         counts[match["name"]] = int(match["count"])
+    return counts
 
+
+def _occasion(counts: dict[str, int]) -> Occasion:
     return Occasion(
         beyond=counts.get("only_beyond=", ALWAYS.beyond),
         least=counts.get("only_batch>=", ALWAYS.least),

@@ -14,6 +14,9 @@ _CANN = (
     "/context"
 )
 
+MOST_DEVICES = 16
+"""Simulated cards at most: those of a large Ascend server."""
+
 NUMERICS: dict[str, str] = {
     "exact": (
         "the CPU kernels unchanged, so that eager models agree with the CPU to the bit (source:"

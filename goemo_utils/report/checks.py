@@ -202,6 +202,13 @@ def _check_no_speed(speed: dict[str, Any]) -> None:
                 f"04_throughput: {row.get('configuration')} has a rate or latency of {value} on a"
                 " simulated device, expected null with reason 'simulated': run the step again."
             )
+    cards = speed.get("cards") or {}
+    known = [row["name"] for row in cards.get("rows") or [] if row.get("median") is not None]
+    if known or (cards.get("scaling") or {}).get("value") is not None:
+        raise ReportError(
+            f"04_throughput: cards has {'a rate of ' + known[0] if known else 'a scaling'} on a"
+            " simulated device, expected null with reason 'simulated': run the step again."
+        )
     if (speed.get("speedup") or {}).get("value") is not None:
         raise ReportError(
             f"04_throughput: speedup is {speed['speedup']['value']} on a simulated device, expected"

@@ -65,7 +65,7 @@ def shown_value(gate: dict[str, Any], words: Words) -> str:
     if kind == "task_quality":
         return f"{'+' if value > 0 else ''}{n.number(float(value))} pt"
 
-    return n.ratio(float(value)) if kind in ("cause", "invariance") else n.number(value)
+    return n.ratio(float(value)) if kind in ("cause", "invariance", "cards") else n.number(value)
 
 
 def meaning(gate: dict[str, Any], words: Words) -> str:
@@ -88,6 +88,10 @@ def meaning(gate: dict[str, Any], words: Words) -> str:
         return words("x_not_finite")
     if gate["id"] == "cause" and gate["result"] == "pass" and gate.get("value") in (None, "none"):
         return words("x_no_cause") if words.language != "en" else n.prose(gate["meaning"])
+
+    if gate["id"] == "cards" and gate.get("sick") and words.language != "en":
+        named = words("comma").join(str(card) for card in gate["sick"])
+        return words("x_cards", cards=named, n=n.number(gate["n"]))
 
     at_fault = AT_FAULT.fullmatch(str(gate.get("meaning")))
     if at_fault and words.language != "en":

@@ -21,6 +21,7 @@ from goemo_utils.report.blocks import (
     Table,
     Text,
 )
+from goemo_utils.report.cards_section import judged
 from goemo_utils.report.charts import Growth, Ladder, Margins, Rung
 from goemo_utils.report.errors_section import distribution, grade_row
 from goemo_utils.report.heat import where_it_enters
@@ -44,6 +45,7 @@ def parity(run: Run, words: Words) -> Section:
 
     blocks: list[Any] = [
         Paragraph(_lead(run, words)),
+        *judged(results, words),
         Heading(words("p_headline")),
         _headline(results, words),
         Details(

@@ -17,6 +17,7 @@ from goemo_utils.report.blocks import (
     Table,
     Text,
 )
+from goemo_utils.report.cards_section import timed
 from goemo_utils.report.charts import Bar, Bars
 from goemo_utils.report.measured import device_row, is_cpu
 from goemo_utils.report.read import Run
@@ -49,7 +50,7 @@ def speed(run: Run, words: Words) -> Section:
         blocks.append(_figure(run, measured, up, words))
 
     latency = results.get("latency") or []
-    blocks += [*_rate_blocks(rows, words), *_latency_blocks(latency, words)]
+    blocks += [*_rate_blocks(rows, words), *timed(results, words), *_latency_blocks(latency, words)]
     if not rows and not latency and not run.simulated:
         blocks.append(Note(words("section_absent", reason=words("not_recorded"))))
     if up.get("value") is not None and up.get("reason"):

@@ -115,6 +115,7 @@ def summarise(run: Run) -> dict[str, Any]:
         if row.get("top")
     ]
     summary["timing"] = _timing(run)
+    summary |= _cards(run)
 
     for name, step in (("model", "01_load"), ("device", "01_load"), ("comparison", "03_parity")):
         if summary[name] is None:
@@ -207,6 +208,24 @@ def _speed(run: Run, summary: dict[str, Any], reasons: dict[str, str]) -> None:
             refused = name != "cpu_texts_per_second" and not real
             unsaid = "not measured" if speed else not_timed
             reasons[name] = refusal if refused else own or unsaid
+
+
+def _cards(run: Run) -> dict[str, Any]:
+    """Every card of a run with several, and what they do at once; nothing of any other run."""
+    judged = run.of("03_parity").get("cards")
+    timed = run.of("04_throughput").get("cards") or {}
+    if not judged:
+        return {}
+
+    keys = ("card", "name", "sick", "verdict", "R", "apart", "bits", "texts_changed", "reason")
+    rates = {row["card"]: row["median"] for row in timed.get("rows") or []}
+    rows = [
+        {**{key: row.get(key) for key in keys}, "texts_per_second": rates.get(row["card"])}
+        for row in judged["rows"]
+    ]
+    scaling = (timed.get("scaling") or {}).get("value")
+    told = {"rows": rows, "sick": judged["sick"], "reading": judged["reading"]}
+    return {"cards": {**told, "scaling_efficiency": scaling}}
 
 
 def _timing(run: Run) -> dict[str, Any]:

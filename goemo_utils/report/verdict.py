@@ -6,7 +6,7 @@ from typing import Any
 from goemo_utils.report import numbers as n
 from goemo_utils.report.blocks import Code, KeyFigure, State, Text, Verdict, join
 from goemo_utils.report.found import fault_sentence, first_fault, place, remedy_effect
-from goemo_utils.report.gates import gate_name, gates, shown_limit, shown_value
+from goemo_utils.report.gates import gate_name, gates, meaning, shown_limit, shown_value
 from goemo_utils.report.measured import device_row
 from goemo_utils.report.read import Run
 from goemo_utils.report.words import Words
@@ -96,7 +96,10 @@ def verdict(run: Run, words: Words) -> Verdict:
             changed and (parity.get("flips") or {}).get("unexplained") and not _wrong_weights(run)
         )
         fault = None if _wrong_weights(run) else first_fault(run)
-        if fault:
+        sick = _sick_cards(run, words)
+        if sick:
+            sentence = words("h_fail_cards", what=sick)
+        elif fault:
             sentence = words("h_fail_fault", what=fault_sentence(fault, words))
         elif flipped:
             sentence = words("h_fail", **values)
@@ -129,6 +132,8 @@ def _rehearsed(run: Run, words: Words, outcome: str) -> Verdict:
     fault = None if _wrong_weights(run) else first_fault(run)
     if outcome == "incomplete":
         sentence = words("h_sim_incomplete", what=stopped(run, words))
+    elif outcome == "fail" and (sick := _sick_cards(run, words)):
+        sentence = words("h_sim_cards", what=sick)
     elif outcome == "fail" and fault:
         sentence = words("h_sim_fault", what=fault_sentence(fault, words))
     elif outcome == "pass-with-cause":
@@ -194,6 +199,12 @@ def _wrong_weights(run: Run) -> bool:
     named first.
     """
     return any(g["id"] == "known_answer" and g["result"] == "fail" for g in gates(run))
+
+
+def _sick_cards(run: Run, words: Words) -> str:
+    """Which of several cards are sick, as a sentence; empty where none is."""
+    gate = next((gate for gate in gates(run) if gate["id"] == "cards"), None)
+    return meaning(gate, words) if gate and gate["result"] == "fail" else ""
 
 
 def cause_names(run: Run, words: Words) -> str:

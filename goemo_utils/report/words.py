@@ -108,6 +108,11 @@ _WORDS: dict[str, tuple[str, str]] = {
         "未完成：{what}。精度比对已进行，见验收门限。",
     ),
     "h_fail_fault": ("Not ported: {what}.", "未能移植：{what}。"),
+    "h_fail_cards": ("Not ported: {what}", "未能移植：{what}"),
+    "h_sim_cards": (
+        "Found: {what} Nothing was ported: no Ascend device took part.",
+        "已定位：{what}未进行任何移植：没有昇腾设备参与。",
+    ),
     "h_sim_fault": (
         "Found: {what}. Nothing was ported: no Ascend device took part.",
         "已定位：{what}。未进行任何移植：没有昇腾设备参与。",

@@ -20,6 +20,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "g_largest_error": ("Largest error", "最大误差"),
     "g_reach": ("Lengths and batch sizes", "长度与批大小"),
     "g_as_used": ("As users run it", "用户实际路径"),
+    "g_cards": ("Cards agree", "各卡一致"),
+    "m_cards": ("The cards give the same answers.", "各卡结果一致。"),
+    "m_cards_not run": ("There is one card.", "只有一张卡，无从比较。"),
+    "x_cards": ("Sick: {cards} of {n} cards.", "共 {n} 张卡，其中卡 {cards} 异常。"),
     "m_reference": (
         "Gold is float64 and the reference what its dtype says.",
         "金标准为 float64，参考端符合其数据类型。",

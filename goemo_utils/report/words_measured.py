@@ -248,6 +248,33 @@ WORDS: dict[str, tuple[str, str]] = {
     "s_ci": ("95 % interval", "95% 区间"),
     "s_iqr": ("Quartiles", "四分位"),
     "s_batch": ("Batch", "批大小"),
+    "cd_title": ("Card by card", "逐卡比较"),
+    "cd_card": ("Card", "卡"),
+    "cd_name": ("card\u00a0{n}", "卡\u00a0{n}"),
+    "cd_apart": ("From the others", "与其他卡相差"),
+    "cd_bits": ("Bits", "逐位"),
+    "cd_texts": ("Texts changed", "变化的文本"),
+    "cd_finding": ("What is wrong", "问题所在"),
+    "cd_well": ("Well", "正常"),
+    "cd_sick": ("Sick", "异常"),
+    "cd_fails": ("Fails as all do", "与各卡同样未通过"),
+    "cd_legend": (
+        (
+            "R: distance from gold over the reference’s own. From the others: distance from the"
+            " middle one of the other cards in the same unit, at most {limit}; 0 where the bits are"
+            " the same. Cards with one letter gave the same bits."
+        ),
+        (
+            "R：与金标准的距离除以参考端自身的距离。与其他卡相差：以同一单位计，与其余各卡距离的中位数，"
+            "至多 {limit}；逐位一致时为 0。字母相同的卡结果逐位一致。"
+        ),
+    ),
+    "cd_rates": ("Throughput by card (texts/s)", "各卡吞吐量（条/s）"),
+    "cd_scaling": ("Scaling efficiency", "扩展效率"),
+    "cd_scaling_value": (
+        "{value}: {together} texts/s by {cards} cards at once, {alone} by each alone in sum",
+        "{value}：{cards} 张卡同时为 {together} 条/s，各自单独之和为 {alone} 条/s",
+    ),
     "s_rates": ("Throughput (texts/s)", "吞吐量（条/s）"),
     "s_latency": ("Latency, one text at a time (ms)", "单条时延（ms）"),
     "s_speedup": ("Speed-up", "加速比"),

@@ -7,6 +7,7 @@ where torch_npu switches its task queue off.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from goemo_utils.classifier import batching
 from goemo_utils.errors import DeviceError, GoemoError, TextsError
 from goemo_utils.forward.thresholds import effective
 from goemo_utils.throughput import conditions, statistics
+from goemo_utils.throughput.cards import meet
 from goemo_utils.throughput.energy import per_thousand_texts
 from goemo_utils.throughput.grid import grid
 from goemo_utils.throughput.ladder import climb
@@ -65,9 +67,10 @@ def run(
     of the parity rows), ``baselines`` (a list of arms; None takes BASELINES, [] none), ``seconds``
     and ``min_rounds`` (at least, per arm), ``max_seconds`` (of rounds, in all), ``warm_up_seconds``
     (at most, per arm), ``warm_up_texts`` (of the first block; all of it unless given: a device
-    meets all its shapes), ``latency_seconds``, ``grid`` (settings of ``grid.grid``, {} for its
-    defaults, None for none), ``mlperf`` (a folder for its logs). Raises TextsError without texts,
-    DeviceError for an absent device.
+    meets all its shapes), ``together`` (arguments of ``cards.meet``, None to time alone),
+    ``latency_seconds``, ``grid`` (settings of ``grid.grid``, {} for its defaults, None for none),
+    ``mlperf`` (a folder for its logs). Raises TextsError without texts, DeviceError for an absent
+    device.
     """
     if not job.get("texts"):
         raise TextsError("A throughput run was given no texts: nothing can be timed.")
@@ -83,9 +86,14 @@ def run(
     absent += failed
     timing.balance(warm, asked.seconds / asked.rounds)
 
+    if job.get("together"):
+        progress("waiting for the other cards")
+        meet(**{**job["together"], "folder": Path(job["together"]["folder"])})
     progress("timing in turns")
     arms = [timing.arm(way) for way in ways]
+    began = time.time()
     samples = interleave(arms, asked.seconds, asked.rounds, asked.most_seconds, clock)
+    window = [began, time.time()]
     progress("single texts")
     single = latency(_of_users(ways, job), job["texts"], asked.latency_seconds, clock)
 
@@ -111,7 +119,9 @@ def run(
     energy = [per_thousand_texts(way, blocks[0]) for way in on_device]
     up = headline(ups, rows, [way.device for way in ways])
 
+    together = {"window": window} if job.get("together") else {}
     return {
+        **together,
         "protocol": _protocol(job, blocks, samples, asked, reference),
         "rows": rows + absent,
         "latency": single,

@@ -40,9 +40,15 @@ def test_an_absent_npu_is_an_error_that_names_the_doctor() -> None:
     assert "goemo doctor" in said
 
 
-@pytest.mark.parametrize("spec", ["tpu", "", "gpu:0"])
+@pytest.mark.parametrize("spec", ["tpu", "", "gpu:0", "npu:x", "cpu:1", "rehearsal:x"])
 def test_an_unknown_device_names_the_known_ones(spec) -> None:
     with pytest.raises(DeviceError, match="expected cpu, cuda:N, npu:N or rehearsal"):
+        open_device(spec)
+
+
+@pytest.mark.parametrize("spec", ["npu:all", "npu:0,1", "rehearsal:4", "rehearsal:1"])
+def test_several_cards_are_no_device_and_the_run_that_judges_them_is_named(spec: str) -> None:
+    with pytest.raises(DeviceError, match=r"names several cards, and one was expected.*goemo run"):
         open_device(spec)
 
 

@@ -9,6 +9,7 @@ from torch.nn.functional import layer_norm
 from goemo_utils import rehearsal
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import parse_fault
+from goemo_utils.rehearsal.grammar import fault_of
 from tests.rehearsal.children import simulated
 from tests.rehearsal.models import classifier
 
@@ -102,3 +103,33 @@ def test_an_occasion_that_makes_no_sense_is_refused_in_a_sentence(text: str) -> 
 def test_what_waits_for_an_occasion_may_rest() -> None:
     resting = [fault.may_rest for fault in parse_fault("gelu:nan;gelu:nan,once_in=9;oom=1MiB")]
     assert resting == [False, True, True]
+
+
+def test_a_fault_of_one_card_is_told_to_that_card_alone() -> None:
+    text = "gelu:scale=1.01;weights:row=17, only_card=2;mask:drop,only_beyond=64,only_card=0"
+    assert fault_of(text, 0) == "gelu:scale=1.01;mask:drop,only_beyond=64"
+    assert fault_of(text, 1) == "gelu:scale=1.01"
+    assert fault_of(text, 2) == "gelu:scale=1.01;weights:row=17"
+    assert fault_of("oom=20MiB,only_card=1", 0) is None
+
+
+@pytest.mark.parametrize("text", ["mask:drop,only_card=", "mask:drop,only_card=1,only_card=2"])
+def test_a_card_that_is_no_number_or_named_twice_is_refused(text: str) -> None:
+    with pytest.raises(DeviceError, match="only_card=2 only on card 2"):
+        parse_fault(text)
+
+
+def test_the_roles_on_the_cpu_belong_to_no_card() -> None:
+    with pytest.raises(DeviceError, match="leave out only_card"):
+        parse_fault("gold:float32,only_card=1")
+
+
+def test_a_process_has_the_faults_of_card_0_alone() -> None:
+    @simulated(fault="native_layer_norm:scale=1.1,only_card=0;mask:drop,only_card=1")
+    def body() -> None:
+        model = classifier().to("npu:0")
+        rehearsal.attach(model)
+        assert _fires(model, 2, 8)
+        assert list(rehearsal.fault_hits()) == ["native_layer_norm:scale=1.1,only_card=0"]
+
+    body()
