@@ -99,11 +99,12 @@ def test_a_notebook_reads_no_parameter_that_the_table_does_not_name(notebook, na
         and isinstance(node.value, ast.Name)
         and node.value.id == "params"
     }
-    # What the device is opened as, and whether it is simulated, are said by these two.
+    # Which cards there are, what is opened, and whether it is simulated, is said by these two.
     said_by = {
         "purpose": {"device", "rehearsal_engine"},
         "opened_as": {"device", "rehearsal_engine"},
         "simulated": {"device"},
+        "cards": {"device"},
     }
     read = set().union(*(said_by.get(key, {key}) for key in used))
     known = READS[name].keys if name in READS else schema_of(name).model_fields
