@@ -157,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "outputs" / "matrix")
     parser.add_argument("--wheels", type=Path, help="a folder of wheels to look in first")
     parser.add_argument("--places", type=Path, help="a folder where environments stay and are used")
+    parser.add_argument("--step", choices=STEPS, action="append", help="only this, beside the rest")
     parser.add_argument("--again", action="store_true", help="try what has a result, too")
     args = parser.parse_args(argv)
     args.results.mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = args.results / f"{combination.slug}.json"
         asked = not args.names or combination.name in args.names
         if asked and (args.again or not kept.is_file()):
-            row = tried(combination, args.wheels, args.places)
+            row = tried(combination, args.wheels, args.places, args.step or STEPS)
+            if args.step and kept.is_file():
+                before = Row(**json.loads(kept.read_text("utf-8")))
+                row.results = before.results | row.results
+                row.tests = row.tests or before.tests
             kept.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
             print(line(combination, row), flush=True)
         args.page.write_text(page(results(args.results)), encoding="utf-8")
@@ -180,8 +185,10 @@ def results(folder: Path) -> list[Row]:
     return [Row(**json.loads(file.read_text("utf-8"))) for file in files if file.is_file()]
 
 
-def tried(combination: Combination, wheels: Path | None, places: Path | None) -> Row:
-    """Make the environment, try everything in it, and remove it, unless there are ``places``."""
+def tried(
+    combination: Combination, wheels: Path | None, places: Path | None, steps: Sequence[str]
+) -> Row:
+    """Make the environment, try the steps in it, and remove it, unless there are ``places``."""
     row = Row(combination.name, date=time.strftime("%Y-%m-%d"))
     interpreter = found(combination.python)
     if interpreter is None:
@@ -200,7 +207,7 @@ def tried(combination: Combination, wheels: Path | None, places: Path | None) ->
         row.python = said(python, "import platform; print(platform.python_version())")
         row.torch = said(python, "import torch; print(torch.__version__)")
         source = checkout(place / "source")
-        for step in STEPS:
+        for step in steps:
             row.results[step] = attempted(step, combination, python, source, place, row)
     return row
 
