@@ -21,6 +21,7 @@ from goemo_utils.boundary.parts import clear_parts, replacing
 from goemo_utils.errors import ParamsError
 from goemo_utils.predict.journal import Journal
 from goemo_utils.records.pairs import shown
+from goemo_utils.texts import arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -220,6 +221,7 @@ class Parquet:
     """Typed columns, written in groups of rows."""
 
     def __init__(self, path: Path, form: Form, first: bool = True) -> None:
+        arrow.require()
         import pyarrow.parquet as pq
 
         self._form = form

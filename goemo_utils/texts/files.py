@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from goemo_utils.errors import TextsError, first_line
 from goemo_utils.records.pairs import COLUMNS as PLUS
 from goemo_utils.records.pairs import joined
+from goemo_utils.texts import arrow
 from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
 
@@ -255,6 +256,7 @@ def _json_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]
 
 
 def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[str, Any, Any]]:
+    arrow.require()
     from pyarrow import parquet
 
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils.errors import TextsError, first_line
 from goemo_utils.records.pairs import COLUMNS as PLUS
 from goemo_utils.records.pairs import joined
+from goemo_utils.texts import arrow
 from goemo_utils.texts.files import is_goemotions, kind, listed, table_rows
 from goemo_utils.texts.json_files import rows as json_rows
 from goemo_utils.texts.lines import check_file, lines
@@ -232,6 +233,7 @@ def _object(path: Path, place: str, value: Any) -> dict[str, Any]:
 
 def _parquet(paths: Sequence[Path], asked: Asked, source: str) -> Table:
     """The rows of one or more files with the same columns, counted through from row 0."""
+    arrow.require()
     import pyarrow
     from pyarrow import parquet, types
 

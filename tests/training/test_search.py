@@ -100,7 +100,9 @@ def test_every_trial_lies_in_the_space_and_trains_no_longer_than_the_params(tmp_
         assert r["r_drop"] in (0, 1, 5)
         assert r["label_smoothing"] in (0, 0.1)
         assert 0 <= r["warm_up"] <= 0.2
-    assert len({r["learning_rate"] for r in result["trials"]}) == 20, "no trial is drawn twice"
+    # Two learning rates may round to the same three digits; two trials are never all alike.
+    drawn = {tuple(r[name] for name in search.SPACE) for r in result["trials"]}
+    assert len(drawn) == 20
     assert sum(result["importance"].values()) == pytest.approx(1)
     assert set(result["importance"]) == set(search.SPACE)
 
