@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,13 +165,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for combination in COMBINATIONS:
         kept = args.results / f"{combination.slug}.json"
         asked = not args.names or combination.name in args.names
-        if asked and (args.again or not kept.is_file()):
-            row = tried(combination, args.wheels, args.places, args.step or STEPS)
-            if args.step and kept.is_file():
-                before = Row(**json.loads(kept.read_text("utf-8")))
-                row.results = before.results | row.results
-                row.tests = row.tests or before.tests
-            kept.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
+        before = Row(**json.loads(kept.read_text("utf-8"))) if kept.is_file() else None
+        done = before.results if before and not args.again else {}
+        steps = [step for step in args.step or STEPS if step not in done]
+        if asked and steps:
+            row = before or Row(combination.name)
+            for _ in tried(row, combination, args.wheels, args.places, steps):
+                kept.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
             print(line(combination, row), flush=True)
         args.page.write_text(page(results(args.results)), encoding="utf-8")
 
@@ -186,14 +186,21 @@ def results(folder: Path) -> list[Row]:
 
 
 def tried(
-    combination: Combination, wheels: Path | None, places: Path | None, steps: Sequence[str]
-) -> Row:
-    """Make the environment, try the steps in it, and remove it, unless there are ``places``."""
-    row = Row(combination.name, date=time.strftime("%Y-%m-%d"))
+    row: Row,
+    combination: Combination,
+    wheels: Path | None,
+    places: Path | None,
+    steps: Sequence[str],
+) -> Iterator[str]:
+    """Make the environment, try the steps in it, and remove it, unless there are ``places``; the
+    row is as good as it can be after each word that comes.
+    """
+    row.date, row.note = time.strftime("%Y-%m-%d"), ""
     interpreter = found(combination.python)
     if interpreter is None:
         row.note = f"no Python {combination.python} on this machine"
-        return row
+        yield row.note
+        return
 
     with tempfile.TemporaryDirectory(prefix="goemo-matrix-") as folder:
         place = Path(folder)
@@ -203,13 +210,14 @@ def tried(
             pip(python, *BUILD, str(checkout(place / "build")))
         except NotHad as error:
             row.note = str(error)
-            return row
+            yield row.note
+            return
         row.python = said(python, "import platform; print(platform.python_version())")
         row.torch = said(python, "import torch; print(torch.__version__)")
         source = checkout(place / "source")
         for step in steps:
             row.results[step] = attempted(step, combination, python, source, place, row)
-    return row
+            yield row.results[step]
 
 
 class NotHad(Exception):
