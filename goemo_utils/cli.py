@@ -25,6 +25,10 @@ MODULES = {
         "make a reference pack on this machine, to be used on another",
     ),
     "compare": ("goemo_utils.parity.compare", "judge two packs again, without running anything"),
+    "judge": (
+        "goemo_utils.parity.many",
+        "judge a device on any number of texts, part by part in constant memory",
+    ),
     "bench": (
         "goemo_utils.throughput.bench",
         "measure the ways of running a classifier against each other",
