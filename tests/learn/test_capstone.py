@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,57 @@ def test_the_distance_of_the_pack_is_a_number(answer: Any, says: str | None) -> 
     mistake = capstone._mistaken_apart(answer, lambda: 0.1)
     assert (mistake is None) == (says is None)
     assert (says or "") in (mistake or "")
+
+
+def _ran(folder: Path, name: str, yardstick: str, remedy: str, **results: str) -> None:
+    """A run as the judge reads it: what its parity step ran with, and its gates."""
+    run = folder / "runs" / name
+    run.mkdir(parents=True)
+    gates = [{"id": gate, "result": result} for gate, result in results.items()]
+    (run / "summary.json").write_text(json.dumps({"gates": gates}), encoding="utf-8")
+    params = {"reference": yardstick, "remedy": remedy, "rehearsal_numerics": WRONG.card}
+    (run / "params.json").write_text(json.dumps(params), encoding="utf-8")
+
+
+@pytest.fixture
+def handed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Port:
+    """A port with a run by the pack, one by the own reference, and one with a remedy."""
+    handed = Port(tmp_path, WRONG.card)
+    monkeypatch.setattr(
+        Ran, "record_params", lambda ran, step: json.loads((ran.folder / "params.json").read_text())
+    )
+    theirs = str(handed.reference)
+    _ran(tmp_path, "port-a", theirs, "none", reference="fail", rounding="pass", flips="pass")
+    _ran(tmp_path, "port-b", "cpu", "none", reference="pass", rounding="explained", flips="pass")
+    _ran(tmp_path, "port-c", "cpu", "erf_gelu", rounding="pass", flips="fail")
+    return handed
+
+
+def test_the_gates_that_the_pack_let_pass_are_read_from_the_two_runs_that_differ_in_it(
+    handed: Port,
+) -> None:
+    assert capstone.let_pass(handed, WRONG) == [{"rounding"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"rounding"}, None),
+        (["rounding"], None),
+        (set(), "it let more pass"),
+        ({"rounding", "flips"}, "explained or fail by your own"),
+        ({"reference"}, "the one that saw it"),
+    ],
+)
+def test_the_gates_that_the_pack_let_pass_are_asked(handed: Port, answer: Any, says: Any) -> None:
+    mistake = capstone._mistaken_gates(answer, WRONG, handed)
+    assert (mistake is None) == (says is None)
+    assert (says or "") in (mistake or "")
+
+
+def test_without_two_runs_no_gates_are_judged_and_nothing_was_guessed(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="no two runs to compare"):
+        capstone._mistaken_gates({"rounding"}, WRONG, Port(tmp_path, WRONG.card))
 
 
 def test_a_run_of_another_port_or_without_records_proves_nothing(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
+from goemo_utils.errors import ParamsError
 from goemo_utils.learn import service
 from goemo_utils.learn.exercises import (
     e04_timing,
@@ -49,6 +52,37 @@ def test_the_requests_of_exercise_11_lie_on_all_sides_of_where_its_operators_beg
     counts = [e11_cpu_fallback.crossings_of(seed, n) for n in e11_cpu_fallback.requests(seed)]
     assert len(set(counts)) == 3
     assert e11_cpu_fallback.of_the_run_before(seed) not in e11_cpu_fallback.operators(seed, "A")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_draw_of_exercise_10_needs_a_large_batch_and_many_forwards(seed: int) -> None:
+    words = {e10_rare_events.trouble(seed, card).what for card in e10_rare_events.CARDS}
+    assert words & {"batch", "both"}
+    assert "turn" in words
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_choice_of_words_alone_is_right_in_exercise_09(seed: int) -> None:
+    found = [e09_masks_and_padding.trouble(seed, card) for card in e09_masks_and_padding.CARDS]
+    assert len({one.share for one in found}) == 3
+    assert any(one.tokens for one in found)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_the_crossings_of_exercise_11_are_taken_in_any_form_that_says_them(kind: Any) -> None:
+    asked = e11_cpu_fallback.requests(3)
+    right = [e11_cpu_fallback.crossings_of(3, tokens) for tokens in asked]
+    pairs = list(zip(asked, right, strict=True))
+    assert e11_cpu_fallback._miscounted(kind(right), 3) is None
+    assert e11_cpu_fallback._miscounted(dict(pairs), 3) is None
+    assert e11_cpu_fallback._miscounted(kind(pairs), 3) is None
+    assert e11_cpu_fallback._miscounted(kind(right[::-1]), 3) is not None
+
+
+@pytest.mark.parametrize("answer", [None, "812", [1, 2], {1: 2}, {1, 2, 3}, [1, "2", 3]])
+def test_what_are_no_three_crossings_is_refused_and_is_no_guess(answer: Any) -> None:
+    with pytest.raises(ParamsError):
+        e11_cpu_fallback._miscounted(answer, 3)
 
 
 def test_the_rule_of_exercise_02_is_what_the_rehearsal_device_does() -> None:

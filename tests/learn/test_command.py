@@ -97,6 +97,57 @@ def test_a_wrong_choice_without_a_browser_draws_anew_as_one_in_it(
     assert state.read().of(FIRST) == state.Done(draw=1, tries=1)
 
 
+def _right(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Let a notebook of exercise 12 be right on so many draws; gives the draws that were asked."""
+    asked: list[int] = []
+
+    def run(_path: Path, place: Path, _tell: object) -> str:
+        done = state.read(place).of("12")
+        asked.append(done.draw)
+        right = len(asked) <= times
+        solved = "2026-03-01T00:00:00+00:00" if right and done.row else None
+        row = 0 if not right else 1
+        after = state.Done(draw=done.draw + (solved is None), row=row, solved=solved)
+        if not right:
+            after.miss()
+        state.write(state.State(exercises={"12": after}), place)
+        return "Solved" if solved else "right" if right else "Not yet"
+
+    monkeypatch.setattr(headless, "_run", run)
+    return asked
+
+
+def test_a_notebook_that_computes_its_answers_is_right_on_two_draws_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = _right(monkeypatch, 2)
+    assert main(["learn", "--check", "12"]) == 0
+    assert asked == [0, 1]
+    assert state.read().of("12").solved is not None
+
+
+def test_answers_of_one_draw_are_no_wrong_guess_on_the_next_and_that_draw_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    asked = _right(monkeypatch, 1)
+    assert main(["learn", "--check", "12"]) == 1
+    assert "right" in capsys.readouterr().out
+    done = state.read().of("12")
+    assert asked == [0, 1]
+    assert done.draw == 2
+    assert (done.row, done.tries, done.misses, done.pause) == (1, 0, 0, 0)
+
+
+def test_while_a_pause_lasts_no_notebook_is_run(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    asked = _right(monkeypatch, 2)
+    kept = state.read()
+    kept.of("12").miss()
+    state.write(kept)
+    assert main(["learn", "--check", "12"]) == 1
+    assert "The pause after a wrong guess lasts" in capsys.readouterr().out
+    assert asked == []
+
+
 def test_a_notebook_is_opened_and_put_back_where_the_solutions_are_not_there(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:

@@ -168,12 +168,12 @@ class State:
 
 def _half_frozen() -> nn.Module:
     """A model in training whose normalisation has a history and is frozen."""
+    import torch
     from torch import nn
 
-    model = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4))
-    model[1].running_mean.add_(0.3)
-    model[1].eval()
-    return model
+    norm = nn.BatchNorm1d(8).eval()
+    norm.register_buffer("running_mean", torch.full((8,), 0.3))
+    return nn.Sequential(nn.Linear(16, 8), norm, nn.Dropout(0.5), nn.Linear(8, 4))
 
 
 def _of_numbers() -> nn.Module:

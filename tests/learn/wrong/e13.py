@@ -5,7 +5,7 @@ REST_ON_THE_SOLUTION = True  # it was tried before on the same port, so that its
 KEPT = """
 from safetensors.torch import load_file
 from goemo_utils.learn import seed_of
-from goemo_utils.learn.exercises.e13_capstone import REMEDIES, faults
+from goemo_utils.learn.exercises.e13_capstone import REMEDIES, faults, let_pass
 from goemo_utils.learn.port import Ran, apart as distance
 from goemo_utils.records.step import EMBEDDED
 
@@ -27,7 +27,7 @@ QUICK = {
         'save_file(published, port.model / "model.safetensors", {"format": "pt"})'
     ),
     "13-pack": "pack, apart = wrong.pack, distance(port)",
-    "13-causes": 'causes = wrong.arithmetic.split("+")',
+    "13-causes": 'causes, let_pass = wrong.arithmetic.split("+"), let_pass(port, wrong)[0]',
     "13-run": "",
 }
 
@@ -48,8 +48,17 @@ WRONG = [
     ),
     Wrong(
         "the causes are read from the run that has its remedy",
-        QUICK | {"13-causes": 'causes = run.summary["causes"]'},
+        QUICK | {"13-causes": QUICK["13-causes"] + '\ncauses = run.summary["causes"]'},
         "a run that has its remedy shows no cause any more",
+    ),
+    Wrong(
+        "every gate that passed by the pack is named",
+        QUICK
+        | {
+            "13-causes": QUICK["13-causes"]
+            + "\nlet_pass = {'finite', 'same_inputs', 'place', 'repeatable'}"
+        },
+        "by your own reference, on the same card",
     ),
     Wrong(
         "the cause is explained and not removed",
