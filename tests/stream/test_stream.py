@@ -5,6 +5,7 @@
 prints a line for docs/scale.md.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from tests.forward import tiny_model
 from tests.stream import broker
 
 pytestmark = broker.needed()
+KILLS = int(os.environ.get("GOEMO_KILLS", "20"))
 SEED, PARTITIONS = 23, 2
 BEGIN = 1_700_000_000_000
 SPAN = 5000  # milliseconds of a window
@@ -95,6 +97,7 @@ def killed(address: str, model: Path, folder: Path, kills: int) -> int:
             time.sleep(moments.uniform(0, 10))
         process.send_signal(signal.SIGKILL)
         process.wait()
+        print(f"\nkill {number + 1} of {kills}: {produced(address):,} answers", flush=True)
     return working
 
 
@@ -132,15 +135,15 @@ def test_answers_windows_and_dead_letters_over_two_kills(
 def test_whenever_it_is_killed_nothing_is_lost_and_nothing_is_counted_twice(
     address: str, model: Path, tmp_path: Path
 ) -> None:
-    sent = texts(60_000)
+    sent = texts(20_000)
     broker.send(address, "comments", sent, PARTITIONS)
-    working = killed(address, model, tmp_path, kills=20)
+    working = killed(address, model, tmp_path, kills=KILLS)
     began = time.monotonic()
     finish(address, model, tmp_path)
     answers = check(address, sent)
     again = produced(address) - len(answers)
     print(
-        f"\n| stream | 20, {working} of them while answering | {len(sent):,} | {len(answers):,} |"
-        f" {again:,} |"
+        f"\n| stream | {KILLS}, {working} of them while answering | {len(sent):,} |"
+        f" {len(answers):,} | {again:,} |"
         f" {time.monotonic() - began:.0f} s |"
     )
