@@ -66,7 +66,9 @@ def build(lab: Lab, asked: Settings, folder: Path, say: Say) -> Made:
 def title(asked: Settings) -> str:
     """The rung in words."""
     which = "every other layer" if asked.keep == "every_other" else _first(asked.layers)
-    how = "distilled" if asked.share else "labels alone"
+    how = "distilled, states too" if asked.hidden else "distilled"
+    if not asked.share:
+        how = "labels alone"
     return f"{which}, {'untrained' if asked.epochs == 0 else how}"
 
 

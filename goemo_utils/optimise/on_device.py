@@ -16,6 +16,7 @@ from goemo_utils.forward.pack import read_pack
 from goemo_utils.forward.run import job
 from goemo_utils.notebook.comparison import EVIDENCE, MOVED
 from goemo_utils.params.schema import Params
+from goemo_utils.parity.gates import FAIL
 from goemo_utils.texts.builtin import load_texts
 
 ROLES = ("gold", "reference", "candidate")
@@ -24,7 +25,8 @@ SECONDS, ROUNDS = 5.0, 10
 
 def judged(folder: Path, way: dict[str, Any], device: str, scratch: Path) -> dict[str, Any]:
     """What the parity step says of the model in ``folder`` on ``device``: ``verdict``, ``causes``,
-    ``simulated``, ``flips``, ``metrics``, ``texts``, and ``speed``, None where there is none.
+    ``failed`` (gates that were not met), ``simulated``, ``flips``, ``metrics``, ``texts``, and
+    ``speed``, None where there is none.
     """
     params = Params(model=str(folder), device=device, dtype=way["dtype"])
     texts = load_texts(params)
@@ -56,6 +58,7 @@ def judged(folder: Path, way: dict[str, Any], device: str, scratch: Path) -> dic
         "simulated": params.simulated,
         "verdict": result["verdict"],
         "causes": result["causes"],
+        "failed": [gate["id"] for gate in result["gates"] if gate["result"] == FAIL],
         "flips": result["flips"].get("count"),
         "metrics": {one["id"]: one["value"] for one in result["metrics"] if one["id"] in MOVED},
         "texts": len(texts.texts),

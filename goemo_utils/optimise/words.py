@@ -10,15 +10,16 @@ NOT_PORTED = "only the CPU runs it"
 
 
 def sentence(found: dict[str, Any] | None) -> str:
-    """The verdict in a cell: ``SIMULATED: pass-with-cause (tanh_gelu)``; a dash where nothing was
-    asked.
+    """The verdict in a cell, with the causes that were found and the gates that were not met:
+    ``SIMULATED: pass-with-cause (tanh_gelu)``; a dash where nothing was asked.
     """
     if found is None:
         return "–"
     if found.get("reason"):
         return str(found["reason"])
-    causes = f" ({', '.join(found['causes'])})" if found["causes"] else ""
-    return f"{'SIMULATED: ' if found['simulated'] else ''}{found['verdict']}{causes}"
+    named = [*found["causes"], *(f"gate {gate}" for gate in found.get("failed", []))]
+    because = f" ({', '.join(named)})" if named else ""
+    return f"{'SIMULATED: ' if found['simulated'] else ''}{found['verdict']}{because}"
 
 
 def ported(way: dict[str, Any]) -> bool:

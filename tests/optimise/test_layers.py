@@ -26,6 +26,7 @@ def test_the_layers_that_stay_are_those_asked_for(settings: dict, layers: list[i
     [
         ({"layers": 1}, "first layer, distilled"),
         ({"layers": 2, "share": 0.0}, "first 2 layers, labels alone"),
+        ({"layers": 1, "hidden": 0.5}, "first layer, distilled, states too"),
         ({"epochs": 0}, "first half of the layers, untrained"),
         ({"keep": "every_other"}, "every other layer, distilled"),
     ],
