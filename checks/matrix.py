@@ -461,6 +461,9 @@ The tests, in pytest's own words:
 
 {tests}
 
+numpy below 2 needs pyarrow below 26: pyarrow 26 installs beside it without a word and cannot be
+imported, so that .parquet is refused in a sentence; environment-2.8.yml pins 25.0.1.
+
 What is "not tried" here was not reached yet. On 2026-11-28, by hand and on an earlier tree:
 
 | Python | torch | transformers | what ran |
