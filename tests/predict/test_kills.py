@@ -6,6 +6,7 @@ prints a line a trial for docs/scale.md. Wall clock of one undisturbed command i
 kill falls anywhere in it, and in what is left of it again.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 
 from tests.forward import tiny_model
 
-KILLS, ROWS, SEED = 20, 12_000, 23
+KILLS = int(os.environ.get("GOEMO_KILLS", "20"))
+ROWS, SEED = 12_000, 23
 
 
 def start(source: Path, model: Path, out: Path) -> subprocess.Popen:
