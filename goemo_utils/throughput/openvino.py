@@ -52,10 +52,10 @@ class Graph:
         self.version = str(openvino.__version__).partition("-")[0]
         rows = sorted(loaded.inputs.encode(texts, limit), key=len)
         batches = loaded.inputs.apart([list(range(len(rows)))], [len(row) for row in rows])
-        examples = [loaded.inputs.pad([rows[i] for i in batch]) for batch in batches]
+        padded = [loaded.inputs.pad([rows[i] for i in batch]) for batch in batches]
         # Pairs of texts may need an input that single texts do without.
-        self._names = list(dict.fromkeys([*examples[0], *loaded.inputs.pair_fields]))
-        examples = [with_all(self._names, example) for example in examples]
+        self._names = list(dict.fromkeys([*padded[0], *loaded.inputs.pair_fields]))
+        examples = [with_all(self._names, batch) for batch in padded]
 
         graph, self.difference = _exact(loaded.model, examples)
         if dtype == "int8":

@@ -308,8 +308,9 @@ class Bench:
 
         def run(texts: Sequence[str]) -> np.ndarray:
             out = np.full((len(texts), len(place)), np.nan, dtype=np.float32)
+            asked: list[Any] = [_as_pipeline(text) for text in texts]
             answers: Any = pipeline(
-                [_as_pipeline(text) for text in texts],
+                asked,
                 batch_size=size,
                 top_k=None,
                 function_to_apply=function,
