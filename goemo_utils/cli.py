@@ -27,7 +27,7 @@ MODULES = {
     "compare": ("goemo_utils.parity.compare", "judge two packs again, without running anything"),
     "judge": (
         "goemo_utils.parity.many",
-        "judge a device on any number of texts, part by part in constant memory",
+        "judge a device on any number of texts, part by part",
     ),
     "bench": (
         "goemo_utils.throughput.bench",

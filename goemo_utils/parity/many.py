@@ -1,4 +1,4 @@
-"""Judge a device on any number of texts: part by part in workers, in constant memory.
+"""Judge a device on any number of texts: part by part in workers.
 
 Gold, reference and device answer one part of the texts after the other; of each part only exact
 sums, largest values and counts are kept, so the result is that of one piece to the last bit. It
