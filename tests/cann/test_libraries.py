@@ -35,9 +35,11 @@ def _seen() -> dict[str, Any]:
         seen["device_map"] = str(model.device)
 
         accelerator = Accelerator()
+        torch.manual_seed(0)
         layer = torch.nn.Linear(4, 2)
-        optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1)
-        data = DataLoader(TensorDataset(torch.randn(8, 4)), batch_size=4)
+        optimiser = torch.optim.AdamW(layer.parameters(), lr=0.01)
+        # one batch, so that each loss is of the same rows
+        data = DataLoader(TensorDataset(torch.randn(8, 4)), batch_size=8)
         layer, optimiser, data = accelerator.prepare(layer, optimiser, data)
         losses = []
         for _ in range(3):
