@@ -105,10 +105,11 @@ def _run(supervisor: int, request: dict[str, Any], streams: list[int]) -> NoRetu
         os.close(stream)
 
     os.environ.clear()
-    # ipykernel ends when this process is no longer its parent
     os.environ.update(request["environment"], JPY_PARENT_PID=str(supervisor))
     os.chdir(request["folder"])
-    sys.argv[:] = ["ipykernel_launcher", *request["arguments"]]
+    # ipykernel ends when this process is no longer its parent; it read the variable when imported
+    parent = f"--IPKernelApp.parent_handle={supervisor}"
+    sys.argv[:] = ["ipykernel_launcher", *request["arguments"], parent]
     code = 1
     try:
         from ipykernel import kernelapp

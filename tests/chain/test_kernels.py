@@ -102,6 +102,15 @@ def test_a_kernel_has_imported_already_and_holds_the_askers_environment(
 
 
 @pytest.mark.long
+def test_a_kernel_knows_its_parent_and_so_prints_no_advice_to_the_terminal(
+    kernel: KernelManager,
+) -> None:
+    ask = "import os; from ipykernel.kernelapp import IPKernelApp as App"
+    told = answer(kernel, f"{ask}; print(App.instance().parent_handle == os.getppid())")
+    assert told == "True\n"
+
+
+@pytest.mark.long
 def test_a_kernel_that_dies_is_seen_to_be_dead(kernel: KernelManager) -> None:
     process = int(answer(kernel, "import os; print(os.getpid())"))
     os.kill(process, signal.SIGKILL)
