@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
 
 
-def loader(args: argparse.Namespace) -> Callable[[str], GoEmotionsClassifier]:
-    """What opens the classifier of a folder or hub id with a command's options."""
+def loader(args: argparse.Namespace, task: str = "auto") -> Callable[[str], GoEmotionsClassifier]:
+    """What opens the classifier of a folder or hub id with a command's options; the checkpoint
+    decides the task unless ``task`` names it.
+    """
     from goemo_utils.forward import lean
     from goemo_utils.forward.device import import_torch_npu
 
@@ -29,4 +31,5 @@ def loader(args: argparse.Namespace) -> Callable[[str], GoEmotionsClassifier]:
         backend=args.backend,
         batch_tokens=args.batch_tokens,
         max_length=args.max_length,
+        task=task,
     )

@@ -123,9 +123,8 @@ def judge(
     Raises TextsError without texts, PackError where the roles were asked different questions or
     the model decides nothing.
     """
-    size = (
-        -(-size // params.batch_size) * params.batch_size
-    )  # a cut batch would be padded otherwise
+    # up to whole batches: a cut one would be padded otherwise
+    size = -(-size // params.batch_size) * params.batch_size
     parts = _parts(_texts(params), folder, size)
     total = Tally()
     numbers: list[int] = []

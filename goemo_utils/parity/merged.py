@@ -15,6 +15,7 @@ from goemo_utils.parity.gates import CANNOT_TELL, FAIL, PASS, Gate, Limits, verd
 from goemo_utils.parity.tally import Rules, Tally
 
 SCHEMA = "goemo.judgement/1"
+R_MAX = "max|z_c - z_g| / max|z_r - z_g|"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def metrics(whole: Whole, rules: Rules, bound: float) -> list[dict[str, Any]]:
 
     rows = [
         ("R", whole.ratio(), "ratio", c.n, "RMSE(z_c, z_g) / max(RMSE(z_r, z_g), eps/4 rms(z_g))"),
-        ("R_max", whole.ratio_max(), "ratio", c.n, "max|z_c - z_g| / max|z_r - z_g|"),
+        ("R_max", whole.ratio_max(), "ratio", c.n, R_MAX),
         ("rmse_to_gold", c.rms, "logits", c.n, "sqrt(mean((z_c - z_g)^2))"),
         ("rmse_reference_to_gold", r.rms, "logits", r.n, "sqrt(mean((z_r - z_g)^2))"),
         ("max_abs_to_gold", c.max, "logits", c.n, "max|z_c - z_g|"),
@@ -146,13 +147,12 @@ def _gates(whole: Whole, bound: float) -> list[Gate]:
         "outside": counts["outside"],
     }
     rounding = _rounding(whole, limits)
-    any_whole: Any = whole  # the gates ask it what they ask of a ``Compared``
     return [
         finite,
         rounding,
         _largest(whole, limits),
-        checks.flips(any_whole, limits, changed, bound),
-        checks.flip_bound(any_whole, limits, changed, rounding),
+        checks.flips(_any(whole), limits, changed, bound),
+        checks.flip_bound(_any(whole), limits, changed, rounding),
     ]
 
 
@@ -168,15 +168,15 @@ def _rounding(whole: Whole, limits: Limits) -> Gate:
 def _largest(whole: Whole, limits: Limits) -> Gate:
     value, limit = whole.ratio_max(), limits.largest
     n = whole.to_gold["logits"].candidate.n
-    formula = "max|z_c - z_g| / max|z_r - z_g|"
     if any(whole.finite.values()):
-        return Gate("largest_error", CANNOT_TELL, None, limit, n, formula, checks.NOT_FINITE)
+        return Gate("largest_error", CANNOT_TELL, None, limit, n, R_MAX, checks.NOT_FINITE)
     result = PASS if m.within(value, limit) else FAIL
     meaning = f"The largest error is {value:.3g} x the reference's largest."
-    return Gate("largest_error", result, value, limit, n, formula, meaning)
+    return Gate("largest_error", result, value, limit, n, R_MAX, meaning)
 
 
 def _any(whole: Whole) -> Any:
+    """The gates ask it what they ask of a ``Compared``."""
     return whole
 
 

@@ -150,8 +150,8 @@ def run(args: argparse.Namespace) -> int:
     """Classify as asked and return the exit code 0; raises GoemoError (exit code 2) with one
     sentence for bad input.
     """
-    from goemo_utils.forward import lean, thresholds
-    from goemo_utils.forward.device import import_torch_npu
+    from goemo_utils.classifier.loader import loader
+    from goemo_utils.forward import thresholds
 
     if args.text and args.column is not None:
         raise ParamsError(
@@ -166,22 +166,7 @@ def run(args: argparse.Namespace) -> int:
     if args.text:
         # Threads of OpenMP that wait for more by spinning cost a cold start more than one text.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if args.device.startswith("npu"):
-        # transformers imports torch_npu by itself, and has no diagnosis for one that fails.
-        import_torch_npu(args.device)
-    lean.import_transformers()
-    from goemo_utils.classifier.classifier import GoEmotionsClassifier
-
-    classifier = GoEmotionsClassifier(
-        args.model_path,
-        device=args.device,
-        threshold=args.threshold,
-        dtype=args.dtype,
-        backend=args.backend,
-        batch_tokens=args.batch_tokens,
-        max_length=args.max_length,
-        task=args.task,
-    )
+    classifier = loader(args, args.task)(args.model_path)
     if classifier.device.simulated:
         print(
             "SIMULATED: the rehearsal device computed these answers; this is not a port.",
