@@ -360,6 +360,7 @@ def test_the_published_program_of_a_model_that_is_not_padded_answers_as_the_clas
     np.testing.assert_allclose(ours, classifier.predict(texts)[1], atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_published_program_decides_by_each_label_s_own_threshold(tmp_path: Path) -> None:
     model = save_roberta(tmp_path / "model")
     labels, own = ["joy", "anger", "neutral"], [0.9, 0.1, 0.5]

@@ -66,6 +66,7 @@ def test_inputs_left_on_the_cpu_raise_the_usual_error() -> None:
         classifier().to("npu:0")(**batch())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", ["goemo_utils.rehearsal", "transformers"])
 def test_the_device_works_whichever_is_imported_first(first: str, tmp_path: Path) -> None:
     code = """if True:

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_faults_in_the_backward_of_one_layer_are_caught_and_placed_by_the_selftest():
     """In an interpreter of its own; its table of faults is the proof that docs/finetuning.md
     quotes.
