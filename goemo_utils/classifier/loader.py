@@ -10,10 +10,21 @@ if TYPE_CHECKING:
     from goemo_utils.classifier.classifier import GoEmotionsClassifier
 
 
-def loader(args: argparse.Namespace, task: str = "auto") -> Callable[[str], GoEmotionsClassifier]:
-    """What opens the classifier of a folder or hub id with a command's options; the checkpoint
-    decides the task unless ``task`` names it.
-    """
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """The option ``--task``, which stands where ``--model_path`` does."""
+    parser.add_argument(
+        "--task",
+        default="auto",
+        choices=("auto", "multi_label", "single_label"),
+        help=(
+            "what the model does, where its config.json does not say: multi_label gives each label"
+            " its own sigmoid (default auto)"
+        ),
+    )
+
+
+def loader(args: argparse.Namespace) -> Callable[[str], GoEmotionsClassifier]:
+    """What opens the classifier of a folder or hub id with a command's options."""
     from goemo_utils.forward import lean
     from goemo_utils.forward.device import import_torch_npu
 
@@ -31,5 +42,5 @@ def loader(args: argparse.Namespace, task: str = "auto") -> Callable[[str], GoEm
         backend=args.backend,
         batch_tokens=args.batch_tokens,
         max_length=args.max_length,
-        task=task,
+        task=args.task,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from goemo_utils.boundary.terminal import bare
+from goemo_utils.classifier import loader
 from goemo_utils.errors import ParamsError, TextsError
 from goemo_utils.predict.journal import Counts
 from goemo_utils.records.pairs import shown
@@ -92,16 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_path", default="embedded", help="embedded (default), a local folder or a hub id"
     )
-
-    parser.add_argument(
-        "--task",
-        default="auto",
-        choices=("auto", "multi_label", "single_label"),
-        help=(
-            "what the model does, where its config.json does not say: multi_label gives each label"
-            " its own sigmoid (default auto)"
-        ),
-    )
+    loader.add_task(parser)
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -150,7 +142,6 @@ def run(args: argparse.Namespace) -> int:
     """Classify as asked and return the exit code 0; raises GoemoError (exit code 2) with one
     sentence for bad input.
     """
-    from goemo_utils.classifier.loader import loader
     from goemo_utils.forward import thresholds
 
     if args.text and args.column is not None:
@@ -166,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
     if args.text:
         # Threads of OpenMP that wait for more by spinning cost a cold start more than one text.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    classifier = loader(args, args.task)(args.model_path)
+    classifier = loader.loader(args)(args.model_path)
     if classifier.device.simulated:
         print(
             "SIMULATED: the rehearsal device computed these answers; this is not a port.",

@@ -13,6 +13,7 @@ from dataclasses import fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.classifier import loader
 from goemo_utils.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=M",
         help="a model under a name; repeatable, instead of --model_path",
     )
+    loader.add_task(parser)
     add(
         "--share",
         action="append",
@@ -113,7 +115,6 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     served, shares = _served(args)
 
-    from goemo_utils.classifier.loader import loader
     from goemo_utils.serve.cache import Cache
     from goemo_utils.serve.fleet import Fleet
     from goemo_utils.serve.limits import Limits
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     listening = _listen(args.host, args.port)
     fleet = Fleet(
         served,
-        loader(args),
+        loader.loader(args),
         shares,
         limits.queue,
         args.linger_ms / 1000,

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from goemo_utils.classifier import loader
 from goemo_utils.errors import PackageError, ParamsError, WorkerError, first_line
 from goemo_utils.stream import broker, windows
 from goemo_utils.stream.broker import Topics
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address of --metrics (default 127.0.0.1)")
 
     add("--model_path", default="embedded", help="embedded (default), a folder, or a hub id")
+    loader.add_task(parser)
     add("--device", default="cpu", help="cpu (default), npu[:N], cuda[:N] or rehearsal")
     add("--threshold", type=float, help="labels above it are given (default: the model's own)")
     add("--dtype", help="float32 (default), bfloat16, float16, or int8 on a CPU")
@@ -98,12 +100,11 @@ def run(args: argparse.Namespace) -> int:
     if args.partitions is None:
         broker.expect(topics.input, args.brokers, settings)
 
-    from goemo_utils.classifier.loader import loader
     from goemo_utils.stream.metrics import Metrics
     from goemo_utils.stream.model import Model
 
     metrics = Metrics(topics.input)
-    model = Model(args.model_path, loader(args), lambda *told: _reloaded(metrics, *told))
+    model = Model(args.model_path, loader.loader(args), lambda *told: _reloaded(metrics, *told))
     if model.classifier.device.simulated:
         _say("SIMULATED: the rehearsal device computes these answers; this is not a port.")
     if args.metrics is not None:
