@@ -47,7 +47,6 @@ class Course:
 
     def __init__(self, twins: Twins, exercise: Exercise, claim: Claim, ulp: float) -> None:
         self.twins, self.exercise, self.claim, self.ulp = twins, exercise, claim, ulp
-        self.gold: dict[int, States] = {}
         self.rung: dict[int, States] = {}
         self.unit: dict[int, dict[str, float]] = {}
         self.unit_max: dict[int, dict[str, float]] = {}
@@ -68,7 +67,7 @@ class Course:
                 again = twins.run(twins.reference, batch, self.claim, detail)
                 other = self._by_row(again, rows)
             for i in rows:
-                self.gold[i], self.rung[i] = gold[i], rung[i]
+                self.rung[i] = rung[i]
                 for unit, size in ((self.unit, rms), (self.unit_max, largest)):
                     unit[i] = {
                         name: max(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,8 +66,9 @@ class Twins:
     @classmethod
     def of(cls, loaded: Loaded, device: Device, dtype: str) -> Twins:
         """Copies of a loaded model; the loaded one itself is the reference."""
-        gold = copy.deepcopy(loaded.model).double()
-        candidate = copy.deepcopy(loaded.model).to(device.torch_device)
+        place = device.torch_device
+        gold = _twin(loaded.model, lambda t: t.double() if t.is_floating_point() else t.clone())
+        candidate = _twin(loaded.model, lambda t: t.to(place, copy=True))
         return cls(loaded.model, gold, candidate, loaded, device, dtype)
 
     def as_role(self, role: str) -> AbstractContextManager[Any]:
@@ -178,6 +179,16 @@ class Twins:
     def main(self, states: States) -> str:
         """Name of what is judged first: the logits, or an encoder's last hidden state."""
         return "logits" if "logits" in states else max(states, key=lambda n: int(n.split(".")[1]))
+
+
+def _twin(model: nn.Module, changed: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy of a model with each weight and buffer ``changed``. A copy that is changed afterwards
+    holds the weights twice for a while, and an allocator that keeps what it gave up holds them on.
+    """
+    made: dict[int, Any] = {id(b): changed(b) for b in model.buffers()}
+    for weight in model.parameters():
+        made[id(weight)] = nn.Parameter(changed(weight.detach()), weight.requires_grad)
+    return copy.deepcopy(model, made)
 
 
 def parts(state: Tensor, sizes: Sequence[int] | int) -> list[Tensor]:
