@@ -20,10 +20,11 @@ FEW = 24.0
 @dataclass(frozen=True)
 class Error:
     """Error of one call: ratios of its root mean square and of its largest element to the CPU's;
-    ``gain`` <error, gold> / <gold, gold>; ``steady`` the share of the error that a gain and an
-    offset explain; ``ulp`` the largest error of an element in units of 2^-23 of its value, beyond
-    20 times the CPU's own largest error. ``own`` and ``own_gain`` are the CPU's: its error over eps
-    times the output's root mean square, and its gain.
+    ``gain`` <error, gold> / <gold, gold>, and ``gain_noise`` its standard error where the elements
+    err independently; ``steady`` the share of the error that a gain and an offset explain; ``ulp``
+    the largest error of an element in units of 2^-23 of its value, beyond 20 times the CPU's own
+    largest error. ``own`` and ``own_gain`` are the CPU's: its error over eps times the output's
+    root mean square, and its gain.
     """
 
     rms: float
@@ -33,6 +34,7 @@ class Error:
     ulp: float = 0.0
     own: float = 0.0
     own_gain: float = 0.0
+    gain_noise: float = 0.0
 
     @property
     def over(self) -> float:
@@ -174,7 +176,9 @@ class Right:
             below_max = max(below_max, other.share * apart_max)
 
         size, largest = _sizes(error)
-        gain = float((error * self.gold).sum()) / self.power if self.power else 0.0
+        along = error * self.gold
+        gain = float(along.sum()) / self.power if self.power else 0.0
+        gain_noise = float(along.square().sum().sqrt()) / self.power if self.power else 0.0
         relative = self.own / (4 * self.unit * self.size) if self.size > 0 else 0.0
         steady = ulp = 0.0
         if size > HOT_RMS * below or largest > HOT_MAX * below_max:
@@ -182,7 +186,8 @@ class Right:
             beyond = error.abs() - HOT_MAX * max(self.own_max, floor_max)
             ulp = float((beyond / (self.gold.abs() * 2.0**-23 + 1e-300)).max())
 
-        return Error(size / below, largest / below_max, gain, steady, ulp, relative, self.own_gain)
+        ratios = size / below, largest / below_max
+        return Error(*ratios, gain, steady, ulp, relative, self.own_gain, gain_noise)
 
 
 def _kept(values: Tensor, real: Tensor | None, keep: Tensor | None) -> Tensor:

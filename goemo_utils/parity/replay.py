@@ -224,6 +224,7 @@ class Judge:
             shape=Shape(*self.real.shape),
             own=error.own,
             own_gain=error.own_gain,
+            gain_noise=error.gain_noise,
             clamped=clamped_at(device, right) if error.over > 1.0 else None,
             addend=sums and is_addend(device, operands),
         )

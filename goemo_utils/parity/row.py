@@ -31,7 +31,9 @@ a kernel that scales or shifts nearly all."""
 SAYS_GAIN = 0.5
 """Share above which a gain and an offset are what is wrong: less is the slope of another error."""
 
-EPSILON = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+SURE = 6.0
+"""Standard errors that a gain in half precision is away from 0 at least: of a few outputs, or of
+many of which a few are large, rounding alone makes a gain above the limit."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,19 @@ class Row:
     shape: Shape = Shape(0, 0)
     own: float = 0.0
     own_gain: float = 0.0
+    gain_noise: float = 0.0
     clamped: float | None = None
     addend: bool = False
     form: Form | None = None
 
     @property
     def over_gain(self) -> float:
-        """The gain over its limit; 0 where so few elements say nothing of a gain."""
+        """The gain over its limit, or over what chance makes where that is more."""
         if self.operator == ATTENTION and self.bare > 1.0:
             return 0.0  # a chain of roundings is judged by its own noise
         limit = GAIN.get(self.dtype, math.inf)
-        few = 6.0 * EPSILON.get(self.dtype, 0.0) / math.sqrt(max(self.n, 1))
-        return abs(self.gain) / max(limit, few) if math.isfinite(self.gain) else 0.0
+        chance = 0.0 if self.dtype == "float32" else SURE * self.gain_noise
+        return abs(self.gain) / max(limit, chance) if math.isfinite(self.gain) else 0.0
 
     @property
     def gains(self) -> bool:
