@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from goemo_utils.classifier.unpadded import FORMS, Unpadded
 from goemo_utils.errors import DeviceError, ModelError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.inputs import beside_of
 from goemo_utils.forward.model import load_model
 from goemo_utils.records.pairs import PAIR, joined
 from goemo_utils.texts.builtin import BUILTIN, strings
@@ -224,6 +226,8 @@ class GoEmotionsClassifier:
         """Logits float32 ``[n_texts, n_labels]`` of tokenised texts, in the classifier's own
         batches, in input order.
         """
+        if len(ids) == 1 and self._takes_one(ids[0]):
+            return self._one(ids[0])
         batches = self.batches([len(i) for i in ids])
         if self.side_by_side:
             rows = spread.each(lambda batch: _numpy(self._run([ids[i] for i in batch])), batches)
@@ -383,6 +387,18 @@ class GoEmotionsClassifier:
         if self._session:
             return self._session.run(self._padded(ids))
         return self._forward(ids, self._model)
+
+    def _takes_one(self, ids: list[int]) -> bool:
+        """Whether the model computes one text by its ids alone."""
+        alone = type(self._model) is Unpadded and self.device.kind == "cpu"
+        return alone and bool(ids) and not beside_of(ids)
+
+    def _one(self, ids: list[int]) -> np.ndarray:
+        """Logits float32 ``[1, n_labels]`` of one text; a short one's on one thread."""
+        model = cast(Unpadded, self._model)
+        threads = spread.on_one_thread() if len(ids) <= model.short else nullcontext()
+        with threads, torch.inference_mode():
+            return _numpy(model.alone(ids))
 
     def _padded(self, ids: list[list[int]]) -> dict[str, np.ndarray]:
         return self.inputs.pad(ids, self.width(max(map(len, ids))))

@@ -77,6 +77,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.activation = activation
         weight = packed.stacked([linear.weight.detach() for linear in linears])
+        self.small = weight.numel() <= packed.SMALL
         self.bias = packed.stacked_bias(linears)
 
         # Plain attributes, as in PackedLinear: they are no float weights that .to() may cast.

@@ -154,6 +154,8 @@ def attend_each(
     if len(runs) == 1:
         rows = runs[0].tokens if whole else runs[0].texts
         mixed = _attend(attend, heads, query[:rows], key_value[: runs[0].tokens], runs[0])
+        if rows == len(query):
+            return mixed
         return nn.functional.pad(mixed, (0, 0, 0, len(query) - rows))
 
     out = torch.zeros_like(query)

@@ -36,7 +36,7 @@ class DeviceLinear(PackedLinear):
 
     def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
         nn.Module.__init__(self)
-        self.activation, self.few, self.plain = activation, 0, None
+        self.activation, self.few, self.small, self.plain = activation, 0, False, None
         self.weight = torch.cat([linear.weight.detach() for linear in linears])
         self.bias = nn.Parameter(
             torch.cat([linear.bias.detach() for linear in linears]), requires_grad=False

@@ -28,7 +28,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-5}
 
 # Up to so many rows a small weight is multiplied as it is, rows as they come: oneDNN's call costs
 # 12 us where MKL's whole product takes 5 to 40. Its plain form is kept for that, 0.5 MB at most.
-FEW, SMALL = 32, 1 << 17
+FEW, SMALL = 48, 1 << 17
 
 
 class PackingError(RuntimeError):
@@ -54,7 +54,8 @@ class PackedLinear(nn.Module):
         weight = stacked([linear.weight.detach() for linear in linears])
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
         self.bias = stacked_bias(linears)
-        plain = weight.dtype == torch.float32 and weight.numel() <= SMALL
+        self.small = weight.numel() <= SMALL
+        plain = self.small and weight.dtype == torch.float32
         self.few = FEW if plain else 0
         self.plain = weight if plain else None
 

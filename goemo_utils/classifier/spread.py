@@ -4,10 +4,10 @@ threads inside every single product do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Event, Lock
+from contextlib import contextmanager, suppress
+from threading import Barrier, BrokenBarrierError, Condition, Event, Lock, local
 from typing import TypeVar
 
 import torch
@@ -21,10 +21,73 @@ MOST = 8
 SMALLEST = 256
 
 
+# Seconds that a thread waits at most, at its first text, for those of others.
+PATIENCE = 0.1
+
+
+class _Alone:
+    """The threads that compute on one of torch's threads, and those that begin meanwhile."""
+
+    def __init__(self) -> None:
+        self.inside, self.beginning = 0, 0
+        self.changed = Condition()
+        self.known = local()
+
+    def enter(self) -> bool:
+        """Whether this thread may set its number: not while another takes its own."""
+        self.begin()
+        with self.changed:
+            if self.beginning:
+                return False
+            self.inside += 1
+            return True
+
+    def leave(self) -> None:
+        """The number is as it was."""
+        with self.changed:
+            self.inside -= 1
+            self.changed.notify_all()
+
+    def begin(self) -> None:
+        """Let torch give this thread its number, if it has none, while nobody has another set."""
+        if hasattr(self.known, "began"):
+            return
+        with self.changed:
+            self.beginning += 1
+            self.changed.wait_for(lambda: not self.inside, PATIENCE)
+            torch.get_num_threads()
+            self.beginning -= 1
+        self.known.began = True
+
+
+_alone = _Alone()
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Within this context this thread's operators do not share their work: for products that take
+    less time than waking a second thread does, which on a busy machine is milliseconds.
+
+    torch keeps a number for each thread, and gives the last one that was set anywhere to a thread
+    that begins: so nobody sets one while a thread begins here.
+    """
+    if not _alone.enter():
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _alone.leave()
+
+
 def at_once() -> int:
     """How many batches run at once where there are enough of them, by the number of threads that
     torch may use here.
     """
+    _alone.begin()
     return min(torch.get_num_threads(), MOST)
 
 

@@ -18,9 +18,10 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from goemo_utils.classifier.attending import Biased, Disentangled, rotaries
+from goemo_utils.classifier.embedding import of_one_text
 from goemo_utils.classifier.layers import AttendAll, Layer, ModernLayer, Run
+from goemo_utils.classifier.packed import FEW, PackedLinear, PackingError, check
 from goemo_utils.classifier.packed import FORMS as WITH_PADDING
-from goemo_utils.classifier.packed import PackedLinear, PackingError, check
 
 # Where a layer keeps its parts: query, key, value, projection and its norm, intermediate product
 # and activation, output product and its norm.
@@ -117,6 +118,7 @@ class Unpadded(nn.Module):
         base: Any = model.base_model
         config: Any = model.config
         self.embeddings = base.embeddings
+        self.one_text = of_one_text(base.embeddings)
         self.project = _projection(base)
         try:
             self.layers = nn.ModuleList(_layers(base, family, config, linear, attend_all))
@@ -129,7 +131,10 @@ class Unpadded(nn.Module):
         self.norm = getattr(base, "final_norm", nn.Identity())
         self.mean = getattr(config, "classifier_pooling", "cls") == "mean"
         # rows up to which nothing meets oneDNN, so that any number of them may come
-        self.few = min(product.few for product in self.modules() if isinstance(product, linear))
+        products = [product for product in self.modules() if isinstance(product, linear)]
+        self.few = min(product.few for product in products)
+        # tokens up to which one thread is the fastest
+        self.short = FEW if all(product.small for product in products) else 0
         self.eval()
 
     def forward(
@@ -144,10 +149,25 @@ class Unpadded(nn.Module):
         hidden, counted = self.embedded(input_ids, attention_mask, token_type_ids)
         lengths = counted.tolist()
         runs = [Run(length, len(list(same))) for length, same in groupby(lengths)]
-        for layer in self.layers[:-1]:
+        for layer in list(self.layers)[:-1]:
             hidden = layer(hidden, hidden, runs)
 
         return SequenceClassifierOutput(logits=self.answered(hidden, runs))
+
+    def alone(self, ids: Sequence[int]) -> torch.Tensor:
+        """Logits ``[1, labels]`` of one text of one token and more, given by its ids alone."""
+        tokens = torch.tensor([ids])
+        if self.one_text is not None and self.one_text.takes(ids):
+            embedded = self.one_text(tokens)
+        else:
+            embedded = self.embeddings(tokens).flatten(0, 1)
+
+        hidden = with_zeros(self.project(embedded), self.few)
+        runs = [Run(len(ids), 1)]
+        for layer in list(self.layers)[:-1]:
+            hidden = layer(hidden, hidden, runs)
+        logits: torch.Tensor = self.answered(hidden, runs)
+        return logits
 
     def answered(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
         """Logits ``[texts, labels]`` by the last layer and the head, of the states before them.
@@ -159,10 +179,9 @@ class Unpadded(nn.Module):
             read = _means(self.norm(last(hidden, hidden, runs)), runs)
         else:
             # [tokens, features] -> [texts, features]
-            lengths = [run.length for run in runs for _ in range(run.texts)]
-            starts = torch.tensor([0, *accumulate(lengths[:-1])], device=hidden.device)
-            asking = with_zeros(hidden[starts], self.few)
-            read = self.norm(last(hidden, asking, runs)[: len(lengths)])
+            first = _first_tokens(hidden, runs)
+            asking = with_zeros(first, self.few)
+            read = self.norm(last(hidden, asking, runs)[: len(first)])
 
         # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
         return self.head(read[:, None])
@@ -305,6 +324,14 @@ def _means(states: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
             for part, run in zip(parts, runs, strict=True)
         ]
     )
+
+
+def _first_tokens(states: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+    """The first token of each text: ``[tokens, features]`` to ``[texts, features]``."""
+    lengths = [run.length for run in runs for _ in range(run.texts)]
+    if len(lengths) == 1:
+        return states[:1]
+    return states[torch.tensor([0, *accumulate(lengths[:-1])], device=states.device)]
 
 
 class _First(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 PLAIN = ("input_ids", "attention_mask")
 # What pads a field when the model's tokenizer does not say; input_ids are padded by its own token.
 PADDING = {"attention_mask": 0, "token_type_ids": 0}
+# What stands between a call of a fast tokenizer and the one beneath it, in transformers 4.57 and 5.
+CALLS = (
+    "__call__",
+    "_call_one",
+    "batch_encode_plus",
+    "_encode_plus",
+    "_batch_encode_plus",
+    "_convert_encoding",
+    "_get_padding_truncation_strategies",
+    "_switch_to_input_mode",
+    "set_truncation_and_padding",
+)
 
 
 class Tokens(list[int]):
@@ -66,6 +79,10 @@ class Inputs:
         pairs = [PAIR in text for text in texts]
         if any(pairs) and not all(pairs):
             return [self.encode([text], max_length)[0] for text in texts]
+        beneath = beneath_of(self.tokenizer, max_length)
+        if beneath is not None and not any(pairs) and not self.fields:
+            return [encoding.ids for encoding in beneath.encode_batch_fast(list(texts))]
+
         cut = {"truncation": True, "max_length": max_length} if max_length else {"verbose": False}
         if any(pairs):
             first, second = zip(*(halves(text) for text in texts), strict=True)
@@ -173,6 +190,42 @@ def _given(row: Sequence[int], name: str) -> list[Any]:
     text in the company of pairs.
     """
     return beside_of(row).get(name, [0] * len(row))
+
+
+def beneath_of(tokenizer: Any, max_length: int | None) -> Any | None:
+    """The tokenizer beneath a fast one, where asking it is all that a call of the fast one with
+    this truncation would do: the call is transformers' own, and would leave the state of the one
+    beneath as it is. None elsewhere, as at the first call with another ``max_length``.
+
+    For one short text transformers' call takes several times as long as what is beneath it.
+    """
+    kind: Any = type(tokenizer)
+    if max_length is None or not _calls_beneath(kind):
+        return None
+    beneath = tokenizer.backend_tokenizer
+    wanted = {
+        "max_length": max_length,
+        "stride": 0,
+        "strategy": "longest_first",
+        "direction": tokenizer.truncation_side,
+    }
+    as_asked = (
+        beneath.truncation == wanted
+        and beneath.padding is None
+        and beneath.encode_special_tokens == tokenizer.split_special_tokens
+    )
+    return beneath if as_asked else None
+
+
+@cache
+def _calls_beneath(kind: Any) -> bool:
+    """Whether a class of tokenizers is a fast one that changes nothing of transformers' call."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not issubclass(kind, PreTrainedTokenizerFast):
+        return False
+    own = [getattr(kind, name) for name in CALLS if hasattr(kind, name)]
+    return all(call.__module__.startswith("transformers.tokenization_utils") for call in own)
 
 
 def real_states(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
