@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from goemo_utils.boundary.parts import clear_parts, scratch
 from goemo_utils.boundary.remedies import of_error
 from goemo_utils.boundary.signals import how_ended
 from goemo_utils.chain import kernels
+from goemo_utils.chain.ahead import Ahead
 from goemo_utils.chain.notebook import CRASHED, Ended, execute
 from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.forward import worker
@@ -31,6 +32,10 @@ from goemo_utils.records.step import inputs_of, leave, run_dir, unfinished
 
 if TYPE_CHECKING:
     from goemo_utils.params import Params
+
+# OpenMP threads of kernels sleep while they wait, as the workers' do: threads that spin take a busy
+# machine's time from what they wait for. And a kernel says nothing of its debugger.
+FOR_KERNELS = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Hears of each step as it begins and ends: an event (began, ended, note) and its facts."""
@@ -74,8 +79,12 @@ def run(
         point_latest(folder)
         outcome = Outcome(folder, manifest["steps"])
 
-        running = _Running(params, folder, manifest, outcome, tell)
-        with _fork_servers(any(planned.runs for planned in plan), params.opened_as):
+        runs = [planned.step for planned in plan if planned.runs]
+        ahead = Ahead(params, folder / "logs", runs)
+        running = _Running(params, folder, manifest, outcome, tell, ahead)
+        with _fork_servers(bool(runs), params.opened_as), closing(ahead):
+            if runs:
+                ahead.start_first()
             running.steps(plan, forced=bool(force or start or only))
 
         outcome.told = running.report()
@@ -116,7 +125,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         yield
         return
 
-    with scratch() as folder, _temporary_files_in(folder), _patient_threads():
+    with scratch() as folder, _temporary_files_in(folder), _settings_of_kernels():
         servers = [worker.Server(folder, beside=kernels.SERVE)]
         os.environ[worker.ADDRESS] = servers[0].address
         if device == GENUINE:
@@ -132,17 +141,15 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def _patient_threads() -> Iterator[None]:
-    """Let OpenMP threads of kernels sleep while they wait, as the workers' do: threads that spin
-    take a busy machine's time from what they wait for.
-    """
-    chosen = "OMP_WAIT_POLICY" in os.environ
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def _settings_of_kernels() -> Iterator[None]:
+    """Set, for kernels that are started, what the environment does not say already."""
+    unsaid = [name for name in FOR_KERNELS if name not in os.environ]
+    os.environ.update({name: FOR_KERNELS[name] for name in unsaid})
     try:
         yield
     finally:
-        if not chosen:
-            os.environ.pop("OMP_WAIT_POLICY", None)
+        for name in unsaid:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -169,6 +176,7 @@ class _Running:
     manifest: dict[str, Any]
     outcome: Outcome
     tell: Tell
+    ahead: Ahead
     stopped: str | None = None
 
     def steps(self, plan: list[Planned], forced: bool) -> None:
@@ -210,7 +218,7 @@ class _Running:
         before, inputs = _identity(path), {}
         try:
             inputs = inputs_of(step, self.params, self.folder)
-            ended = execute(step, self.params, self.folder)
+            ended = execute(step, self.params, self.folder, self.ahead)
         except KeyboardInterrupt:
             ended = Ended("died", how_ended(), CRASHED)
         except errors.GoemoError as error:

@@ -3,8 +3,8 @@
 A kernel of its own interpreter imports for two to four seconds, in every step. The chain's fork
 server forks a second one, which imports ipykernel and the notebooks' modules beside it, touches no
 device and runs no cell; jobs never come from there. A kernel is a fresh fork of it: nothing of one
-notebook is in another. Where it does not answer yet, as for the first notebook, and on devices that
-need an interpreter of their own, the kernel starts as ever.
+notebook is in another. Where it does not answer yet, the first notebook's kernel is an interpreter
+of its own that begins with its imports; on devices that need such a one, kernels start as ever.
 """
 
 from __future__ import annotations
@@ -44,31 +44,42 @@ PRELOAD = (
     "goemo_utils.training.labelled",
 )
 LAUNCHER = ("-m", "ipykernel_launcher")
+FIRST = "goemo_utils.chain.first_kernel"
+
+
+def can_begin(params: Params) -> bool:
+    """Whether a kernel begins as it should now: not while the server of its forks is importing."""
+    address = kernels_of(os.environ.get(ADDRESS, ""))
+    return params.opened_as not in DEVICES or not address or os.path.exists(address)
 
 
 def manager(params: Params) -> dict[str, Any]:
-    """What papermill is told beside a notebook, so that its kernel is a fork where one can be."""
+    """What papermill is told beside a notebook, so that its kernel is a fork where one can be, and
+    begins with its imports where one cannot be yet.
+    """
     address = kernels_of(os.environ.get(ADDRESS, ""))
-    if params.opened_as not in DEVICES or not os.path.exists(address):
+    if params.opened_as not in DEVICES or not address:
         return {}
 
     from jupyter_client.manager import AsyncKernelManager
 
-    class Forked(AsyncKernelManager):
-        """Starts the asker of a fork in the place of an interpreter."""
+    class Started(AsyncKernelManager):
+        """Starts another program in the place of ipykernel's launcher."""
 
         def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-            return asking(super().format_kernel_cmd(extra_arguments), address)
+            return instead(super().format_kernel_cmd(extra_arguments), address)
 
-    return {"kernel_manager_class": Forked}
+    return {"kernel_manager_class": Started}
 
 
-def asking(command: list[str], address: str) -> list[str]:
-    """The command that asks for a fork in the place of one that starts this interpreter's kernel;
-    another command stays as it is.
+def instead(command: list[str], address: str) -> list[str]:
+    """The command that asks for a fork in the place of one that starts this interpreter's kernel,
+    or, where nobody listens yet, of one that imports first; another command stays as it is.
     """
     if command[:3] != [sys.executable, *LAUNCHER]:
         return command
+    if not os.path.exists(address):
+        return [sys.executable, "-m", FIRST, *command[3:]]
     return [sys.executable, "-I", "-S", str(Path(asked_kernel.__file__)), address, *command[3:]]
 
 

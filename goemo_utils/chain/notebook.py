@@ -28,6 +28,7 @@ from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import Status, notebooks, now, write_text
 
 if TYPE_CHECKING:
+    from goemo_utils.chain.ahead import Ahead
     from goemo_utils.params import Params
 
 CRASHED = 3
@@ -43,9 +44,10 @@ class Ended:
     cells: list[float] = field(default_factory=list)
 
 
-def execute(step: str, params: Params, folder: Path) -> Ended:
-    """Run one notebook in a kernel of its own; its streams go to ``logs/<step>.log``."""
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+def execute(step: str, params: Params, folder: Path, ahead: Ahead | None = None) -> Ended:
+    """Run one notebook in a kernel of its own, ``ahead``'s where it has one; its streams go to
+    ``logs/<step>.log``.
+    """
     import logging
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -53,27 +55,36 @@ def execute(step: str, params: Params, folder: Path) -> Ended:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
 
-    # papermill writes a notebook again after each cell, and not in one move.
+    # papermill does not write a notebook in one move.
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / f"{step}.ipynb"
-        ended = _run(step, params, output, log)
+        ended = _run(step, params, output, log, ahead)
         ended.cells = _tidy(output, params, folder)
     _diagnose(ended, log)
     _clean(log.parent)
     return ended
 
 
-def _run(step: str, params: Params, output: Path, log: Path) -> Ended:
+def _run(step: str, params: Params, output: Path, log: Path, ahead: Ahead | None) -> Ended:
     """Let papermill run the notebook of a step, and tell how it ended."""
     import papermill
 
+    from goemo_utils.chain import engine
+
     ended = Ended("ok", None, 0)
+    ready = None
+    if ahead is not None:
+        ready = ahead.take(step)
+        ahead.start_after(step)
+    if ready is not None:
+        ready.use()
     with _log(log) as stream, _standard_error(stream.fileno()):
         _say(stream, f"{step} began {now()}")
         try:
             papermill.execute_notebook(
                 str(notebooks() / f"{step}.ipynb"),
                 str(output),
+                engine_name=engine.NAME,
                 parameters=papermill_parameters(params),
                 kernel_name="python3",
                 progress_bar=False,
@@ -83,6 +94,7 @@ def _run(step: str, params: Params, output: Path, log: Path) -> Ended:
                 stderr_file=stream,
                 coalesce_streams=True,
                 shutdown_kernel="immediate",
+                ready=ready,
                 **kernels.manager(params),
             )
         except KeyboardInterrupt:

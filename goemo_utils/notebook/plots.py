@@ -20,6 +20,8 @@ import pandas as pd  # noqa: E402
 import seaborn as sns  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from goemo_utils.notebook.tables import short  # noqa: E402
+
 BLUE, BROWN, GREY = "#0b5c8a", "#8a5c00", "#5b6675"
 NOT_COVERED = "not covered"
 # What a figure shows, for a reader who cannot see it.
@@ -207,19 +209,6 @@ def rates(rows: Sequence[Mapping[str, Any]], simulated: bool) -> Figure | None:
     best = max(kept, key=lambda r: float(r["median"]))
     finding = f"Fastest: {short(best)}, {best['median']:,.0f} {best['unit']}"
     return _finished(figure, finding, simulated)
-
-
-def short(row: Mapping[str, Any]) -> str:
-    """A way of running the model by a name that fits beside a bar: what runs it, in what precision,
-    in what batches, and where if not on the CPU.
-    """
-    kind = str(row["id"]).partition("-")[0]
-    name = {"pipeline": "pipeline", "classifier": "goemo", "onnx": "ONNX Runtime"}.get(
-        kind, "eager"
-    )
-    batch = f", batch {row['batch_size']}" if row.get("batch_size") else ""
-    where = "" if row["device"] == "cpu" else f", {row['device']}"
-    return f"{name} {row['dtype']}{batch}{where}"
 
 
 def _finished(figure: Figure, finding: str, simulated: bool) -> Figure:

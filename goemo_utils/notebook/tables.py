@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from goemo_utils.notebook.plots import short
 from goemo_utils.params.reads import recorded
 
 if TYPE_CHECKING:
@@ -29,6 +28,19 @@ def number(value: Any) -> str:
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e6):
         return f"{int(value):,}"
     return f"{value:.2e}" if abs(value) < 1e-3 or abs(value) >= 1e6 else f"{value:.4g}"
+
+
+def short(row: Mapping[str, Any]) -> str:
+    """A way of running the model by a name that fits beside a bar: what runs it, in what precision,
+    in what batches, and where if not on the CPU.
+    """
+    kind = str(row["id"]).partition("-")[0]
+    name = {"pipeline": "pipeline", "classifier": "goemo", "onnx": "ONNX Runtime"}.get(
+        kind, "eager"
+    )
+    batch = f", batch {row['batch_size']}" if row.get("batch_size") else ""
+    where = "" if row["device"] == "cpu" else f", {row['device']}"
+    return f"{name} {row['dtype']}{batch}{where}"
 
 
 def facts(values: Mapping[str, Any], title: str = "value", keys: str = "") -> pd.DataFrame:

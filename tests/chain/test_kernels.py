@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from jupyter_client.manager import KernelManager
 
-from goemo_utils.chain import kernels
+from goemo_utils.chain import first_kernel, kernels
 from goemo_utils.forward import worker
 
 
@@ -24,18 +26,30 @@ def test_a_device_that_needs_its_own_interpreter_gets_an_ordinary_kernel(
         assert kernels.manager(SimpleNamespace(opened_as=device)) == {}
 
 
-def test_without_a_server_that_answers_the_kernel_is_an_ordinary_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_server_the_kernel_is_an_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(worker.ADDRESS, raising=False)
     assert kernels.manager(SimpleNamespace(opened_as="cpu")) == {}
-    monkeypatch.setenv(worker.ADDRESS, str(tmp_path / "worker"))
-    assert kernels.manager(SimpleNamespace(opened_as="cpu")) == {}
+
+
+def test_a_kernel_imports_first_where_its_server_does_not_listen_yet(tmp_path: Path) -> None:
+    ordinary = [sys.executable, *kernels.LAUNCHER, "-f", "file"]
+    address = tmp_path / "worker-kernels"
+    assert kernels.instead(ordinary, str(address))[1:] == ["-m", kernels.FIRST, "-f", "file"]
+    address.touch()
+    assert kernels.instead(ordinary, str(address))[-3:] == [str(address), "-f", "file"]
+
+
+def test_what_the_first_kernel_imports_does_not_import_torch_or_figures() -> None:
+    asked = "; ".join(f"import {name}" for name in first_kernel.PRELOAD)
+    told = subprocess.check_output(
+        [sys.executable, "-c", f"import sys; {asked}; print(*sys.modules)"], text=True
+    )
+    assert not {"torch", "transformers", "matplotlib", "seaborn"} & set(told.split())
 
 
 def test_a_kernel_of_another_interpreter_starts_as_it_says() -> None:
     elsewhere = ["/usr/bin/python3.9", "-m", "ipykernel_launcher", "-f", "file"]
-    assert kernels.asking(elsewhere, "address") == elsewhere
+    assert kernels.instead(elsewhere, "address") == elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +68,7 @@ def kernel(address: str) -> Iterator[KernelManager]:
     class Forked(KernelManager):
         def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
             command = super().format_kernel_cmd(extra_arguments)
-            return kernels.asking(command, kernels.kernels_of(address))
+            return kernels.instead(command, kernels.kernels_of(address))
 
     manager = Forked(kernel_name="python3")
     manager.start_kernel()

@@ -1,0 +1,152 @@
+"""Kernels of steps to come: started and answering while an earlier step is at work.
+
+A kernel takes a second until it answers, most of it waiting. So while a step runs, those of the two
+steps after it are started; two, so that none starts beside what 04_throughput measures. A kernel
+that is never used ends with the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goemo_utils.boundary.parts import replacing
+from goemo_utils.chain import kernels
+from goemo_utils.forward.worker import START_SECONDS
+
+if TYPE_CHECKING:
+    from goemo_utils.params import Params
+
+STEPS_AHEAD = 2
+SETTINGS = ("--HistoryManager.hist_file=:memory:",)  # as nbclient starts a kernel
+LOOK = 0.05
+
+
+class _Unused(Exception):
+    """Ends the block of a log that is not to be."""
+
+
+@dataclass
+class Ready:
+    """A kernel, and its client once it answers. What its process prints lies beside ``log``, and
+    takes that name in one move when the kernel is used.
+    """
+
+    manager: Any
+    log: ExitStack
+    client: Any = None
+
+    def use(self) -> None:
+        """Let the log take its name."""
+        self.log.close()
+
+    async def end(self) -> None:
+        """End a kernel that is not used, and leave nothing of it."""
+        if self.client is not None:
+            self.client.stop_channels()
+        if self.manager.has_kernel:
+            await self.manager.shutdown_kernel(now=True)
+        with suppress(_Unused), self.log:
+            raise _Unused
+
+
+@dataclass
+class Ahead:
+    """The kernels of ``steps``, those that are to run, on their way; ``logs`` is the folder of
+    their logs.
+    """
+
+    params: Params
+    logs: Path
+    steps: Sequence[str]
+    begun: dict[str, Ready] = field(default_factory=dict)
+    waiting: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def start_first(self) -> None:
+        """Start the kernel of the first step: its process begins now."""
+        first = self.steps[0]
+        with suppress(Exception):  # it starts as ever, and then says why it cannot
+            _until(self._begin(first))
+            self.waiting[first] = _loop().create_task(self._answers(first))
+
+    def start_after(self, step: str) -> None:
+        """Start kernels for the steps that follow: they come up while the notebook of ``step``
+        runs.
+        """
+        later = [name for name in self.steps if name > step]
+        for name in later[:STEPS_AHEAD]:
+            if name not in self.waiting:
+                self.waiting[name] = _loop().create_task(self._at_its_turn(name))
+
+    def take(self, step: str) -> Ready | None:
+        """The kernel of ``step``, once it answers; None where none could be started ahead."""
+        waiting = self.waiting.pop(step, None)
+        if waiting is None:
+            return None
+        if step not in self.begun and not kernels.can_begin(self.params):
+            waiting.cancel()
+            return None
+
+        try:
+            _until(waiting)
+            if _until(self.begun[step].manager.is_alive()):
+                return self.begun.pop(step)
+        except Exception:  # it starts as ever, and then says why it cannot
+            pass
+        if step in self.begun:
+            _until(self.begun.pop(step).end())
+        return None
+
+    def close(self) -> None:
+        """End what was not used."""
+        while self.waiting:
+            _, waiting = self.waiting.popitem()
+            waiting.cancel()
+            with suppress(Exception, asyncio.CancelledError):
+                _until(waiting)
+        while self.begun:
+            _, ready = self.begun.popitem()
+            with suppress(Exception):
+                _until(ready.end())
+
+    async def _at_its_turn(self, step: str) -> None:
+        while not kernels.can_begin(self.params):
+            await asyncio.sleep(LOOK)
+        await self._begin(step)
+        await self._answers(step)
+
+    async def _begin(self, step: str) -> None:
+        """Start the process of a step's kernel."""
+        from jupyter_client.manager import AsyncKernelManager
+
+        kind = kernels.manager(self.params).get("kernel_manager_class", AsyncKernelManager)
+        ready = Ready(kind(kernel_name="python3"), ExitStack())
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = ready.log.enter_context(replacing(self.logs / f"{step}.log"))
+        self.begun[step] = ready
+        with open(log, "ab") as stream:
+            await ready.manager.start_kernel(extra_arguments=list(SETTINGS), stderr=stream)
+
+    async def _answers(self, step: str) -> None:
+        """Wait until a kernel answers."""
+        ready = self.begun[step]
+        ready.client = ready.manager.client()
+        ready.client.start_channels()
+        await ready.client.wait_for_ready(timeout=START_SECONDS)
+        ready.client.allow_stdin = False
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop in which nbclient runs a notebook here."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop: asyncio.AbstractEventLoop = ensure_event_loop()
+    return loop
+
+
+def _until(work: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> Any:
+    return _loop().run_until_complete(work)
