@@ -39,6 +39,7 @@ def test_a_kernel_imports_first_where_its_server_does_not_listen_yet(tmp_path: P
     assert kernels.instead(ordinary, str(address))[-3:] == [str(address), "-f", "file"]
 
 
+@pytest.mark.long
 def test_what_the_first_kernel_imports_does_not_import_torch_or_figures() -> None:
     asked = "; ".join(f"import {name}" for name in first_kernel.PRELOAD)
     told = subprocess.check_output(
