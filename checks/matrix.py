@@ -138,12 +138,15 @@ COMBINATIONS = (
 
 @dataclass
 class Row:
-    """What came out: a word for each step, the build of torch, and a sentence where one is due."""
+    """What came out: a word for each step and the commit it ran on, the build of torch, and a
+    sentence where one is due.
+    """
 
     name: str
     torch: str = ""
     python: str = ""
     results: dict[str, str] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
     tests: str = ""
     note: str = ""
     date: str = ""
@@ -214,9 +217,10 @@ def tried(
             return
         row.python = said(python, "import platform; print(platform.python_version())")
         row.torch = said(python, "import torch; print(torch.__version__)")
-        source = checkout(place / "source")
+        source, tree = checkout(place / "source"), commit()
         for step in steps:
             row.results[step] = attempted(step, combination, python, source, place, row)
+            row.trees[step] = tree
             yield row.results[step]
 
 
@@ -374,6 +378,12 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
+def commit() -> str:
+    """The short name of the commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def attempted(
     step: str, combination: Combination, python: Path, source: Path, place: Path, row: Row
 ) -> str:
@@ -393,7 +403,8 @@ def attempted(
         "core tests": [str(python), *PYTEST, *core],
     }
     folder = source if step == "core tests" else work
-    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    # pytest cuts its reasons to the width of a terminal.
+    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "250"}
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     options = {"cwd": folder, "env": kept | settings, "capture_output": True, "text": True}
     try:
@@ -410,8 +421,8 @@ def attempted(
 def reason(step: str, out: str, err: str) -> str:
     """The line that says best what went wrong."""
     if step == "core tests":
-        failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", out, re.MULTILINE)
-        return ", ".join(failed[:4]) or (out + err).strip()[-200:]
+        failed = re.findall(r"^(?:FAILED|ERROR) (.+)", out, re.MULTILINE)
+        return "; ".join(test[:200] for test in failed[:4]) or (out + err).strip()[-200:]
     stopped = re.search(STOPPED, out, re.MULTILINE)
     if stopped:
         return " ".join(stopped[0].split())[:200]
@@ -440,7 +451,23 @@ def page(rows: Sequence[Row]) -> str:
     tests = [f"- {row.name}: {row.tests}" for row in rows if row.tests]
     dates = sorted({row.date for row in rows}) or ["never"]
     told = "\n".join(tests) or "- none yet"
-    return PAGE.format(table="\n".join(table), tests=told, date=dates[-1])
+    return PAGE.format(table="\n".join(table), tests=told, trees=trees(rows), date=dates[-1])
+
+
+def trees(rows: Sequence[Row]) -> str:
+    """On which commits the steps ran: in a sentence where it was one, else a line for each."""
+    ran = [(row, step) for row in rows for step, word in row.results.items() if "needs" not in word]
+    by_tree: dict[str, list[str]] = {}
+    for row, step in ran:
+        by_tree.setdefault(row.trees.get(step, ""), []).append(f"{row.name} ({step})")
+    if len(by_tree) == 1 and "" not in by_tree:
+        return f"Every step ran on one tree, {next(iter(by_tree))}."
+
+    lines = []
+    for tree, steps in by_tree.items():
+        named = f"On {tree}" if tree else "On an earlier tree of the same day"
+        lines.append(f"- {named}: {', '.join(steps)}.")
+    return "\n".join(lines)
 
 
 PAGE = """# Versions
@@ -461,10 +488,12 @@ The tests, in pytest's own words:
 
 {tests}
 
+{trees}
+
 numpy below 2 needs pyarrow below 26: pyarrow 26 installs beside it without a word and cannot be
 imported, so that .parquet is refused in a sentence; environment-2.8.yml pins 25.0.1.
 
-What is "not tried" here was not reached yet. On 2026-11-28, by hand and on an earlier tree:
+By hand and on an earlier tree, on 2026-11-28:
 
 | Python | torch | transformers | what ran |
 |---|---|---|---|

@@ -53,3 +53,18 @@ def test_nothing_newer_than_the_matrix_counts_as_tried(matrix) -> None:
     newest = max(matrix.COMBINATIONS, key=lambda one: key(one.torch))
     assert key(tried["torch"]) <= key(newest.torch)
     assert key(tried["transformers"]) <= key(newest.pins["transformers"])
+
+
+def test_the_page_says_on_which_commit_each_step_ran(matrix) -> None:
+    steps = {"predict": "passes", "rehearsal": "needs torch 2.10"}
+    first = matrix.Row("oldest", results=steps, trees={"predict": "abc1234"})
+    assert matrix.trees([first]) == "Every step ran on one tree, abc1234."
+    earlier = matrix.Row("pinned", results={"predict": "passes"})
+    both = matrix.trees([first, earlier]).splitlines()
+    assert both[0] == "- On abc1234: oldest (predict)."
+    assert both[1] == "- On an earlier tree of the same day: pinned (predict)."
+
+
+def test_a_failed_test_is_named_with_its_reason(matrix) -> None:
+    out = "FAILED tests/a.py::test_b - subprocess.TimeoutExpired: 120 s\n1 failed in 3 s"
+    assert "TimeoutExpired" in matrix.reason("core tests", out, "")
