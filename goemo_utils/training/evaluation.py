@@ -65,7 +65,7 @@ def judge(
 
     if dev.task == "single_label":
         found = decide(dev_probabilities, dev.task)
-        intervals = bootstrap(dev.targets, found, 0.5)
+        intervals = bootstrap(dev.targets, found, 0.5, task=dev.task)
         return {
             **result,
             "argmax": {
@@ -101,8 +101,8 @@ def gain(
         decide(found, dev.task, THRESHOLD if cut is None else np.array(cut)) > 0.5
         for found, cut in ((better, better_cut), (worse, worse_cut))
     ]
-    found = [scores(dev.targets, mark.astype(float), 0.5) for mark in marks]
-    draws = [drawn_f1(dev.targets, mark) for mark in marks]
+    found = [scores(dev.targets, mark.astype(float), 0.5, dev.task) for mark in marks]
+    draws = [drawn_f1(dev.targets, mark, task=dev.task) for mark in marks]
 
     return {
         name: {

@@ -43,13 +43,17 @@ def f1_per_label(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def scores(
-    targets: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+    thresholds: float | np.ndarray,
+    task: str = "multi_label",
 ) -> dict[str, float]:
     """Micro, macro and weighted F1 and subset accuracy when a label is marked at a probability
     above its threshold.
 
-    ``thresholds`` is one number or one a label. Weighted F1 weighs a label by its number of texts;
-    subset accuracy is the share of texts whose label set is exactly right.
+    ``thresholds`` is one number or one a label. Macro F1 is as ``macro_f1`` has it; weighted F1
+    weighs a label by its number of texts; subset accuracy is the share of texts whose label set is
+    exactly right.
     """
     marked = above(probabilities, thresholds)
     tp, fp, fn = counts(targets, marked)
@@ -57,7 +61,7 @@ def scores(
 
     return {
         "micro_f1": float(f1_per_label(tp.sum(), fp.sum(), fn.sum())),
-        "macro_f1": float(each.mean()),
+        "macro_f1": float(macro_f1(tp, fp, fn, task)),
         "weighted_f1": float((each * support).sum() / max(1, support.sum())),
         "subset_accuracy": float((marked == (targets > 0.5)).all(1).mean()),
     }
@@ -68,17 +72,19 @@ def argmax_scores(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, f
     F1 is the accuracy where each text has one label.
     """
     marked = decide(probabilities, "single_label")
-    found = scores(targets, marked, 0.5)
-    accuracy = found.pop("subset_accuracy")
-    macro = macro_of_met(*counts(targets, marked))
-    return {"accuracy": accuracy, **found, "macro_f1": float(macro)}
+    found = scores(targets, marked, 0.5, "single_label")
+    return {"accuracy": found.pop("subset_accuracy"), **found}
 
 
-def macro_of_met(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """The mean F1 ``[...]`` of counts ``[..., n_labels]`` over the labels that are met in truth or
-    answers, as scikit-learn's f1_score(average="macro") has it for texts of one label each; a label
-    in neither is no class of such a set. Without any it is 0.
+def macro_f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, task: str) -> np.ndarray:
+    """The mean F1 ``[...]`` of counts ``[..., n_labels]``, as scikit-learn's
+    f1_score(average="macro") has it: of single_label over the labels that are met in truth or
+    answers, for one in neither is no class of such a set (0 without any); else over all labels.
     """
+    if task != "single_label":
+        mean_of_all: np.ndarray = f1_per_label(tp, fp, fn).mean(-1)
+        return mean_of_all
+
     met = (tp + fp + fn) > 0
     mean: np.ndarray = f1_per_label(tp, fp, fn).sum(-1) / np.maximum(1, met.sum(-1))
     return mean
@@ -151,11 +157,12 @@ def bootstrap(
     thresholds: float | np.ndarray,
     n_draws: int = 1000,
     seed: int = 0,
+    task: str = "multi_label",
 ) -> dict[str, list[float]]:
     """95 % percentile intervals of micro and macro F1 when the texts are drawn again with
     replacement.
     """
-    drawn = drawn_f1(targets, above(probabilities, thresholds), n_draws, seed)
+    drawn = drawn_f1(targets, above(probabilities, thresholds), n_draws, seed, task)
 
     return {
         name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
@@ -164,14 +171,17 @@ def bootstrap(
 
 
 def drawn_f1(
-    targets: np.ndarray, marked: np.ndarray, n_draws: int = 1000, seed: int = 0
+    targets: np.ndarray,
+    marked: np.ndarray,
+    n_draws: int = 1000,
+    seed: int = 0,
+    task: str = "multi_label",
 ) -> dict[str, np.ndarray]:
     """Micro and macro F1 [n_draws] of texts drawn with replacement; the same seed draws the same
-    texts, so two models can be paired. Where each text has one label and one answer, macro F1 is
-    over the labels that a draw meets, as ``argmax_scores`` has it.
+    texts, so two models can be paired. Macro F1 of single_label is over the labels that a draw
+    meets.
     """
     truth, marked = targets > 0.5, marked.astype(bool)
-    single = bool((truth.sum(1) == 1).all() and (marked.sum(1) == 1).all())
     cells = [cell.astype(np.float32) for cell in (truth & marked, ~truth & marked, truth & ~marked)]
     weights = (
         np.random.default_rng(seed)
@@ -182,5 +192,5 @@ def drawn_f1(
 
     return {
         "micro_f1": f1_per_label(tp.sum(1), fp.sum(1), fn.sum(1)),
-        "macro_f1": macro_of_met(tp, fp, fn) if single else f1_per_label(tp, fp, fn).mean(1),
+        "macro_f1": macro_f1(tp, fp, fn, task),
     }

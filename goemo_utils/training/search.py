@@ -219,7 +219,8 @@ def objective(held: Split, probabilities: np.ndarray) -> float:
     """
     if not np.isfinite(probabilities).all():
         return math.nan
-    return scores(held.targets, held_marks(held.targets, probabilities, held.task), 0.5)["macro_f1"]
+    marks = held_marks(held.targets, probabilities, held.task)
+    return scores(held.targets, marks, 0.5, held.task)["macro_f1"]
 
 
 def _attempt(train: Train, job: dict[str, Any], held: Split) -> dict[str, Any]:

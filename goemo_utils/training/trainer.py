@@ -252,7 +252,7 @@ class FineTuner(Resumable):
         held_loss = losses.loss(logits, torch.from_numpy(truth), self.task)
 
         marks = held_marks(truth, squash(logits, self.task).numpy(), self.task)
-        result = scores(truth, marks, 0.5)
+        result = scores(truth, marks, 0.5, self.task)
         return {
             "held_loss": float(held_loss),
             "macro_f1": result["macro_f1"],

@@ -19,6 +19,7 @@ from goemo_utils.training.metrics import (
     roc_auc,
     scores,
 )
+from goemo_utils.training.search import objective
 from goemo_utils.training.teacher import linear_probabilities
 from goemo_utils.training.thresholds import best_cut, tune
 
@@ -284,7 +285,29 @@ def test_macro_f1_of_one_label_a_text_leaves_out_classes_that_nobody_meets() -> 
     assert argmax_scores(targets, probabilities)["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
-def test_the_interval_of_macro_f1_is_over_the_same_classes_as_its_value() -> None:
+@pytest.mark.parametrize(("task", "whole"), [("single_label", 1.0), ("multi_label", 0.5)])
+def test_the_interval_of_macro_f1_is_over_the_same_classes_as_its_value(
+    task: str, whole: float
+) -> None:
+    """Of a multi-label set every label counts, also where each text happens to have just one."""
     targets = np.eye(4)[[0, 1] * 20]
-    low, high = bootstrap(targets, targets * 0.9, 0.5, n_draws=50)["macro_f1"]
-    assert (low, high) == (1.0, 1.0)
+    assert scores(targets, targets * 0.9, 0.5, task)["macro_f1"] == whole
+    interval = bootstrap(targets, targets * 0.9, 0.5, n_draws=50, task=task)["macro_f1"]
+    assert interval == [whole, whole]
+
+
+def test_the_gain_over_another_model_is_of_the_classes_that_are_met() -> None:
+    targets = np.eye(4, dtype=np.float32)[[0, 1] * 20]
+    split = Split([""] * 40, targets, ("a", "b", "c", "d"), "single_label")
+    wrong = np.eye(4)[[0] * 40]
+    over = gain(split, targets * 0.9, None, wrong, None)["macro_f1"]
+    assert over["value"] == pytest.approx(1 - (2 / 3) / 2)
+    assert over["ci95"][0] < over["value"] < over["ci95"][1]
+
+
+def test_trials_are_chosen_by_the_macro_f1_that_is_reported() -> None:
+    targets = np.eye(4, dtype=np.float32)[[0, 1, 0, 1]]
+    held = Split([""] * 4, targets, ("a", "b", "c", "d"), "single_label")
+    probabilities = np.eye(4)[[0, 1, 1, 1]] * 0.9
+    expected = argmax_scores(targets, probabilities)["macro_f1"]
+    assert objective(held, probabilities) == pytest.approx(expected)
