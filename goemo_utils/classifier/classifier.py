@@ -228,6 +228,11 @@ class GoEmotionsClassifier:
         """
         if len(ids) == 1 and self._takes_one(ids[0]):
             return self._one(ids[0])
+        groups = self.inputs.alike(ids)
+        if len(groups) > 1:
+            apart = [self.logits([ids[i] for i in group]) for group in groups]
+            return batching.scatter(groups, apart, len(ids), len(self.labels))
+
         batches = self.batches([len(i) for i in ids])
         if self.side_by_side:
             rows = spread.each(lambda batch: _numpy(self._run([ids[i] for i in batch])), batches)

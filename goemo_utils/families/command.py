@@ -211,8 +211,11 @@ No list of names decides any of this. When a model is loaded it is run on two sh
 - which inputs its forward takes: one without `attention_mask` gets none;
 - whether a text's answer stays the same in padded company. If not, texts of one length run together
   and nothing is padded;
-- whether a forward changes the model for the next one (a switch or another module). It is then put
-  back before every forward, and lengths run apart;
+- whether a forward changes the model for the next one (a switch, another module, a number that the
+  first text's length settles). It is then put back before every forward, and lengths run apart;
+- how few tokens it takes: shorter texts are padded to so many (CANINE pools four characters, and
+  transformers has no answer to a text of one);
+- whether the texts of a batch must hold equally many end tokens (BART, T5): others run apart;
 - where its table of positions begins and how many places are left: that is the limit of length. A
   limit that the model itself refuses, as where it pads to whole blocks inside, is lowered;
 - whether the tokenizer knows more tokens than the model's table holds: that is refused, with both

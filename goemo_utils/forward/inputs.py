@@ -7,6 +7,7 @@ one text has one input.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +56,9 @@ class Inputs:
     ``fields``: what it needs beside token ids and mask for single texts; ``pair_fields``: the same
     for pairs. ``pads``: whether a text's answer stays the same in padded company; otherwise texts
     of one length run together, and ``why`` says so in a sentence. ``single``: a batch is one text,
-    for there is no token to pad with.
+    for there is no token to pad with. ``least``: tokens that the model takes at least; shorter rows
+    are padded to so many. ``end``: the token that the texts of a batch must hold equally often, as
+    BART and T5 have it; None where a batch takes any.
     """
 
     tokenizer: Any
@@ -64,6 +67,8 @@ class Inputs:
     pads: bool = True
     why: str | None = None
     single: bool = False
+    least: int = 1
+    end: int | None = None
 
     @property
     def side(self) -> str:
@@ -103,7 +108,7 @@ class Inputs:
 
         Padding here instead of in the tokenizer leaves the tokenizer's shared padding state alone.
         """
-        width = max(1, to, *(len(row) for row in rows))
+        width = max(self.least, to, *(len(row) for row in rows))
         # Pairs of texts may need more than single texts beside them do.
         beside = dict.fromkeys(name for row in rows for name in beside_of(row))
         if any(name not in PADDING for name in beside):
@@ -134,7 +139,28 @@ class Inputs:
         for start in range(0, len(rows), size):
             whole = [list(range(start, min(start + size, len(rows))))]
             for run in self.apart(whole, lengths):
-                yield self.tensors([rows[i] for i in run], to if self.pads else 0)
+                for alike in self.neighbours(run, rows):
+                    yield self.tensors([rows[i] for i in alike], to if self.pads else 0)
+
+    def ends(self, row: Sequence[int]) -> int:
+        """How many of the tokens that a batch must agree in the row holds; 0 where none must."""
+        return 0 if self.end is None else list(row).count(self.end)
+
+    def neighbours(
+        self, batch: Sequence[int], rows: Sequence[Sequence[int]]
+    ) -> Iterator[list[int]]:
+        """The batch (positions in ``rows``), cut where the number of ends changes."""
+        for _, run in itertools.groupby(batch, key=lambda i: self.ends(rows[i])):
+            yield list(run)
+
+    def alike(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The positions of rows that may share a batch, in order; nearly always one group."""
+        if self.end is None:
+            return [list(range(len(rows)))]
+        groups: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            groups.setdefault(self.ends(row), []).append(i)
+        return list(groups.values())
 
     def apart(self, batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
         """The batches (positions in ``lengths``), cut into neighbours of one length for a model

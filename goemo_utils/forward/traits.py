@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ LENGTHS = (23, 13, 9)
 SHORTER = 7
 # Padding beyond the longest text of a batch, as batches of few widths have it.
 MORE = 6
+# Widths up to which a model of short texts that fails on its shortest is tried.
+MOST_AT_LEAST = 64
 # A real forward of the longest input is run where it costs less than this many products (parameters
 # × tokens); above, only its shapes are computed.
 CHEAP = 2e9
@@ -67,10 +71,21 @@ class Traits:
     pads: bool
     why: str | None
     single: bool = False
+    least: int = 1
+    end: int | None = None
 
     def inputs(self, tokenizer: Any) -> Inputs:
         """What the paths of the package need of it."""
-        return Inputs(tokenizer, self.fields, self.pair_fields, self.pads, self.why, self.single)
+        return Inputs(
+            tokenizer,
+            self.fields,
+            self.pair_fields,
+            self.pads,
+            self.why,
+            self.single,
+            self.least,
+            self.end,
+        )
 
 
 def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
@@ -88,8 +103,9 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
     before = State(probe)
     asker = _Asker(probe, tokenizer, folder)
     given = asker.fields(SHORT)
-    short, long = asker.rows(Inputs(tokenizer, given))
-    switches = before.switches()
+    first = Inputs(tokenizer, given)
+    short, long = asker.rows(first)  # the last forward was of the longer
+    switches = before.switches() + before.settled(lambda: asker.answer(first, [short]))
     fitting_of_probe.restore = switches
     fitting.restore = [switch.elsewhere(model) for switch in switches]
 
@@ -114,7 +130,46 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
         pads=pads,
         why=why,
         single=tokenizer.pad_token_id is None,
+        least=_least(asker, inputs),
+        end=_end(asker, inputs, short),
     )
+
+
+def _least(asker: _Asker, inputs: Inputs) -> int:
+    """How many tokens the model takes at least: one that pools characters (CANINE) fails on a text
+    of one, to which transformers has no answer, and answers it padded and masked.
+    """
+    if inputs.tokenizer.pad_token_id is None:
+        return 1
+    row = inputs.encode([""], SHORTER)[0] or inputs.encode(["a"], SHORTER)[0]
+    for width in (1, *range(len(row) + 1, MOST_AT_LEAST + 1)):
+        try:
+            asker.answer(inputs, [row], width)
+        except Exception:  # each family raises its own
+            continue
+        return width
+    return 1
+
+
+def _end(asker: _Asker, inputs: Inputs, row: list[int]) -> int | None:
+    """The token that all texts of a batch must hold equally often: BART and T5 read the last one's
+    state, and refuse a batch where a text, or a pair, has more of them.
+    """
+    end = getattr(asker.model.config, "eos_token_id", None)
+    if not isinstance(end, int) or inputs.tokenizer.pad_token_id is None or len(row) < 3:
+        return None
+    with_one_more = list(row)
+    with_one_more[len(row) // 2] = end
+
+    try:
+        asker.answer(inputs, [with_one_more])
+    except Exception:  # it is no matter of batches
+        return None
+    try:
+        asker.answer(inputs, [list(row), with_one_more])
+    except ValueError:
+        return end
+    return None
 
 
 def _padding(
@@ -133,6 +188,8 @@ def _padding(
     if switches:
         names = ", ".join(dict.fromkeys(switch.name for switch in switches[:3]))
         return False, f"a forward changes its own {names} by the length of the input"
+    if rotated := _turns_at(asker.model):
+        return False, f"beyond {rotated} tokens in a batch its rotary positions are other ones"
 
     try:
         together = asker.answer(inputs, list(rows), max(map(len, rows)) + MORE)
@@ -147,6 +204,19 @@ def _padding(
         f"padding changes its answers (by up to {difference:.1g} of the largest output, on a text"
         f" of {len(rows[0])} tokens beside one of {len(rows[1])})"
     )
+
+
+def _turns_at(model: nn.Module) -> int | None:
+    """The length beyond which a model's rotary positions are other ones for the whole batch
+    (transformers' longrope: modeling_rope_utils.longrope_frequency_update); None where they stay.
+    """
+    kinds = [getattr(module, "rope_type", None) for module in model.modules()]
+    if not any("longrope" in (k.values() if isinstance(k, dict) else [k]) for k in kinds if k):
+        return None
+    held = json.dumps(getattr(model.config, "rope_parameters", None) or {}, default=str)
+    found = re.search(r'"original_max_position_embeddings": (\d+)', held)
+    stated = found[1] if found else getattr(model.config, "original_max_position_embeddings", 0)
+    return int(stated or 0) or None
 
 
 def _apart(together: list[torch.Tensor], row: int, alone: list[torch.Tensor]) -> float:
@@ -324,11 +394,18 @@ class Switch:
         return Switch(self.path, module, self.name, value, self.child)
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a value is a whole number, or a list of them."""
+    numbers = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
+
+
 class State:
     """What a model's modules hold beside weights: switches (texts, truth values) and children.
 
     Numbers and tensors that a forward leaves are caches, made anew when they do not fit; a switch
-    or another child is another way of computing.
+    or another child is another way of computing. So is a number that was open until the first
+    forward and stays as that one's length made it (Reformer's ``num_buckets``).
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -336,10 +413,29 @@ class State:
             (path, module, self._switches(module), dict(module._modules))
             for path, module in model.named_modules()
         ]
+        self._open = [
+            (path, module, [name for name, value in vars(module).items() if value is None])
+            for path, module in model.named_modules()
+        ]
 
     @staticmethod
     def _switches(module: nn.Module) -> dict[str, Any]:
         return {name: v for name, v in vars(module).items() if isinstance(v, str | bool)}
+
+    def settled(self, forward: Callable[[], object]) -> list[Switch]:
+        """What was open before and has a number now that a ``forward`` of another length leaves."""
+        numbers = [
+            (path, module, name, vars(module)[name])
+            for path, module, opened in self._open
+            for name in opened
+            if _is_number(vars(module).get(name))
+        ]
+        forward()
+        return [
+            Switch(path, module, name, None, False)
+            for path, module, name, value in numbers
+            if vars(module).get(name) == value
+        ]
 
     def switches(self) -> list[Switch]:
         """What has changed since, children first."""

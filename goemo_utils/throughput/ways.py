@@ -157,7 +157,8 @@ class Bench:
         def run(texts: Sequence[str]) -> np.ndarray:
             ids = self.encode(loaded, texts)
             lengths = [len(i) for i in ids]
-            batches = loaded.inputs.apart(plan(lengths), lengths)
+            apart = loaded.inputs.apart(plan(lengths), lengths)
+            batches = [run for batch in apart for run in loaded.inputs.neighbours(batch, ids)]
             outputs = [forward(loaded, model, device, [ids[i] for i in batch]) for batch in batches]
             rows = [output.float().cpu().numpy() for output in outputs]
             return activate(

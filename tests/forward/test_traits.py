@@ -1,5 +1,6 @@
 """What a model does with padding, positions and itself is found by running it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from goemo_utils.records.pairs import joined
 PAIRS = [("I am so happy today!", "Thank you."), ("Why?", "Nobody has told me a thing about it.")]
 
 
-def family(name: str, folder: Path) -> Path:
-    return make(next(f for f in FAMILIES if f.model_type == name), folder)
+def family(name: str, folder: Path, **settings: object) -> Path:
+    known = next(f for f in FAMILIES if f.model_type == name)
+    return make(replace(known, settings={**known.settings, **settings}), folder)
 
 
 @pytest.mark.parametrize("name", ["ibert", "luke", "markuplm", "xlm-roberta"])
@@ -47,6 +49,60 @@ def test_a_model_that_changes_itself_answers_the_same_whatever_ran_before(tmp_pa
     first = answer(long)
     answer(short)
     assert torch.equal(answer(long), first)
+
+
+@pytest.mark.long
+def test_a_number_that_the_first_forward_leaves_for_good_is_opened_again(tmp_path: Path) -> None:
+    folder = family("reformer", tmp_path, num_buckets=None)
+    classifier = GoEmotionsClassifier(folder)
+    texts = ["ok", "I am so happy today! " * 12]
+    answers = expected(folder, classifier.max_length, texts)
+    for order in ([0, 1], [1, 0]):
+        given = classifier.predict([texts[i] for i in order])[1]
+        np.testing.assert_allclose(given, answers[order], atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_rotation_that_the_longest_text_of_a_batch_chooses_keeps_lengths_apart(
+    tmp_path: Path,
+) -> None:
+    rotary = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": 32,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+    }
+    folder = family("eurobert", tmp_path, rope_parameters=rotary)
+    classifier = GoEmotionsClassifier(folder)
+    texts = ["ok", "I am so happy today! " * 12]
+    assert "rotary positions" in classifier.inputs.why
+    answers = expected(folder, classifier.max_length, texts)
+    np.testing.assert_allclose(classifier.predict(texts)[1], answers, atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_text_shorter_than_the_model_takes_is_padded_to_what_it_takes(tmp_path: Path) -> None:
+    """CANINE pools four characters; transformers has no answer to a text of one."""
+    classifier = GoEmotionsClassifier(family("canine", tmp_path))
+    assert classifier.inputs.least == 4
+    texts = ["", "a", joined("", ""), "ok"]
+    answers = classifier.predict(texts)[1]
+    assert np.isfinite(answers).all()
+    assert np.array_equal(classifier.predict(texts[1:2])[1], answers[1:2])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["bart", "t5"])
+def test_texts_that_hold_the_token_of_the_end_run_apart(name: str, tmp_path: Path) -> None:
+    """These read the last end's state, and refuse a batch whose texts have other numbers of it."""
+    folder = family(name, tmp_path)
+    classifier = GoEmotionsClassifier(folder)
+    texts = ["I am so happy", "no </s> yes", "ok", "a </s></s> b"]
+    answers = expected(folder, classifier.max_length, texts)
+    np.testing.assert_allclose(classifier.predict(texts)[1], answers, atol=1e-5)
+    batches = list(classifier.inputs.batches(classifier.tokenise(texts)[0], 4))
+    assert [len(batch["input_ids"]) for batch in batches] == [1, 1, 1, 1]
 
 
 def test_padding_is_on_the_side_that_the_tokenizer_says(tmp_path: Path) -> None:
