@@ -5,10 +5,12 @@ and models without a trained head.
 from __future__ import annotations
 
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from goemo_utils.errors import ModelError, ParamsError
 from goemo_utils.forward import thresholds
+from goemo_utils.forward.foreign import pickled_head
 from goemo_utils.forward.model import Loaded
 
 BACKENDS = ("auto", "eager", "packed", "unpadded", "onnxruntime")
@@ -80,9 +82,11 @@ def refuse_without_head(loaded: Loaded) -> None:
     """Raise ModelError for a model that has no labels to predict."""
     name = loaded.info["id"]
     if loaded.task == "encoder":
+        path = loaded.info.get("path")
+        head = pickled_head(Path(path)) if path else ""
         raise ModelError(
             f"'{name}' is an encoder without a trained classification head, so it has no labels to"
-            " predict. Use a fine-tuned classifier."
+            f" predict. Use a fine-tuned classifier.{head}"
         )
     untrained: list[Any] = loaded.info.get("untrained") or []
     if untrained and loaded.info.get("source") != "random":

@@ -7,37 +7,16 @@ Only safetensors are read, and no code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from goemo_utils.errors import ModelError, RecordError
-from goemo_utils.records.record import read_json
+from goemo_utils.errors import ModelError
+from goemo_utils.forward.foreign import ADAPTER, adapter, check_fetched, held_instead
+from goemo_utils.forward.stated import check_plain, wrongly_stated
 from goemo_utils.records.step import EMBEDDED
 from goemo_utils.records.weights import INDEX, SINGLE, check_folder, stated_in, weights_of
 
-# What puts a name of its own before every weight, by that name.
-WRAPPERS = {
-    "_orig_mod": "torch.compile (save model._orig_mod instead)",
-    "module": "DataParallel or DistributedDataParallel (save model.module instead)",
-    "_fsdp_wrapped_module": "FullyShardedDataParallel (save its full state dict)",
-    "_forward_module": "a Lightning strategy (save the model inside it)",
-}
-ADAPTER = "adapter_config.json"
-_SAVE = "give the folder that it was made from, or save the model with save_pretrained()"
-# Other forms of a model, by the files that show them: what they are, and what to do.
-OTHER_FORMATS = {
-    "*.onnx": ("a graph for ONNX Runtime", _SAVE),
-    "onnx/*.onnx": ("a graph for ONNX Runtime", _SAVE),
-    "*.gguf": ("a model quantised for llama.cpp", _SAVE),
-    "tf_model.h5": ("TensorFlow's weights", "convert them with a transformers 4 that has from_tf"),
-    "flax_model.msgpack": (
-        "Flax's weights",
-        "convert them with a transformers 4 that has from_flax",
-    ),
-    "openvino_model.xml": ("a graph for OpenVINO", _SAVE),
-    "*/model.safetensors": ("a folder inside that does", "give that one"),
-}
 # How the last layer of transformers' classes is called.
 HEAD_ENDS = ("classifier.weight", "out_proj.weight", "score.weight", "logits_proj.weight")
 # Packages that read a vocabulary which is not in tokenizer.json.
@@ -65,6 +44,11 @@ def locate(model: str, revision: str | None = None) -> tuple[str, Path, str | No
         )
     if folder.is_dir():
         return "local", folder.resolve(), None
+    if folder.is_file():
+        raise ModelError(
+            f"`model` names the file '{name}'; expected the folder that it lies in, with"
+            f" config.json, a tokenizer and weights. Give '{folder.parent}'."
+        )
     if name.startswith((".", "/", "~")):
         raise ModelError(
             f"Model folder '{name}' does not exist. Expected a folder with config.json, a tokenizer"
@@ -95,7 +79,7 @@ def check_weights(folder: Path) -> None:
     holds instead.
     """
     if (folder / ADAPTER).is_file():
-        raise ModelError(_adapter(folder))
+        raise ModelError(adapter(folder))
 
     check_folder(folder)
     named = _named_weights(folder)
@@ -105,31 +89,17 @@ def check_weights(folder: Path) -> None:
             f" names, {SINGLE} or {INDEX}, which are what is hashed. Rename the file and remove"
             " transformers_weights."
         )
-    if not weights_of(folder).files:
-        pickled = sorted(p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt")))
-        others = weights_of(folder).unread
-        if others:
-            raise ModelError(
-                f"{folder} holds {', '.join(others[:3])}, and neither {SINGLE} nor {INDEX}, which"
-                " are the names that are read. Rename the file, or save the model again with"
-                " save_pretrained()."
-            )
-        if not pickled:
-            raise ModelError(f"{folder} has no .safetensors weights{_held_instead(folder)}.")
+    found = weights_of(folder)
+    for path in found.files:
+        check_fetched(path)
+    if not found.files and found.unread:
         raise ModelError(
-            f"{folder} has no .safetensors weights, only {', '.join(pickled)}: pickled weights are"
-            " never loaded. Convert them with save_pretrained(safe_serialization=True) in a place"
-            " you trust."
+            f"{folder} holds {', '.join(found.unread[:3])}, and neither {SINGLE} nor {INDEX}, which"
+            " are the names that are read. Rename the file, or save the model again with"
+            " save_pretrained()."
         )
-
-
-def _held_instead(folder: Path) -> str:
-    """What a folder without safetensors holds, and what to do, as the end of a sentence."""
-    for pattern, (kind, advice) in OTHER_FORMATS.items():
-        files = sorted(str(path.relative_to(folder)) for path in folder.glob(pattern))
-        if files:
-            return f", but {kind} ({files[0]}): {advice}"
-    return ". Expected model.safetensors, or shards with their index, beside config.json"
+    if not found.files:
+        raise ModelError(f"{folder} has no .safetensors weights{held_instead(folder)}.")
 
 
 def _named_weights(folder: Path) -> Any:
@@ -137,22 +107,6 @@ def _named_weights(folder: Path) -> Any:
     path = folder / "config.json"
     stated = stated_in(path) if path.is_file() else {}
     return stated.get("transformers_weights") if isinstance(stated, dict) else None
-
-
-def _adapter(folder: Path) -> str:
-    """The sentence on a folder that holds an adapter."""
-    try:
-        given = read_json(folder / ADAPTER)
-    except RecordError:
-        given = {}
-    described = given if isinstance(given, dict) else {}
-    kind = str(described.get("peft_type") or "").replace("LORA", "LoRA") or "PEFT"
-    base = described.get("base_model_name_or_path") or described.get("model_name")
-    of = f" for '{base}'" if base else ""
-    return (
-        f"{folder} holds a {kind} adapter{of} ({ADAPTER}), not a whole model: merge it into its"
-        " base model (in PEFT: merge_and_unload(), then save_pretrained) and give that folder."
-    )
 
 
 def _told(error: Exception) -> str:
@@ -166,39 +120,21 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     check_folder(folder)
-    _check_plain(folder)
+    check_plain(folder)
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
+        if wrong := wrongly_stated(folder):
+            raise ModelError(wrong) from None
         raise ModelError(
             f"{folder} has no usable config.json ({type(error).__name__}: {_told(error)})."
             " Expected a model type that transformers knows; code that comes with a checkpoint is"
             " not run."
         ) from None
-
-
-def _check_plain(folder: Path) -> None:
-    """Raise ModelError for a model that needs code of its own, or whose weights are quantised."""
-    from transformers import CONFIG_MAPPING
-
-    path = folder / "config.json"
-    stated = stated_in(path) if path.is_file() else {}
-    if not isinstance(stated, dict):
-        return
-    kind = stated.get("model_type")
-    if stated.get("auto_map") and kind not in CONFIG_MAPPING:
-        raise ModelError(
-            f"{path} says model_type {kind!r} and names code of its own (auto_map), which is never"
-            " run here; expected a model type that transformers knows. Where transformers has the"
-            " same architecture, save the model as that type."
-        )
-    quantised = stated.get("quantization_config")
-    if isinstance(quantised, dict):
-        by = quantised.get("quant_method") or "a quantiser"
-        raise ModelError(
-            f"{path} says that the weights are quantised (quantization_config, {by}); expected"
-            " plain weights in float32, float16 or bfloat16. Give the model that was quantised."
-        )
+    # Everything here reads outputs by their names, which a checkpoint may switch off.
+    config.return_dict = True
+    config.torchscript = False
+    return config
 
 
 def read_tokenizer(folder: Path) -> Any:
@@ -230,11 +166,23 @@ def read_tokenizer(folder: Path) -> Any:
             " files (vocab.json, vocab.txt, *.model) beside config.json. Fetch the checkpoint"
             " again."
         )
+    _check_limit(folder, tokenizer)
     if tokenizer.pad_token is None:
         stated = stated_in(folder / "config.json").get("pad_token_id")
         known = isinstance(stated, int) and 0 <= stated < len(tokenizer)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(stated) if known else None
     return tokenizer
+
+
+def _check_limit(folder: Path, tokenizer: Any) -> None:
+    """Raise ModelError for a limit of length that is no number, on which every text would fail."""
+    limit = tokenizer.model_max_length
+    if limit is None or isinstance(limit, int | float):
+        return
+    raise ModelError(
+        f"{folder / 'tokenizer_config.json'} says model_max_length {limit!r}; expected a number of"
+        " tokens, without quotes, or none. Correct it."
+    )
 
 
 def _check_own_files(folder: Path) -> None:
@@ -287,32 +235,6 @@ def tensor_names(folder: Path) -> dict[str, tuple[int, ...]]:
         except (SafetensorError, OSError):
             continue
     return names
-
-
-def strange_weights(stored: Iterable[str], expected: Iterable[str]) -> str | None:
-    """Why the weights on disk do not fit the model by their names, as the end of a sentence; None
-    where most do.
-
-    Names: as ``tensor_names`` has them, and those of the model.
-    """
-    stored, wanted = set(stored), set(expected)
-    bare = {name.partition(".")[2] for name in wanted} | wanted
-    if not stored or len(stored & bare) * 2 >= len(stored):
-        return None
-    if any(".lora_" in name or name.startswith("base_model.model.") for name in stored):
-        return (
-            "they are those of a LoRA adapter or of a model inside PEFT: merge it into its base"
-            " model (merge_and_unload(), then save_pretrained) and give that folder"
-        )
-
-    heads = {name.partition(".")[0] for name in stored}
-    prefix = next(iter(heads)) if len(heads) == 1 else None
-    if prefix is None or not {name.partition(".")[2] for name in stored} & bare:
-        return None
-
-    by = WRAPPERS.get(prefix, "a class that holds the model inside (save that model instead)")
-
-    return f"every name begins with '{prefix}.', as {by} leaves them"
 
 
 def head_on_disk(folder: Path, config: Any) -> bool:
@@ -384,10 +306,34 @@ def other_size(stored: Mapping[str, tuple[int, ...]], config: Any) -> str | None
         for name, shape in stored.items()
         if name in head_names(config) and name.endswith(HEAD_ENDS) and len(shape) == 2
     }
+    unnamed = all(name == f"LABEL_{i}" for i, name in config.id2label.items())
+    counted = f"counts {config.num_labels} labels (num_labels, 2 where nothing is said)"
+    labels = counted if unnamed else f"names {config.num_labels} labels"
     for name, shape in likely.items():
         if shape[0] != config.num_labels:
             return (
-                f"names {config.num_labels} labels, and the head {name} has {shape[0]} outputs."
-                f" Expected {shape[0]} labels in id2label, numbered from 0. Correct it."
+                f"{labels}, and the head {name} has {shape[0]} outputs. Expected {shape[0]} labels"
+                " in id2label, numbered from 0. Correct it."
+            )
+    return None
+
+
+def other_shape(stored: Mapping[str, tuple[int, ...]], config: Any, auto: Any) -> str | None:
+    """A sentence on a weight whose shape in the files is another than config.json makes it; None
+    where none is.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = auto.from_config(config)
+    except Exception:  # each class raises its own
+        return None
+    for name, tensor in network.state_dict().items():
+        on_disk = stored.get(name, stored.get(name.partition(".")[2], tuple(tensor.shape)))
+        if tuple(on_disk) != tuple(tensor.shape):
+            return (
+                f"makes {name} {list(tensor.shape)}, and the files hold {list(on_disk)}. Expected"
+                " the sizes of the weights. Fetch the checkpoint's own config.json again."
             )
     return None

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,13 @@ from goemo_utils.forward.checkpoint import (
     head_on_disk,
     locate,
     other_head,
+    other_shape,
     other_size,
     read_config,
     read_tokenizer,
-    strange_weights,
     tensor_names,
 )
+from goemo_utils.forward.foreign import strange_weights
 from goemo_utils.forward.inputs import Inputs
 from goemo_utils.forward.lean import import_transformers, undrawn
 from goemo_utils.forward.sizes import check_finite, check_room, check_sizes, check_used
@@ -197,7 +199,8 @@ def build(
                 f" {transformers.__version__} cannot run with attn_implementation: {attention}."
                 " Use attn_implementation: eager."
             ) from None
-        if named := other_size(tensor_names(folder), config):
+        shapes = tensor_names(folder)
+        if named := other_size(shapes, config) or other_shape(shapes, config, auto):
             raise ModelError(f"{folder}/config.json {named}") from None
         raise ModelError(
             f"{folder} could not be loaded as {auto.__name__} ({type(error).__name__}:"
@@ -214,16 +217,32 @@ def check_loaded(
     cause.
     """
     stored = tensor_names(folder)
-    if told.missing and (cause := strange_weights(stored, network.state_dict())):
+    base = str(getattr(network, "base_model_prefix", ""))
+    if told.missing and (cause := strange_weights(stored, network.state_dict(), base)):
         raise ModelError(f"The weights in {folder} are not read by transformers: {cause}.")
     if task != "encoder" and told.missing:
         names = ", ".join(told.missing[:4]) + (", …" if len(told.missing) > 4 else "")
+        if lacking(told.missing, stored, network):
+            raise ModelError(
+                f"{folder} lacks {len(told.missing)} of the {len(network.state_dict())} weights"
+                f" that its config.json describes: {names} would be random. Fetch the checkpoint"
+                " again, or correct config.json."
+            )
         raise ModelError(
             f"{folder} has no trained classification head: {names} would be random. Use task:"
             f" encoder, which judges hidden states.{other_head(stored, config.num_labels)}"
         )
 
     check_used(folder, told.unused, network)
+
+
+def lacking(missing: list[str], stored: Mapping[str, Any], network: Any) -> bool:
+    """Whether the files lack more than a whole head: a part of one, or of the encoder."""
+    inside = f"{network.base_model_prefix}."
+    if any(name.startswith(inside) for name in missing):
+        return bool(stored.keys() & network.state_dict().keys())
+    parts = {name.rpartition(".")[0] for name in missing}
+    return any(name.rpartition(".")[0] in parts for name in stored)
 
 
 def length_limit(config: Any, tokenizer: Any, places: int | None) -> int:

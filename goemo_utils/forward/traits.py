@@ -9,11 +9,10 @@ padded company? Does a forward change the model for the next one?
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from goemo_utils.errors import ModelError, first_line
 from goemo_utils.forward.inputs import PLAIN, Inputs
+from goemo_utils.forward.state import Fitting, State, Switch, accepted, hook_of
 from goemo_utils.records.pairs import PAIR
 
 SHORT = "I am so happy today!"
@@ -98,7 +98,7 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
     fitting = Fitting.of(model)
     model.register_forward_pre_hook(fitting, with_kwargs=True)
     probe = _in_float32(model)
-    fitting_of_probe = fitting if probe is model else _hook_of(probe)
+    fitting_of_probe = fitting if probe is model else hook_of(probe)
 
     before = State(probe)
     asker = _Asker(probe, tokenizer, folder)
@@ -147,7 +147,7 @@ def _least(asker: _Asker, inputs: Inputs) -> int:
             asker.answer(inputs, [row], width)
         except Exception:  # each family raises its own
             continue
-        return width
+        return int(width)
     return 1
 
 
@@ -155,7 +155,8 @@ def _end(asker: _Asker, inputs: Inputs, row: list[int]) -> int | None:
     """The token that all texts of a batch must hold equally often: BART and T5 read the last one's
     state, and refuse a batch where a text, or a pair, has more of them.
     """
-    end = getattr(asker.model.config, "eos_token_id", None)
+    config: Any = asker.model.config
+    end: int | None = getattr(config, "eos_token_id", None)
     if not isinstance(end, int) or inputs.tokenizer.pad_token_id is None or len(row) < 3:
         return None
     with_one_more = list(row)
@@ -333,122 +334,6 @@ def _on_meta(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> None:
     empty = {name: tensor.to("meta") for name, tensor in held.items()}
     given = {name: tensor.to("meta") for name, tensor in batch.items()}
     torch.func.functional_call(model, empty, (), given)
-
-
-def accepted(model: nn.Module) -> set[str] | None:
-    """The names that the model's forward takes; None where it takes any."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return named if "input_ids" in named else None
-
-
-@dataclass
-class Fitting:
-    """A forward pre-hook that gives a model only what its forward takes, and undoes what an earlier
-    forward changed. It belongs to the model: a copy of the model has a copy of it.
-    """
-
-    refused: frozenset[str]
-    restore: list[Switch] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, model: nn.Module) -> Fitting:
-        takes = accepted(model)
-        return cls(frozenset(name for name in PLAIN if takes is not None and name not in takes))
-
-    def __call__(
-        self, model: nn.Module, args: Any, kwargs: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
-        for switch in self.restore:
-            switch.back()
-        return args, {name: value for name, value in kwargs.items() if name not in self.refused}
-
-
-def _hook_of(model: nn.Module) -> Fitting:
-    return next(hook for hook in model._forward_pre_hooks.values() if isinstance(hook, Fitting))
-
-
-@dataclass
-class Switch:
-    """One thing that a forward changes: an attribute or a child of a module, and what it was."""
-
-    path: str
-    module: nn.Module
-    name: str
-    value: Any
-    child: bool
-
-    def back(self) -> None:
-        """Put it back as it was."""
-        if self.child:
-            self.module._modules[self.name] = self.value
-        else:
-            vars(self.module)[self.name] = self.value
-
-    def elsewhere(self, model: nn.Module) -> Switch:
-        """The same place in another copy of the model."""
-        module = model.get_submodule(self.path)
-        if module is self.module:
-            return self
-        value = module._modules[self.name] if self.child else self.value
-        return Switch(self.path, module, self.name, value, self.child)
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a whole number, or a list of them."""
-    numbers = value if isinstance(value, list | tuple) and value else [value]
-    return all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
-
-
-class State:
-    """What a model's modules hold beside weights: switches (texts, truth values) and children.
-
-    Numbers and tensors that a forward leaves are caches, made anew when they do not fit; a switch
-    or another child is another way of computing. So is a number that was open until the first
-    forward and stays as that one's length made it (Reformer's ``num_buckets``).
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._held = [
-            (path, module, self._switches(module), dict(module._modules))
-            for path, module in model.named_modules()
-        ]
-        self._open = [
-            (path, module, [name for name, value in vars(module).items() if value is None])
-            for path, module in model.named_modules()
-        ]
-
-    @staticmethod
-    def _switches(module: nn.Module) -> dict[str, Any]:
-        return {name: v for name, v in vars(module).items() if isinstance(v, str | bool)}
-
-    def settled(self, forward: Callable[[], object]) -> list[Switch]:
-        """What was open before and has a number now that a ``forward`` of another length leaves."""
-        numbers = [
-            (path, module, name, vars(module)[name])
-            for path, module, opened in self._open
-            for name in opened
-            if _is_number(vars(module).get(name))
-        ]
-        forward()
-        return [
-            Switch(path, module, name, None, False)
-            for path, module, name, value in numbers
-            if vars(module).get(name) == value
-        ]
-
-    def switches(self) -> list[Switch]:
-        """What has changed since, children first."""
-        children: list[Switch] = []
-        attributes: list[Switch] = []
-        for path, module, held, modules in self._held:
-            for name, child in modules.items():
-                if module._modules.get(name) is not child:
-                    children.append(Switch(path, module, name, child, True))
-            for name, value in held.items():
-                if vars(module).get(name) != value:
-                    attributes.append(Switch(path, module, name, value, False))
-        return children + attributes
 
 
 class Watch(TorchFunctionMode):

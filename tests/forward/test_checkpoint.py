@@ -174,3 +174,123 @@ def test_without_any_padding_token_texts_run_one_at_a_time_with_transformers_ans
     assert classifier.inputs.single
     difference = classifier.predict(TEXTS)[1] - expected(folder, classifier.max_length)
     assert abs(difference).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dtype": "fp16"}, "says dtype 'fp16'; expected float32, float16 or bfloat16"),
+        ({"id2label": ["a", "b", "c"]}, "gives id2label as a list"),
+        ({"id2label": {"0": 1, "1": 2, "2": 3}}, "names a label 1 in id2label; expected text"),
+        ({"id2label": {"joy": 0}}, "has 'joy' as a key of id2label"),
+        ({"problem_type": "multi_label"}, "says problem_type 'multi_label'"),
+        ({"model_type": None}, "names no model_type"),
+        ({"model_type": "superbert"}, r"says model_type 'superbert', which transformers \d"),
+        ({"hidden_size": 64}, r"makes \S+ \[\d+, 64\], and the files hold \[\d+, 32\]"),
+    ],
+)
+def test_what_a_configuration_states_wrongly_is_named(
+    tmp_path: Path, changes: dict, words: str
+) -> None:
+    folder = edit(save_roberta(tmp_path), **changes)
+    if "dtype" in changes:
+        edit(folder, torch_dtype=None)
+    with pytest.raises(ModelError, match=words):
+        load_model(str(folder))
+
+
+def test_outputs_are_read_by_their_names_whatever_the_configuration_says(tmp_path: Path) -> None:
+    folder = edit(save_roberta(tmp_path), return_dict=False, torchscript=True)
+    assert load_model(str(folder)).task == "multi_label"
+
+
+def test_a_folder_without_a_configuration_says_so(tmp_path: Path) -> None:
+    (save_roberta(tmp_path) / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    file = save_roberta(tmp_path) / "model.safetensors"
+    with pytest.raises(ModelError, match=r"names the file .* expected the folder"):
+        load_model(str(file))
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    file = save_roberta(tmp_path) / "model.safetensors"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ModelError, match=r"is a pointer of Git LFS.*git lfs pull"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.module.", "encoder.model.", "0.auto_model."], ids=str
+)
+def test_nested_prefixes_are_named_whole(tmp_path: Path, prefix: str) -> None:
+    folder = rename(save_roberta(tmp_path), lambda name: prefix + name)
+    with pytest.raises(ModelError, match=f"every name begins with '{prefix}'"):
+        load_model(str(folder))
+
+
+def test_an_encoder_under_a_name_of_one_s_own_is_told_from_a_wrapped_model(tmp_path: Path) -> None:
+    folder = rename(save_roberta(tmp_path), lambda name: name.replace("roberta.", "encoder_q."))
+    with pytest.raises(ModelError, match=r"begin with 'encoder_q\.'.* under 'roberta\.': rename"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("part", ["classifier.out_proj.bias", "layer.1."])
+def test_a_part_of_the_weights_that_is_missing_is_no_missing_head(
+    tmp_path: Path, part: str
+) -> None:
+    path = save_roberta(tmp_path) / "model.safetensors"
+    kept = {name: tensor for name, tensor in load_file(path).items() if part not in name}
+    save_file(kept, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks \d+ of the \d+ weights .*would be random"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("limit", ["512", [512]])
+def test_a_limit_of_length_that_is_no_number_is_refused(tmp_path: Path, limit: object) -> None:
+    path = save_roberta(tmp_path) / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": limit}))
+    with pytest.raises(ModelError, match=r"says model_max_length .*expected a number of tokens"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["last.ckpt"], r"only last\.ckpt: pickled weights are never loaded"),
+        (["openvino_model.xml", "openvino_model.bin"], "a graph for OpenVINO"),
+        (["model.tflite"], "a model for TensorFlow Lite"),
+    ],
+)
+def test_pickles_are_named_after_other_forms(tmp_path: Path, files: list, words: str) -> None:
+    (save_roberta(tmp_path) / "model.safetensors").unlink()
+    for name in files:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ModelError, match=words):
+        load_model(str(tmp_path))
+
+
+def test_a_head_of_setfit_is_named(tmp_path: Path) -> None:
+    folder = save_roberta(tmp_path, head=False)
+    (folder / "model_head.pkl").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"head is SetFit's, in model_head\.pkl"):
+        GoEmotionsClassifier(folder)
+
+
+def test_an_adapter_beside_a_whole_model_says_that_there_are_two(tmp_path: Path) -> None:
+    (save_roberta(tmp_path) / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"adapter .*beside model\.safetensors, and which"):
+        load_model(str(tmp_path))
+
+
+def test_texts_padded_on_the_left_keep_their_places_on_the_fast_path(tmp_path: Path) -> None:
+    folder = save(tmp_path, "bert")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"padding_side": "left"}))
+    texts = ["I am so happy today!", "no", "Thank you for the help. " * 4]
+    classifier = GoEmotionsClassifier(folder, max_length=48)
+    difference = classifier.predict(texts)[1] - expected(folder, 48, texts)
+    assert abs(difference).max() < 1e-5
