@@ -1,8 +1,9 @@
 """Judge a device on any number of texts: part by part in workers.
 
 Gold, reference and device answer one part of the texts after the other; of each part only exact
-sums, largest values and counts are kept, so the result is that of one piece to the last bit. It
-looks for no cause: goemo run does, on a few hundred texts. The same command goes on after a kill.
+sums, largest values and counts are kept, so the result is that of one piece to the last bit. Where
+the error is more than rounding, each part is gone through again for a known arithmetic that
+accounts for it, up to the first part for which none does. The same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from goemo_utils.forward.thresholds import effective
 from goemo_utils.params.home import params_file
 from goemo_utils.parity import merged
 from goemo_utils.parity import metrics as m
+from goemo_utils.parity.accounted import Accounted, account
 from goemo_utils.parity.inputs import incomparable, lookup
 from goemo_utils.parity.tally import Answers, Rules, Tally, first, second
 from goemo_utils.records.manifest import locked
@@ -41,6 +43,7 @@ PART = 10_000
 """Texts of a part: enough for the seconds of loading a model not to count."""
 MOST_WORKERS = 64
 ROLES = ("gold", "reference", "candidate")
+Work = TypeVar("Work")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -141,7 +144,11 @@ def judge(
         progress(f"part {number + 1} of {len(numbers)} again, for its decisions")
         total += second(_answers(_packs(_folder(folder, number))), rules, bound)
 
-    told = merged.judged(total, about, rules, bound) | {"parts": len(numbers), "part_texts": size}
+    told = merged.judged(total, about, rules, bound)
+    if merged.needs_a_cause(told):
+        again = _parts(_texts(params), folder, size)
+        told = merged.judged(total, about, rules, bound, _causes(again, params, workers, progress))
+    told |= {"parts": len(numbers), "part_texts": size}
     write_json(folder / "judgement.json", told)
     return told
 
@@ -168,8 +175,8 @@ def _folder(folder: Path, number: int) -> Path:
 
 
 def _done(
-    parts: Iterator[Part], work: Callable[[Part], Tally], workers: int
-) -> Iterator[tuple[int, Tally]]:
+    parts: Iterator[Part], work: Callable[[Part], Work], workers: int
+) -> Iterator[tuple[int, Work]]:
     """What ``work`` leaves of each part, as they end; no more parts are read than are computed."""
     if workers == 1:
         yield from ((part.number, work(part)) for part in parts)
@@ -177,7 +184,7 @@ def _done(
 
     worker.address()  # one fork server for all threads
     with ThreadPoolExecutor(workers) as pool:
-        running: dict[Future[Tally], int] = {}
+        running: dict[Future[Work], int] = {}
         ended = False
         while running or not ended:
             while not ended and len(running) < workers:
@@ -189,9 +196,32 @@ def _done(
                 yield running.pop(future), future.result()
 
 
+def _causes(
+    parts: Iterator[Part], params: Params, workers: int, progress: Callable[[str], None]
+) -> list[Accounted]:
+    """What accounts for each part's error, up to the first for which nothing does."""
+
+    def work(part: Part) -> Accounted:
+        packs, wanted = _packs(part.folder), _wanted(part, params)
+        return account(params, part.texts, packs, part.folder, wanted)
+
+    found: list[Accounted] = []
+    for number, one in _done(parts, work, workers):
+        found.append(one)
+        progress(f"part {number + 1}, for its cause: {one.name or 'rounding'}")
+        if one.failed:
+            break
+    return found
+
+
+def _wanted(part: Part, params: Params) -> str:
+    """What the records of a part belong to."""
+    return sha256_json([part.texts, params.digest, package_digest()])
+
+
 def _first(part: Part, params: Params) -> Tally:
     """The first pass over a part: as an earlier call left it, or from three forward runs."""
-    wanted = sha256_json([part.texts, params.digest, package_digest()])
+    wanted = _wanted(part, params)
     path = part.folder / "tally.json"
     try:
         kept = read_json(path)

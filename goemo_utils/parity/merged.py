@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from goemo_utils.parity import checks
+from goemo_utils.parity import accounted, checks
 from goemo_utils.parity import metrics as m
+from goemo_utils.parity.accounted import Accounted
 from goemo_utils.parity.compared import ToGold
 from goemo_utils.parity.gates import CANNOT_TELL, FAIL, PASS, Gate, Limits, verdict
 from goemo_utils.parity.tally import Rules, Tally
@@ -63,12 +64,19 @@ class Whole:
         return m.ratio(each.candidate.max, each.reference.max, each.floor)
 
 
-def judged(total: Tally, about: Mapping[str, Any], rules: Rules, bound: float) -> dict[str, Any]:
+def judged(
+    total: Tally,
+    about: Mapping[str, Any],
+    rules: Rules,
+    bound: float,
+    found: Sequence[Accounted] = (),
+) -> dict[str, Any]:
     """Metrics, gates and verdict; ``about`` is the manifest of a candidate pack, ``bound`` twice
-    the reference's largest error, beyond which no decision may change.
+    the reference's largest error, beyond which no decision may change. ``found``: what accounts for
+    the error of each part, where that was looked for.
     """
     whole = Whole(total, rules.task, str(about["dtype"]))
-    gates = _gates(whole, bound)
+    gates = _gates(whole, bound, found)
     threshold = rules.threshold
     return {
         "schema": SCHEMA,
@@ -131,8 +139,15 @@ def metrics(whole: Whole, rules: Rules, bound: float) -> list[dict[str, Any]]:
     return [m.metric(*row) for row in rows]
 
 
-def _gates(whole: Whole, bound: float) -> list[Gate]:
-    """The gates that logits alone can decide. What they leave open, goemo run looks for."""
+def needs_a_cause(told: Mapping[str, Any]) -> bool:
+    """Whether the error of a judgement is finite and more than rounding."""
+    results = {gate["id"]: gate["result"] for gate in told["gates"]}
+    more = FAIL in (results["rounding"], results["largest_error"], results["flips"])
+    return more and results["finite"] == PASS
+
+
+def _gates(whole: Whole, bound: float, found: Sequence[Accounted]) -> list[Gate]:
+    """The gates that logits alone can decide."""
     limits, counts = Limits(), whole.total.counts
     bad = counts["not_finite"]
     told = "Every logit is finite." if not bad else f"{bad:,} logits are NaN or infinite."
@@ -146,11 +161,18 @@ def _gates(whole: Whole, bound: float) -> list[Gate]:
         "unexplained": counts["unexplained"],
         "outside": counts["outside"],
     }
-    rounding = _rounding(whole, limits)
+    if found and not accounted.failed(found):
+        # further out than the arithmetic of each part goes, instead of than the reference's does
+        changed["unexplained"] = sum(one.unexplained for one in found)
+        changed["outside"] = sum(one.outside for one in found)
+        bound = max(one.bound for one in found)
+
+    rounding = accounted.explained(_rounding(whole, limits), found)
     return [
         finite,
         rounding,
-        _largest(whole, limits),
+        accounted.explained(_largest(whole, limits), found),
+        *([accounted.cause(found)] if found else []),
         checks.flips(_any(whole), limits, changed, bound),
         checks.flip_bound(_any(whole), limits, changed, rounding),
     ]
@@ -159,7 +181,7 @@ def _gates(whole: Whole, bound: float) -> list[Gate]:
 def _rounding(whole: Whole, limits: Limits) -> Gate:
     value, limit = whole.ratio(), checks.ratio_limit(_any(whole), limits)
     result = PASS if m.within(value, limit) else FAIL
-    told = "rounding" if result == PASS else "not rounding; goemo run looks for the cause"
+    told = "rounding" if result == PASS else "not rounding"
     meaning = f"Error is {value:.3g} x the reference's own: {told}."
     n = whole.to_gold["logits"].candidate.n
     return Gate("rounding", result, value, limit, n, "R of the logits", meaning)

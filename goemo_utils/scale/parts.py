@@ -128,11 +128,22 @@ class Parts:
             yield from ranges(_indices(path))
 
     def _name(self) -> None:
-        """Put the folder in the place of an earlier one."""
+        """Put the folder in the place of an earlier one, which is put aside first. After a kill
+        between the two the name is free; after one behind them an older one still lies aside.
+        """
         aside = self._started.path / "before"
         if self.target.exists():
+            _remove(aside)
             os.replace(self.target, aside)
         os.replace(self._kept, self.target)
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, where there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_answers(folder: Path) -> pa.Table:

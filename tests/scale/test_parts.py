@@ -113,6 +113,19 @@ def test_answers_of_before_are_replaced_and_other_folders_never(tmp_path: Path) 
         Parts(tmp_path / "mine.parquet")
 
 
+def test_what_a_kill_behind_the_last_move_left_aside_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Met among twenty kills: the same command then ended, for ever, at a folder that was not
+    empty.
+    """
+    target = tmp_path / "out.parquet"
+    for turn in range(3):
+        parts = Parts(target)
+        write(parts.begin(SETTINGS), "a", list(range(turn + 1)))
+        parts.finish(turn + 1, {})
+        parts._started.release()  # killed before it could tidy up
+    assert read_answers(target)["index"].to_pylist() == [0, 1, 2]
+
+
 def test_two_commands_cannot_write_the_same_folder(tmp_path: Path) -> None:
     Parts(tmp_path / "out.parquet")
     with pytest.raises(ParamsError, match="another goemo predict"):
