@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STEPS_AHEAD = 2
 SETTINGS = ("--HistoryManager.hist_file=:memory:",)  # as nbclient starts a kernel
 LOOK = 0.05
+# Seconds that the server of forks is waited for: a kernel with its imports takes about as long.
+PATIENCE = 10.0
 
 
 class _Unused(Exception):
@@ -87,16 +89,14 @@ class Ahead:
         waiting = self.waiting.pop(step, None)
         if waiting is None:
             return None
-        if step not in self.begun and not kernels.can_begin(self.params):
-            waiting.cancel()
-            return None
-
         try:
+            if step not in self.begun:
+                _until(asyncio.wait_for(_server_listens(self.params), PATIENCE))
             _until(waiting)
             if _until(self.begun[step].manager.is_alive()):
                 return self.begun.pop(step)
         except Exception:  # it starts as ever, and then says why it cannot
-            pass
+            _cancel(waiting)
         if step in self.begun:
             _until(self.begun.pop(step).end())
         return None
@@ -105,17 +105,14 @@ class Ahead:
         """End what was not used."""
         while self.waiting:
             _, waiting = self.waiting.popitem()
-            waiting.cancel()
-            with suppress(Exception, asyncio.CancelledError):
-                _until(waiting)
+            _cancel(waiting)
         while self.begun:
             _, ready = self.begun.popitem()
             with suppress(Exception):
                 _until(ready.end())
 
     async def _at_its_turn(self, step: str) -> None:
-        while not kernels.can_begin(self.params):
-            await asyncio.sleep(LOOK)
+        await _server_listens(self.params)
         await self._begin(step)
         await self._answers(step)
 
@@ -140,6 +137,12 @@ class Ahead:
         ready.client.allow_stdin = False
 
 
+async def _server_listens(params: Params) -> None:
+    """Wait until a kernel would begin as it should."""
+    while not kernels.can_begin(params):
+        await asyncio.sleep(LOOK)
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     """The loop in which nbclient runs a notebook here."""
     from jupyter_core.utils import ensure_event_loop
@@ -150,3 +153,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _until(work: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> Any:
     return _loop().run_until_complete(work)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(Exception, asyncio.CancelledError):
+        _until(task)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from goemo_utils.boundary.signals import die_with_parent
 from goemo_utils.chain import asked_kernel
+from goemo_utils.forward import lean
 from goemo_utils.forward.guard import ADDRESS
 from goemo_utils.forward.server import attend, listen
 
@@ -30,19 +31,32 @@ DEVICES = ("cpu", "rehearsal")
 PRELOAD = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
+    "tornado.platform.asyncio",
+    "sqlite3",
     "pandas",
+    "pandas.io.formats.html",
     "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
     "goemo_utils.notebook.comparison",
     "goemo_utils.notebook.cutoff",
     "goemo_utils.notebook.exercise",
     "goemo_utils.notebook.plots",
     "goemo_utils.notebook.tables",
     "goemo_utils.params.cell",
-    "goemo_utils.parity",
+    "goemo_utils.notebook.cards",
+    "goemo_utils.parity.judgement",
     "goemo_utils.records.step",
+    "goemo_utils.report.notebooks",
     "goemo_utils.report.page",
+    "goemo_utils.report.summary",
+    "goemo_utils.report.view",
     "goemo_utils.training.labelled",
+    "nbconvert.filters.markdown_mistune",
 )
+UNUSED = ("scipy",)
+"""What seaborn uses, where it finds it, for figures that no notebook has."""
+
 LAUNCHER = ("-m", "ipykernel_launcher")
 FIRST = "goemo_utils.chain.first_kernel"
 
@@ -92,8 +106,9 @@ def serve(address: str) -> None:
     """In a child of the fork server: import what notebooks use, then fork a kernel an asker."""
     # what ipykernel sets before a notebook can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    for name in PRELOAD:
-        import_module(name)
+    with lean.hidden(*lean.FORMATS, *UNUSED):
+        for name in PRELOAD:
+            import_module(name)
     listen(kernels_of(address), _supervise)
 
 

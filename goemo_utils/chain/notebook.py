@@ -23,6 +23,7 @@ from goemo_utils.boundary.regular import read_regular
 from goemo_utils.boundary.remedies import of_error, shortage
 from goemo_utils.boundary.signals import how_ended
 from goemo_utils.chain import kernels
+from goemo_utils.forward import lean
 from goemo_utils.params import papermill_parameters
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import Status, notebooks, now, write_text
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from goemo_utils.params import Params
 
 CRASHED = 3
+# Packages by which papermill reaches notebooks in other places than this disk.
+STORES = ("pyarrow", "boto3", "botocore", "azure", "gcsfs")
 
 
 @dataclass
@@ -67,9 +70,10 @@ def execute(step: str, params: Params, folder: Path, ahead: Ahead | None = None)
 
 def _run(step: str, params: Params, output: Path, log: Path, ahead: Ahead | None) -> Ended:
     """Let papermill run the notebook of a step, and tell how it ended."""
-    import papermill
+    with lean.hidden(*lean.FORMATS, *STORES):
+        import papermill
 
-    from goemo_utils.chain import engine
+        from goemo_utils.chain import engine
 
     ended = Ended("ok", None, 0)
     ready = None

@@ -32,6 +32,11 @@ UNDRESSED = ("rich",)
 SHARED = ("flash_attn", "flash_attn_interface")
 """Packages that distributions of several names hold, which transformers tells apart."""
 
+FORMATS = ("rfc3987_syntax", "isoduration")
+"""Packages by which jsonschema, which nbformat imports, checks addresses and spans of time: the
+first compiles a grammar for a second. A notebook holds neither.
+"""
+
 NOT_NEEDED = (*ABSENT, *UNDRESSED, "pandas", DYNAMO, "torch._inductor", "sympy")
 """What need not be imported to classify a text."""
 
@@ -70,19 +75,29 @@ def lean() -> Iterator[None]:
     # where transformers has looked for them already it would miss what it was promised
     asked = ANSWERS in sys.modules
     names = () if asked else (*ABSENT, *UNDRESSED)
-    hidden = [name for name in names if name not in sys.modules]
     compiler = None if DYNAMO in sys.modules else _Compiler(torch)
-    for name in hidden:
+    try:
+        with hidden(*names), _one_by_one():
+            yield
+    finally:
+        if compiler is not None:
+            compiler.leave()
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Within this context these packages are not found, as if they were not installed; afterwards
+    they can be imported as ever. What is loaded already stays loaded.
+    """
+    absent = [name for name in names if name not in sys.modules]
+    for name in absent:
         # find_spec answers None for it, as for a package that is not installed.
         sys.modules[name] = None  # type: ignore[assignment]  # what the import system expects
     try:
-        with _one_by_one():
-            yield
+        yield
     finally:
-        for name in hidden:
+        for name in absent:
             sys.modules.pop(name, None)
-        if compiler is not None:
-            compiler.leave()
 
 
 @contextmanager

@@ -264,6 +264,13 @@ class Emulate(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self.table = replacements(claim, detail)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch's own switch: nothing is compiled here, and its compiler, asked to skip this class,
+        would be imported for that, for a second.
+        """
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -52,6 +52,11 @@ class Degraded(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.table = table
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """As of ``parity.emulate.Emulate``: torch's compiler is not imported to skip this class."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import bleach
-import nbformat
 
 from goemo_utils.boundary.regular import read_regular
 from goemo_utils.errors import RecordError
+from goemo_utils.forward import lean
 from goemo_utils.records.portable import places, portable
 from goemo_utils.records.record import read_json, write_text
 from goemo_utils.report.page import visible
+
+with lean.hidden(*lean.FORMATS):
+    import nbformat
 
 _TAGS = frozenset(
     [

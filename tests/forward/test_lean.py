@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from goemo_utils.forward import model as loading
-from goemo_utils.forward.lean import NOT_NEEDED, _Distributions
+from goemo_utils.forward.lean import FORMATS, NOT_NEEDED, _Distributions, hidden
 from tests.forward.tiny_model import save, save_roberta
 
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "papermill", "nbconvert", "sklearn")
@@ -46,6 +46,39 @@ def test_a_kernel_of_the_chain_loads_a_model_without_what_it_does_not_need() -> 
         "from goemo_utils.forward import load_model; load_model('embedded')"
     )
     assert loaded(code, NOT_NEEDED) == "[]"
+
+
+@pytest.mark.long
+def test_the_chain_runs_a_notebook_without_what_it_does_not_need() -> None:
+    code = (
+        "from goemo_utils.chain import notebook as n; from goemo_utils.forward import lean\n"
+        "with lean.hidden(*lean.FORMATS, *n.STORES): from goemo_utils.chain import engine"
+    )
+    assert loaded(code, (*FORMATS, "lark", "pyarrow", "numpy", "torch")) == "[]"
+
+
+@pytest.mark.long
+def test_a_report_is_rendered_without_what_it_does_not_need() -> None:
+    assert loaded("import goemo_utils.report.notebooks", (*FORMATS, "lark", "torch")) == "[]"
+
+
+@pytest.mark.long
+def test_an_emulated_arithmetic_does_without_the_compiler() -> None:
+    code = (
+        "import torch; from goemo_utils.parity.emulate import Claim, emulated\n"
+        "with torch.no_grad(), emulated(Claim('hf32')): torch.eye(3) @ torch.eye(3)"
+    )
+    assert loaded(code, ("torch._dynamo", "sympy")) == "[]"
+
+
+def test_a_hidden_package_is_not_found_and_is_found_afterwards() -> None:
+    with hidden("tabnanny", "sys"):
+        with pytest.raises(ImportError):
+            import tabnanny
+        assert sys.modules["sys"] is sys
+    import tabnanny
+
+    assert tabnanny.__name__ == "tabnanny"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["doctor", "--help"]])
