@@ -56,8 +56,9 @@ def row_of(torch_npu: str) -> dict[str, Any] | None:
 
 def proposal(torch: str | None, cann: str | None, python: str) -> dict[str, Any] | None:
     """The wheel to install: of those that still live, serve goemo and run on this Python, one that
-    fits the installed CANN, then one that keeps torch, then one of the torch that the rehearsal is
-    tested with, then the newest. None where no row fits Python.
+    fits the installed CANN, then one that keeps torch, or its first two numbers, then, beside a
+    torch newer than the rehearsal is tested with, one of the newest torch, then one of the tested,
+    then the newest. None where no row fits Python.
     """
     own = table("compat.json")["goemo"]
     wheels: list[dict[str, Any]] = table("compat.json")["wheels"]
@@ -67,11 +68,16 @@ def proposal(torch: str | None, cann: str | None, python: str) -> dict[str, Any]
     if not rows:
         return None
 
-    def merit(row: dict[str, Any]) -> tuple[bool, bool, bool, Any, Any]:
+    ahead = torch is not None and release(torch) > release(own["tested"])
+
+    def merit(row: dict[str, Any]) -> tuple[Any, ...]:
         keeps_torch = torch is not None and release(torch) == release(row["torch"])
+        keeps_series = torch is not None and series(torch) == series(row["torch"])
         fits_cann = cann is not None and fits(row, cann)
+        least_back = release(row["torch"]) if ahead else ()
         tested = row["torch"] == own["tested"]
-        return (fits_cann, keeps_torch, tested, key(row["release"]), key(row["torch_npu"]))
+        of_torch = (keeps_torch, keeps_series, least_back, tested)
+        return (fits_cann, *of_torch, key(row["release"]), key(row["torch_npu"]))
 
     return max(rows, key=merit)
 

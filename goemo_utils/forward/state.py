@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -78,6 +79,13 @@ def _is_number(value: Any) -> bool:
     return all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
 
 
+def _another(value: Any) -> Any:
+    """A number, or a list of them, that is not the one given."""
+    if isinstance(value, int):
+        return 2 * value + 2
+    return type(value)(2 * n + 2 for n in value)
+
+
 class State:
     """What a model's modules hold beside weights: switches (texts, truth values) and children.
 
@@ -101,19 +109,27 @@ class State:
         return {name: v for name, v in vars(module).items() if isinstance(v, str | bool)}
 
     def settled(self, forward: Callable[[], object]) -> list[Switch]:
-        """What was open before and has a number now that a ``forward`` of another length leaves."""
+        """What was open before, has a number now, and keeps any number that it has: a ``forward``
+        is run with another one in its place, and what every forward sets anew is none.
+        """
         numbers = [
-            (path, module, name, vars(module)[name])
+            Switch(path, module, name, vars(module)[name], False)
             for path, module, opened in self._open
             for name in opened
             if _is_number(vars(module).get(name))
         ]
-        forward()
-        return [
-            Switch(path, module, name, None, False)
-            for path, module, name, value in numbers
-            if vars(module).get(name) == value
-        ]
+        for number in numbers:
+            vars(number.module)[number.name] = _another(number.value)
+        if numbers:
+            with contextlib.suppress(Exception):  # a number that does not fit is kept, too
+                forward()
+
+        kept = [n for n in numbers if vars(n.module).get(n.name) != n.value]
+        opened = [replace(number, value=None) for number in numbers]
+        for number in opened:
+            number.back()
+        names = {(number.path, number.name) for number in kept}
+        return [number for number in opened if (number.path, number.name) in names]
 
     def switches(self) -> list[Switch]:
         """What has changed since, children first."""

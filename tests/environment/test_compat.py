@@ -117,6 +117,9 @@ def test_cann_says_which_numpy_it_needs(cann, python, wanted):
         ("2.8.0+cpu", "8.3.RC1", "2.13.0"),  # and no step back to an older torch either
         (None, None, "2.13.0"),  # the torch that the rehearsal is tested with
         ("2.14.0", "9.2.0", "2.14.0"),
+        ("2.14.1", "9.2.0", "2.14.0"),  # a torch between rows: the nearest, not the tested
+        ("2.9.1", "9.1.0", "2.9.0.post9"),
+        ("2.15.0", "9.2.0", "2.14.0"),  # one beyond the table: as little back as can be
     ],
 )
 def test_a_remedy_keeps_cann_and_torch_and_never_goes_back(torch, cann, wheel):

@@ -63,6 +63,12 @@ def test_a_number_that_the_first_forward_leaves_for_good_is_opened_again(tmp_pat
 
 
 @pytest.mark.long
+def test_a_number_that_every_forward_sets_anew_is_no_switch(tmp_path: Path) -> None:
+    """Funnel counts its pools so, and may be padded."""
+    assert load_model(str(family("funnel", tmp_path))).inputs.pads
+
+
+@pytest.mark.long
 def test_a_rotation_that_the_longest_text_of_a_batch_chooses_keeps_lengths_apart(
     tmp_path: Path,
 ) -> None:
