@@ -4,6 +4,7 @@ has exactly one.
 
 from __future__ import annotations
 
+import csv
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -70,15 +71,15 @@ class Vocabulary:
 
 
 def parse_names(labels: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names in ``labels``, one text with commas or a sequence. Raises TextsError for an empty
-    or a repeated name.
+    """The names in ``labels``, one text with commas or a sequence; a name that holds a comma stands
+    in double quotes. Raises TextsError for an empty or a repeated name.
     """
     if labels is None:
         return None
 
     names = tuple(
         whole(str(name).strip())
-        for name in (labels.split(",") if isinstance(labels, str) else labels)
+        for name in (_parted(labels) if isinstance(labels, str) else labels)
     )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if not names or "" in names or repeated:
@@ -89,6 +90,12 @@ def parse_names(labels: str | Sequence[str] | None) -> tuple[str, ...] | None:
         )
 
     return names
+
+
+def _parted(labels: str) -> list[str]:
+    """What stands between commas, as in a row of a .csv."""
+    quoted = '"' in labels
+    return next(csv.reader([labels], skipinitialspace=True)) if quoted else labels.split(",")
 
 
 def mark(

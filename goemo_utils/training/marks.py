@@ -28,6 +28,9 @@ def with_marks(table: Table, names: Collection[str]) -> Table:
     """
     if table.hot is not None:
         return table
+    alone = next(iter(names)) if len(names) == 1 and table.names is None else None
+    if alone and (one := _of_one(table.cells, alone)) is not None:
+        return replace(table, cells=one, hot=(alone,), listed=True)
     digits = any(re.fullmatch(DIGIT, name) for name in names)
     lists = [_list(cell, digits) for cell in table.cells]
     if any(cell is None for cell in lists):
@@ -36,6 +39,7 @@ def with_marks(table: Table, names: Collection[str]) -> Table:
     # Without brackets only a repeated value tells a list of marks from one of ids.
     bare = any(isinstance(cell, str) and not cell.strip().startswith(OPEN) for cell in table.cells)
     if not are_marks(rows) or (bare and not any(len(set(row)) < len(row) for row in rows)):
+        _check_once(table, rows, len(names))
         return table
 
     count = len(names) or len(rows[0])
@@ -53,6 +57,40 @@ def with_marks(table: Table, names: Collection[str]) -> Table:
         )
     cells: list[Any] = [tuple(row) for row in rows]
     return replace(table, cells=cells, hot=tuple(names), listed=True)
+
+
+def _of_one(cells: Sequence[Any], name: str) -> list[Any] | None:
+    """The marks of a table with a single label, as ``toxic``: 0 or 1 in every cell, alone or in a
+    list; None where something else stands there. As ids 0 and 1 would be two labels.
+    """
+    read = [re.fullmatch(rf"\[?\s*({DIGIT})\s*\]?", _plain(cell)) for cell in cells]
+    if name in ("0", "1") or not all(read):
+        return None
+    return [(float(one[1]),) for one in read if one]
+
+
+def _plain(cell: Any) -> str:
+    """A cell as text, truth values as digits."""
+    if hasattr(cell, "tolist"):
+        cell = cell.tolist()
+    alone = cell[0] if isinstance(cell, list) and len(cell) == 1 else cell
+    return str(int(alone) if isinstance(alone, bool) else alone).strip()
+
+
+def _check_once(table: Table, rows: Sequence[Sequence[Any]], labels: int) -> None:
+    """Raise TextsError for rows of one number a label in which a number stands twice: counts of
+    votes, such as ``[2, 0, 0]``, and no ids.
+    """
+    if labels < 2 or any(len(row) != labels for row in rows):
+        return
+    for number, row in enumerate(rows):
+        numbers = [value for value in row if isinstance(value, int | float)]
+        if len(numbers) == labels and len(set(numbers)) < labels:
+            raise TextsError(
+                f"{table.at(number)}: holds {list(row)}, one number for each of the {labels} labels"
+                " and not 0 or 1 alone; expected marks of 0 and 1, or ids, each once. Make marks of"
+                " the counts, such as 1 where at least two annotators agree."
+            )
 
 
 def _against(count: int, named: bool) -> str:

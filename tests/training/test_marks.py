@@ -6,7 +6,7 @@ import pytest
 
 from goemo_utils.errors import TextsError
 from goemo_utils.training.data import read_split
-from goemo_utils.training.labels import Vocabulary, mark
+from goemo_utils.training.labels import Vocabulary, mark, parse_names
 from goemo_utils.training.table import Table
 
 NAMES = ("joy", "anger", "neutral")
@@ -91,3 +91,30 @@ def test_ids_of_which_none_repeats_in_a_text_without_brackets_are_ids() -> None:
 def test_digits_that_name_labels_are_names() -> None:
     frame = pd.DataFrame({"text": ["a", "b"], "labels": [["1", "0"], ["0", "1"]]})
     assert read_split(frame, labels=["0", "1"]).targets.tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1", "0"], [1, 0], [1.0, 0.0], [True, False], [[1], [0]], ["[1]", "[0]"]],
+)
+def test_zeros_and_ones_of_a_single_label_are_its_marks(cells: list) -> None:
+    """As ids they would be two labels, of which one has a name."""
+    targets, vocabulary, task = mark(table(cells), ("toxic",), "auto")
+    assert targets.tolist() == [[1], [0]]
+    assert vocabulary.names == ("toxic",)
+    assert task == "multi_label"
+
+
+def test_counts_of_votes_are_no_ids() -> None:
+    with pytest.raises(TextsError, match=r"line 1: holds \[2, 0, 0\], one number for each"):
+        mark(table([[2, 0, 0], [0, 1, 0]]), NAMES, "auto")
+
+
+def test_ids_that_are_as_many_as_labels_stay_ids() -> None:
+    assert mark(table([[2, 1, 0], [0, 2, 1]]), NAMES, "auto")[0].tolist() == [[1, 1, 1]] * 2
+
+
+def test_a_name_with_a_comma_stands_in_quotes() -> None:
+    assert parse_names('"Sports, Outdoors", Books') == ("Sports, Outdoors", "Books")
+    with pytest.raises(TextsError, match="an empty name"):
+        parse_names("joy,,anger")
