@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from goemo_utils.forward.thresholds import COMMON as THRESHOLD
+from goemo_utils.forward.thresholds import above
 from goemo_utils.training.data import Split
 from goemo_utils.training.metrics import (
     N_BINS,
@@ -42,7 +43,8 @@ def held_marks(targets: np.ndarray, probabilities: np.ndarray, task: str) -> np.
     marked = np.zeros(probabilities.shape)
     for own, other in (halves, halves[::-1]):
         if len(own) and len(other):
-            marked[own] = probabilities[own] > tune(targets[other], probabilities[other])
+            cut = tune(targets[other], probabilities[other])
+            marked[own] = above(probabilities[own], cut)
 
     return marked
 
