@@ -8,8 +8,9 @@ that is never used ends with the run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import ExitStack, suppress
+import signal
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +47,16 @@ class Ready:
         """Let the log take its name."""
         self.log.close()
 
+    async def gone(self) -> None:
+        """End the kernel, and wait until it has."""
+        if self.manager.has_kernel:
+            await self.manager.shutdown_kernel(now=True)
+
     async def end(self) -> None:
         """End a kernel that is not used, and leave nothing of it."""
         if self.client is not None:
             self.client.stop_channels()
-        if self.manager.has_kernel:
-            await self.manager.shutdown_kernel(now=True)
+        await self.gone()
         with suppress(_Unused), self.log:
             raise _Unused
 
@@ -67,6 +72,7 @@ class Ahead:
     steps: Sequence[str]
     begun: dict[str, Ready] = field(default_factory=dict)
     waiting: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    retired: list[Ready] = field(default_factory=list)
 
     def start_first(self) -> None:
         """Start the kernel of the first step: its process begins now."""
@@ -75,7 +81,23 @@ class Ahead:
             _until(self._begin(first))
             self.waiting[first] = _loop().create_task(self._answers(first))
 
-    def start_after(self, step: str) -> None:
+    @contextmanager
+    def kernel(self, step: str) -> Iterator[Ready | None]:
+        """The kernel of ``step`` while its notebook runs, None where it is to start as ever; those
+        of later steps start meanwhile.
+        """
+        ready = self._take(step)
+        self._start_after(step)
+        if ready is None:
+            yield None
+            return
+        ready.use()
+        try:
+            yield ready
+        finally:
+            self._retire(ready)
+
+    def _start_after(self, step: str) -> None:
         """Start kernels for the steps that follow: they come up while the notebook of ``step``
         runs.
         """
@@ -84,7 +106,7 @@ class Ahead:
             if name not in self.waiting:
                 self.waiting[name] = _loop().create_task(self._at_its_turn(name))
 
-    def take(self, step: str) -> Ready | None:
+    def _take(self, step: str) -> Ready | None:
         """The kernel of ``step``, once it answers; None where none could be started ahead."""
         waiting = self.waiting.pop(step, None)
         if waiting is None:
@@ -101,8 +123,20 @@ class Ahead:
             _until(self.begun.pop(step).end())
         return None
 
+    def _retire(self, ready: Ready) -> None:
+        """Kill a kernel that was used. That it has gone is waited for when the run ends: nothing of
+        it is needed until then.
+        """
+        with suppress(Exception):
+            ready.client.stop_channels()
+            _until(ready.manager.signal_kernel(signal.SIGKILL))
+        self.retired.append(ready)
+
     def close(self) -> None:
-        """End what was not used."""
+        """End what was not used, and wait for what was."""
+        while self.retired:
+            with suppress(Exception):
+                _until(self.retired.pop().gone())
         while self.waiting:
             _, waiting = self.waiting.popitem()
             _cancel(waiting)

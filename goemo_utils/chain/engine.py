@@ -55,7 +55,9 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
         ready: Ready | None = None,
         **options: Any,
     ) -> Any:
-        """Run the cells in ``ready``, which ends with them, or in a kernel that starts now."""
+        """Run the cells in ``ready``, which whoever gave it ends, or in a kernel that starts now
+        and ends with them.
+        """
         limits = {
             "timeout": options.pop("execution_timeout"),
             "startup_timeout": options.pop("start_timeout"),
@@ -64,7 +66,7 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
             nb_man, kernel_name=kernel_name, log=logger, **limits, **options
         )
         if ready is not None:
-            client.km, client.kc = ready.manager, ready.client
+            client.km, client.kc, client.owns_km = ready.manager, ready.client, False
         return client.execute()
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,13 +76,8 @@ def _run(step: str, params: Params, output: Path, log: Path, ahead: Ahead | None
         from goemo_utils.chain import engine
 
     ended = Ended("ok", None, 0)
-    ready = None
-    if ahead is not None:
-        ready = ahead.take(step)
-        ahead.start_after(step)
-    if ready is not None:
-        ready.use()
-    with _log(log) as stream, _standard_error(stream.fileno()):
+    kernel = nullcontext() if ahead is None else ahead.kernel(step)
+    with kernel as ready, _log(log) as stream, _standard_error(stream.fileno()):
         _say(stream, f"{step} began {now()}")
         try:
             papermill.execute_notebook(
