@@ -227,8 +227,13 @@ Tried once on 2026-11-28, without fine-tuning, and equal to transformers within 
 batched, packed and in the chain: biogpt, bloom, ctrl, gemma2, gpt_neo, mbart, mistral,
 modernbert-decoder, mt5, nemotron, openai-gpt, opt, plbart, and ModernBERT with classifier_pooling
 mean. ONNX Runtime runs ctrl, gpt_neo and openai-gpt of them. Refused in a sentence: jamba, which
-fails on its first text. A tokenizer without padding token (most GPT-2 classifiers) runs one text at
-a time; fine-tuning needs the token.
+fails on its first text, and FlauBERT with pre_norm (flaubert_large_cased), which transformers 5
+fails on and 4.57.6 runs. In other settings, equal alone, batched and packed: bigbird_pegasus,
+gemma3, mvp, phi3 with longrope, umt5, Funnel that pools the first token too or by maximum, Reformer
+with open buckets, CANINE with other strides, ALBERT with two groups, XLM with languages or causal.
+A pair of texts is answered as alone by a fresh copy of transformers' model; its own BigBird, once a
+short text has switched it, answers long ones otherwise (by 0.06 of a probability). A tokenizer
+without padding token (most GPT-2 classifiers) runs one text at a time; fine-tuning needs the token.
 
 ## One length at a time
 

@@ -19,6 +19,8 @@ from goemo_utils.records.weights import INDEX, SINGLE, check_folder, stated_in, 
 
 # How the last layer of transformers' classes is called.
 HEAD_ENDS = ("classifier.weight", "out_proj.weight", "score.weight", "logits_proj.weight")
+# Classes of tokenizers that read nothing but tokenizer.json.
+OF_TOKENIZER_JSON = ("PreTrainedTokenizerFast", "TokenizersBackend")
 # Packages that read a vocabulary which is not in tokenizer.json.
 READERS = {
     ".model": ("sentencepiece", "google.protobuf"),
@@ -203,13 +205,28 @@ def _check_own_files(folder: Path) -> None:
 
 def _tokenizer_advice(folder: Path) -> str:
     """What to do about a tokenizer that does not load."""
-    if not (folder / "tokenizer.json").exists():
+    whole = (folder / "tokenizer.json").exists()
+    path = folder / "tokenizer_config.json"
+    stated = stated_in(path) if path.is_file() else {}
+    kind = stated.get("tokenizer_class") if isinstance(stated, dict) else None
+    if not whole:
         for suffix, packages in READERS.items():
             files = sorted(path.name for path in folder.glob(f"*{suffix}"))
             absent = [name for name in packages if not _installed(name)]
             if files and absent:
                 names = " ".join(absent).replace("google.protobuf", "protobuf")
                 return f"Its vocabulary is in {files[0]}, which needs: pip install {names}."
+    if not whole and kind in OF_TOKENIZER_JSON:
+        return (
+            f"Expected tokenizer.json, which alone {kind} in tokenizer_config.json reads; or name"
+            " there the class that reads the files that are here, such as RobertaTokenizer for"
+            " vocab.json and merges.txt."
+        )
+    if whole and kind:
+        return (
+            f"Check that tokenizer.json is whole, and that tokenizer_class '{kind}' in"
+            " tokenizer_config.json belongs to it."
+        )
     return "Expected tokenizer.json or the vocabulary files beside config.json."
 
 

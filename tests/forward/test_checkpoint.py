@@ -294,3 +294,23 @@ def test_texts_padded_on_the_left_keep_their_places_on_the_fast_path(tmp_path: P
     classifier = GoEmotionsClassifier(folder, max_length=48)
     difference = classifier.predict(texts)[1] - expected(folder, 48, texts)
     assert abs(difference).max() < 1e-5
+
+
+def of_class(folder: Path, name: str) -> Path:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": name}))
+    return folder
+
+
+def test_a_class_that_reads_only_tokenizer_json_says_so_beside_other_files(tmp_path: Path) -> None:
+    folder = of_class(save_roberta(tmp_path), "PreTrainedTokenizerFast")
+    (folder / "tokenizer.json").rename(folder / "vocab.json")
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(ModelError, match=r"which alone PreTrainedTokenizerFast .* reads; or name"):
+        load_model(str(folder))
+
+
+def test_a_class_of_another_family_is_named(tmp_path: Path) -> None:
+    folder = of_class(save_roberta(tmp_path), "XLMRobertaTokenizer")
+    with pytest.raises(ModelError, match=r"tokenizer_class 'XLMRobertaTokenizer' .* belongs"):
+        load_model(str(folder))

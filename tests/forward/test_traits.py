@@ -150,6 +150,26 @@ def test_pairs_are_answered_as_transformers_answers_them(name: str, tmp_path: Pa
     assert np.array_equal(GoEmotionsClassifier(folder).predict(texts)[1], answers)
 
 
+@pytest.mark.long
+def test_pairs_of_a_model_that_changes_itself_are_answered_as_by_fresh_copies(
+    tmp_path: Path,
+) -> None:
+    """transformers' own model, switched by a short pair, answers the next by 0.06 otherwise."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = family("big_bird", tmp_path)
+    pairs = [("no", "yes"), ("It rains here today. " * 20, "no"), ("", "It rains here. " * 20)]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    wanted = []
+    for first, second in pairs:
+        fresh = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        given = tokenizer(first, second, truncation=True, max_length=128, return_tensors="pt")
+        with torch.no_grad():
+            wanted.append(fresh(**given).logits.sigmoid().numpy())
+    answers = GoEmotionsClassifier(folder, max_length=128).predict(pairs)[1]
+    np.testing.assert_allclose(answers, np.concatenate(wanted), atol=1e-5)
+
+
 def test_warming_up_changes_no_answer_and_counts_nothing(tmp_path: Path) -> None:
     folder = family("bert", tmp_path)
     classifier = GoEmotionsClassifier(folder)
