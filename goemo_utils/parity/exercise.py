@@ -177,8 +177,9 @@ class _Vocabulary:
 
     def __init__(self, twins: Twins, seed: int) -> None:
         config: Any = twins.loaded.model.config
-        self.size = int(config.vocab_size)
         tokenizer = twins.loaded.tokenizer
+        # A model of characters (CANINE) has no table of tokens; its tokenizer knows them all.
+        self.size = int(getattr(config, "vocab_size", None) or len(tokenizer))
         special = set(getattr(tokenizer, "all_special_ids", None) or [config.pad_token_id or 0])
         g = torch.Generator().manual_seed(seed)
         order = torch.randperm(self.size, generator=g).tolist()

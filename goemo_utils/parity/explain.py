@@ -101,8 +101,10 @@ class Explanation:
     @property
     def _state_texts(self) -> list[str]:
         config: Any = self.twins.loaded.model.config
-        values_a_token = config.hidden_size * (config.num_hidden_layers + 1)
-        return self._first(STATE_TEXTS, STATE_VALUES / values_a_token)
+        # Some configurations name their sizes otherwise (Perceiver), or not at all: BERT's, then.
+        sizes = {"hidden_size": 768, "num_hidden_layers": 12}
+        width, layers = (int(getattr(config, name, None) or sizes[name]) for name in sizes)
+        return self._first(STATE_TEXTS, STATE_VALUES / (width * (layers + 1)))
 
     @property
     def _typical(self) -> list[str]:

@@ -5,7 +5,12 @@ called faulty.
 import pytest
 
 from goemo_utils.errors import ModelError
+from goemo_utils.families.zoo import FAMILIES, make
+from goemo_utils.forward.device import open_device
 from goemo_utils.forward.model import load_model
+from goemo_utils.parity import exercise
+from goemo_utils.parity.explain import Explanation
+from goemo_utils.parity.twins import Twins
 from tests.forward.tiny_model import save
 from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
 
@@ -94,6 +99,19 @@ def test_the_cause_is_named_and_no_call_is_at_fault(
     assert payload["faults"] == []
     assert payload["explanation"]["place"]["not_covered"] == []
     assert (payload["quantity"] == "hidden states") is (settings.get("head") is False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["canine", "perceiver"])
+def test_a_model_whose_configuration_names_no_vocabulary_or_width_is_exercised(
+    name, tmp_path
+) -> None:
+    """CANINE reads characters, and Perceiver's sizes have names of their own."""
+    folder = make(next(family for family in FAMILIES if family.model_type == name), tmp_path)
+    twins = Twins.of(load_model(str(folder)), open_device("cpu"), "float32")
+    assert exercise.make(twins, 32).batches
+    explanation = Explanation(twins, {"texts": TEXTS[:2], "known_answer": None})
+    assert explanation._state_texts == TEXTS[:2]
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf"])
