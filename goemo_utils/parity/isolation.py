@@ -57,17 +57,20 @@ def _pairs(twins: Twins, exercise: Exercise) -> Iterator[Pair]:
         if all(len(one) == 1 for one in pair):
             yield Pair(COMPANY, batch, pair[0][0], pair[1][0], 1)
 
+    end = twins.loaded.inputs.end
     for batch in exercise.batches:
         tensors = exercise.tensors(twins, batch)
         padded = len(tensors) == 1 and not bool(tensors[0]["attention_mask"].all())
         if batch.kind == "padded" and padded:
-            yield Pair(PADDING, batch, tensors[0], _refilled(tensors[0]), len(batch.rows))
+            yield Pair(PADDING, batch, tensors[0], _refilled(tensors[0], end), len(batch.rows))
 
 
-def _refilled(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The batch with words of its own where it was padded; the mask stays."""
+def _refilled(batch: dict[str, Tensor], end: int | None) -> dict[str, Tensor]:
+    """The batch with words of its own where it was padded, but for an ``end`` that the model counts
+    whatever the mask says; the mask stays.
+    """
     ids, mask = batch["input_ids"], batch["attention_mask"].bool()
-    words = ids[mask]
+    words = ids[mask] if end is None else ids[mask & (ids != end)]
     filled = ids.clone()
     places = torch.arange(int((~mask).sum())) % len(words)
     filled[~mask] = words[places]

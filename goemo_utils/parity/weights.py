@@ -23,7 +23,11 @@ def read_back(twins: Twins) -> dict[str, Any]:
     """
     faults: list[dict[str, Any]] = []
     values = tensors = rows = 0
-    here = dict(_named(twins.reference))
+    # Tables that share one tensor (BART, T5) have it under each name.
+    here: dict[str, Tensor] = {
+        **dict(twins.reference.named_parameters(remove_duplicate=False)),
+        **dict(twins.reference.named_buffers(remove_duplicate=False)),
+    }
 
     for name, there in _named(twins.candidate):
         tensors, values = tensors + 1, values + there.numel()
@@ -63,7 +67,10 @@ def _table(name: str, table: nn.Embedding, here: Tensor) -> list[dict[str, Any]]
     seen = torch.empty_like(here)
     for start in range(0, table.num_embeddings, ROWS):
         places = torch.arange(start, min(start + ROWS, table.num_embeddings))
-        rows = table(places.unsqueeze(0).to(table.weight.device))[0]
+        there = places.unsqueeze(0).to(table.weight.device)
+        # One that scales what it finds, or counts places itself (BART), is asked as a plain table.
+        plain = type(table).forward is nn.Embedding.forward
+        rows = (table(there) if plain else nn.functional.embedding(there, table.weight))[0]
         seen[places] = rows.cpu().reshape(len(places), -1)
 
     wrong = ~((seen == here) | (seen.isnan() & here.isnan())).all(1)

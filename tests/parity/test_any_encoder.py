@@ -10,7 +10,9 @@ from goemo_utils.forward.device import open_device
 from goemo_utils.forward.model import load_model
 from goemo_utils.parity import exercise
 from goemo_utils.parity.explain import Explanation
+from goemo_utils.parity.isolation import isolated
 from goemo_utils.parity.twins import Twins
+from goemo_utils.parity.weights import read_back
 from tests.forward.tiny_model import save
 from tests.parity.study import TEXTS, WITHOUT_EXERCISE, study
 
@@ -112,6 +114,17 @@ def test_a_model_whose_configuration_names_no_vocabulary_or_width_is_exercised(
     assert exercise.make(twins, 32).batches
     explanation = Explanation(twins, {"texts": TEXTS[:2], "known_answer": None})
     assert explanation._state_texts == TEXTS[:2]
+
+
+@pytest.mark.long
+def test_tables_that_share_a_tensor_scale_or_count_ends_are_read_back_and_kept_apart(
+    tmp_path,
+) -> None:
+    """BART's: one tensor of three names, positions that it counts itself, ends in the padding."""
+    folder = make(next(family for family in FAMILIES if family.model_type == "bart"), tmp_path)
+    twins = Twins.of(load_model(str(folder)), open_device("cpu"), "float32")
+    assert read_back(twins)["faults"] == []
+    assert all(row["ok"] for row in isolated(twins, exercise.make(twins, 32), {}))
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf"])
