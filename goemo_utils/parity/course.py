@@ -81,7 +81,7 @@ class Course:
                     }
 
         self.typical = _pooled(self.unit)
-        self.typical_max = {n: max(u[n] for u in self.unit_max.values()) for n in self.typical}
+        self.typical_max = {name: max(of) for name, of in _by_state(self.unit_max).items()}
 
     def _by_row(self, states: States, rows: Sequence[int]) -> dict[int, States]:
         """States of a batch, text by text: logits by row, hidden states by each text's tokens."""
@@ -219,8 +219,17 @@ def _groups(exercise: Exercise) -> list[list[int]]:
 def _pooled(units: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """The root mean square of a noise over all texts, state by state: one text's own may be small
     by chance."""
-    names = next(iter(units.values()))
-    return {name: _root_mean([unit[name] for unit in units.values()]) for name in names}
+    return {name: _root_mean(noises) for name, noises in _by_state(units).items()}
+
+
+def _by_state(units: Mapping[int, Mapping[str, float]]) -> dict[str, list[float]]:
+    """What each state has over the texts that have it: of a text that a model pads to whole blocks
+    inside (BigBird) there is none."""
+    found: dict[str, list[float]] = {}
+    for unit in units.values():
+        for name, noise in unit.items():
+            found.setdefault(name, []).append(noise)
+    return found
 
 
 def _root_mean(values: Sequence[float]) -> float:
