@@ -4,6 +4,29 @@ of operators they are.
 
 from goemo_utils.parity.emulate import FUSED_CALL
 
+# What draws new numbers: two right devices draw others. A model that makes modules within a forward
+# fills them so before it puts its weights there (BigBird).
+DRAWS = frozenset(
+    [
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "orthogonal_",
+        "random_",
+        "exponential_",
+        "bernoulli",
+        "bernoulli_",
+        "multinomial",
+        "normal",
+        "rand_like",
+        "randn_like",
+        "randint_like",
+    ]
+)
 MOVES = frozenset(
     [
         "to",

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from goemo_utils.parity.calls import (
     ATTENTION,
+    DRAWS,
     IDENTITY_CALLS,
     MOVES,
     PRODUCT_CALLS,
@@ -90,7 +91,7 @@ class Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
         inputs = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
-        ignored = name in MOVES or (self.wanted is not None and not self.wanted(name))
+        ignored = name in MOVES | DRAWS or (self.wanted is not None and not self.wanted(name))
         if ignored or not inputs:
             return func(*args, **kwargs)
 

@@ -13,7 +13,7 @@ from goemo_utils.parity.cause import Rung, different, local_attribution
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, details
 from goemo_utils.parity.error import compare
 from goemo_utils.parity.place import add_accumulated, faults, heat, is_hot, layer_of, locate
-from goemo_utils.parity.replay import replay
+from goemo_utils.parity.replay import Calls, replay
 from goemo_utils.parity.row import Row
 from tests.parity.twin_models import Odd, batch, twins
 from tests.rehearsal.children import in_child
@@ -376,3 +376,12 @@ def test_with_few_texts_a_rung_is_perturbed_more_often_and_each_time_otherwise()
     assert all(
         len(set(details(n))) == len(details(n)) and Detail() not in details(n) for n in range(1, 30)
     )
+
+
+def test_what_draws_new_numbers_is_not_compared() -> None:
+    """A model may make modules within a forward (BigBird): their first weights are drawn."""
+    taken: list[str] = []
+    with Calls([""], lambda call: taken.append(call.operator), None, {}), torch.no_grad():
+        torch.nn.init.kaiming_uniform_(torch.empty(4, 4).requires_grad_())
+        torch.zeros(4, 4).exp()
+    assert taken == ["exp"]
