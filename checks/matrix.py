@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -455,18 +456,28 @@ def page(rows: Sequence[Row]) -> str:
 
 
 def trees(rows: Sequence[Row]) -> str:
-    """On which commits the steps ran: in a sentence where it was one, else a line for each."""
-    ran = [(row, step) for row in rows for step, word in row.results.items() if "needs" not in word]
-    by_tree: dict[str, list[str]] = {}
-    for row, step in ran:
-        by_tree.setdefault(row.trees.get(step, ""), []).append(f"{row.name} ({step})")
+    """On which commits the steps ran: in a sentence where it was one, else a line for each, with
+    the steps of a combination that ran on several.
+    """
+    by_tree: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for step, word in row.results.items():
+            if "needs" not in word:
+                of = by_tree.setdefault(row.trees.get(step, ""), {})
+                of.setdefault(row.name, []).append(step)
     if len(by_tree) == 1 and "" not in by_tree:
         return f"Every step ran on one tree, {next(iter(by_tree))}."
 
     lines = []
-    for tree, steps in by_tree.items():
+    for tree, of in by_tree.items():
         named = f"On {tree}" if tree else "On an earlier tree of the same day"
-        lines.append(f"- {named}: {', '.join(steps)}.")
+        several = {name for name in of if sum(name in other for other in by_tree.values()) > 1}
+        parts = [
+            f"{name} ({', '.join(steps)})" if name in several else name
+            for name, steps in of.items()
+        ]
+        line_ = f"- {named}: {'; '.join(parts)}."
+        lines.append(textwrap.fill(line_, 100, subsequent_indent="  "))
     return "\n".join(lines)
 
 

@@ -61,8 +61,11 @@ def test_the_page_says_on_which_commit_each_step_ran(matrix) -> None:
     assert matrix.trees([first]) == "Every step ran on one tree, abc1234."
     earlier = matrix.Row("pinned", results={"predict": "passes"})
     both = matrix.trees([first, earlier]).splitlines()
-    assert both[0] == "- On abc1234: oldest (predict)."
-    assert both[1] == "- On an earlier tree of the same day: pinned (predict)."
+    assert both[0] == "- On abc1234: oldest."
+    assert both[1] == "- On an earlier tree of the same day: pinned."
+    mixed = matrix.Row("pinned", results=dict.fromkeys(("predict", "core tests"), "passes"))
+    mixed.trees["predict"] = "abc1234"
+    assert matrix.trees([mixed]).splitlines()[0] == "- On abc1234: pinned (predict)."
 
 
 def test_a_failed_test_is_named_with_its_reason(matrix) -> None:
