@@ -27,6 +27,7 @@ from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.inputs import beside_of
 from goemo_utils.forward.model import load_model
+from goemo_utils.forward.threads import on_one_thread
 from goemo_utils.records.pairs import PAIR, joined
 from goemo_utils.texts.builtin import BUILTIN, strings
 
@@ -401,8 +402,8 @@ class GoEmotionsClassifier:
     def _one(self, ids: list[int]) -> np.ndarray:
         """Logits float32 ``[1, n_labels]`` of one text; a short one's on one thread."""
         model = cast(Unpadded, self._model)
-        threads = spread.on_one_thread() if len(ids) <= model.short else nullcontext()
-        with threads, torch.inference_mode():
+        number = on_one_thread() if len(ids) <= model.short else nullcontext()
+        with number, torch.inference_mode():
             return _numpy(model.alone(ids))
 
     def _padded(self, ids: list[list[int]]) -> dict[str, np.ndarray]:

@@ -4,13 +4,15 @@ threads inside every single product do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from threading import Barrier, BrokenBarrierError, Condition, Event, Lock, local
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Event, Lock
 from typing import TypeVar
 
 import torch
+
+from goemo_utils.forward import threads
 
 Answer = TypeVar("Answer")
 # Python runs one thread at a time, so more batches than this at once would wait for it; each then
@@ -21,73 +23,11 @@ MOST = 8
 SMALLEST = 256
 
 
-# Seconds that a thread waits at most, at its first text, for those of others.
-PATIENCE = 0.1
-
-
-class _Alone:
-    """The threads that compute on one of torch's threads, and those that begin meanwhile."""
-
-    def __init__(self) -> None:
-        self.inside, self.beginning = 0, 0
-        self.changed = Condition()
-        self.known = local()
-
-    def enter(self) -> bool:
-        """Whether this thread may set its number: not while another takes its own."""
-        self.begin()
-        with self.changed:
-            if self.beginning:
-                return False
-            self.inside += 1
-            return True
-
-    def leave(self) -> None:
-        """The number is as it was."""
-        with self.changed:
-            self.inside -= 1
-            self.changed.notify_all()
-
-    def begin(self) -> None:
-        """Let torch give this thread its number, if it has none, while nobody has another set."""
-        if hasattr(self.known, "began"):
-            return
-        with self.changed:
-            self.beginning += 1
-            self.changed.wait_for(lambda: not self.inside, PATIENCE)
-            torch.get_num_threads()
-            self.beginning -= 1
-        self.known.began = True
-
-
-_alone = _Alone()
-
-
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """Within this context this thread's operators do not share their work: for products that take
-    less time than waking a second thread does, which on a busy machine is milliseconds.
-
-    torch keeps a number for each thread, and gives the last one that was set anywhere to a thread
-    that begins: so nobody sets one while a thread begins here.
-    """
-    if not _alone.enter():
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        _alone.leave()
-
-
 def at_once() -> int:
     """How many batches run at once where there are enough of them, by the number of threads that
     torch may use here.
     """
-    _alone.begin()
+    threads.begin()
     return min(torch.get_num_threads(), MOST)
 
 
@@ -104,14 +44,14 @@ def each(run: Callable[[list[int]], Answer], batches: Sequence[list[int]]) -> li
     the caller's own setting stays as it was. Where no thread can be begun, as when the program is
     ending, the batches run one after the other.
     """
-    threads = torch.get_num_threads()
+    number = torch.get_num_threads()
     together = min(at_once(), len(batches))
-    answers = _side_by_side(run, batches, threads, together) if together > 1 else None
+    answers = _side_by_side(run, batches, number, together) if together > 1 else None
     return [run(batch) for batch in batches] if answers is None else answers
 
 
 def _side_by_side(
-    run: Callable[[list[int]], Answer], batches: Sequence[list[int]], threads: int, together: int
+    run: Callable[[list[int]], Answer], batches: Sequence[list[int]], number: int, together: int
 ) -> list[Answer] | None:
     """The answers; None where a thread could not be begun."""
     started, setting, ended = Barrier(together + 1), Lock(), Event()
@@ -121,7 +61,7 @@ def _side_by_side(
         torch.get_num_threads()
         with setting:
             if not ended.is_set():
-                torch.set_num_threads(threads // together)
+                torch.set_num_threads(number // together)
         with suppress(BrokenBarrierError):
             started.wait()
 
@@ -133,7 +73,7 @@ def _side_by_side(
             return None
         started.wait()
         torch.set_num_threads(
-            threads
+            number
         )  # the number is each thread's own, but one begun later anywhere takes the one set last
         return list(answers)
     finally:
@@ -141,6 +81,6 @@ def _side_by_side(
         # nor set their number after this.
         with setting:
             ended.set()
-            torch.set_num_threads(threads)
+            torch.set_num_threads(number)
         started.abort()
         pool.shutdown(cancel_futures=True)

@@ -95,6 +95,7 @@ def load_model(
     None without thresholds.json. Raises ModelError in one sentence.
     """
     from goemo_utils.forward.guard import ADDRESS
+    from goemo_utils.forward.threads import for_short_texts
     from goemo_utils.forward.traits import longest, look
 
     if ADDRESS in os.environ:  # a kernel of the chain, which is a process of goemo's own
@@ -117,12 +118,14 @@ def load_model(
         tokenizer = read_tokenizer(folder)
     if not random:
         check_loaded(folder, config, network, told, chosen)
-        check_finite(folder, network, dtype)
+        with for_short_texts(network):
+            check_finite(folder, network, dtype)
 
-    traits = look(network.eval(), tokenizer, folder)
-    inputs = traits.inputs(tokenizer)
-    stated = length_limit(config, tokenizer, traits.places)
-    limit = longest(network, inputs, stated) if stated < MOST else stated
+    with for_short_texts(network):
+        traits = look(network.eval(), tokenizer, folder)
+        inputs = traits.inputs(tokenizer)
+        stated = length_limit(config, tokenizer, traits.places)
+        limit = longest(network, inputs, stated) if stated < MOST else stated
     info = _info(
         model,
         "random" if random else source,

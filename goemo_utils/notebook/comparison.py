@@ -5,6 +5,7 @@ logs go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 # Each configuration is timed for at least so many seconds and rounds (thirty samples give a usable
 # interval); a rehearsal shows the protocol in ten rounds, because it has no speed to measure.
 SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
+ROLES = ("gold", "reference", "candidate")
+SMALL = 20_000_000
+"""Parameters of a model of which several are held at a time."""
+
 # What the explanation gives to the judgement, part by part.
 EVIDENCE = ("cause", "place", "invariance", "known_answer", "exercise", "yardstick", "names")
 # The metrics that a remedy is judged by.
@@ -49,18 +54,36 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
     Such a pack is read before anything runs, and compared with gold before the device is used: gold
     has this run's inputs.
     """
-    packs: dict[str, Pack] = {}
     given = read_pack(step.params.reference) if Path(step.params.reference).is_absolute() else None
+    if given is None and _is_small(step):
+        return _side_by_side(step, texts)
+
     progress = Progress.of(step)
+    gold = _forward(step, texts, "gold", "gold", progress)
+    if given is None:
+        given = _forward(step, texts, "reference", "reference", progress)
+    else:
+        fits(given, gold.manifest | {"dtype": step.params.dtype})
+    return gold, given, _forward(step, texts, "candidate", "candidate", progress)
 
-    for role in ("gold", "reference", "candidate"):
-        if role == "reference" and given:
-            fits(given, packs["gold"].manifest | {"dtype": step.params.dtype})
-            packs[role] = given
-            continue
-        packs[role] = _forward(step, texts, role, role, progress)
 
-    return packs["gold"], packs["reference"], packs["candidate"]
+def _is_small(step: Step) -> bool:
+    """Whether three of the run's model may be held at a time."""
+    model = step.upstream.get("01_load", {}).get("results", {}).get("model", {})
+    return int(model.get("n_parameters") or SMALL) < SMALL
+
+
+def _side_by_side(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
+    """The three runs at once: of a small model most of a run is its start. The first is shown."""
+    asks = [_asked(step, texts, role, role) for role in ROLES]
+    worker.address()  # a server of our own begins once
+    with ThreadPoolExecutor(len(ROLES)) as pool:
+        others = [pool.submit(_run, step, *ask, None) for ask in asks[1:]]
+        _run(step, *asks[0], Progress.of(step))
+        for other in others:
+            other.result()
+    gold, reference, candidate = (_kept(step, step.path("packs", role)) for role in ROLES)
+    return gold, reference, candidate
 
 
 def answered(step: Step, texts: list[str], name: str, **changes: Any) -> Pack:
@@ -72,11 +95,18 @@ def _forward(
     step: Step, texts: list[str], role: str, name: str, progress: Progress, **changes: Any
 ) -> Pack:
     """A forward run in a child process, its job beside its pack."""
+    _run(step, *_asked(step, texts, role, name, **changes), progress)
+    return _kept(step, step.path("packs", name))
+
+
+def _asked(
+    step: Step, texts: list[str], role: str, name: str, **changes: Any
+) -> tuple[str, dict[str, Any]]:
+    """A forward run's name and job, which lies beside its pack."""
     out = step.path("packs", name)
     request = job(step.params, texts, role, out, **changes)
     write_json(out.with_suffix(".job.json"), request)
-    _run(step, name, request, progress)
-    return _kept(step, out)
+    return name, request
 
 
 def before_and_after(
@@ -222,9 +252,13 @@ def timing(
     return _run(step, name, request, Progress.of(step))
 
 
-def _run(step: Step, name: str, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _run(
+    step: Step, name: str, request: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
     """A job in a child process, its log in the run's folder, its progress in the notebook."""
     log = step.path("logs", f"worker-{name}.log")
+    if progress is None:
+        return worker.run(request, log)
     try:
         answer: dict[str, Any] = worker.run(request, log, progress.job())
     finally:

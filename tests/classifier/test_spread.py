@@ -150,26 +150,3 @@ def test_threads_that_cannot_all_be_begun_leave_no_trace(
     assert torch.get_num_threads() == _begun_later() == 4
     assert not caplog.records
     assert not any(thread.is_alive() for thread in started)
-
-
-def test_one_thread_is_used_within_and_the_number_is_as_it_was_afterwards() -> None:
-    with pytest.raises(ValueError, match="inside"), spread.on_one_thread():
-        assert torch.get_num_threads() == 1
-        raise ValueError("inside")
-    assert torch.get_num_threads() == 4
-
-
-def test_a_thread_that_begins_while_another_uses_one_keeps_the_programs_number() -> None:
-    numbers: list[int] = []
-
-    def first() -> None:
-        with spread.on_one_thread():
-            inside = torch.get_num_threads()
-        numbers.extend([inside, torch.get_num_threads()])
-
-    with spread.on_one_thread():
-        other = threading.Thread(target=first)
-        other.start()
-        time.sleep(0.02)
-    other.join()
-    assert numbers == [1, 4]
