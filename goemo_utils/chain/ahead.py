@@ -1,8 +1,8 @@
 """Kernels of steps to come: started and answering while an earlier step is at work.
 
 A kernel takes a second until it answers, most of it waiting. So while a step runs, those of the two
-steps after it are started; two, so that none starts beside what 04_throughput measures. A kernel
-that is never used ends with the run.
+steps after it are started; two, and none while 04_throughput runs, so that nothing starts beside
+what it measures. A kernel that is never used ends with the run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from goemo_utils.forward.worker import START_SECONDS
 if TYPE_CHECKING:
     from goemo_utils.params import Params
 
-STEPS_AHEAD = 2
+STEPS_AHEAD, MEASURING = 2, "04_throughput"
 SETTINGS = ("--HistoryManager.hist_file=:memory:",)  # as nbclient starts a kernel
 LOOK = 0.05
 # Seconds that the server of forks is waited for: a kernel with its imports takes about as long.
@@ -101,7 +101,7 @@ class Ahead:
         """Start kernels for the steps that follow: they come up while the notebook of ``step``
         runs.
         """
-        later = [name for name in self.steps if name > step]
+        later = [name for name in self.steps if name > step and step != MEASURING]
         for name in later[:STEPS_AHEAD]:
             if name not in self.waiting:
                 self.waiting[name] = _loop().create_task(self._at_its_turn(name))

@@ -67,3 +67,10 @@ def test_where_the_server_of_forks_never_listens_the_kernel_starts_as_ever(
     ahead.close()
     assert not ahead.waiting
     assert not ahead.begun
+
+
+def test_no_kernel_starts_beside_what_is_measured(tmp_path: Path) -> None:
+    steps = [*STEPS, "04_throughput", "05_report"]
+    kernels = Ahead(SimpleNamespace(opened_as="cpu"), tmp_path / "logs", steps)
+    kernels._start_after("04_throughput")
+    assert not kernels.waiting
