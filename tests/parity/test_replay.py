@@ -381,7 +381,8 @@ def test_with_few_texts_a_rung_is_perturbed_more_often_and_each_time_otherwise()
 def test_what_draws_new_numbers_is_not_compared() -> None:
     """A model may make modules within a forward (BigBird): their first weights are drawn."""
     taken: list[str] = []
+    made = torch.empty(4, 4)
     with Calls([""], lambda call: taken.append(call.operator), None, {}), torch.no_grad():
-        torch.nn.init.kaiming_uniform_(torch.empty(4, 4).requires_grad_())
+        torch.nn.init.kaiming_uniform_(made)
         torch.zeros(4, 4).exp()
     assert taken == ["exp"]
