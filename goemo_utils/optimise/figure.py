@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 # importing it sets the project's figure style
@@ -20,6 +20,9 @@ ALT = (
     "Macro F1 on dev against texts a processor second, on a log axis: a point a rung with 95 %"
     " intervals both ways, dominated rungs pale, the teacher's quality as a dashed line."
 )
+
+ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+"""Where a decade of the axis is marked: as near each other as their words can stand."""
 
 # Where a name may stand, in points from its rung: beside it, then above and below, then further.
 PLACES = [
@@ -48,8 +51,9 @@ def frontier(rows: Sequence[dict[str, Any]]) -> Figure:
         xlabel="texts a processor second (log scale)",
         ylabel="macro F1 on dev, tuned thresholds",
     )
-    for formats in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        formats(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_locator(LogLocator(subs=ROUND))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     kept = [one["rung"] for one in rows if not one["dominated"]]
     axes.set_title(
         f"{len(kept)} of {len(rows)} are on the frontier; pale ones are dominated", loc="left"
