@@ -4,8 +4,10 @@ share the files among them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
 # A property holds or fails by its examples, never by how long a busy machine takes over one. New
@@ -14,6 +16,17 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.register_profile("fuzz", deadline=None, derandomize=True, max_examples=5000)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """torch with four threads, whatever the machine has, and with its own number afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:

@@ -118,10 +118,10 @@ def load_model(
         tokenizer = read_tokenizer(folder)
     if not random:
         check_loaded(folder, config, network, told, chosen)
-        with for_short_texts(network):
-            check_finite(folder, network, dtype)
 
     with for_short_texts(network):
+        if not random:
+            check_finite(folder, network, dtype)
         traits = look(network.eval(), tokenizer, folder)
         inputs = traits.inputs(tokenizer)
         stated = length_limit(config, tokenizer, traits.places)

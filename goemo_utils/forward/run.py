@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Hidden states of every layer are kept for this many texts: enough to see where an error grows,
 # small enough for a pack that travels.
 HIDDEN_TEXTS = 64
+ROLES = ("gold", "reference", "candidate")
 
 
 def job(params: Any, texts: list[str], role: str, out: Path, **changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils import parity
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, beside, read_pack, stem
-from goemo_utils.forward.run import job
+from goemo_utils.forward.run import ROLES, job
 from goemo_utils.notebook.progress import Progress
 from goemo_utils.parity import known
 from goemo_utils.parity.reference import fits
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # Each configuration is timed for at least so many seconds and rounds (thirty samples give a usable
 # interval); a rehearsal shows the protocol in ten rounds, because it has no speed to measure.
 SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
-ROLES = ("gold", "reference", "candidate")
 SMALL = 20_000_000
 """Parameters of a model of which several are held at a time."""
 

@@ -13,13 +13,12 @@ from typing import Any
 from goemo_utils import parity
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import read_pack
-from goemo_utils.forward.run import job
+from goemo_utils.forward.run import ROLES, job
 from goemo_utils.notebook.comparison import EVIDENCE, MOVED
 from goemo_utils.params.schema import Params
 from goemo_utils.parity.gates import FAIL
 from goemo_utils.texts.builtin import load_texts
 
-ROLES = ("gold", "reference", "candidate")
 SECONDS, ROUNDS = 5.0, 10
 
 

@@ -23,7 +23,7 @@ from goemo_utils.boundary.options import add_parameters, tell_keys
 from goemo_utils.errors import PackError, ParamsError, RecordError, TextsError
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, read_pack
-from goemo_utils.forward.run import job
+from goemo_utils.forward.run import ROLES, job
 from goemo_utils.forward.thresholds import effective
 from goemo_utils.params.home import params_file
 from goemo_utils.parity import merged
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 PART = 10_000
 """Texts of a part: enough for the seconds of loading a model not to count."""
 MOST_WORKERS = 64
-ROLES = ("gold", "reference", "candidate")
 Work = TypeVar("Work")
 
 

@@ -5,20 +5,13 @@ as they were.
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from goemo_utils.classifier import spread
 
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("four_threads")
 
 
 def test_answers_come_in_the_order_of_the_batches() -> None:

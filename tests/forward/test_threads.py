@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,13 +9,7 @@ import torch
 from goemo_utils.forward import threads
 from goemo_utils.forward.threads import for_short_texts, on_one_thread
 
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("four_threads")
 
 
 def test_one_thread_is_used_within_and_the_number_is_as_it_was_afterwards() -> None:
