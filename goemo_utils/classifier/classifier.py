@@ -411,6 +411,12 @@ class GoEmotionsClassifier:
 
     def _forward(self, ids: list[list[int]], model: torch.nn.Module) -> torch.Tensor:
         """Logits ``[n_texts, n_labels]`` of one batch, still on the device."""
+        if type(model) is Unpadded and not any(map(beside_of, ids)):
+            with torch.inference_mode():
+                quick = model.end_to_end(ids)
+            if quick is not None:
+                return quick
+
         place = self.device.torch_device
         batch = {name: torch.from_numpy(a).to(place) for name, a in self._padded(ids).items()}
         with torch.inference_mode():
@@ -427,12 +433,16 @@ class GoEmotionsClassifier:
         """(label, probability) pairs above the threshold, or each above its own, most probable
         first, for every row.
         """
-        above = thresholds.above(probs, self.threshold)
-        order = np.argsort(np.where(above, -probs, 1), axis=1, kind="stable")
-        return [
-            [(self.labels[j], float(row[j])) for j in ranks[:count]]
-            for row, ranks, count in zip(probs, order, above.sum(axis=1), strict=True)
-        ]
+        rows, columns = np.nonzero(thresholds.above(probs, self.threshold))
+        chances = probs[rows, columns]
+        # by text, then by probability, then by column
+        order = np.lexsort((columns, -chances, rows))
+
+        answers: list[list[tuple[str, float]]] = [[] for _ in probs]
+        given = (part[order].tolist() for part in (rows, columns, chances))
+        for row, column, chance in zip(*given, strict=True):
+            answers[row].append((self.labels[column], chance))
+        return answers
 
 
 def _by_length(ids: Sequence[Sequence[int]]) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import embedding, layer_norm
@@ -22,7 +23,7 @@ class OneText:
         self.norm = embeddings.LayerNorm
         self.padding = padding
 
-    def takes(self, ids: Sequence[int]) -> bool:
+    def takes(self, ids: Sequence[int] | np.ndarray) -> bool:
         """Whether each token's place is its number: not where the text itself names padding."""
         return self.padding is None or self.padding not in ids
 

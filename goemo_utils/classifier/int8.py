@@ -21,7 +21,7 @@ from goemo_utils.errors import first_line
 
 # Numbers that are quantised at a time: they stay in a core's cache between the steps, which takes
 # half the time of whole tensors.
-AT_ONCE = 1 << 18
+AT_ONCE = 1 << 17
 # Smaller steps count as none, so that all numbers become 0: the reciprocal of a much smaller one is
 # no float32.
 SMALLEST = 1e-30
@@ -77,6 +77,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.activation = activation
         weight = packed.stacked([linear.weight.detach() for linear in linears])
+        self.in_features = weight.shape[1]
         self.small = weight.numel() <= packed.SMALL
         self.bias = packed.stacked_bias(linears)
 
@@ -119,16 +120,16 @@ class Int8Linear(nn.Module):
             )
             return product
 
-        approximation = "none" if self.activation == "gelu" else ""
+        activation, form = packed.INSIDE[self.activation]
         product = torch.ops.onednn.qlinear_pointwise(
             *given,
             self.bias,
             1.0,
             0,
             torch.float32,
-            self.activation,
+            activation,
             [],
-            approximation,
+            form,
         )
 
         return product

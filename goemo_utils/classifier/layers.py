@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from goemo_utils.classifier.attending import Attend
-from goemo_utils.classifier.packed import PackedLinear
+from goemo_utils.classifier.packed import INSIDE, SMALL, PackedLinear
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,29 @@ class Layer(nn.Module):
         packed: type[PackedLinear],
         attend: Attend | None = None,
         attend_all: AttendAll | None = None,
+        whole: bool = False,
     ) -> None:
+        """``whole``: every token will ask, so that query, key and value may be one product."""
         super().__init__()
         parts = [layer.get_submodule(name) for name in names]
         query, key, value, projection, norm, intermediate, activation, output, output_norm = parts
         _check(query, key, value, projection, intermediate, output, bias=True)
-        exact = "gelu" in (getattr(config, "hidden_act", None), getattr(config, "activation", None))
+        inside = _inside(config)
 
         self.heads = config.num_attention_heads
+        self.attends_plainly = attend is None and attend_all is None
         self.attend: AttendAll = attend_all or partial(
             attend_each, attend or scaled_dot_product_attention
         )
-        self.query = _packed(packed, query)
-        self.key_value = _packed(packed, key, value)
+        one = whole and attend_all is None and _stay_few(query, key, value)
+        self.joined = _packed(packed, query, key, value) if one else None
+        if not one:
+            self.query = _packed(packed, query)
+            self.key_value = _packed(packed, key, value)
         self.projection = _packed(packed, projection)
         self.norm = norm
-        self.intermediate = _packed(packed, intermediate, activation="gelu" if exact else "none")
-        self.activation = nn.Identity() if exact else activation
+        self.intermediate = _packed(packed, intermediate, activation=inside)
+        self.activation = activation if inside == "none" else nn.Identity()
         self.output = _packed(packed, output)
         self.output_norm = output_norm
 
@@ -84,9 +90,7 @@ class Layer(nn.Module):
         the first token of every text.
         """
         who = Asking.of(hidden, asking, runs)
-        given = self.key_value.ready(hidden, who.tokens)
-        asked = given if who.whole else self.query.ready(asking, who.rows)
-        query, key_value = self.query(asked), self.key_value(given)
+        query, key_value = self._asked_and_given(hidden, asking, who)
         attended = self.attend(self.heads, query, key_value, runs, who.whole)
         projected = self.projection(self.projection.ready(attended, who.rows), asking)
         states = self.norm(projected)
@@ -96,6 +100,17 @@ class Layer(nn.Module):
             self.output(self.output.ready(inner, who.rows), states)
         )
         return outcome
+
+    def _asked_and_given(
+        self, hidden: torch.Tensor, asking: torch.Tensor, who: Asking
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Query ``[rows, features]``, and key and value side by side."""
+        given = self.projection.ready(hidden, who.tokens)
+        if self.joined is not None:
+            query, key_value = self.joined(given).tensor_split([hidden.shape[1]], 1)
+            return query, key_value
+        asked = given if who.whole else self.projection.ready(asking, who.rows)
+        return self.query(asked), self.key_value(given)
 
 
 class ModernLayer(nn.Module):
@@ -182,6 +197,18 @@ def _attend(
 
     # [texts, heads, rows of a text, width] -> [rows, heads * width]
     return mixed.transpose(1, 2).reshape(len(query), -1)
+
+
+def _inside(config: Any) -> str:
+    """The activation between the products of the feed-forward, where they can take it in."""
+    names = [getattr(config, name, None) for name in ("hidden_act", "activation")]
+    return next((name for name in names if isinstance(name, str) and name in INSIDE), "none")
+
+
+def _stay_few(*linears: Any) -> bool:
+    """Whether stacking them all leaves it to each product's size whether few rows meet oneDNN."""
+    sizes: list[int] = [linear.weight.numel() for linear in linears]
+    return sum(sizes) <= SMALL or sum(sizes[1:]) > SMALL
 
 
 def _check(*linears: nn.Module, bias: bool | None) -> None:

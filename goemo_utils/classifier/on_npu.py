@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from goemo_utils.classifier.layers import Run
-from goemo_utils.classifier.packed import PackedLinear, largest_difference
+from goemo_utils.classifier.packed import INSIDE, PackedLinear, largest_difference
 from goemo_utils.classifier.unpadded import PLAIN, Unpadded
 from goemo_utils.errors import ModelError, first_line
 
@@ -47,7 +47,8 @@ class DeviceLinear(PackedLinear):
         product = nn.functional.linear(x, self.weight, self.bias)
         if residual is not None:
             return product + residual
-        return nn.functional.gelu(product) if self.activation == "gelu" else product
+        activation, form = INSIDE[self.activation]
+        return nn.functional.gelu(product, approximate=form) if activation == "gelu" else product
 
 
 class Fused:

@@ -31,6 +31,16 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-5}
 FEW, SMALL = 48, 1 << 17
 
 
+# What oneDNN computes inside a product, by transformers' name of the activation: oneDNN's own name
+# and form of it.
+INSIDE = {
+    "none": ("none", ""),
+    "gelu": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+}
+
+
 class PackingError(RuntimeError):
     """This model, dtype or build of torch cannot be packed; the message says why."""
 
@@ -39,8 +49,8 @@ class PackedLinear(nn.Module):
     """``nn.Linear`` for inference with its weight in oneDNN's own layout. It cannot be saved,
     copied or cast.
 
-    Several layers are stacked: one product, their outputs side by side. ``activation``: none, or
-    gelu (exact, by erf) inside the product.
+    Several layers are stacked: one product, their outputs side by side. ``activation``: one of
+    INSIDE, inside the product.
     """
 
     def __init__(self, *linears: nn.Linear, activation: str = "none") -> None:
@@ -74,9 +84,9 @@ class PackedLinear(nn.Module):
                 x, residual, self.weight, self.bias, "add"
             )
             return product
-        approximation = "none" if self.activation == "gelu" else ""
+        activation, form = INSIDE[self.activation]
         product = torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, self.activation, [], approximation
+            x, self.weight, self.bias, activation, [], form
         )
         return product
 
@@ -86,7 +96,8 @@ class PackedLinear(nn.Module):
         product = nn.functional.linear(x, weight, self.bias)
         if residual is not None:
             return product.add_(residual)
-        return nn.functional.gelu(product) if self.activation == "gelu" else product
+        activation, form = INSIDE[self.activation]
+        return nn.functional.gelu(product, approximate=form) if activation == "gelu" else product
 
     def extra_repr(self) -> str:
         return (

@@ -10,15 +10,17 @@ are packed for oneDNN, with GELU and the residual sums inside the products.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from goemo_utils.classifier.attending import Biased, Disentangled, rotaries
 from goemo_utils.classifier.embedding import of_one_text
+from goemo_utils.classifier.interpreted import of_layers
 from goemo_utils.classifier.layers import AttendAll, Layer, ModernLayer, Run
 from goemo_utils.classifier.packed import FEW, PackedLinear, PackingError, check
 from goemo_utils.classifier.packed import FORMS as WITH_PADDING
@@ -135,6 +137,10 @@ class Unpadded(nn.Module):
         self.few = min(product.few for product in products)
         # tokens up to which one thread is the fastest
         self.short = FEW if all(product.small for product in products) else 0
+        # what is computed without Python in between; None where it is not known how
+        self.interpreted = None
+        if not self.mean:
+            self.interpreted = of_layers(list(self.layers), self.few, self.one_text)
         self.eval()
 
     def forward(
@@ -148,14 +154,41 @@ class Unpadded(nn.Module):
         """
         hidden, counted = self.embedded(input_ids, attention_mask, token_type_ids)
         lengths = counted.tolist()
-        runs = [Run(length, len(list(same))) for length, same in groupby(lengths)]
+        runs = _runs(lengths)
+        return SequenceClassifierOutput(logits=self._logits(hidden, runs))
+
+    def end_to_end(self, ids: Sequence[Sequence[int]]) -> torch.Tensor | None:
+        """Logits ``[texts, labels]`` of texts given by their ids alone; fastest where texts of one
+        length stand together. None where only ``forward`` knows a token's place.
+        """
+        if self.interpreted is None or self.one_text is None or not all(ids):
+            return None
+        runs = _runs([len(row) for row in ids])
+        tokens = sum(run.tokens for run in runs)
+        flat = np.zeros(rounded(tokens, self.few), dtype=np.int64)
+        flat[:tokens] = np.fromiter(chain.from_iterable(ids), np.int64, tokens)
+        if not self.one_text.takes(flat[:tokens]):
+            return None
+
+        hidden = self.project(self.interpreted.embedded(torch.from_numpy(flat), runs))
+        logits: torch.Tensor = self._logits(hidden, runs)
+        return logits
+
+    def _logits(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
+        """Logits ``[texts, labels]`` of the embedded tokens."""
+        if self.interpreted is not None:
+            read = self.interpreted.read(hidden, _places(runs, self.few), runs)
+            return self.head(self.norm(read)[:, None])
         for layer in list(self.layers)[:-1]:
             hidden = layer(hidden, hidden, runs)
-
-        return SequenceClassifierOutput(logits=self.answered(hidden, runs))
+        return self.answered(hidden, runs)
 
     def alone(self, ids: Sequence[int]) -> torch.Tensor:
         """Logits ``[1, labels]`` of one text of one token and more, given by its ids alone."""
+        logits = self.end_to_end([ids])
+        if logits is not None:
+            return logits
+
         tokens = torch.tensor([ids])
         if self.one_text is not None and self.one_text.takes(ids):
             embedded = self.one_text(tokens)
@@ -163,11 +196,8 @@ class Unpadded(nn.Module):
             embedded = self.embeddings(tokens).flatten(0, 1)
 
         hidden = with_zeros(self.project(embedded), self.few)
-        runs = [Run(len(ids), 1)]
-        for layer in list(self.layers)[:-1]:
-            hidden = layer(hidden, hidden, runs)
-        logits: torch.Tensor = self.answered(hidden, runs)
-        return logits
+        answer: torch.Tensor = self._logits(hidden, [Run(len(ids), 1)])
+        return answer
 
     def answered(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
         """Logits ``[texts, labels]`` by the last layer and the head, of the states before them.
@@ -252,9 +282,6 @@ def _layers(
     built otherwise.
     """
     names = FAMILIES[family]
-    if family == "distilbert":
-        layers = base.transformer.layer
-        return [Layer(layer, names, config, linear, None, attend_all) for layer in layers]
     if family == "albert":
         return _shared(base.encoder, config, linear, attend_all)
     if family == "modernbert":
@@ -269,7 +296,12 @@ def _layers(
     attend = None
     if family == "mpnet":
         attend = Biased(base.encoder, config.max_position_embeddings)
-    return [Layer(layer, names, config, linear, attend, attend_all) for layer in base.encoder.layer]
+    layers = base.transformer.layer if family == "distilbert" else base.encoder.layer
+    # the last one computes the query of first tokens alone
+    return [
+        Layer(layer, names, config, linear, attend, attend_all, layer is not layers[-1])
+        for layer in layers
+    ]
 
 
 def _shared(
@@ -345,15 +377,34 @@ class _First(nn.Module):
         return hidden[:, 0]
 
 
+def _runs(lengths: Sequence[int]) -> list[Run]:
+    return [Run(length, len(list(same))) for length, same in groupby(lengths)]
+
+
+def _places(runs: Sequence[Run], few: int) -> torch.Tensor:
+    """Where the first token of each text stands, and 0 for the rows that stand for none."""
+    lengths = np.repeat([run.length for run in runs], [run.texts for run in runs])
+    places = np.zeros(rounded(len(lengths), few), dtype=np.int64)
+    places[1 : len(lengths)] = lengths[:-1].cumsum()
+    return torch.from_numpy(places)
+
+
 def with_zeros(states: torch.Tensor, few: int = 0) -> torch.Tensor:
-    """The rows, and zeros up to a multiple of ROWS, of more from 1,024 rows on: 32 numbers an
-    octave. Nothing reads what becomes of the zeros. Up to ``few`` rows stay as they are.
-    """
-    rows = len(states)
-    if rows <= few:
+    """The rows, and zeros up to as many as products take. Nothing reads what becomes of them."""
+    rows = rounded(len(states), few)
+    if rows == len(states):
         return states
+    return nn.functional.pad(states, (0, 0, 0, rows - len(states)))
+
+
+def rounded(rows: int, few: int = 0) -> int:
+    """A multiple of ROWS, of more from 1,024 rows on: 32 numbers an octave. Up to ``few`` rows
+    stay as they are.
+    """
+    if rows <= few:
+        return rows
     block = max(ROWS, 1 << max(0, rows.bit_length() - 6))
-    return nn.functional.pad(states, (0, 0, 0, -rows % block))
+    return rows + -rows % block
 
 
 FORMS: Mapping[str, Callable[..., nn.Module]] = {"without padding": Unpadded, **WITH_PADDING}

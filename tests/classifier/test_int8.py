@@ -117,7 +117,7 @@ def test_the_form_that_is_right_in_float32_is_taken_and_its_difference_told() ->
     choice = int8.choose(classifier(), probabilities, FORMS)
     assert choice.backend == "packed"
     assert isinstance(choice.model, Unpadded)
-    assert isinstance(choice.model.layers[0].query, Int8Linear)
+    assert isinstance(choice.model.layers[0].projection, Int8Linear)
     assert choice.difference == pytest.approx(
         float(np.abs(probabilities(choice.model) - probabilities(classifier())).max())
     )

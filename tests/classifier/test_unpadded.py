@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from goemo_utils.classifier import packed
+from goemo_utils.classifier.layers import Run
 from goemo_utils.classifier.packed import PackingError
 from goemo_utils.classifier.unpadded import FAMILIES, FORMS, ROWS, Unpadded, with_zeros
 from goemo_utils.forward.inputs import filled
@@ -189,13 +190,27 @@ def test_the_original_model_is_left_whole_and_what_is_not_packed_is_shared() -> 
     assert twin.embeddings.word_embeddings.weight is model.roberta.embeddings.word_embeddings.weight
 
 
-def test_products_meet_few_numbers_of_rows() -> None:
-    rows = set()
+@pytest.mark.parametrize("in_python", [False, True])
+def test_products_meet_few_numbers_of_rows(
+    in_python: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: set[int] = set()
     twin = Unpadded(classifier())
     for layer in twin.layers:
-        layer.query.register_forward_hook(lambda module, given, output: rows.add(len(output)))
+        layer.projection.register_forward_hook(lambda module, given, output: rows.add(len(output)))
+
+    compute = twin.interpreted.read
+
+    def noting(hidden: torch.Tensor, firsts: torch.Tensor, runs: list[Run]) -> torch.Tensor:
+        rows.update((len(hidden), len(firsts)))
+        return compute(hidden, firsts, runs)
+
+    monkeypatch.setattr(twin.interpreted, "read", noting)
+    if in_python:
+        twin.interpreted = None
     for count in range(1, 40):
         logits(twin, texts_of([3] * count))
+    assert len(rows) > 5
     # what is small enough is multiplied as it comes, and oneDNN meets none of it
     assert all(n % ROWS == 0 or n <= twin.few for n in rows)
     assert (

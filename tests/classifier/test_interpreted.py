@@ -1,0 +1,114 @@
+"""The layers that torch's own interpreter computes answer as they do in Python, bit by bit."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from goemo_utils.classifier import interpreted
+from goemo_utils.classifier.int8 import Int8Linear, quantise
+from goemo_utils.classifier.packed import PackedLinear
+from goemo_utils.classifier.unpadded import PLAIN, Unpadded
+from tests.classifier.test_unpadded import PAD, classifier, logits, texts_of
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+LENGTHS = ([7], [30, 30, 12, 2], [3] * 70)
+
+
+def in_python(twin: Unpadded, ids: list[list[int]]) -> np.ndarray:
+    kept, twin.interpreted = twin.interpreted, None
+    try:
+        return logits(twin, ids)
+    finally:
+        twin.interpreted = kept
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def refuse(source: str) -> None:
+        raise RuntimeError("no such operator")
+
+    interpreted._compiled.cache_clear()
+    monkeypatch.setattr(torch.jit, "CompilationUnit", refuse)
+    yield
+    interpreted._compiled.cache_clear()
+
+
+@pytest.mark.parametrize("family", [*PLAIN, "albert"])
+@pytest.mark.parametrize("linear", [PackedLinear, Int8Linear])
+def test_its_answers_are_those_of_the_layers_in_python(
+    family: str, linear: type[PackedLinear]
+) -> None:
+    twin = Unpadded(classifier(family), linear)
+    assert twin.interpreted is not None
+    for lengths in LENGTHS:
+        ids = texts_of(lengths)
+        np.testing.assert_array_equal(logits(twin, ids), in_python(twin, ids))
+
+
+@pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])
+def test_attention_that_knows_places_stays_in_python(family: str) -> None:
+    assert Unpadded(classifier(family)).interpreted is None
+
+
+def test_an_activation_that_no_product_takes_in_stays_in_python() -> None:
+    assert Unpadded(classifier("bert", hidden_act="silu")).interpreted is None
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_ids_alone_are_answered_as_padded_texts(lengths: list[int]) -> None:
+    model, ids = classifier(), texts_of(lengths)
+    with torch.inference_mode():
+        answers = Unpadded(model).end_to_end(ids)
+    np.testing.assert_allclose(answers.numpy(), logits(model, ids), atol=5e-6)
+
+
+@pytest.mark.parametrize("ids", [[[5, PAD, 6], [7]], [[5, 6], []]])
+def test_ids_whose_places_only_the_model_knows_are_left_to_it(ids: list[list[int]]) -> None:
+    assert Unpadded(classifier()).end_to_end(ids) is None
+
+
+def test_embeddings_of_their_own_kind_are_left_to_the_model() -> None:
+    model = classifier()
+    model.roberta.embeddings.dropout = nn.Sequential(nn.Dropout(), nn.Tanh())
+    twin = Unpadded(model.eval())
+    assert twin.end_to_end([[5, 6]]) is None
+    assert twin.interpreted is not None
+
+
+@pytest.mark.usefixtures("refusing")
+def test_a_torch_that_does_not_compile_it_computes_the_layers_in_python() -> None:
+    model, ids = classifier(), texts_of([9, 4])
+    twin = Unpadded(model)
+    assert twin.interpreted is None
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+
+
+@pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
+@pytest.mark.parametrize("factor", [0.0, 1e-3, 50.0])
+@pytest.mark.parametrize("last", [False, True])
+def test_numbers_are_quantised_as_in_python(shift: float, factor: float, last: bool) -> None:
+    torch.manual_seed(1)
+    states = torch.randn(37, 24) * factor + shift * factor
+    signed = torch.empty(states.numel(), dtype=torch.int8)
+    room = [signed, signed.view(torch.uint8)]
+    expected = quantise(states, 30)
+    values, *rest = interpreted._compiled(True).ready(states, 30, last, room)
+    assert rest == [expected.scale, expected.zero_point]
+    assert torch.equal(values, expected.values)
+
+
+def test_what_is_no_number_makes_no_answer_in_int8() -> None:
+    twin = Unpadded(classifier(), Int8Linear)
+    twin.layers[0].norm.weight.data.fill_(float("nan"))
+    assert np.isnan(logits(twin, texts_of([9, 4]))).all()
+
+
+def test_the_interpreters_setting_stays_as_it_was() -> None:
+    before = torch._C._get_graph_executor_optimize()
+    logits(Unpadded(classifier()), texts_of([5]))
+    assert torch._C._get_graph_executor_optimize() == before
