@@ -4,11 +4,10 @@ threads inside every single product do.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Event, Lock
-from typing import TypeVar
+from threading import Event, Lock, Semaphore, Thread
+from typing import Generic, TypeVar
 
 import torch
 
@@ -46,41 +45,74 @@ def each(run: Callable[[list[int]], Answer], batches: Sequence[list[int]]) -> li
     """
     number = torch.get_num_threads()
     together = min(at_once(), len(batches))
-    answers = _side_by_side(run, batches, number, together) if together > 1 else None
+    answers = _Shared(run, batches, number, together).answers() if together > 1 else None
     return [run(batch) for batch in batches] if answers is None else answers
 
 
-def _side_by_side(
-    run: Callable[[list[int]], Answer], batches: Sequence[list[int]], number: int, together: int
-) -> list[Answer] | None:
-    """The answers; None where a thread could not be begun."""
-    started, setting, ended = Barrier(together + 1), Lock(), Event()
+class _Shared(Generic[Answer]):
+    """Batches that ``together`` threads take one after the other, each on its share of ``number``.
 
-    def start() -> None:
+    No thread waits for another to begin, as those of a pool must: on a busy machine that is a
+    tenth of a small call.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[int]], Answer],
+        batches: Sequence[list[int]],
+        number: int,
+        together: int,
+    ) -> None:
+        self.run, self.number, self.share = run, number, number // together
+        self.left = deque(enumerate(batches))
+        self.done: dict[int, Answer] = {}
+        self.error: BaseException | None = None
+        self.setting, self.begun, self.ended = Lock(), Semaphore(0), Event()
+        self.threads = [Thread(target=self._work, name=f"goemo-batch_{i}") for i in range(together)]
+
+    def answers(self) -> list[Answer] | None:
+        """The answers in the order of the batches; None where a thread could not be begun."""
+        started = []
+        try:
+            for thread in self.threads:
+                thread.start()
+                started.append(thread)
+            for _ in started:
+                self.begun.acquire()
+            # the number is each thread's own, but one begun later anywhere takes the one set last
+            torch.set_num_threads(self.number)
+            for thread in started:
+                thread.join()
+        except RuntimeError:  # only beginning a thread raises it: what run raises is kept
+            return None
+        finally:
+            # Also where Ctrl-C came before all threads had begun: they must not set their number
+            # after this, nor take another batch.
+            with self.setting:
+                self.ended.set()
+                torch.set_num_threads(self.number)
+            for thread in started:
+                thread.join()
+
+        if self.error is not None:
+            raise self.error
+        return [self.done[place] for place in range(len(self.done))]
+
+    def _work(self) -> None:
         # else the thread's first product would take the number that was set last anywhere
         torch.get_num_threads()
-        with setting:
-            if not ended.is_set():
-                torch.set_num_threads(number // together)
-        with suppress(BrokenBarrierError):
-            started.wait()
+        with self.setting:
+            if not self.ended.is_set():
+                torch.set_num_threads(self.share)
+        self.begun.release()
 
-    pool = ThreadPoolExecutor(together, thread_name_prefix="goemo-batch", initializer=start)
-    try:
-        try:
-            answers = pool.map(run, batches)
-        except RuntimeError:  # pool.map only begins threads: what run raises comes with the answers
-            return None
-        started.wait()
-        torch.set_num_threads(
-            number
-        )  # the number is each thread's own, but one begun later anywhere takes the one set last
-        return list(answers)
-    finally:
-        # Also where Ctrl-C came before all threads had begun: the others must not wait for them,
-        # nor set their number after this.
-        with setting:
-            ended.set()
-            torch.set_num_threads(number)
-        started.abort()
-        pool.shutdown(cancel_futures=True)
+        while not self.ended.is_set():
+            try:
+                place, batch = self.left.popleft()
+            except IndexError:
+                return
+            try:
+                self.done[place] = self.run(batch)
+            except BaseException as error:
+                self.error = error
+                self.ended.set()

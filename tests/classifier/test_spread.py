@@ -100,15 +100,15 @@ def _begun_later() -> int:
     return told[0]
 
 
-def test_a_thread_that_outlives_the_program_s_end_runs_them_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "concurrent.futures.thread._shutdown", True
-    )  # as Python sets it once the main thread is done
-    assert spread.each(
-        lambda batch: (batch[0], threading.get_ident()), [[n] for n in range(5)]
-    ) == [(n, threading.get_ident()) for n in range(5)]
+@pytest.mark.parametrize("kind", [IndexError, KeyboardInterrupt])
+def test_what_a_batch_raises_is_raised_to_the_caller(kind: type[BaseException]) -> None:
+    def run(batch: list[int]) -> int:
+        if batch[0] == 2:
+            raise kind("of this batch")
+        return batch[0]
+
+    with pytest.raises(kind, match="of this batch"):
+        spread.each(run, [[n] for n in range(9)])
 
 
 @pytest.mark.parametrize(
