@@ -1,4 +1,4 @@
-"""Embeddings of one text that is not padded: the sum of three rows a token, in place of the twenty
+"""Embeddings of texts that are not padded: the sum of three rows a token, in place of the twenty
 operators by which transformers finds each token's place.
 """
 
