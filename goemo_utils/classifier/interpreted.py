@@ -24,6 +24,11 @@ from goemo_utils.classifier.packed import INSIDE, PackedLinear
 # A product's tensors are a list: in float32 and bfloat16 its weight, bias and, of small weights,
 # the weight as it is; in int8 its weight, bias, scales and zero points. States that are read for
 # the last time are quantised where they lie.
+#
+# The last layer needs no keys and no values. A score is query . (W x + b) = (query W) . x plus what
+# is the same for all tokens, which softmax does not see; and weights that sum to 1 mix V x + c to
+# V (mixed x) + c. So the first tokens' queries are brought to the states' own features, a head a
+# row, and the states themselves are attended to: two small products a text for two a token.
 FLOAT = """
 def ready(
     states: Tensor, rows: int, last: bool, room: List[Tensor]
@@ -111,41 +116,72 @@ def embedded(
     return torch.layer_norm(states, [states.size(1)], weight, bias, eps)
 
 def attended(
-    heads: int, query: Tensor, key_value: Tensor, lengths: List[int], texts: List[int], whole: bool
+    heads: int, query: Tensor, key_value: Tensor, lengths: List[int], texts: List[int]
 ) -> Tensor:
     parts: List[Tensor] = []
-    asked, given = 0, 0
+    start = 0
     for length, count in zip(lengths, texts):
         tokens = length * count
-        rows = tokens if whole else count
-        halves = key_value.narrow(0, given, tokens).view(count, length, 2, heads, -1)
+        # [tokens, 2 * heads * width] -> key and value, each [texts, heads, length, width]
+        halves = key_value.narrow(0, start, tokens).view(count, length, 2, heads, -1)
         key, value = halves.permute(2, 0, 3, 1, 4).unbind(0)
-        asking = query.narrow(0, asked, rows).view(count, -1, heads, key.size(3)).transpose(1, 2)
+        asking = query.narrow(0, start, tokens).view(count, length, heads, -1).transpose(1, 2)
         mixed = torch.nn.functional.scaled_dot_product_attention(asking, key, value)
-        parts.append(mixed.transpose(1, 2).reshape(rows, -1))
-        asked += rows
-        given += tokens
-    if asked < query.size(0):
-        parts.append(query.new_zeros([query.size(0) - asked, query.size(1)]))
+        # [texts, heads, length, width] -> [tokens, heads * width]
+        parts.append(mixed.transpose(1, 2).reshape(tokens, -1))
+        start += tokens
+    if start < query.size(0):
+        parts.append(query.new_zeros([query.size(0) - start, query.size(1)]))
     if len(parts) == 1:
         return parts[0]
     return torch.cat(parts)
 
+def firsts_attended(
+    heads: int, query: Tensor, hidden: Tensor, lengths: List[int], texts: List[int],
+    of: List[Tensor]
+) -> Tensor:
+    key, value, bias = of
+    rows, width = query.size(0), query.size(1) // heads
+    # [rows, heads * width] -> [heads, rows, width] -> [heads, rows, features] -> its rows first
+    asking = query.view(rows, heads, width).transpose(0, 1)
+    asking = torch.bmm(asking, key.view(heads, width, -1)).transpose(0, 1)
+    parts: List[Tensor] = []
+    asked, given = 0, 0
+    for length, count in zip(lengths, texts):
+        states = hidden.narrow(0, given, length * count).view(count, 1, length, -1)
+        part = asking.narrow(0, asked, count).unsqueeze(1)
+        mixed = torch.nn.functional.scaled_dot_product_attention(
+            part, states, states, scale=float(width) ** -0.5
+        )
+        parts.append(mixed.squeeze(1))
+        asked += count
+        given += length * count
+    if asked < rows:
+        parts.append(hidden.new_zeros([rows - asked, heads, hidden.size(1)]))
+    # [rows, heads, features] -> [heads, rows, width] -> [rows, heads * width]
+    mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
+    values = torch.bmm(mixed.transpose(0, 1), value.view(heads, width, -1).transpose(1, 2))
+    return values.transpose(0, 1).reshape(rows, -1).add_(bias)
+
 def layer(
     hidden: Tensor, asking: Tensor, whole: bool, tokens: int, rows: int, lengths: List[int],
     texts: List[int], heads: int, eps: float, few: int, activation: str, form: str,
-    products: List[List[Tensor]], norms: List[Tensor], room: List[Tensor]
+    products: List[List[Tensor]], norms: List[Tensor], unprojected: List[Tensor],
+    room: List[Tensor]
 ) -> Tensor:
-    given = ready(hidden, tokens, False, room)
-    if len(products[1]) == 0:
-        joined = product(given, products[0], few, "none", "")
-        query = joined.narrow(1, 0, hidden.size(1))
-        key_value = joined.narrow(1, hidden.size(1), 2 * hidden.size(1))
+    if whole:
+        given = ready(hidden, tokens, False, room)
+        if len(products[1]) == 0:
+            joined = product(given, products[0], few, "none", "")
+            query = joined.narrow(1, 0, hidden.size(1))
+            key_value = joined.narrow(1, hidden.size(1), 2 * hidden.size(1))
+        else:
+            query = product(given, products[0], few, "none", "")
+            key_value = product(given, products[1], few, "none", "")
+        mixed = attended(heads, query, key_value, lengths, texts)
     else:
-        key_value = product(given, products[1], few, "none", "")
-        asked = given if whole else ready(asking, rows, False, room)
-        query = product(asked, products[0], few, "none", "")
-    mixed = attended(heads, query, key_value, lengths, texts, whole)
+        query = product(ready(asking, rows, False, room), products[0], few, "none", "")
+        mixed = firsts_attended(heads, query, hidden, lengths, texts, unprojected)
     projected = added(ready(mixed, rows, True, room), products[2], few, asking)
     states = torch.layer_norm(projected, [projected.size(1)], norms[0], norms[1], eps)
     inner = product(ready(states, rows, False, room), products[3], few, activation, form)
@@ -155,7 +191,7 @@ def layer(
 def read(
     hidden: Tensor, firsts: Tensor, lengths: List[int], texts: List[int], heads: int, eps: float,
     few: int, activation: str, form: str, products: List[List[Tensor]], norms: List[Tensor],
-    room: List[Tensor]
+    unprojected: List[Tensor], room: List[Tensor]
 ) -> Tensor:
     tokens, count, last = 0, 0, len(norms) // 4 - 1
     for length, number in zip(lengths, texts):
@@ -164,12 +200,12 @@ def read(
     for i in range(last):
         hidden = layer(
             hidden, hidden, True, tokens, tokens, lengths, texts, heads, eps, few, activation,
-            form, products[5 * i : 5 * i + 5], norms[4 * i : 4 * i + 4], room
+            form, products[5 * i : 5 * i + 5], norms[4 * i : 4 * i + 4], unprojected, room
         )
     asking = hidden.index_select(0, firsts)
     outcome = layer(
         hidden, asking, False, tokens, count, lengths, texts, heads, eps, few, activation,
-        form, products[5 * last :], norms[4 * last :], room
+        form, products[5 * last :], norms[4 * last :], unprojected, room
     )
     return outcome.narrow(0, 0, count)
 """
@@ -192,6 +228,7 @@ class Interpreted:
             for norm in (layer.norm, layer.output_norm)
             for tensor in (norm.weight, norm.bias)
         ]
+        self.unprojected = list(layers[-1].unprojected)
         self.widest = 0
         if isinstance(first.projection, Int8Linear):
             self.widest = max(product.in_features for product in _products(first) if product)
@@ -225,6 +262,7 @@ class Interpreted:
             *self.inside,
             self.products,
             self.norms,
+            self.unprojected,
             self._room(len(hidden)),
         )
 

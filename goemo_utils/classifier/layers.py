@@ -73,6 +73,12 @@ class Layer(nn.Module):
         )
         one = whole and attend_all is None and _stay_few(query, key, value)
         self.joined = _packed(packed, query, key, value) if one else None
+        # what first tokens need to attend to the states themselves; it would keep every layer's
+        # weights in a second form
+        self.unprojected: list[torch.Tensor] = []
+        if self.attends_plainly and not whole:
+            weights: list[Any] = [key.weight, value.weight, value.bias]
+            self.unprojected = [weight.detach() for weight in weights]
         if not one:
             self.query = _packed(packed, query)
             self.key_value = _packed(packed, key, value)
