@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from goemo_utils.rehearsal.kept import KEPT
 from goemo_utils.rehearsal.numerics import (
     CONVOLUTION,
     GELU,
@@ -170,7 +171,7 @@ def rounding(name: str | None) -> Callable[[Tensor], Tensor]:
     if name is None:
         return lambda operand: operand
     if name in ROUNDING:
-        return ROUNDING[name]
+        return lambda operand: KEPT.rounded(operand, name, ROUNDING[name])
 
     match = _GRID.fullmatch(name)
     if match is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from goemo_utils.rehearsal import memory
+from goemo_utils.rehearsal.kept import KEPT
 from goemo_utils.rehearsal.kernels import CPU, CPU_KEYS, ordinal
 from goemo_utils.rehearsal.retag import complex_refused, dense_only, device, host
 from goemo_utils.rehearsal.state import MARK, STATE
@@ -87,6 +88,7 @@ def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Ten
         raise complex_refused(source.dtype)
     given = host(source) if source.device.type == "npu" else source
     taken = host(target) if target.device.type == "npu" else target
+    KEPT.forget(target)
     taken.copy_(given)
     return target
 

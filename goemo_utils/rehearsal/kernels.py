@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from goemo_utils.rehearsal.dispatcher import DispatchKey, DispatchKeySet, Library
+from goemo_utils.rehearsal.kept import KEPT
 from goemo_utils.rehearsal.retag import device, host
 from goemo_utils.rehearsal.state import MARK, STATE, Handler, plain
 
@@ -73,6 +74,12 @@ class _Call:
 
         return value
 
+    def forget(self, writes: bool) -> None:
+        """Keep no rounding of what a call that writes may write to."""
+        if writes and KEPT.weights:
+            for original, _ in self.originals.values():
+                KEPT.forget(original)
+
     def to_device(self, value: Any) -> Any:
         """Replace CPU results by device tensors; a result that is an argument becomes that very
         argument.
@@ -109,6 +116,7 @@ def run(operator: Any, *args: Any, **kwargs: Any) -> Any:
         target = kwargs.get("out", args[0])
         if isinstance(target, Tensor) and target.device.type != "npu":
             raise _mixed(f"npu:{call.index}", target.device, name)
+    call.forget(writes)
     if STATE.before_first is not None:
         STATE.before_first()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from goemo_utils.errors import DeviceError
 from goemo_utils.rehearsal import retag
 from goemo_utils.rehearsal.grammar import Fault
+from goemo_utils.rehearsal.kept import KEPT
 from goemo_utils.rehearsal.sites import (
     HANDLES,
     after_forward,
@@ -84,6 +85,7 @@ def set_weights(model: nn.Module, fault: Fault) -> None:
             return
         spoilt.append(weights.data_ptr())
         hits[fault.text] += 1
+        KEPT.forget(weights)
         values = retag.host(weights)[row]
         if fault.kind == "weights:nan":
             values.view(-1)[0] = math.nan
