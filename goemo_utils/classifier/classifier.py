@@ -26,7 +26,7 @@ from goemo_utils.errors import DeviceError, ModelError, first_line
 from goemo_utils.forward import thresholds
 from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.inputs import beside_of
-from goemo_utils.forward.model import load_model
+from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.threads import on_one_thread
 from goemo_utils.records.pairs import PAIR, joined
 from goemo_utils.texts.builtin import BUILTIN, strings
@@ -56,8 +56,9 @@ class GoEmotionsClassifier:
     """A text classifier on one device.
 
     ``model_path``: "embedded", a local folder (str or Path), a hub id, or "random:<one of those>"
-    (architecture only). ``device``: "cpu", "npu", "npu:0", "cuda:0" or "rehearsal", or a Device
-    that is already open; an absent device raises DeviceError and is never replaced by the CPU.
+    (architecture only); or a model that is loaded already, in the dtype that it shall have.
+    ``device``: "cpu", "npu", "npu:0", "cuda:0" or "rehearsal", or a Device that is already open; an
+    absent device raises DeviceError and is never replaced by the CPU.
     ``threshold``: a label is given when its probability is above this number, or above its own of
     one a label; None takes the model's own, else 0.3. ``dtype``: None means float32; reduced
     precision runs only when asked: "bfloat16", "float16", or "int8" (dynamic, on a CPU).
@@ -77,7 +78,7 @@ class GoEmotionsClassifier:
 
     def __init__(
         self,
-        model_path: str | os.PathLike[str] = "embedded",
+        model_path: str | os.PathLike[str] | Loaded = "embedded",
         device: str | Device = "cpu",
         threshold: float | Sequence[float] | None = None,
         dtype: str | None = None,
@@ -96,12 +97,16 @@ class GoEmotionsClassifier:
         if backend == "onnxruntime":
             onnx_runtime.require()
         self.device = device if isinstance(device, Device) else open_device(str(device))
-        loaded = load_model(
-            os.fspath(model_path),
-            revision=revision,
-            task=task,
-            attn_implementation=attn_implementation,
-            seed=seed,
+        loaded = (
+            model_path
+            if isinstance(model_path, Loaded)
+            else load_model(
+                os.fspath(model_path),
+                revision=revision,
+                task=task,
+                attn_implementation=attn_implementation,
+                seed=seed,
+            )
         )
         checks.refuse_without_head(loaded)
         self.labels = list(loaded.labels)

@@ -24,6 +24,7 @@ from goemo_utils.parity.probe import probe
 from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import Twins
 from goemo_utils.records.record import sha256_json
+from goemo_utils.rehearsal.kept import KEPT
 
 CHECKS = ("probe", "cause", "place", "invariance", "exercise")
 # hidden states are held for no more values than this in one run, about ten being held at a time
@@ -139,6 +140,13 @@ class Explanation:
             "one call after another, for the cause",
             lambda: local_attribution(twins, batches, answers),
         )
+        with KEPT.keeping(twins.weights()):
+            self._judged(parts, claim, families)
+        return self._timed_parts(parts)
+
+    def _judged(self, parts: dict[str, Any], claim: Claim, families: dict[str, Any]) -> None:
+        """The parts that ask how the device stands to a claim."""
+        twins, asked, answers = self.twins, set(self.checks), parts["probe"]
         made = exercise.make(twins, self.max_length) if "exercise" in asked else None
         if "place" in asked:
             parts["place"] = self._timed(
@@ -181,7 +189,6 @@ class Explanation:
                     twins, self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS), self.max_length
                 ),
             )
-        return self._timed_parts(parts)
 
     def _timed_parts(self, parts: dict[str, Any]) -> dict[str, Any]:
         seconds = {**self.seconds, "all": round(time.perf_counter() - self.started, 3)}

@@ -34,6 +34,8 @@ from goemo_utils.parity.error import Error, Other, Right, clamped_at, is_addend
 from goemo_utils.parity.forms import Form, found
 from goemo_utils.parity.row import Row, Shape
 from goemo_utils.parity.twins import Twins
+from goemo_utils.parity.wide import LOOKUP, wide
+from goemo_utils.rehearsal.kept import KEPT
 
 FUSED = (
     SDPBackend.FLASH_ATTENTION,
@@ -180,10 +182,26 @@ class Judge:
             args, kwargs = _copied(call.given)
             with self.twins.as_role("reference"), _as_claimed(within):
                 on_cpu = _picked(call.function(*args, **kwargs), call.outputs)
-        args, kwargs = tree_map(self._in_float64, call.given)
-        with self.twins.as_role("gold"), _as_claimed(within):
-            gold = _picked(call.function(*args, **kwargs), call.outputs)
+        gold = self._gold(call, within)
         return [Right.of(*each, self.real) for each in zip(on_cpu, gold, strict=True)]
+
+    def _gold(self, call: Call, claim: Claim) -> list[Tensor]:
+        """The call's outputs in float64 under a claim."""
+        weights: list[tuple[Tensor, Tensor]] = []
+
+        def given(value: Any) -> Any:
+            narrow = self.resident.get(id(value)) if isinstance(value, Tensor) else None
+            if narrow is None:
+                return self._in_float64(value)
+            if call.operator == LOOKUP:
+                return narrow[1]  # its rows are widened below, not the whole table
+            weights.append((wide(narrow[1]), narrow[1]))
+            return weights[-1][0]
+
+        args, kwargs = tree_map(given, call.given)
+        with self.twins.as_role("gold"), _as_claimed(claim), KEPT.widened(weights):
+            outputs = _picked(call.function(*args, **kwargs), call.outputs)
+        return [wide(output) for output in outputs]
 
     def _row(self, call: Call, on_device: Sequence[Tensor], claim: Claim) -> Row:
         right = self.right(call, claim)
@@ -241,9 +259,8 @@ class Judge:
             with Emulate(claim, detail), sdpa_kernel(SDPBackend.MATH):
                 outputs = _picked(call.function(*args, **kwargs), call.outputs)
             others += [Other(t, 1.0) for t in outputs]
-        args, kwargs = tree_map(self._in_float64, call.given)
         share = stay(len(self.real))
-        exact = _picked(call.function(*args, **kwargs), call.outputs)
+        exact = self._gold(call, PLAIN)
         return [*others, *(Other(t, share) for t in exact)]
 
     def _on_device(self, value: Any, place: str) -> Any:
@@ -256,9 +273,9 @@ class Judge:
         if isinstance(value, Tensor):
             weights = self.resident.get(id(value))
             if weights:
-                return weights[1]
-            wide = torch.float64 if value.is_floating_point() else value.dtype
-            return value.to(wide, copy=True)
+                return wide(weights[1]) if value.is_floating_point() else weights[1]
+            dtype = torch.float64 if value.is_floating_point() else value.dtype
+            return value.to(dtype, copy=True)
         is_dtype = isinstance(value, torch.dtype) and value.is_floating_point
         return torch.float64 if is_dtype else value
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from goemo_utils.errors import TextsError
-from goemo_utils.forward.device import Device, open_device
+from goemo_utils.forward.device import GENUINE, Device, open_device
 from goemo_utils.forward.inputs import hidden_states, real_states
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.run import encode
 from goemo_utils.parity.emulate import DEFAULT, PLAIN, Claim, Detail, emulated
+from goemo_utils.parity.wide import widened
 
 States = dict[str, Tensor]
 """``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype
@@ -29,8 +30,8 @@ they were computed in.
 
 @dataclass
 class Twins:
-    """The three models of one analysis. Gold holds the reference's weights, widened after the cast
-    to the run's dtype.
+    """The three models of one analysis. Gold shares the reference's weights, which have the run's
+    dtype, and widens each where it is used.
     """
 
     reference: nn.Module
@@ -67,7 +68,7 @@ class Twins:
     def of(cls, loaded: Loaded, device: Device, dtype: str) -> Twins:
         """Copies of a loaded model; the loaded one itself is the reference."""
         place = device.torch_device
-        gold = _twin(loaded.model, lambda t: t.double() if t.is_floating_point() else t.clone())
+        gold = widened(loaded.model)
         candidate = _twin(loaded.model, lambda t: t.to(place, copy=True))
         return cls(loaded.model, gold, candidate, loaded, device, dtype)
 
@@ -104,6 +105,25 @@ class Twins:
         nothing.
         """
         self.device.attach(model)
+
+    def again(self) -> Loaded:
+        """The model as it was loaded, with the weights that already are on the device."""
+        made: dict[int, Any] = {}
+        for here, there in zip(self.reference.buffers(), self.candidate.buffers(), strict=True):
+            made[id(here)] = there
+        for here, there in zip(
+            self.reference.parameters(), self.candidate.parameters(), strict=True
+        ):
+            made[id(here)] = nn.Parameter(there.detach(), here.requires_grad)
+        return replace(self.loaded, model=copy.deepcopy(self.reference, made))
+
+    def weights(self) -> Iterator[tuple[Tensor, ...]]:
+        """Each weight as it lies where this process rounds operands: on the CPU, and on a
+        rehearsal device.
+        """
+        rehearsed = self.device.kind == "rehearsal" and self.device.requested != GENUINE
+        models = (self.reference, self.candidate) if rehearsed else (self.reference,)
+        return zip(*(model.parameters() for model in models), strict=True)
 
     def batches(
         self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None
@@ -198,13 +218,20 @@ def parts(state: Tensor, sizes: Sequence[int] | int) -> list[Tensor]:
 
 def rms(a: Tensor, b: Tensor | None = None) -> float:
     """Root mean square of a tensor, or of the difference of two, in float64."""
-    d = a.double() if b is None else a.double() - b.double()
-    return math.nan if not d.numel() else float(d.square().mean().sqrt())
+    return sizes(a.double() if b is None else a.double() - b.double())[0]
 
 
 def largest(a: Tensor, b: Tensor) -> float:
     """Largest absolute difference of two tensors, in float64."""
-    return float((a.double() - b.double()).abs().max()) if a.numel() else math.nan
+    return sizes(a.double() - b.double())[1]
+
+
+def sizes(values: Tensor) -> tuple[float, float]:
+    """Root mean square and largest magnitude; NaN without values, or of a NaN among them."""
+    if not values.numel():
+        return math.nan, math.nan
+    norm, top = (torch.linalg.vector_norm(values, order) for order in (2, math.inf))
+    return float(norm) / math.sqrt(values.numel()), float(top)
 
 
 def chunks(texts: Sequence[str], size: int) -> Iterator[list[str]]:

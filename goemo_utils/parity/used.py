@@ -56,8 +56,10 @@ def loop(twins: Twins, texts: list[str], max_length: int) -> np.ndarray:
 
 def predicted(twins: Twins, job: dict[str, Any], texts: list[str], max_length: int) -> np.ndarray:
     """Logits by the classifier itself, in the batches that predict makes."""
+    # In another dtype the classifier casts the file's weights itself, which is a part of its way.
+    shares = twins.dtype == "float32"
     classifier = GoEmotionsClassifier(
-        job["model"],
+        twins.again() if shares else job["model"],
         twins.device,
         dtype=twins.dtype,
         attn_implementation=job.get("attn_implementation", "eager"),

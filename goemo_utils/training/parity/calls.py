@@ -29,6 +29,7 @@ from goemo_utils.parity.place import faults, locate, worst_ratios
 from goemo_utils.parity.probe import probe
 from goemo_utils.parity.row import Row
 from goemo_utils.parity.twins import Twins
+from goemo_utils.parity.wide import wide
 from goemo_utils.training import losses
 from goemo_utils.training.parity.batches import read_batches
 from goemo_utils.training.parity.gates import LIMITS
@@ -202,7 +203,8 @@ class Judge:
         self.claim, self.place = claim, twins.device.torch_device
         named = [dict(m.named_parameters()) for m in (twins.reference, twins.candidate, twins.gold)]
         self.resident: dict[int, tuple[Any, ...]] = {
-            id(r): (n, *(side[n].detach() for side in named)) for n, r in named[0].items()
+            id(r): (n, *(side[n].detach() for side in named[:2]), wide(named[2][n]))
+            for n, r in named[0].items()
         }
 
     def __call__(
