@@ -26,7 +26,7 @@ from goemo_utils.parity.decisions import decide
 from goemo_utils.parity.emulate import FLOAT32, PLAIN, Claim, Detail, details, grid_bits, stay
 from goemo_utils.parity.replay import replay
 from goemo_utils.parity.row import Row
-from goemo_utils.parity.twins import States, Twins, largest, rms
+from goemo_utils.parity.twins import States, Twins, rms, sizes
 from goemo_utils.rehearsal.numerics import ROUNDING
 
 ACCEPT = 3.0
@@ -247,6 +247,22 @@ def different(batches: Sequence[Mapping[str, Tensor]]) -> int:
     )
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """A state of one run: its distance from the rung's first run and from gold, root mean square
+    and largest element of each.
+    """
+
+    apart_rms: float
+    apart_max: float
+    own_rms: float
+    own_max: float
+
+    @classmethod
+    def of(cls, state: Tensor, first: Tensor, gold: Tensor) -> "Sizes":
+        return cls(*sizes(state.double() - first.double()), *sizes(state.double() - gold.double()))
+
+
 class Rung:
     """One arithmetic run on the CPU over the same batches: its states, and per state its own noise.
 
@@ -272,27 +288,38 @@ class Rung:
             twins.run, twins.reference, batches, claim
         )
         self.details = [self._noisy(detail) for detail in details(n_texts)]
-        self.others = [self.perturb(detail) for detail in self.details]
-        self.gold, self.reference = gold, reference
+        self.gold, self.reference, self.main = gold, reference, twins.main(gold)
+        self.others: list[States] = []
+        self.error = {name: Sizes.of(reference[name], gold[name], gold[name]) for name in gold}
+        self.runs = [self._compared(self.states)]
+        for detail in self.details:
+            self._perturbed(detail)
         self._measure()
 
     def _noisy(self, detail: Detail) -> Detail:
         return replace(detail, ulp=max(detail.ulp, self.ulp)) if detail.ulp else detail
 
-    def _measure(self) -> None:
-        runs = [self.states, *self.others]
-        self.noise = {name: self._noise(name, rms) for name in self.gold}
-        self.noise_max = {name: self._noise(name, largest) for name in self.gold}
-        self.reach = {
-            name: max(largest(run[name], self.gold[name]) for run in runs) for name in self.gold
-        }
+    def _perturbed(self, detail: Detail) -> None:
+        """One more run: of its states what is judged first is kept, of the others their sizes."""
+        run = self.perturb(detail)
+        self.others.append({self.main: run[self.main]})
+        self.runs.append(self._compared(run))
 
-    def _noise(self, name: str, size: Any) -> float:
+    def _compared(self, run: States) -> dict[str, Sizes]:
+        """How far a run is from the first one and from gold, state by state."""
+        return {name: Sizes.of(run[name], self.states[name], self.gold[name]) for name in self.gold}
+
+    def _measure(self) -> None:
+        self.noise = {name: self._noise(name, "rms") for name in self.gold}
+        self.noise_max = {name: self._noise(name, "max") for name in self.gold}
+        self.reach = {name: max(run[name].own_max for run in self.runs) for name in self.gold}
+
+    def _noise(self, name: str, size: str) -> float:
         """The largest of: its runs' distances, the reference's error, a share of its own error."""
-        gold, runs = self.gold[name], [self.states, *self.others]
-        apart = [size(self.states[name], other[name]) for other in self.others]
-        own = max(size(run[name], gold) for run in runs) if self.claim.rounds else 0.0
-        return float(max(*apart, size(self.reference[name], gold), self.stay * own))
+        runs = [run[name] for run in self.runs]
+        apart = [getattr(run, f"apart_{size}") for run in runs[1:]]
+        own = max(getattr(run, f"own_{size}") for run in runs) if self.claim.rounds else 0.0
+        return float(max(*apart, getattr(self.error[name], f"own_{size}"), self.stay * own))
 
     def judged(self, candidate: States) -> "Residual":
         """The residual; before it is refused, the rung is perturbed up to MORE times again, because
@@ -308,7 +335,7 @@ class Rung:
             if left.value <= ACCEPT:
                 break
             detail = self._noisy(Detail(24 + 8 * (i % 4), 4.0, 1000 + i))
-            self.others.append(self.perturb(detail))
+            self._perturbed(detail)
             self._measure()
             left = self.residual(candidate)
 

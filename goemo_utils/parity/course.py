@@ -18,7 +18,7 @@ from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, stay
 from goemo_utils.parity.exercise import Batch, Exercise
 from goemo_utils.parity.gates import written
 from goemo_utils.parity.isolation import isolated
-from goemo_utils.parity.twins import States, Twins, largest, parts, rms
+from goemo_utils.parity.twins import States, Twins, largest, parts, rms, sizes
 
 LIMIT, LIMIT_MAX = 4.0, 8.0
 """Residual of one batch, in units of the rung's noise: root mean square and largest element. One
@@ -68,26 +68,22 @@ class Course:
                 other = self._by_row(again, rows)
             for i in rows:
                 self.rung[i] = rung[i]
-                for unit, size in ((self.unit, rms), (self.unit_max, largest)):
-                    unit[i] = {
-                        name: max(
-                            size(other[i][name], rung[i][name]),
-                            size(plain[i][name], gold[i][name]),
-                            stays * size(rung[i][name], gold[i][name])
-                            if self.claim.rounds
-                            else 0.0,
-                        )
-                        for name in gold[i]
-                    }
+                self.unit[i], self.unit_max[i] = {}, {}
+                for name, right in gold[i].items():
+                    apart = _distance(other[i][name], rung[i][name])
+                    error = _distance(plain[i][name], right)
+                    own = _distance(rung[i][name], right) if self.claim.rounds else (0.0, 0.0)
+                    self.unit[i][name] = max(apart[0], error[0], stays * own[0])
+                    self.unit_max[i][name] = max(apart[1], error[1], stays * own[1])
 
         self.typical = _pooled(self.unit)
         self.typical_max = {name: max(of) for name, of in _by_state(self.unit_max).items()}
 
     def _by_row(self, states: States, rows: Sequence[int]) -> dict[int, States]:
         """States of a batch, text by text: logits by row, hidden states by each text's tokens."""
-        sizes = [len(self.exercise.texts[i].ids) for i in rows]
+        tokens = [len(self.exercise.texts[i].ids) for i in rows]
         found: dict[int, States] = {}
-        cut = _cut(states, sizes)
+        cut = _cut(states, tokens)
         for place, i in enumerate(rows):
             found.setdefault(i, {name: rows[place] for name, rows in cut.items()})
         return found
@@ -127,19 +123,19 @@ class Course:
 
     def judged(self, batch: Batch, states: States) -> dict[str, Any]:
         """One batch on the device beside what the CPU says of each of its texts."""
-        sizes = [len(self.exercise.texts[i].ids) for i in batch.rows]
+        tokens = [len(self.exercise.texts[i].ids) for i in batch.rows]
         over: dict[str, float] = {}
         over_max: dict[str, float] = {}
 
         for name in self.typical:
-            if not _whole(name, states[name], sizes):
+            if not _whole(name, states[name], tokens):
                 continue
-            lengths = torch.tensor([1] * len(sizes) if name == "logits" else sizes)
+            lengths = torch.tensor([1] * len(tokens) if name == "logits" else tokens)
             wanted = torch.cat([self.rung[i][name] for i in batch.rows])
             unit = [max(self.unit[i][name], self.typical[name]) for i in batch.rows]
             apart = states[name].double() - wanted.double()  # [rows, width]
-            squares = torch.zeros(len(sizes), dtype=torch.float64)
-            texts = torch.arange(len(sizes)).repeat_interleave(lengths)
+            squares = torch.zeros(len(tokens), dtype=torch.float64)
+            texts = torch.arange(len(tokens)).repeat_interleave(lengths)
             squares.index_add_(0, texts, apart.square().mean(1))
             errors = (squares / lengths).sqrt().tolist()  # a text each
             over[name] = _root_mean(
@@ -188,6 +184,11 @@ class Course:
             "first_wrong": bad[0] if bad else None,
             "ok": not bad,
         }
+
+
+def _distance(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """Root mean square and largest magnitude of a difference, in float64."""
+    return sizes(a.double() - b.double())
 
 
 def _cut(states: States, sizes: Sequence[int]) -> dict[str, list[Tensor]]:
@@ -242,7 +243,12 @@ def _top(values: Sequence[float]) -> float:
 
 def same_bits(a: States, b: States) -> bool:
     """Whether two runs agree in every bit; NaN agrees with NaN."""
-    return all(bool(((a[n] == b[n]) | (a[n].isnan() & b[n].isnan())).all()) for n in a)
+    return all(equal(a[name], b[name]) for name in a)
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape agree in every value; NaN agrees with NaN."""
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 def reach(

@@ -114,11 +114,11 @@ class Right:
         """The yardstick of one call's output, by the CPU's in the run's dtype and gold's."""
         limits = torch.finfo(cpu.dtype)
         rows = real_rows(gold.detach().double(), real)
-        keep = rows.abs() < limits.max / 4
-        whole = bool(keep.all())
-        masked = None if whole else ~keep
-        kept = rows if whole else rows[keep]
-        own = _kept(cpu, real, None if whole else keep) - kept
+        whole = _top(rows) < limits.max / 4  # not of NaN
+        keep = None if whole else rows.abs() < limits.max / 4
+        masked = None if keep is None else ~keep
+        kept = rows if keep is None else rows[keep]
+        own = _kept(cpu, real, keep) - kept
         own_size, own_max = _sizes(own)
         size, top = _sizes(kept)
         power = size * size * kept.numel()
@@ -127,12 +127,12 @@ class Right:
             shape=gold.shape,
             real=real,
             gold=kept,
-            keep=None if whole else keep,
+            keep=keep,
             masked=masked,
             wanted=None if masked is None else rows[masked],
             own=own_size,
             own_max=own_max,
-            own_gain=float((own * kept).sum()) / power if power else 0.0,
+            own_gain=_along(own, kept) / power if power else 0.0,
             size=size,
             top=top,
             power=power,
@@ -149,10 +149,12 @@ class Right:
         values = rows if self.keep is None else rows[self.keep]
         if not values.numel():
             return Error(0.0, 0.0)
-        if not bool(values.isfinite().all()):
+        error = values - self.gold
+        sizes = _sizes(error)
+        if not math.isfinite(sizes[1]) and not bool(values.isfinite().all()):
             return NOT_A_NUMBER if bool(values.isnan().any()) else INFINITE
 
-        return self._measured(values - self.gold, spread)
+        return self._measured(error, sizes, spread)
 
     def counted(self, values: Tensor) -> Tensor:
         """Of values of the same shape those that count, in float64 in one row."""
@@ -166,8 +168,10 @@ class Right:
         alike = (seen.abs() >= MASKED) & (seen.sign() == wanted.sign())
         return bool((alike | (seen.isnan() & wanted.isnan())).all())
 
-    def _measured(self, error: Tensor, spread: Sequence[Other]) -> Error:
-        """The numbers of an error, of finite elements without masked ones."""
+    def _measured(
+        self, error: Tensor, sizes: tuple[float, float], spread: Sequence[Other]
+    ) -> Error:
+        """The numbers of an error of those ``sizes``, of finite elements without masked ones."""
         floor, floor_max = self.unit * self.size + 1e-300, self.unit * self.top
         below, below_max = max(floor, self.own), max(floor, floor_max, self.own_max)
         for other in spread:
@@ -175,10 +179,9 @@ class Right:
             below = max(below, other.share * apart)
             below_max = max(below_max, other.share * apart_max)
 
-        size, largest = _sizes(error)
-        along = error * self.gold
-        gain = float(along.sum()) / self.power if self.power else 0.0
-        gain_noise = float(along.square().sum().sqrt()) / self.power if self.power else 0.0
+        size, largest = sizes
+        gain = _along(error, self.gold) / self.power if self.power else 0.0
+        gain_noise = _norm(error * self.gold) / self.power if self.power else 0.0
         relative = self.own / (4 * self.unit * self.size) if self.size > 0 else 0.0
         steady = ulp = 0.0
         if size > HOT_RMS * below or largest > HOT_MAX * below_max:
@@ -200,7 +203,21 @@ def _sizes(values: Tensor) -> tuple[float, float]:
     """Root mean square and largest magnitude; 0 without values."""
     if not values.numel():
         return 0.0, 0.0
-    return float(values.square().mean().sqrt()), float(values.abs().max())
+    return _norm(values) / math.sqrt(values.numel()), _top(values)
+
+
+def _norm(values: Tensor) -> float:
+    return float(torch.linalg.vector_norm(values))
+
+
+def _top(values: Tensor) -> float:
+    """The largest magnitude, NaN where there is a NaN; 0 without values."""
+    return float(torch.linalg.vector_norm(values, math.inf)) if values.numel() else 0.0
+
+
+def _along(a: Tensor, b: Tensor) -> float:
+    """The inner product of two tensors of one shape."""
+    return float(torch.dot(a.reshape(-1), b.reshape(-1)))
 
 
 def real_rows(values: Tensor, real: Tensor | None) -> Tensor:
@@ -208,6 +225,8 @@ def real_rows(values: Tensor, real: Tensor | None) -> Tensor:
     other shapes as they are. ``real`` is ``[batch, length]``.
     """
     shape = values.shape
+    if real is not None and bool(real.all()):
+        return values
     if real is not None and len(shape) == 3 and shape[:2] == real.shape:
         return values[real]  # [tokens, width]
     if real is not None and len(shape) == 4 and (shape[0], shape[2]) == tuple(real.shape):
