@@ -27,6 +27,7 @@ SETTINGS = ("--HistoryManager.hist_file=:memory:",)  # as nbclient starts a kern
 LOOK = 0.05
 # Seconds that the server of forks is waited for: a kernel with its imports takes about as long.
 PATIENCE = 10.0
+ENDING = 5.0  # seconds that the end of a kernel, or of its start, is waited for
 
 
 class _Unused(Exception):
@@ -135,15 +136,13 @@ class Ahead:
     def close(self) -> None:
         """End what was not used, and wait for what was."""
         while self.retired:
-            with suppress(Exception):
-                _until(self.retired.pop().gone())
+            _ended(_loop().create_task(self.retired.pop().gone()))
         while self.waiting:
             _, waiting = self.waiting.popitem()
             _cancel(waiting)
         while self.begun:
             _, ready = self.begun.popitem()
-            with suppress(Exception):
-                _until(ready.end())
+            _ended(_loop().create_task(ready.end()))
 
     async def _at_its_turn(self, step: str) -> None:
         await _server_listens(self.params)
@@ -191,5 +190,14 @@ def _until(work: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> Any:
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(Exception, asyncio.CancelledError):
-        _until(task)
+    _ended(task)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Wait until a task has ended, but not for ever: an interrupt from the keyboard may have taken
+    from the loop the very step that would end it.
+    """
+    done, _ = _until(asyncio.wait([task], timeout=ENDING))
+    for one in done:
+        if not one.cancelled():
+            one.exception()  # looked at: what it was is of no use any more

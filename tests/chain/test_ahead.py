@@ -1,7 +1,9 @@
 """Kernels that are started ahead are used once or leave nothing."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,3 +76,19 @@ def test_no_kernel_starts_beside_what_is_measured(tmp_path: Path) -> None:
     kernels = Ahead(SimpleNamespace(opened_as="cpu"), tmp_path / "logs", steps)
     kernels._start_after("04_throughput")
     assert not kernels.waiting
+
+
+def test_a_start_that_an_interrupt_left_hanging_is_not_waited_for(
+    ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never_ends(until: float) -> None:
+        while time.monotonic() < until:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.2)
+
+    monkeypatch.setattr(module, "ENDING", 0.05)
+    began = time.monotonic()
+    ahead.waiting["01_load"] = module._loop().create_task(never_ends(began + 2))
+    ahead.close()
+    assert time.monotonic() < began + 2
+    assert not ahead.waiting
