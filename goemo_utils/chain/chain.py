@@ -22,8 +22,10 @@ from goemo_utils.boundary.remedies import of_error
 from goemo_utils.boundary.signals import how_ended
 from goemo_utils.chain import kernels
 from goemo_utils.chain.ahead import Ahead
+from goemo_utils.chain.early import Work
 from goemo_utils.chain.notebook import CRASHED, Ended, execute
 from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
+from goemo_utils.environment import imported
 from goemo_utils.forward import worker
 from goemo_utils.forward.device import GENUINE
 from goemo_utils.records.manifest import locked, new_manifest, point_latest, write_manifest
@@ -80,12 +82,14 @@ def run(
         outcome = Outcome(folder, manifest["steps"])
 
         runs = [planned.step for planned in plan if planned.runs]
+        forced = bool(force or start or only)
         ahead = Ahead(params, folder / "logs", runs)
-        running = _Running(params, folder, manifest, outcome, tell, ahead)
-        with _fork_servers(bool(runs), params.opened_as), closing(ahead):
+        early = Work(params, folder, runs, forced)
+        running = _Running(params, folder, manifest, outcome, tell, ahead, early)
+        with _fork_servers(bool(runs), params.opened_as), closing(ahead), closing(early):
             if runs:
                 ahead.start_first()
-            running.steps(plan, forced=bool(force or start or only))
+            running.steps(plan, forced)
 
         outcome.told = running.report()
         if outcome.told:
@@ -126,6 +130,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         return
 
     with scratch() as folder, _temporary_files_in(folder), _settings_of_kernels():
+        os.environ[imported.PLACE] = str(folder / "torch.json")
         servers = [worker.Server(folder, beside=kernels.SERVE)]
         os.environ[worker.ADDRESS] = servers[0].address
         if device == GENUINE:
@@ -135,7 +140,8 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ.pop(worker.ADDRESS, None)
+            for name in (worker.ADDRESS, imported.PLACE):
+                os.environ.pop(name, None)
             for server in servers:
                 server.close()
 
@@ -177,6 +183,7 @@ class _Running:
     outcome: Outcome
     tell: Tell
     ahead: Ahead
+    early: Work
     stopped: str | None = None
 
     def steps(self, plan: list[Planned], forced: bool) -> None:
@@ -218,6 +225,7 @@ class _Running:
         before, inputs = _identity(path), {}
         try:
             inputs = inputs_of(step, self.params, self.folder)
+            self.early.beside(step)
             ended = execute(step, self.params, self.folder, self.ahead)
         except KeyboardInterrupt:
             ended = Ended("died", how_ended(), CRASHED)

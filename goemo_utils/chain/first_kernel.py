@@ -8,6 +8,8 @@ import os
 import sys
 from importlib import import_module
 
+from goemo_utils.forward import lean
+
 PRELOAD = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
@@ -21,8 +23,9 @@ PRELOAD = (
 
 def main() -> None:
     """Be the kernel that the command line asks for."""
-    for name in PRELOAD:
-        import_module(name)
+    with lean.uncollected():
+        for name in PRELOAD:
+            import_module(name)
     if sys.path[0] in ("", os.getcwd()):  # as ipykernel's own launcher; IPython puts it back
         del sys.path[0]
     from ipykernel import kernelapp

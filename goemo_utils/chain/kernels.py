@@ -106,7 +106,7 @@ def serve(address: str) -> None:
     """In a child of the fork server: import what notebooks use, then fork a kernel an asker."""
     # what ipykernel sets before a notebook can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    with lean.hidden(*lean.FORMATS, *UNUSED):
+    with lean.uncollected(), lean.hidden(*lean.FORMATS, *UNUSED):
         for name in PRELOAD:
             import_module(name)
     listen(kernels_of(address), _supervise)

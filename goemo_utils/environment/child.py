@@ -111,4 +111,9 @@ def main(names: list[str]) -> None:
         say(name, ok=True, seconds=time.perf_counter() - started, **facts)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    if sys.modules.get("torch_npu") is None:
+        # everything is said: taking torch apart takes a fifth of the time that importing it took
+        sys.stderr.flush()
+        os._exit(0)

@@ -175,7 +175,7 @@ def _children(
     path = ("torch", "transformers") if has_npu and "transformers" in facts["packages"] else ()
     if purpose in ("rehearsal", "cpu"):
         names = path or ("torch",)
-        return {"stages": lambda: stages.run_stages(machine, names, autoload=False)}
+        return {"stages": lambda: stages.of_the_run(machine, names)}
 
     chosen: tuple[str, ...] = ("torch",)
     jobs: dict[str, Callable[[], Any]] = {}

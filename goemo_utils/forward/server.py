@@ -23,11 +23,11 @@ from typing import Any, NoReturn
 
 from goemo_utils.boundary.remedies import KILLED, of_error
 from goemo_utils.boundary.signals import die_with_parent
-from goemo_utils.environment import torch_npu
+from goemo_utils.environment import imported, torch_npu
 from goemo_utils.errors import GoemoError, first_line
 from goemo_utils.forward import lean
 from goemo_utils.forward.device import GENUINE, import_torch_npu
-from goemo_utils.records.record import plain, write_json
+from goemo_utils.records.record import now, plain, write_json
 
 KINDS = {
     "device": "goemo_utils.forward.device:run_job",
@@ -42,6 +42,11 @@ KINDS = {
     "training_parity": "goemo_utils.training.parity:run_job",
     "card": "goemo_utils.learn.card:run_job",
 }
+WAITING = ("parity", "throughput")
+"""Kinds that begin at once, and wait to be asked for before they read or time what must come after
+others.
+"""
+
 BESIDE = "GOEMO_BESIDE"
 """Names the server that begins as a fork of the first, once that has imported."""
 
@@ -86,15 +91,22 @@ def _devices(job: dict[str, Any]) -> list[str]:
     return [str(device) for device in devices]
 
 
-def _perform(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-    """Run the job here, in the child, and turn its end into an answer."""
+def _perform(
+    request: dict[str, Any],
+    progress: Callable[[str], None],
+    asked: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Run the job here, in the child, and turn its end into an answer. A job of a kind that waits
+    calls ``asked`` where it must.
+    """
     job = request["job"]
     sys.path[:] = [*request["path"], *(p for p in sys.path if p not in request["path"])]
     module, _, name = KINDS[job["kind"]].partition(":")
+    hears = (progress, asked) if job["kind"] in WAITING else (progress,)
     try:
         if on_npu(job):
             import_torch_npu(str(job.get("device")))
-        return {"result": plain(getattr(import_module(module), name)(job, progress))}
+        return {"result": plain(getattr(import_module(module), name)(job, *hears))}
     except GoemoError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except BaseException as error:  # the log keeps the traceback; the answer names it
@@ -118,6 +130,7 @@ def serve(path: str, device: str | None = None) -> None:
         import_torch_npu(device)  # before transformers, as in an interpreter of the job's own
     else:
         torch_npu.keep_out()  # transformers takes its plain path
+        imported.tell()
     lean.import_transformers()
     for name in PRELOAD:
         import_module(name)
@@ -238,12 +251,54 @@ def _work(supervisor: int, request: dict[str, Any], connection: socket.socket) -
     os.dup2(log, 1)
     os.dup2(log, 2)
 
-    answer = _perform(request, lambda line: _send(connection, {"progress": line}))
-    _send(connection, answer)
+    place = request.get("early")
+    asker = _Later(place) if place else _Asker(connection)
+    answer = _perform(request, asker.progress, asker.wait)
+    asker.answer(answer)
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+class _Asker:
+    """Whoever asked for a job, and hears of it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection: socket.socket | None = connection
+
+    def wait(self) -> None:
+        """Return once somebody hears."""
+
+    def progress(self, line: str) -> None:
+        """Tell how far the job is."""
+        if self.connection is not None:
+            _send(self.connection, {"progress": line})
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        """Tell how the job ended."""
+        self.wait()
+        if self.connection is not None:
+            _send(self.connection, answer)
+
+
+class _Later(_Asker):
+    """Whoever will ask, at ``place``, for a job that was begun early; nobody hears until then."""
+
+    def __init__(self, place: str) -> None:
+        self.connection = None
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(f"{place}.new")
+        self.listener.listen(1)
+        os.rename(f"{place}.new", place)
+
+    def wait(self) -> None:
+        """Return once a process of this user has asked."""
+        while self.connection is None:
+            connection, _ = self.listener.accept()
+            if _asker(connection) == os.getuid():
+                self.connection = connection
+                print(f"begun early, asked for at {now()}", flush=True)
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

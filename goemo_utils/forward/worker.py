@@ -30,7 +30,7 @@ from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.forward.guard import ADDRESS as ADDRESS
 from goemo_utils.forward.server import BESIDE, KINDS, death, on_npu, on_stand_ins
-from goemo_utils.records.record import plain
+from goemo_utils.records.record import plain, sha256_json
 
 # oneDNN computes float32 products in bfloat16 where its own variable says so, whatever torch is
 # told.
@@ -155,12 +155,7 @@ def run(
         )
 
     log = Path(log).resolve()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    request = {
-        "job": plain({**job, "log": str(log)}),
-        "log": str(log),
-        "path": [p for p in sys.path if p],
-    }
+    request = request_of(job, log)
     answer = _answer(job, request, progress)
 
     if "result" in answer:
@@ -177,11 +172,29 @@ def run(
     )
 
 
+def request_of(job: dict[str, Any], log: Path) -> dict[str, Any]:
+    """What a server is asked for a job; the folder of its log is made."""
+    log = log.resolve()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        "job": plain({**job, "log": str(log)}),
+        "log": str(log),
+        "path": [p for p in sys.path if p],
+    }
+
+
+def early_place(server: str, request: dict[str, Any]) -> str:
+    """Where a job that was begun early (``goemo_utils.forward.early``) is asked for: another job
+    has another place.
+    """
+    return f"{server}-{sha256_json(request['job'])[-16:]}"
+
+
 def _answer(
     job: dict[str, Any], request: dict[str, Any], progress: Callable[[str], None]
 ) -> dict[str, Any]:
     if not on_npu(job):
-        return _ask(address(), request, progress)
+        return _of_early(request, progress) or _ask(address(), request, progress)
 
     chains = os.environ.get(ADDRESS)
     served = _listening(second_address(chains)) if chains and on_stand_ins(job) else None
@@ -192,12 +205,31 @@ def _ask(server: str, request: dict[str, Any], progress: Callable[[str], None]) 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(server)
         connection.sendall(json.dumps(request).encode() + b"\n")
-        with connection.makefile("r", encoding="utf-8") as lines:
-            for line in lines:
-                answer: dict[str, Any] = json.loads(line)
-                if "progress" not in answer:
-                    return answer
-                progress(answer["progress"])
+        return _heard(connection, progress)
+
+
+def _of_early(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """The answer of this very job where it was begun early; nothing where it was not, or has died:
+    then it is asked for as ever. One asker alone can have it.
+    """
+    place = early_place(os.environ.get(ADDRESS, ""), request)
+    try:
+        os.rename(place, f"{place}.asked")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(f"{place}.asked")
+            return _heard(connection, progress)
+    except OSError:
+        return {}
+
+
+def _heard(connection: socket.socket, progress: Callable[[str], None]) -> dict[str, Any]:
+    """The answer that comes over a connection; nothing where it ends before."""
+    with connection.makefile("r", encoding="utf-8") as lines:
+        for line in lines:
+            answer: dict[str, Any] = json.loads(line)
+            if "progress" not in answer:
+                return answer
+            progress(answer["progress"])
     return {}
 
 

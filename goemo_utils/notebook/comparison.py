@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils import parity
 from goemo_utils.forward import worker
 from goemo_utils.forward.pack import Pack, beside, read_pack, stem
-from goemo_utils.forward.run import ROLES, job
+from goemo_utils.forward.run import ROLES
+from goemo_utils.notebook import requests
 from goemo_utils.notebook.progress import Progress
-from goemo_utils.parity import known
 from goemo_utils.parity.reference import fits
 from goemo_utils.records.record import write_json
 
 if TYPE_CHECKING:
     from goemo_utils.records.step import Step
-
-# Each configuration is timed for at least so many seconds and rounds (thirty samples give a usable
-# interval); a rehearsal shows the protocol in ten rounds, because it has no speed to measure.
-SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
-SMALL = 20_000_000
-"""Parameters of a model of which several are held at a time."""
 
 # What the explanation gives to the judgement, part by part.
 EVIDENCE = ("cause", "place", "invariance", "known_answer", "exercise", "yardstick", "names")
@@ -37,12 +31,7 @@ def asked(step: Step) -> dict[str, Any]:
     """What the run's model says about the smoke sentences on the run's device: the payload of
     02_smoke's record.
     """
-    request = {
-        "kind": "smoke",
-        "params": step.params.resolved(),
-        "task": step.results("01_load")["model"]["task"],
-        "device": step.params.opened_as,
-    }
+    request = requests.smoke(step.params, step.results("01_load")["model"]["task"])
     return _run(step, "smoke", request, Progress.of(step))
 
 
@@ -68,8 +57,7 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
 
 def _is_small(step: Step) -> bool:
     """Whether three of the run's model may be held at a time."""
-    model = step.upstream.get("01_load", {}).get("results", {}).get("model", {})
-    return int(model.get("n_parameters") or SMALL) < SMALL
+    return requests.is_small(step.upstream.get("01_load", {}).get("results", {}))
 
 
 def _side_by_side(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
@@ -102,9 +90,8 @@ def _asked(
     step: Step, texts: list[str], role: str, name: str, **changes: Any
 ) -> tuple[str, dict[str, Any]]:
     """A forward run's name and job, which lies beside its pack."""
-    out = step.path("packs", name)
-    request = job(step.params, texts, role, out, **changes)
-    write_json(out.with_suffix(".job.json"), request)
+    request = requests.forward(step.params, step.dir, texts, role, name, **changes)
+    write_json(step.path("packs", f"{name}.job.json"), request)
     return name, request
 
 
@@ -158,14 +145,10 @@ def explain(
     ``parity.judge`` takes. ``checks`` are those of ``parity.explain``; None means all. ``changes``
     are other settings of the job, under a ``name`` of its own.
     """
-    request = {
-        **job(step.params, texts, "candidate", step.path("packs", name), **changes),
-        "kind": "parity",
-        "checks": checks,
-        "packs": _yardsticks(step),
-        "threshold": step.params.threshold,
-        "known_answer": known.asked(step.results("01_load")["model"]),
-    }
+    model, packs = step.results("01_load")["model"], _yardsticks(step)
+    request = requests.explanation(
+        step.params, step.dir, texts, model, packs, checks, name, **changes
+    )
     found = _run(step, name, request, Progress.of(step))
     cause, place = found["cause"], found["place"]
     packs = written(step, found)
@@ -208,19 +191,9 @@ def timed(step: Step, texts: list[str]) -> dict[str, Any]:
     """Time the CPU and the device in turns, in one child process, and add what parity said: a wrong
     answer has no speed-up.
     """
-    params, verdict = step.params, step.results("03_parity")["verdict"]
-    arms: list[dict[str, Any]] = [{"id": "cpu", "device": "cpu"}]
-    if params.device != "cpu":
-        candidate = {
-            "id": "candidate",
-            "device": params.opened_as,
-            "numerics": params.rehearsal_numerics,
-            "fault": params.rehearsal_fault,
-            "remedy": params.remedy,
-        }
-        arms.append(candidate)
-
-    result = timing(step, texts, "throughput", arms, baselines=None)
+    verdict = step.results("03_parity")["verdict"]
+    request = requests.throughput(step.params, step.dir, texts)
+    result = _run(step, "throughput", request, Progress.of(step))
     result["parity_verdict"] = verdict
     if verdict == "fail" and result["speedup"]["value"] is not None:
         reason = "parity failed: the speed of a wrong answer is not a speed-up"
@@ -237,17 +210,7 @@ def timing(
     **changes: Any,
 ) -> dict[str, Any]:
     """Time ``arms`` in one child process; beside the baselines where ``baselines`` is None."""
-    params = step.params
-    request = {
-        **job(params, list(texts), "candidate", step.path("packs", name)),
-        "kind": "throughput",
-        "arms": arms,
-        "baselines": baselines,
-        "threshold": params.threshold,
-        "seconds": SECONDS,
-        "min_rounds": REHEARSAL_ROUNDS if params.simulated else ROUNDS,
-        **changes,
-    }
+    request = requests.timing(step.params, step.dir, texts, name, arms, baselines, **changes)
     return _run(step, name, request, Progress.of(step))
 
 
@@ -255,7 +218,7 @@ def _run(
     step: Step, name: str, request: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """A job in a child process, its log in the run's folder, its progress in the notebook."""
-    log = step.path("logs", f"worker-{name}.log")
+    log = requests.log_of(step.dir, name)
     if progress is None:
         return worker.run(request, log)
     try:

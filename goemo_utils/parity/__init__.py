@@ -18,8 +18,10 @@ def judge(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return judge_packs(*args, **kwargs)
 
 
-def run_job(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+def run_job(
+    job: dict[str, Any], progress: Callable[[str], None], asked: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """See ``goemo_utils.parity.explain.explain``."""
     from goemo_utils.parity.explain import explain
 
-    return explain(job, progress)
+    return explain(job, progress, asked)

@@ -38,7 +38,9 @@ REPEATS, REPEAT_SECONDS = 40, 4.0
 
 
 def explain(
-    job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
+    job: dict[str, Any],
+    progress: Callable[[str], None] = lambda line: None,
+    asked: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a parity job and return its parts: ``probe``, ``cause``, ``place``, ``invariance``,
     ``exercise``, ``yardstick``, ``names``, ``known_answer``, ``packs`` (paths), ``seconds``.
@@ -47,7 +49,8 @@ def explain(
     (None: the model's own, else 0.3), ``known_answer`` what ``known.asked`` gives, ``packs`` the
     paths of the packs called gold and reference, and ``out`` where the accepted rung's pack and the
     answers of the path that users run are written. Parts that were not asked for are None. At most
-    64 texts are held at a time; the rung of a cause is run over all texts.
+    64 texts are held at a time; the rung of a cause is run over all texts. ``asked`` is called
+    before the packs are read: once it returns they are there.
     """
     if job.get("threads"):
         torch.set_num_threads(job["threads"])
@@ -55,20 +58,24 @@ def explain(
     torch.manual_seed(job.get("seed", 0))
     progress("parity: loading the model")
     with torch.no_grad():
-        return Explanation(Twins.load(job), job, progress).run()
+        return Explanation(Twins.load(job), job, progress, asked).run()
 
 
 class Explanation:
     """One analysis in progress; ``run`` gives all of it."""
 
     def __init__(
-        self, twins: Twins, job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
+        self,
+        twins: Twins,
+        job: dict[str, Any],
+        progress: Callable[[str], None] = lambda line: None,
+        asked: Callable[[], None] = lambda: None,
     ) -> None:
         plain_arithmetic()
         if "tf32" in job:
             tensor_float_32(bool(job["tf32"]))
 
-        self.twins, self.job, self.progress = twins, job, progress
+        self.twins, self.job, self.progress, self.asked = twins, job, progress, asked
         self.texts: list[str] = list(job["texts"])
         self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
         self.threshold = effective(job.get("threshold"), twins.loaded.info)
@@ -174,6 +181,7 @@ class Explanation:
             main = twins.main(rung.states)
             self._timed("used", "the path that users run", lambda: self._used(main))
         if rung is not None:
+            self._wait()
             parts["yardstick"] = self._timed(
                 "yardstick", "gold and reference", lambda: self._reference(rung)
             )
@@ -189,6 +197,12 @@ class Explanation:
                     twins, self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS), self.max_length
                 ),
             )
+
+    def _wait(self) -> None:
+        """Until somebody has asked for this job; that time is not the analysis'."""
+        began = time.perf_counter()
+        self.asked()
+        self.started += time.perf_counter() - began
 
     def _timed_parts(self, parts: dict[str, Any]) -> dict[str, Any]:
         seconds = {**self.seconds, "all": round(time.perf_counter() - self.started, 3)}

@@ -36,6 +36,7 @@ from goemo_utils.records.taken import take_over
 from goemo_utils.records.weights import read_files
 
 if TYPE_CHECKING:
+    from IPython.display import Image
     from matplotlib.figure import Figure
 
     from goemo_utils.params import Params
@@ -166,6 +167,15 @@ class Step:
         figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Description": alt})
         self.artefacts.append(path)
         return path
+
+    def show_figure(self, figure: Figure, name: str, alt: str) -> Image:
+        """Save a figure as ``save_figure`` does, and return what was saved for a notebook to show:
+        so it is drawn once.
+        """
+        from IPython.display import Image
+
+        path = self.save_figure(figure, name, alt)
+        return Image(filename=path, alt=alt)  # type: ignore[no-untyped-call]  # it has no types
 
     def keep(self, *paths: Path) -> None:
         """Count files among the step's artefacts; their hashes go into the record."""

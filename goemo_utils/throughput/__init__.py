@@ -11,9 +11,11 @@ __all__ = ["run_job"]
 
 
 def run_job(
-    job: dict[str, Any], progress: Callable[[str], None] = lambda line: None
+    job: dict[str, Any],
+    progress: Callable[[str], None] = lambda line: None,
+    asked: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a throughput job inside a worker process; see ``goemo_utils.throughput.measure.run``."""
     from goemo_utils.throughput.measure import run
 
-    return run(job, progress)
+    return run(job, progress, asked=asked)

@@ -58,9 +58,11 @@ def run(
     job: dict[str, Any],
     progress: Callable[[str], None] = lambda line: None,
     clock: Clock = perf_counter,
+    asked: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Time the job's arms and the baselines; returns the results of step 04_throughput, without
-    ``parity_verdict``.
+    ``parity_verdict``. ``asked`` is called when the ways are built: what it waits for is over
+    before anything is warmed up or timed.
 
     job: ``model, revision, task, dtype, attn_implementation, seed, max_length, batch_size, texts,
     threads, threshold`` and ``arms`` [{"id", "device", …}] (the first on the CPU is the reference
@@ -75,16 +77,18 @@ def run(
     if not job.get("texts"):
         raise TextsError("A throughput run was given no texts: nothing can be timed.")
     conditions.pin_threads(int(job.get("threads") or conditions.cores()))
-    before = conditions.snapshot()
     blocks = _blocks(job["texts"], int(job.get("seed") or 0))
     bench = Bench(job)
     ways, absent = _build(bench, job, progress)
-    asked = _Asked.of(job, any(way.device.simulated for way in ways))
+    asked()
+
+    before = conditions.snapshot()
+    least = _Least.of(job, any(way.device.simulated for way in ways))
 
     timing = _Timing(ways, blocks, clock)
-    warm, failed = _warmed(ways, timing, job, asked, progress)
+    warm, failed = _warmed(ways, timing, job, least, progress)
     absent += failed
-    timing.balance(warm, asked.seconds / asked.rounds)
+    timing.balance(warm, least.seconds / least.rounds)
 
     if job.get("together"):
         progress("waiting for the other cards")
@@ -92,10 +96,10 @@ def run(
     progress("timing in turns")
     arms = [timing.arm(way) for way in ways]
     began = time.time()
-    samples = interleave(arms, asked.seconds, asked.rounds, asked.most_seconds, clock)
+    samples = interleave(arms, least.seconds, least.rounds, least.most_seconds, clock)
     window = [began, time.time()]
     progress("single texts")
-    single = latency(_of_users(ways, job), job["texts"], asked.latency_seconds, clock)
+    single = latency(_of_users(ways, job), job["texts"], least.latency_seconds, clock)
 
     chosen = [way for way in ways if "loaded" in way.notes and way.id in _ids(job)]
     on_device = [way for way in chosen if way.device.kind != "cpu"]
@@ -122,7 +126,7 @@ def run(
     together = {"window": window} if job.get("together") else {}
     return {
         **together,
-        "protocol": _protocol(job, blocks, samples, asked, reference),
+        "protocol": _protocol(job, blocks, samples, least, reference),
         "rows": rows + absent,
         "latency": single,
         "phases": parts,
@@ -142,7 +146,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Least:
     """How long the job wants its rows timed: seconds and rounds at least, of rounds in all at most,
     of a warm-up at most, and of single texts.
     """
@@ -154,7 +158,7 @@ class _Asked:
     latency_seconds: float
 
     @classmethod
-    def of(cls, job: dict[str, Any], simulated: bool) -> _Asked:
+    def of(cls, job: dict[str, Any], simulated: bool) -> _Least:
         seconds = _given(job, "seconds", 1)
         warm_up_seconds = _given(job, "warm_up_seconds", 10)
         if simulated:
@@ -174,7 +178,7 @@ def _warmed(
     ways: list[Way],
     timing: _Timing,
     job: dict[str, Any],
-    asked: _Asked,
+    least: _Least,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, WarmUp], list[dict[str, Any]]]:
     """The warm-up of each way. One that fails is taken out of ``ways`` and becomes a row with a
@@ -186,7 +190,7 @@ def _warmed(
         progress(f"warming up: {way.configuration}")
         arm = timing.warming(way, job.get("warm_up_texts"))
         try:
-            warm[way.id] = warm_up(arm, asked.warm_up_seconds, clock=timing.clock)
+            warm[way.id] = warm_up(arm, least.warm_up_seconds, clock=timing.clock)
         except (RuntimeError, ValueError, IndexError) as error:
             # a compiler that is not there, a graph that fails at its first call
             if way.id in _ids(job):
@@ -417,12 +421,12 @@ def _protocol(
     job: dict[str, Any],
     blocks: list[list[str]],
     samples: Samples,
-    asked: _Asked,
+    least: _Least,
     reference: Way,
 ) -> dict[str, Any]:
     return {
-        "seconds": asked.seconds,
-        "min_rounds": asked.rounds,
+        "seconds": least.seconds,
+        "min_rounds": least.rounds,
         "rounds": len(samples.order) // len(samples.seconds),
         "complete": samples.complete,
         "order": "in turns, A B A B",

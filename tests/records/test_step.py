@@ -130,6 +130,17 @@ def test_a_figure_keeps_its_description(params) -> None:
     assert path in step.artefacts
 
 
+def test_a_notebook_shows_the_figure_that_was_saved(params) -> None:
+    import matplotlib.pyplot as plt
+
+    step = Step.begin("00_environment", params)
+    figure, _ = plt.subplots()
+    shown = step.show_figure(figure, "f", "A line that rises.")
+    plt.close(figure)
+    assert shown.data == (step.dir / "figures" / "f.png").read_bytes()
+    assert shown.alt == "A line that rises."
+
+
 def test_digests_see_the_model_the_texts_and_the_parameters(params, tmp_path) -> None:
     folder = save_roberta(tmp_path / "model")
     texts = tmp_path / "t.txt"
