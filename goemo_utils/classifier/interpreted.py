@@ -9,7 +9,7 @@ run in Python as before. Nothing is traced and nothing recorded: any number of r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -188,10 +188,34 @@ def layer(
     outcome = added(ready(inner, rows, True, room), products[4], few, states)
     return torch.layer_norm(outcome, [outcome.size(1)], norms[2], norms[3], eps)
 
-def read(
-    hidden: Tensor, firsts: Tensor, lengths: List[int], texts: List[int], heads: int, eps: float,
-    few: int, activation: str, form: str, products: List[List[Tensor]], norms: List[Tensor],
-    unprojected: List[Tensor], room: List[Tensor]
+def firsts(hidden: Tensor, rows: int, lengths: List[int], texts: List[int]) -> Tensor:
+    parts: List[Tensor] = []
+    start, count = 0, 0
+    for length, number in zip(lengths, texts):
+        states = hidden.narrow(0, start, length * number).view(number, length, -1)
+        parts.append(states.select(1, 0))
+        start += length * number
+        count += number
+    if count < rows:
+        parts.append(hidden.new_zeros([rows - count, hidden.size(1)]))
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
+
+def headed(states: Tensor, of: List[Tensor], between: str) -> Tensor:
+    if len(of) == 0:
+        return states
+    inner = torch.nn.functional.linear(states, of[0], of[1])
+    if between == "tanh":
+        inner = torch.tanh(inner)
+    elif between == "relu":
+        inner = torch.relu(inner)
+    else:
+        inner = torch.nn.functional.gelu(inner)
+    return torch.nn.functional.linear(inner, of[2], of[3])
+
+def of_states(
+    hidden: Tensor, lengths: List[int], texts: List[int], asked: int, room: List[Tensor],
+    heads: int, eps: float, few: int, activation: str, form: str, products: List[List[Tensor]],
+    norms: List[Tensor], unprojected: List[Tensor], head: List[Tensor], between: str
 ) -> Tensor:
     tokens, count, last = 0, 0, len(norms) // 4 - 1
     for length, number in zip(lengths, texts):
@@ -202,33 +226,57 @@ def read(
             hidden, hidden, True, tokens, tokens, lengths, texts, heads, eps, few, activation,
             form, products[5 * i : 5 * i + 5], norms[4 * i : 4 * i + 4], unprojected, room
         )
-    asking = hidden.index_select(0, firsts)
     outcome = layer(
-        hidden, asking, False, tokens, count, lengths, texts, heads, eps, few, activation,
-        form, products[5 * last :], norms[4 * last :], unprojected, room
+        hidden, firsts(hidden, asked, lengths, texts), False, tokens, count, lengths, texts,
+        heads, eps, few, activation, form, products[5 * last :], norms[4 * last :], unprojected,
+        room
     )
-    return outcome.narrow(0, 0, count)
-"""
+    return headed(outcome.narrow(0, 0, count), head, between)
 
+def of_ids(
+    ids: Tensor, tables: List[Tensor], table_eps: float, lengths: List[int], texts: List[int],
+    asked: int, room: List[Tensor], heads: int, eps: float, few: int, activation: str, form: str,
+    products: List[List[Tensor]], norms: List[Tensor], unprojected: List[Tensor],
+    head: List[Tensor], between: str
+) -> Tensor:
+    hidden = embedded(ids, tables, table_eps, lengths, texts)
+    return of_states(
+        hidden, lengths, texts, asked, room, heads, eps, few, activation, form, products, norms,
+        unprojected, head, between
+    )
+"""
+# What may stand between the two products of a head.
+BETWEEN: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": nn.functional.gelu,
+}
 TRIAL = 64
 
 
 class Interpreted:
     """The layers of an encoder whose attention knows no places, over texts that lie end to end."""
 
-    def __init__(self, layers: Sequence[Layer], few: int, one_text: OneText | None) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], few: int, one_text: OneText | None, head: nn.Module
+    ) -> None:
         first = layers[0]
         self.functions = _compiled(isinstance(first.projection, Int8Linear))
-        self.heads, self.few, self.eps = first.heads, few, first.norm.eps
-        self.inside = INSIDE[first.intermediate.activation]
-        self.products = [_tensors(product) for layer in layers for product in _products(layer)]
-        self.norms = [
-            tensor
-            for layer in layers
-            for norm in (layer.norm, layer.output_norm)
-            for tensor in (norm.weight, norm.bias)
-        ]
-        self.unprojected = list(layers[-1].unprojected)
+        norms = [norm for layer in layers for norm in (layer.norm, layer.output_norm)]
+        self.head, between = _two_products(head, first.norm.weight)
+        # what the functions take beside the texts
+        self.given = (
+            first.heads,
+            first.norm.eps,
+            few,
+            *INSIDE[first.intermediate.activation],
+            [_tensors(product) for layer in layers for product in _products(layer)],
+            [tensor for norm in norms for tensor in (norm.weight, norm.bias)],
+            layers[-1].unprojected,
+            self.head,
+            between,
+        )
+
         self.widest = 0
         if isinstance(first.projection, Int8Linear):
             self.widest = max(product.in_features for product in _products(first) if product)
@@ -240,31 +288,21 @@ class Interpreted:
 
     def embedded(self, ids: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
         """``[rows]`` token ids to states ``[rows, features]``."""
-        lengths, texts = _sizes(runs)
-        return _run(self.functions.embedded, ids, self.tables, self.table_eps, lengths, texts)
+        return _run(self.functions.embedded, ids, self.tables, self.table_eps, *_sizes(runs))
 
-    def read(self, hidden: torch.Tensor, firsts: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
-        """The last layer's states ``[texts, features]`` of each text's first token.
+    def of_states(self, hidden: torch.Tensor, runs: Sequence[Run], asked: int) -> torch.Tensor:
+        """Logits ``[texts, labels]`` where the head is known (``head``), else the last layer's
+        states ``[texts, features]`` of each text's first token.
 
-        ``firsts``: where those stand in ``hidden``, and any place for more rows that a product
-        takes.
+        ``asked``: rows of the last layer, as many as texts or more where products take no fewer.
         """
-        lengths, texts = _sizes(runs)
-        return _run(
-            self.functions.read,
-            hidden,
-            firsts,
-            lengths,
-            texts,
-            self.heads,
-            self.eps,
-            self.few,
-            *self.inside,
-            self.products,
-            self.norms,
-            self.unprojected,
-            self._room(len(hidden)),
-        )
+        room = self._room(len(hidden))
+        return _run(self.functions.of_states, hidden, *_sizes(runs), asked, room, *self.given)
+
+    def of_ids(self, ids: torch.Tensor, runs: Sequence[Run], asked: int) -> torch.Tensor:
+        """As ``of_states``, of ``[rows]`` token ids."""
+        tables, room = (self.tables, self.table_eps), self._room(len(ids))
+        return _run(self.functions.of_ids, ids, *tables, *_sizes(runs), asked, room, *self.given)
 
     def _room(self, rows: int) -> list[torch.Tensor]:
         """Bytes for the widest states in int8, as signed and unsigned ones; none in float32."""
@@ -275,7 +313,7 @@ class Interpreted:
 
 
 def of_layers(
-    layers: Sequence[nn.Module], few: int, one_text: OneText | None
+    layers: Sequence[nn.Module], few: int, one_text: OneText | None, head: nn.Module
 ) -> Interpreted | None:
     """The interpreted form of layers, where they are built so that it computes what they do; None
     elsewhere, and where this torch does not compile it.
@@ -287,11 +325,11 @@ def of_layers(
     if len(alike) != 1 or len(set(next(iter(alike))[:2])) != 1:
         return None
     try:
-        form = Interpreted(plain, few, one_text)
+        form = Interpreted(plain, few, one_text, head)
         with torch.inference_mode():
             # texts of one token, more of them than the few rows that never meet oneDNN
             states = plain[0].norm.weight.new_zeros(TRIAL, len(plain[0].norm.weight))
-            form.read(states, torch.arange(TRIAL), [Run(1, TRIAL)])
+            form.of_states(states, [Run(1, TRIAL)], TRIAL)
     except (RuntimeError, AttributeError, TypeError):  # a torch that has dropped one of its parts
         return None
     return form
@@ -307,6 +345,23 @@ def _plain(layer: Layer) -> bool:
         and type(layer.activation) is nn.Identity
         and all(type(norm) is nn.LayerNorm and norm.bias is not None for norm in norms)
     )
+
+
+def _two_products(head: nn.Module, like: Any) -> tuple[list[torch.Tensor], str]:
+    """The weights and biases of a head of two products, and what stands between them, where that
+    gives the very bits of the head's own answers; else none. ``like``: one state.
+    """
+    products: list[Any] = [module for module in head.modules() if type(module) is nn.Linear]
+    if len(products) != 2 or any(product.bias is None for product in products):
+        return [], ""
+    first, second = products
+    with torch.inference_mode():
+        states = torch.linspace(-3, 3, 5 * len(like)).view(5, -1).to(like.dtype)
+        expected = head(states[:, None])
+        for name, between in BETWEEN.items():
+            if torch.equal(second(between(first(states))), expected):
+                return [first.weight, first.bias, second.weight, second.bias], name
+    return [], ""
 
 
 def _products(layer: Layer) -> list[Any]:

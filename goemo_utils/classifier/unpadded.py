@@ -140,7 +140,8 @@ class Unpadded(nn.Module):
         # what is computed without Python in between; None where it is not known how
         self.interpreted = None
         if not self.mean:
-            self.interpreted = of_layers(list(self.layers), self.few, self.one_text)
+            head = nn.Sequential(self.norm, self.head)
+            self.interpreted = of_layers(list(self.layers), self.few, self.one_text, head)
         self.eval()
 
     def forward(
@@ -170,6 +171,9 @@ class Unpadded(nn.Module):
         if not self.one_text.takes(flat[:tokens]):
             return None
 
+        if type(self.project) is nn.Identity:
+            asked = rounded(len(ids), self.few)
+            return self._headed(self.interpreted.of_ids(torch.from_numpy(flat), runs, asked))
         hidden = self.project(self.interpreted.embedded(torch.from_numpy(flat), runs))
         logits: torch.Tensor = self._logits(hidden, runs)
         return logits
@@ -177,8 +181,8 @@ class Unpadded(nn.Module):
     def _logits(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
         """Logits ``[texts, labels]`` of the embedded tokens."""
         if self.interpreted is not None:
-            read = self.interpreted.read(hidden, _places(runs, self.few), runs)
-            return self.head(self.norm(read)[:, None])
+            asked = rounded(sum(run.texts for run in runs), self.few)
+            return self._headed(self.interpreted.of_states(hidden, runs, asked))
         for layer in list(self.layers)[:-1]:
             hidden = layer(hidden, hidden, runs)
         return self.answered(hidden, runs)
@@ -198,6 +202,13 @@ class Unpadded(nn.Module):
         hidden = with_zeros(self.project(embedded), self.few)
         answer: torch.Tensor = self._logits(hidden, [Run(len(ids), 1)])
         return answer
+
+    def _headed(self, read: torch.Tensor) -> torch.Tensor:
+        """Logits ``[texts, labels]`` of what the interpreted layers gave."""
+        if self.interpreted is not None and self.interpreted.head:
+            return read
+        logits: torch.Tensor = self.head(self.norm(read)[:, None])
+        return logits
 
     def answered(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
         """Logits ``[texts, labels]`` by the last layer and the head, of the states before them.
@@ -379,14 +390,6 @@ class _First(nn.Module):
 
 def _runs(lengths: Sequence[int]) -> list[Run]:
     return [Run(length, len(list(same))) for length, same in groupby(lengths)]
-
-
-def _places(runs: Sequence[Run], few: int) -> torch.Tensor:
-    """Where the first token of each text stands, and 0 for the rows that stand for none."""
-    lengths = np.repeat([run.length for run in runs], [run.texts for run in runs])
-    places = np.zeros(rounded(len(lengths), few), dtype=np.int64)
-    places[1 : len(lengths)] = lengths[:-1].cumsum()
-    return torch.from_numpy(places)
 
 
 def with_zeros(states: torch.Tensor, few: int = 0) -> torch.Tensor:

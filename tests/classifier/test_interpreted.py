@@ -55,6 +55,19 @@ def test_in_int8_its_answers_are_as_near_to_float32_as_in_python(lengths: list[i
     assert 1e-5 < difference < 1.5 * np.abs(in_python(twin, ids) - exact).max()
 
 
+@pytest.mark.parametrize("family", [*PLAIN, "albert"])
+def test_heads_of_these_families_are_known(family: str) -> None:
+    assert Unpadded(classifier(family)).interpreted.head
+
+
+def test_a_head_of_its_own_kind_is_left_to_the_model() -> None:
+    model, ids = classifier(), texts_of([9, 4])
+    model.classifier.dropout = nn.Sequential(nn.Dropout(), nn.Sigmoid()).eval()
+    twin = Unpadded(model)
+    assert not twin.interpreted.head
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+
+
 def test_keys_and_values_of_the_last_layer_are_not_computed() -> None:
     twin = Unpadded(classifier())
     ids, last = texts_of([9, 4]), twin.layers[-1].key_value

@@ -199,13 +199,13 @@ def test_products_meet_few_numbers_of_rows(
     for layer in twin.layers:
         layer.projection.register_forward_hook(lambda module, given, output: rows.add(len(output)))
 
-    compute = twin.interpreted.read
+    compute = twin.interpreted.of_states
 
-    def noting(hidden: torch.Tensor, firsts: torch.Tensor, runs: list[Run]) -> torch.Tensor:
-        rows.update((len(hidden), len(firsts)))
-        return compute(hidden, firsts, runs)
+    def noting(hidden: torch.Tensor, runs: list[Run], asked: int) -> torch.Tensor:
+        rows.update((len(hidden), asked))
+        return compute(hidden, runs, asked)
 
-    monkeypatch.setattr(twin.interpreted, "read", noting)
+    monkeypatch.setattr(twin.interpreted, "of_states", noting)
     if in_python:
         twin.interpreted = None
     for count in range(1, 40):
