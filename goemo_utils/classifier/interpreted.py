@@ -173,8 +173,8 @@ def layer(
         given = ready(hidden, tokens, False, room)
         if len(products[1]) == 0:
             joined = product(given, products[0], few, "none", "")
-            query = joined.narrow(1, 0, hidden.size(1))
-            key_value = joined.narrow(1, hidden.size(1), 2 * hidden.size(1))
+            third = joined.size(1) // 3
+            query, key_value = joined.narrow(1, 0, third), joined.narrow(1, third, 2 * third)
         else:
             query = product(given, products[0], few, "none", "")
             key_value = product(given, products[1], few, "none", "")

@@ -113,7 +113,8 @@ class Layer(nn.Module):
         """Query ``[rows, features]``, and key and value side by side."""
         given = self.projection.ready(hidden, who.tokens)
         if self.joined is not None:
-            query, key_value = self.joined(given).tensor_split([hidden.shape[1]], 1)
+            joined: torch.Tensor = self.joined(given)
+            query, key_value = joined.tensor_split([joined.shape[1] // 3], 1)
             return query, key_value
         asked = given if who.whole else self.projection.ready(asking, who.rows)
         return self.query(asked), self.key_value(given)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 LENGTHS = ([7], [30, 30, 12, 2], [3] * 70)
 
 
-def in_python(twin: Unpadded, ids: list[list[int]]) -> np.ndarray:
+def in_python_of(twin: Unpadded, ids: list[list[int]]) -> np.ndarray:
     kept, twin.interpreted = twin.interpreted, None
     try:
         return logits(twin, ids)
@@ -43,7 +43,7 @@ def test_its_answers_are_those_of_the_layers_in_python(family: str) -> None:
     assert twin.interpreted is not None
     for lengths in LENGTHS:
         ids = texts_of(lengths)
-        np.testing.assert_allclose(logits(twin, ids), in_python(twin, ids), atol=5e-6)
+        np.testing.assert_allclose(logits(twin, ids), in_python_of(twin, ids), atol=5e-6)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -52,7 +52,7 @@ def test_in_int8_its_answers_are_as_near_to_float32_as_in_python(lengths: list[i
     twin, exact = Unpadded(model, Int8Linear), logits(model, ids)
     assert twin.interpreted is not None
     difference = np.abs(logits(twin, ids) - exact).max()
-    assert 1e-5 < difference < 1.5 * np.abs(in_python(twin, ids) - exact).max()
+    assert 1e-5 < difference < 1.5 * np.abs(in_python_of(twin, ids) - exact).max()
 
 
 @pytest.mark.parametrize("family", [*PLAIN, "albert"])
@@ -66,6 +66,22 @@ def test_a_head_of_its_own_kind_is_left_to_the_model() -> None:
     twin = Unpadded(model)
     assert not twin.interpreted.head
     np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+
+
+@pytest.mark.parametrize("in_python", [False, True])
+def test_attention_may_be_narrower_than_the_states(in_python: bool) -> None:
+    model, ids = classifier("bert"), texts_of([9, 4])
+    for layer in model.bert.encoder.layer:
+        own, after = layer.attention.self, layer.attention.output
+        own.num_attention_heads, own.all_head_size = 2, 16
+        own.query, own.key, own.value = (nn.Linear(32, 16) for _ in range(3))
+        after.dense = nn.Linear(16, 32)
+    model.config.num_attention_heads = 2
+
+    twin = Unpadded(model)
+    assert twin.interpreted is not None
+    answer = in_python_of(twin, ids) if in_python else logits(twin, ids)
+    np.testing.assert_allclose(answer, logits(model, ids), atol=5e-6)
 
 
 def test_keys_and_values_of_the_last_layer_are_not_computed() -> None:
