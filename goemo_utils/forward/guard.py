@@ -18,6 +18,8 @@ from typing import NoReturn
 from goemo_utils.boundary.signals import adopt_orphans, die_with_parent
 
 ADDRESS = "GOEMO_WORKER"
+SEEN = "GOEMO_SEEN"
+"""Names the file in which a server's jobs tell each other what their model does."""
 
 
 def guarded(folder: str, device: str | None = None) -> int:

@@ -41,6 +41,8 @@ from goemo_utils.records.weights import used_files, weights_of
 if TYPE_CHECKING:
     import torch
 
+    from goemo_utils.forward.seen import Seen
+
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.json",
@@ -96,7 +98,6 @@ def load_model(
     """
     from goemo_utils.forward.guard import ADDRESS
     from goemo_utils.forward.threads import for_short_texts
-    from goemo_utils.forward.traits import longest, look
 
     if ADDRESS in os.environ:  # a kernel of the chain, which is a process of goemo's own
         import_transformers()
@@ -122,10 +123,8 @@ def load_model(
     with for_short_texts(network):
         if not random:
             check_finite(folder, network, dtype)
-        traits = look(network.eval(), tokenizer, folder)
-        inputs = traits.inputs(tokenizer)
-        stated = length_limit(config, tokenizer, traits.places)
-        limit = longest(network, inputs, stated) if stated < MOST else stated
+        found = _seen(network.eval(), tokenizer, folder, config, random)
+        inputs, limit = found.traits.inputs(tokenizer), found.limit
     info = _info(
         model,
         "random" if random else source,
@@ -145,6 +144,27 @@ def load_model(
     info["thresholds"] = None if random else thresholds.read(folder, labels, chosen)
     info["padding"] = inputs.why
     return Loaded(network, tokenizer, chosen, labels, limit, info, inputs)
+
+
+def _seen(
+    network: torch.nn.Module, tokenizer: Any, folder: Path, config: Any, random: bool
+) -> Seen:
+    """What the network does, as an earlier load of this chain told it, or as a few forwards show;
+    random weights are looked at each time.
+    """
+    from goemo_utils.forward.seen import Seen
+    from goemo_utils.forward.traits import longest, look
+
+    known = None if random else Seen.told(folder, network)
+    if known is not None:
+        return known
+    traits = look(network, tokenizer, folder)
+    stated = length_limit(config, tokenizer, traits.places)
+    inputs = traits.inputs(tokenizer)
+    seen = Seen(traits, longest(network, inputs, stated) if stated < MOST else stated)
+    if not random:
+        seen.tell(folder, network)
+    return seen
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,26 @@
 """What a model was found to do, told by one load to the next of the same files.
 
-A run loads its model several times, in a process each. To look at one takes a score of forwards,
-which at base size is most of a load; what they find belongs to the files.
+A chain loads its model a dozen times, in a process each. To look at one takes a score of forwards,
+which at base size is most of a load; what they find belongs to the files. It stands in the folder
+of the chain's server, which only this user can enter and which goes with the chain.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from goemo_utils.errors import RecordError
+from goemo_utils.forward.guard import ADDRESS, SEEN
 from goemo_utils.forward.state import Fitting, hook_of
 from goemo_utils.forward.traits import Traits
+from goemo_utils.records.record import read_json, write_json
 from goemo_utils.records.weights import used_files
 
 
@@ -25,21 +31,29 @@ class Seen:
     traits: Traits
     limit: int
 
-    def told(self, folder: Path, network: nn.Module) -> dict[str, Any] | None:
-        """What the next load may be given, in plain values; None of a model that a forward changes,
-        which every load must find out by itself.
-        """
-        if hook_of(network).restore:
-            return None
-        return {"files": _state(folder), "traits": asdict(self.traits), "limit": self.limit}
+    def tell(self, folder: Path, network: nn.Module) -> None:
+        """Leave it for the next load. A model that a forward changes is found out by every load."""
+        place = _place()
+        if place is None or hook_of(network).restore:
+            return
+        told = {**_state(folder), "traits": asdict(self.traits), "limit": self.limit}
+        with suppress(OSError):  # the folder has gone with its chain
+            write_json(place, told)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any] | None, folder: Path, network: nn.Module) -> Seen | None:
-        """What an earlier load told, where the files of ``folder`` are still the same; ``network``
-        then takes only what its forward takes, as if it had been looked at.
+    def told(cls, folder: Path, network: nn.Module) -> Seen | None:
+        """What an earlier load told of these very files; ``network`` then takes only what its
+        forward takes, as if it had been looked at.
         """
-        if not told or told["files"] != _state(folder):
+        place, told = _place(), None
+        if place is not None and place.is_file():
+            with suppress(RecordError):
+                told = read_json(place)
+        if not isinstance(told, Mapping):
             return None
+        if any(told.get(key) != value for key, value in _state(folder).items()):
+            return None
+
         network.register_forward_pre_hook(Fitting.of(network), with_kwargs=True)
         pairs = ("fields", "pair_fields")
         traits: dict[str, Any] = {
@@ -48,7 +62,21 @@ class Seen:
         return cls(Traits(**traits), told["limit"])
 
 
-def _state(folder: Path) -> list[list[Any]]:
-    """Name, size and time of change of each file that a load uses."""
+def _place() -> Path | None:
+    """The file of this process's chain: a worker has its server's folder, a kernel the address of
+    the server; None in any other process.
+    """
+    if SEEN in os.environ:
+        return Path(os.environ[SEEN])
+    return Path(os.environ[ADDRESS]).with_name("seen.json") if ADDRESS in os.environ else None
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    """What decides what a model does: the size and time of change of each file that a load uses,
+    and the library that runs it.
+    """
+    import transformers
+
     files = [(path.name, path.stat()) for path in used_files(folder)]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in files]
+    known = [[name, state.st_size, state.st_mtime_ns] for name, state in files]
+    return {"folder": str(folder), "files": known, "transformers": transformers.__version__}

@@ -29,6 +29,7 @@ from goemo_utils.boundary.parts import Scratch, scratch
 from goemo_utils.environment import torch_npu
 from goemo_utils.errors import GoemoError, WorkerError
 from goemo_utils.forward.guard import ADDRESS as ADDRESS
+from goemo_utils.forward.guard import SEEN
 from goemo_utils.forward.server import BESIDE, KINDS, death, on_npu, on_stand_ins
 from goemo_utils.records.record import plain, sha256_json
 
@@ -57,6 +58,7 @@ class Server:
         self.folder = folder
         self.address = str(self.folder / "worker")
         environment = {**os.environ, torch_npu.AUTOLOAD: "0", "PYTHONUNBUFFERED": "1", **STRICT}
+        environment[SEEN] = str(self.folder / "seen.json")
         # Idle OpenMP threads that spin turn a busy neighbour into a threefold loss of speed.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if beside:

@@ -44,33 +44,33 @@ def three_packs(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
     """
     given = read_pack(step.params.reference) if Path(step.params.reference).is_absolute() else None
     if given is None and _is_small(step):
-        return _side_by_side(step, texts)
+        gold, reference, candidate = _side_by_side(step, texts, ROLES)
+        return gold, reference, candidate
 
     progress = Progress.of(step)
     gold = _forward(step, texts, "gold", "gold", progress)
     if given is None:
-        given = _forward(step, texts, "reference", "reference", progress)
-    else:
-        fits(given, gold.manifest | {"dtype": step.params.dtype})
+        reference, candidate = _side_by_side(step, texts, ROLES[1:])
+        return gold, reference, candidate
+    fits(given, gold.manifest | {"dtype": step.params.dtype})
     return gold, given, _forward(step, texts, "candidate", "candidate", progress)
 
 
 def _is_small(step: Step) -> bool:
-    """Whether three of the run's model may be held at a time."""
+    """Whether three of the run's model, one in float64, may be held at a time."""
     return requests.is_small(step.upstream.get("01_load", {}).get("results", {}))
 
 
-def _side_by_side(step: Step, texts: list[str]) -> tuple[Pack, Pack, Pack]:
-    """The three runs at once: of a small model most of a run is its start. The first is shown."""
-    asks = [_asked(step, texts, role, role) for role in ROLES]
+def _side_by_side(step: Step, texts: list[str], roles: Sequence[str]) -> list[Pack]:
+    """Several runs at once, whose starts leave processors idle. The first is shown."""
+    asks = [_asked(step, texts, role, role) for role in roles]
     worker.address()  # a server of our own begins once
-    with ThreadPoolExecutor(len(ROLES)) as pool:
+    with ThreadPoolExecutor(len(roles)) as pool:
         others = [pool.submit(_run, step, *ask, None) for ask in asks[1:]]
         _run(step, *asks[0], Progress.of(step))
         for other in others:
             other.result()
-    gold, reference, candidate = (_kept(step, step.path("packs", role)) for role in ROLES)
-    return gold, reference, candidate
+    return [_kept(step, step.path("packs", role)) for role in roles]
 
 
 def answered(step: Step, texts: list[str], name: str, **changes: Any) -> Pack:
