@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from goemo_utils.classifier import batching, checks, int8, onnx_runtime, packed, spread
+from goemo_utils.classifier.ahead import one_ahead
 from goemo_utils.classifier.unpadded import FORMS, Unpadded
 from goemo_utils.errors import DeviceError, ModelError, first_line
 from goemo_utils.forward import thresholds
@@ -197,6 +198,24 @@ class GoEmotionsClassifier:
         for chunk in batching.chunks(strings(texts)):
             yield self._predictions(chunk, skip_empty, first)
             first += len(chunk)
+
+    def predict_ahead(
+        self, texts: Iterable[str], skip_empty: bool = False, first: int = 0
+    ) -> Iterator[list[Prediction]]:
+        """As ``predict_chunks``, a list ahead: the next one is read and begun before an answer is
+        given, so that it is computed while this one is written. For texts that are there already,
+        not for a pipe that may wait.
+        """
+
+        def numbered() -> Iterator[tuple[list[str], int]]:
+            place = first
+            for chunk in batching.chunks(strings(texts)):
+                yield chunk, place
+                place += len(chunk)
+
+        yield from one_ahead(
+            lambda asked: self._predictions(asked[0], skip_empty, asked[1]), numbered()
+        )
 
     def _predictions(self, chunk: list[str], skip_empty: bool, first: int) -> list[Prediction]:
         asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]
@@ -470,6 +489,13 @@ def _repaired(text: str) -> str:
     character, and the tokenizer refuses it.
     """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _numbered(chunks: Iterable[list[str]], first: int) -> Iterator[tuple[int, list[str]]]:
+    """Lists of texts, each with the place of its first text."""
+    for chunk in chunks:
+        yield first, chunk
+        first += len(chunk)
 
 
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:

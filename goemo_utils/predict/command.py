@@ -241,9 +241,12 @@ def _write_file(
                 file=sys.stderr,
             )
         rest = journal.skip(texts)
+        # a pipe may wait for its next text, and then an answer would
+        ahead = inputs is not None and classifier.device.kind == "cpu"
+        answers = classifier.predict_ahead if ahead else classifier.predict_chunks
         try:
             with _bar(journal.rows) as bar:
-                for chunk in classifier.predict_chunks(rest, skip_empty=True, first=journal.rows):
+                for chunk in answers(rest, skip_empty=True, first=journal.rows):
                     output.write(chunk)
                     bar.update(len(chunk))
         except BaseException:

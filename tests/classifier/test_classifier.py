@@ -3,6 +3,7 @@ it cannot do.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from threading import current_thread
 
@@ -239,6 +240,15 @@ def test_a_stream_is_read_chunk_by_chunk(classifier: GoEmotionsClassifier) -> No
 
     next(classifier.predict_stream(source()))
     assert len(read) < 5_000
+
+
+def test_answers_a_list_ahead_are_the_same(classifier: GoEmotionsClassifier) -> None:
+    texts = [f"{text} {number}" for number in range(300) for text in ("No.", "", *TEXTS)]
+    one_by_one = list(classifier.predict_chunks(texts, skip_empty=True, first=7))
+    ahead = list(classifier.predict_ahead(texts, skip_empty=True, first=7))
+    assert [len(chunk) for chunk in ahead] == [len(chunk) for chunk in one_by_one]
+    for these, those in zip(chain(*ahead), chain(*one_by_one), strict=True):
+        assert (these.index, these.text, these.labels) == (those.index, those.text, those.labels)
 
 
 def test_empty_texts_can_be_left_out_and_keep_their_place(classifier: GoEmotionsClassifier) -> None:
