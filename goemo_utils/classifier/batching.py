@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from goemo_utils.records.pairs import PAIR
+
 # Streams of more batches than this split their last one: see token_budget_batches.
 MANY = 8
 
@@ -164,3 +166,25 @@ def chunks(
 
     if chunk:
         yield chunk
+
+
+def numbered(chunks: Iterable[list[str]], first: int) -> Iterator[tuple[int, list[str]]]:
+    """Lists of texts, each with the place of its first text."""
+    for chunk in chunks:
+        yield first, chunk
+        first += len(chunk)
+
+
+def by_length(ids: Sequence[Sequence[int]]) -> list[int]:
+    """The positions, shortest first."""
+    return sorted(range(len(ids)), key=lambda i: len(ids[i]))
+
+
+def pairs_apart(texts: Sequence[str]) -> tuple[list[int], list[int]] | None:
+    """The positions of single texts and of pairs, where there are both: BART and T5 take only texts
+    of as many ends in one batch.
+    """
+    pairs = [i for i, text in enumerate(texts) if PAIR in text]
+    if len(pairs) in (0, len(texts)):
+        return None
+    return [i for i, text in enumerate(texts) if PAIR not in text], pairs

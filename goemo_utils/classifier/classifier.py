@@ -29,7 +29,7 @@ from goemo_utils.forward.device import Device, open_device
 from goemo_utils.forward.inputs import beside_of
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.threads import on_one_thread
-from goemo_utils.records.pairs import PAIR, joined
+from goemo_utils.records.pairs import joined
 from goemo_utils.texts.builtin import BUILTIN, strings
 
 # Tokens (rows × longest row) a batch: on a CPU small batches stay in its caches and, with padding,
@@ -297,7 +297,7 @@ class GoEmotionsClassifier:
             # longer than the window.
             # And a pair of texts, which may need an input of its own.
             texts = self._tokenise([*BUILTIN[:2], " ".join(BUILTIN * 2)])
-            rows = self.inputs.apart([_by_length(texts)], [len(row) for row in texts])
+            rows = self.inputs.apart([batching.by_length(texts)], [len(row) for row in texts])
             examples = [self._padded([texts[i] for i in batch]) for batch in rows]
             examples += self._example_of_a_pair()
             self._session = onnx_runtime.Session(
@@ -367,7 +367,7 @@ class GoEmotionsClassifier:
 
     def _probabilities(self, ids: list[list[int]], model: torch.nn.Module) -> np.ndarray:
         """``model``'s answers to all of ``ids`` at once, or by length where it is not padded."""
-        batches = self.inputs.apart([_by_length(ids)], [len(row) for row in ids])
+        batches = self.inputs.apart([batching.by_length(ids)], [len(row) for row in ids])
         rows = [_numpy(self._forward([ids[i] for i in batch], model)) for batch in batches]
         return self._activate(batching.scatter(batches, rows, len(ids), len(self.labels)))
 
@@ -375,7 +375,7 @@ class GoEmotionsClassifier:
         """Probabilities float32 ``[n_texts, n_labels]`` of one chunk, and which texts were cut."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32), []
-        if groups := _pairs_apart(texts):
+        if groups := batching.pairs_apart(texts):
             return self._classify_apart(texts, groups)
         ids, cut = self.tokenise(texts)
         return self.probabilities(ids), cut
@@ -469,33 +469,11 @@ class GoEmotionsClassifier:
         return answers
 
 
-def _by_length(ids: Sequence[Sequence[int]]) -> list[int]:
-    """The positions, shortest first."""
-    return sorted(range(len(ids)), key=lambda i: len(ids[i]))
-
-
-def _pairs_apart(texts: Sequence[str]) -> tuple[list[int], list[int]] | None:
-    """The positions of single texts and of pairs, where there are both: BART and T5 take only texts
-    of as many ends in one batch.
-    """
-    pairs = [i for i, text in enumerate(texts) if PAIR in text]
-    if len(pairs) in (0, len(texts)):
-        return None
-    return [i for i, text in enumerate(texts) if PAIR not in text], pairs
-
-
 def _repaired(text: str) -> str:
     """The text with U+FFFD for half of a surrogate pair, as wrong decoding leaves them: it is no
     character, and the tokenizer refuses it.
     """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _numbered(chunks: Iterable[list[str]], first: int) -> Iterator[tuple[int, list[str]]]:
-    """Lists of texts, each with the place of its first text."""
-    for chunk in chunks:
-        yield first, chunk
-        first += len(chunk)
 
 
 def _numpy(output: torch.Tensor | np.ndarray) -> np.ndarray:
