@@ -155,12 +155,22 @@ def _same(one: str, other: str) -> bool:
 
 def check_finite(folder: Path, network: torch.nn.Module, dtype: str) -> None:
     """Raise ModelError for weights that are NaN or infinite in the dtype they were cast to."""
-    import torch
-
-    broken = [name for name, p in network.named_parameters() if not torch.isfinite(p).all()]
+    broken = [name for name, p in network.named_parameters() if not _finite(p)]
     if broken:
         raise ModelError(
             f"{folder} holds weights that are NaN or infinite in {dtype}: {broken[0]} and"
             f" {len(broken) - 1} more of {sum(1 for _ in network.parameters())}. Fetch the"
             " checkpoint again, or take the one before its training diverged."
         )
+
+
+def _finite(weight: torch.Tensor) -> bool:
+    """Whether all values are numbers: the least and the largest are, since NaN is both where there
+    is one. Reads the weight once and makes no other of its size.
+    """
+    import torch
+
+    if not weight.numel():
+        return True
+    ends = torch.stack(torch.aminmax(weight.detach()))
+    return bool(torch.isfinite(ends).all())

@@ -39,8 +39,10 @@ MORE = 6
 # Widths up to which a model of short texts that fails on its shortest is tried.
 MOST_AT_LEAST = 64
 # A real forward of the longest input is run where it costs less than this many products (parameters
-# × tokens); above, only its shapes are computed.
-CHEAP = 2e9
+# × tokens); above, only its shapes are computed. In half precision, which a CPU may be slow at, the
+# limit is lower. The first shape of a process imports torch's compiler, which takes 1.4 s: as long
+# as 512 tokens of RoBERTa-base on two cores.
+CHEAP, CHEAP_HALF = 7e10, 2e9
 # Rounding between shapes of a batch is about 1e-6 of the largest value; what padding does to a
 # model that does not mask it is above 1e-4 even with random weights.
 SAME = 2e-5
@@ -304,6 +306,8 @@ def longest(model: nn.Module, inputs: Inputs, limit: int) -> int:
     device; a model that cannot do without values there is believed.
     """
     size = sum(p.numel() for p in model.parameters())
+    whole = next(model.parameters()).dtype == torch.float32
+    cheap = CHEAP if whole else CHEAP_HALF
     filler = inputs.encode([SHORT], None)[0]
 
     def takes(length: int) -> bool:
@@ -311,7 +315,7 @@ def longest(model: nn.Module, inputs: Inputs, limit: int) -> int:
         batch = Inputs(inputs.tokenizer).tensors([row])
         try:
             with torch.no_grad():
-                if size * length < CHEAP:
+                if size * length < cheap:
                     model(**batch)
                 else:
                     _on_meta(model, batch)

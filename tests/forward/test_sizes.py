@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from goemo_utils.errors import ModelError
+from goemo_utils.forward import sizes
 from goemo_utils.forward.model import load_model
 from goemo_utils.forward.sizes import check_sizes
 from tests.forward.tiny_model import save_roberta
@@ -134,3 +135,17 @@ def test_an_odd_model_card_leaves_a_good_checkpoint_loadable(folder: Path, front
 def test_the_licence_of_a_card_is_read(folder: Path) -> None:
     (folder / "README.md").write_text("---\ntags: [a]\nlicense: apache-2.0  # ours\n---\n")
     assert load_model(str(folder)).info["license"] == "apache-2.0"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_one_value_that_is_no_number_is_seen(dtype: torch.dtype, value: float) -> None:
+    weight = torch.nn.Parameter(torch.ones(7, 300, dtype=dtype))
+    assert sizes._finite(weight)
+    with torch.no_grad():
+        weight[3, 117] = value
+    assert not sizes._finite(weight)
+
+
+def test_a_weight_without_values_is_finite() -> None:
+    assert sizes._finite(torch.nn.Parameter(torch.ones(0, 3)))
