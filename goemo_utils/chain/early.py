@@ -71,10 +71,13 @@ class Work:
         loaded = read_record(self.folder / "01_load.json").results
         if not requests.is_small(loaded):
             return []
+
         texts = load_texts(self.params).texts
         found = []
+
         if SMOKE in steps:
             found.append(("smoke", requests.smoke(self.params, loaded["model"]["task"])))
+
         if PARITY in steps and self._runs(PARITY):
             found += [
                 (role, requests.forward(self.params, self.folder, texts, role, role))
@@ -83,6 +86,7 @@ class Work:
             packs = {role: str(requests.pack_of(self.folder, role)) for role in YARDSTICKS}
             ask = (self.params, self.folder, texts, loaded["model"], packs)
             found.append(("explain", requests.explanation(*ask)))
+
         if THROUGHPUT in steps:
             found.append(("throughput", requests.throughput(self.params, self.folder, texts)))
         return found

@@ -195,9 +195,8 @@ class GoEmotionsClassifier:
         Whoever stops after a list and goes on with the texts behind it, ``first`` being how many
         were answered, gets the very answers of an undisturbed run.
         """
-        for chunk in batching.chunks(strings(texts)):
-            yield self._predictions(chunk, skip_empty, first)
-            first += len(chunk)
+        for place, chunk in batching.numbered(batching.chunks(strings(texts)), first):
+            yield self._predictions(chunk, skip_empty, place)
 
     def predict_ahead(
         self, texts: Iterable[str], skip_empty: bool = False, first: int = 0
@@ -207,15 +206,11 @@ class GoEmotionsClassifier:
         not for a pipe that may wait.
         """
 
-        def numbered() -> Iterator[tuple[list[str], int]]:
-            place = first
-            for chunk in batching.chunks(strings(texts)):
-                yield chunk, place
-                place += len(chunk)
+        def answers(numbered: tuple[int, list[str]]) -> list[Prediction]:
+            place, chunk = numbered
+            return self._predictions(chunk, skip_empty, place)
 
-        yield from one_ahead(
-            lambda asked: self._predictions(asked[0], skip_empty, asked[1]), numbered()
-        )
+        yield from one_ahead(answers, batching.numbered(batching.chunks(strings(texts)), first))
 
     def _predictions(self, chunk: list[str], skip_empty: bool, first: int) -> list[Prediction]:
         asked = [i for i, text in enumerate(chunk) if text.strip() or not skip_empty]

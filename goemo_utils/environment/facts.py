@@ -54,8 +54,8 @@ def gather(
     """Read the machine for ``purpose`` (None: for all). ``ask`` reaches the hub; None keeps off the
     network.
 
-    For rehearsal and cpu exactly one child process imports torch and no card is asked; what that
-    leaves out is in ``skipped``.
+    For rehearsal and cpu exactly one child process imports torch, none where the run's own process
+    tells of it, and no card is asked; what that leaves out is in ``skipped``.
     """
     facts: dict[str, Any] = {
         "python": machine.python_version,

@@ -21,6 +21,8 @@ PLACE = "GOEMO_TORCH"
 """Names the file in which a run's process tells."""
 
 LOOK = 0.02
+PATIENCE = 60.0
+"""Seconds that an import is waited for, as the doctor waits for its own child."""
 
 
 def tell() -> None:
@@ -37,10 +39,10 @@ def tell() -> None:
 
 def told(environ: Mapping[str, str]) -> dict[str, Any] | None:
     """What a run's process saw of torch, once it has imported it; None where there is none, or it
-    died.
+    died, or still imports after PATIENCE.
     """
-    path = environ.get(PLACE)
-    while path:
+    path, end = environ.get(PLACE), time.monotonic() + PATIENCE
+    while path and time.monotonic() < end:
         facts = _read(Path(path))
         if facts is None or "ok" in facts:
             return facts

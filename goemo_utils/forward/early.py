@@ -18,6 +18,9 @@ from typing import Any
 from goemo_utils.forward.guard import ADDRESS
 from goemo_utils.forward.worker import early_place, request_of
 
+PATIENCE = 5.0
+"""Seconds that a server which is busy is waited for."""
+
 
 class Early:
     """The jobs that this process began early."""
@@ -36,6 +39,7 @@ class Early:
         request["early"] = early_place(server, request)
 
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(PATIENCE)
         self._connections.append(connection)
         with suppress(OSError):
             connection.connect(server)

@@ -36,7 +36,7 @@ class Seen:
         place = _place()
         if place is None or hook_of(network).restore:
             return
-        told = {**_state(folder), "traits": asdict(self.traits), "limit": self.limit}
+        told = {**_state(folder, network), "traits": asdict(self.traits), "limit": self.limit}
         with suppress(OSError):  # the folder has gone with its chain
             write_json(place, told)
 
@@ -51,7 +51,7 @@ class Seen:
                 told = read_json(place)
         if not isinstance(told, Mapping):
             return None
-        if any(told.get(key) != value for key, value in _state(folder).items()):
+        if any(told.get(key) != value for key, value in _state(folder, network).items()):
             return None
 
         network.register_forward_pre_hook(Fitting.of(network), with_kwargs=True)
@@ -71,12 +71,19 @@ def _place() -> Path | None:
     return Path(os.environ[ADDRESS]).with_name("seen.json") if ADDRESS in os.environ else None
 
 
-def _state(folder: Path) -> dict[str, Any]:
+def _state(folder: Path, network: nn.Module) -> dict[str, Any]:
     """What decides what a model does: the size and time of change of each file that a load uses,
-    and the library that runs it.
+    the library that runs it, the class, whose head is the task's, and the arithmetic: what padding
+    does is told from rounding.
     """
     import transformers
 
     files = [(path.name, path.stat()) for path in used_files(folder)]
     known = [[name, state.st_size, state.st_mtime_ns] for name, state in files]
-    return {"folder": str(folder), "files": known, "transformers": transformers.__version__}
+    return {
+        "folder": str(folder),
+        "files": known,
+        "transformers": transformers.__version__,
+        "class": type(network).__name__,
+        "dtype": str(next(network.parameters()).dtype),
+    }

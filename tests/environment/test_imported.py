@@ -41,6 +41,14 @@ def test_a_process_that_died_of_the_import_is_not_waited_for(place: Path) -> Non
     assert imported.told(os.environ) is None
 
 
+def test_an_import_that_does_not_end_is_not_waited_for_for_ever(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imported, "PATIENCE", 0.05)
+    place.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+    assert imported.told(os.environ) is None
+
+
 @pytest.mark.parametrize("said", ["", "{", "[]"])
 def test_a_place_that_cannot_be_read_says_nothing(place: Path, said: str) -> None:
     place.write_text(said, encoding="utf-8")

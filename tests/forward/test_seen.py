@@ -64,6 +64,12 @@ def test_a_changed_file_is_looked_at_again(folder, seen, looked) -> None:
     assert looked == [1]
 
 
+@pytest.mark.parametrize("other", [{"dtype": "bfloat16"}, {"task": "encoder"}])
+def test_another_arithmetic_or_task_is_looked_at_again(folder, seen, looked, other) -> None:
+    load_model(str(folder), **other)
+    assert looked == [1]
+
+
 def test_outside_a_chain_nothing_is_told(folder, looked, monkeypatch) -> None:
     monkeypatch.delenv(SEEN, raising=False)
     load_model(str(folder))
