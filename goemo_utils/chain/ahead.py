@@ -80,7 +80,7 @@ class Ahead:
         first = self.steps[0]
         with suppress(Exception):  # it starts as ever, and then says why it cannot
             _until(self._begin(first))
-            self.waiting[first] = _loop().create_task(self._answers(first))
+            self.waiting[first] = loop().create_task(self._answers(first))
 
     @contextmanager
     def kernel(self, step: str) -> Iterator[Ready | None]:
@@ -103,9 +103,12 @@ class Ahead:
         runs.
         """
         later = [name for name in self.steps if name > step and step != MEASURING]
+        before: list[asyncio.Task[None]] = []
         for name in later[:STEPS_AHEAD]:
             if name not in self.waiting:
-                self.waiting[name] = _loop().create_task(self._at_its_turn(name))
+                turn = self._at_its_turn(name, tuple(before))
+                self.waiting[name] = loop().create_task(turn)
+            before.append(self.waiting[name])
 
     def _take(self, step: str) -> Ready | None:
         """The kernel of ``step``, once it answers; None where none could be started ahead."""
@@ -119,7 +122,7 @@ class Ahead:
             if _until(self.begun[step].manager.is_alive()):
                 return self.begun.pop(step)
         except Exception:  # it starts as ever, and then says why it cannot
-            _cancel(waiting)
+            cancel(waiting)
         if step in self.begun:
             _until(self.begun.pop(step).end())
         return None
@@ -136,15 +139,18 @@ class Ahead:
     def close(self) -> None:
         """End what was not used, and wait for what was."""
         while self.retired:
-            _ended(_loop().create_task(self.retired.pop().gone()))
+            _ended(loop().create_task(self.retired.pop().gone()))
         while self.waiting:
             _, waiting = self.waiting.popitem()
-            _cancel(waiting)
+            cancel(waiting)
         while self.begun:
             _, ready = self.begun.popitem()
-            _ended(_loop().create_task(ready.end()))
+            _ended(loop().create_task(ready.end()))
 
-    async def _at_its_turn(self, step: str) -> None:
+    async def _at_its_turn(self, step: str, before: Sequence[asyncio.Task[None]]) -> None:
+        """Start the kernel of ``step`` once those of ``before`` answer, which are needed sooner."""
+        if before:
+            await asyncio.wait(before)
         await _server_listens(self.params)
         await self._begin(step)
         await self._answers(step)
@@ -176,24 +182,25 @@ async def _server_listens(params: Params) -> None:
         await asyncio.sleep(LOOK)
 
 
-def _loop() -> asyncio.AbstractEventLoop:
+def loop() -> asyncio.AbstractEventLoop:
     """The loop in which nbclient runs a notebook here."""
     from jupyter_core.utils import ensure_event_loop
 
-    loop: asyncio.AbstractEventLoop = ensure_event_loop()
-    return loop
+    running: asyncio.AbstractEventLoop = ensure_event_loop()
+    return running
 
 
 def _until(work: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> Any:
-    return _loop().run_until_complete(work)
+    return loop().run_until_complete(work)
 
 
-def _cancel(task: asyncio.Task[None]) -> None:
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and wait until it has ended."""
     task.cancel()
     _ended(task)
 
 
-def _ended(task: asyncio.Task[None]) -> None:
+def _ended(task: asyncio.Task[Any]) -> None:
     """Wait until a task has ended, but not for ever: an interrupt from the keyboard may have taken
     from the loop the very step that would end it.
     """

@@ -28,6 +28,7 @@ from goemo_utils.chain.plan import UNCHANGED, Planned, make_plan, why_run
 from goemo_utils.environment import imported
 from goemo_utils.forward import worker
 from goemo_utils.forward.device import GENUINE
+from goemo_utils.records import digests
 from goemo_utils.records.manifest import locked, new_manifest, point_latest, write_manifest
 from goemo_utils.records.record import StepRecord, now, read_json, read_record
 from goemo_utils.records.step import inputs_of, leave, run_dir, unfinished
@@ -131,6 +132,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
 
     with scratch() as folder, _temporary_files_in(folder), _settings_of_kernels():
         os.environ[imported.PLACE] = str(folder / "torch.json")
+        os.environ[digests.PLACE] = str(folder / "digests")
         servers = [worker.Server(folder, beside=kernels.SERVE)]
         os.environ[worker.ADDRESS] = servers[0].address
         if device == GENUINE:
@@ -140,7 +142,7 @@ def _fork_servers(needed: bool, device: str) -> Iterator[None]:
         try:
             yield
         finally:
-            for name in (worker.ADDRESS, imported.PLACE):
+            for name in (worker.ADDRESS, imported.PLACE, digests.PLACE):
                 os.environ.pop(name, None)
             for server in servers:
                 server.close()

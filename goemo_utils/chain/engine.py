@@ -4,16 +4,21 @@ may have been started before.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
 
+from goemo_utils.chain.ahead import cancel, loop
+
 if TYPE_CHECKING:
     from goemo_utils.chain.ahead import Ready
 
 NAME = "goemo"
+CELLS = "NotebookClient."
+"""Begins the names of the coroutines in which nbclient runs a cell."""
 
 
 class WrittenOnce(NotebookExecutionManager):  # type: ignore[misc]  # papermill has no types
@@ -67,7 +72,20 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
         )
         if ready is not None:
             client.km, client.kc, client.owns_km = ready.manager, ready.client, False
-        return client.execute()
+        try:
+            return client.execute()
+        except KeyboardInterrupt:
+            _give_up_cells()
+            raise
+
+
+def _give_up_cells() -> None:
+    """End what an interrupt left of the cell that ran: its tasks would fail with the kernel later,
+    and asyncio print that nobody had looked.
+    """
+    for task in asyncio.all_tasks(loop()):
+        if getattr(task.get_coro(), "__qualname__", "").startswith(CELLS):
+            cancel(task)
 
 
 papermill_engines.register(NAME, Engine)

@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,17 +37,20 @@ PRELOAD = (
     "sqlite3",
     "pandas",
     "pandas.io.formats.html",
-    "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
-    "goemo_utils.notebook.comparison",
-    "goemo_utils.notebook.cutoff",
     "goemo_utils.notebook.exercise",
-    "goemo_utils.notebook.plots",
     "goemo_utils.notebook.tables",
     "goemo_utils.params.cell",
+    "goemo_utils.records.step",
+)
+LATER = (
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "goemo_utils.classifier.classifier",
+    "goemo_utils.notebook.comparison",
+    "goemo_utils.notebook.cutoff",
+    "goemo_utils.notebook.plots",
     "goemo_utils.notebook.cards",
     "goemo_utils.parity.judgement",
-    "goemo_utils.records.step",
     "goemo_utils.report.notebooks",
     "goemo_utils.report.page",
     "goemo_utils.report.summary",
@@ -54,6 +58,8 @@ PRELOAD = (
     "goemo_utils.training.labelled",
     "nbconvert.filters.markdown_mistune",
 )
+"""What 00_environment and 01_load do without: imported once the first kernel has been forked."""
+
 UNUSED = ("scipy",)
 """What seaborn uses, where it finds it, for figures that no notebook has."""
 
@@ -106,10 +112,17 @@ def serve(address: str) -> None:
     """In a child of the fork server: import what notebooks use, then fork a kernel an asker."""
     # what ipykernel sets before a notebook can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    with lean.uncollected(), lean.hidden(*lean.FORMATS, *UNUSED):
-        for name in PRELOAD:
+    for _ in _imported(PRELOAD):
+        pass
+    listen(kernels_of(address), _supervise, _imported(LATER))
+
+
+def _imported(names: Sequence[str]) -> Iterator[str]:
+    """The names of modules, each once it is imported."""
+    for name in names:
+        with lean.uncollected(), lean.hidden(*lean.FORMATS, *UNUSED):
             import_module(name)
-    listen(kernels_of(address), _supervise)
+        yield name
 
 
 def _supervise(connection: socket.socket) -> None:

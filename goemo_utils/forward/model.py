@@ -35,7 +35,8 @@ from goemo_utils.forward.inputs import Inputs
 from goemo_utils.forward.lean import import_transformers, undrawn
 from goemo_utils.forward.sizes import check_finite, check_room, check_sizes, check_used
 from goemo_utils.forward.task import labels_of, task_of
-from goemo_utils.records.record import sha256_file, sha256_json
+from goemo_utils.records.digests import digests
+from goemo_utils.records.record import sha256_json
 from goemo_utils.records.weights import used_files, weights_of
 
 if TYPE_CHECKING:
@@ -311,7 +312,10 @@ def _info(
 ) -> dict[str, Any]:
     random = source == "random"
     used = used_files(folder, weights=not random)
-    files = [{"name": p.name, "bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in used]
+    files = [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+        for path, digest in zip(used, digests(used), strict=True)
+    ]
     hashes = {str(f["name"]): f["sha256"] for f in files}
     weights = {name: value for name, value in hashes.items() if name.endswith(".safetensors")}
     places = {

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,9 @@ WAITING = ("parity", "throughput")
 others.
 """
 
+LOOK = 1.0
+"""Seconds that an idle server waits between two looks at whether its parent lives."""
+
 BESIDE = "GOEMO_BESIDE"
 """Names the server that begins as a fork of the first, once that has imported."""
 
@@ -57,13 +60,16 @@ PRELOAD = (
     "transformers.models.auto.tokenization_auto",
     "transformers.models.roberta.modeling_roberta",
     "transformers.models.electra.modeling_electra",
-    "transformers.pipelines",
     "goemo_utils.forward.run",
+    "safetensors.torch",
+)
+OF_JOBS = (
+    "transformers.pipelines",
     "goemo_utils.parity.explain",
     "goemo_utils.throughput.measure",
     "goemo_utils.classifier.classifier",
-    "safetensors.torch",
 )
+"""What jobs use beside it, and a server beside this one does not wait for."""
 
 
 def death(code: int) -> str:
@@ -137,6 +143,8 @@ def serve(path: str, device: str | None = None) -> None:
 
     if beside := os.environ.pop(BESIDE, None):
         _fork_beside(beside, path)
+    for name in OF_JOBS:
+        import_module(name)
     listen(path, _supervise)
 
 
@@ -155,24 +163,32 @@ def _fork_beside(name: str, path: str) -> None:
         os._exit(1)
 
 
-def listen(path: str, supervise: Callable[[socket.socket], None]) -> None:
-    """Fork a child an asker, which does ``supervise``, until this process's parent ends."""
+def listen(
+    path: str, supervise: Callable[[socket.socket], None], meanwhile: Iterator[str] | None = None
+) -> None:
+    """Fork a child an asker, which does ``supervise``, until this process's parent ends. Once the
+    first has asked, ``meanwhile`` goes a step further whenever nobody does.
+    """
     gc.freeze()  # what is imported is never collected, so a fork copies no page of it for that
+    patience, steps = LOOK, meanwhile or iter(())
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path + ".new")
         listener.listen(8)
         os.rename(path + ".new", path)
         guard = os.getppid()
         while os.getppid() == guard:
-            ready, _, _ = select.select([listener], [], [], 1.0)
+            ready, _, _ = select.select([listener], [], [], patience)
             while _reap():
                 pass
             if ready:
+                patience = 0.0
                 connection, _ = listener.accept()
                 if _asker(connection) == os.getuid() and os.fork() == 0:
                     listener.close()
                     _in_child(connection, supervise)
                 connection.close()
+            elif not patience and next(steps, None) is None:
+                patience = LOOK
 
 
 def _asker(connection: socket.socket) -> int:

@@ -11,29 +11,20 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from goemo_utils.errors import ModelError, first_line
-from goemo_utils.forward.inputs import PLAIN, Inputs
-from goemo_utils.forward.state import Fitting, State, Switch, accepted, hook_of
+from goemo_utils.errors import first_line
+from goemo_utils.forward.asker import LONG, SHORT, SHORTER, Asker, Probe, Watch, check_vocabulary
+from goemo_utils.forward.inputs import Inputs
+from goemo_utils.forward.state import Fitting, State, Switch, hook_of
 from goemo_utils.records.pairs import PAIR
 
-SHORT = "I am so happy today!"
-LONG = (
-    "Why does the second draft cost more than the first? I don't get it, and nobody has told me"
-    " what the meeting on Thursday at ten is going to be about."
-)
-# Lengths of the longer probe that are tried, in tokens: a model of few places takes a shorter one.
-# Odd ones: a model that works in blocks of tokens pads them inside.
-LENGTHS = (23, 13, 9)
-SHORTER = 7
 # Padding beyond the longest text of a batch, as batches of few widths have it.
 MORE = 6
 # Widths up to which a model of short texts that fails on its shortest is tried.
@@ -103,27 +94,25 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
     fitting_of_probe = fitting if probe is model else hook_of(probe)
 
     before = State(probe)
-    asker = _Asker(probe, tokenizer, folder)
+    asker = Asker(probe, tokenizer, folder)
     given = asker.fields(SHORT)
     first = Inputs(tokenizer, given)
-    short, long = asker.rows(first)  # the last forward was of the longer
-    switches = before.switches() + before.settled(lambda: asker.answer(first, [short]))
+    seen = asker.probe(first)  # the last forward was of the longer
+    switches = before.switches() + before.settled(lambda: asker.answer(first, [seen.short.row]))
     fitting_of_probe.restore = switches
     fitting.restore = [switch.elsewhere(model) for switch in switches]
 
-    fields = given if asker.needs(given, short) else ()
+    fields = given if given and asker.needs(given, seen.short.row) else ()
     pair_fields = asker.fields(SHORT + PAIR + LONG[:40])
     inputs = Inputs(tokenizer, fields)
-    short, long = asker.rows(inputs)
-    with Watch() as watch_short:
-        alone_short = asker.answer(inputs, [short])
-    with Watch() as watch_long:
-        alone_long = asker.answer(inputs, [long])
+    if switches or fields != given:
+        seen = asker.probe(inputs)
+    short, long = seen.short, seen.long
 
-    pads, why = _padding(asker, inputs, (short, long), (alone_short, alone_long), fitting, switches)
-    vocabulary = watch_short.rows_for(short)
+    pads, why = _padding(asker, inputs, seen, fitting, switches)
+    vocabulary = short.watch.rows_for(short.row)
     check_vocabulary(folder, tokenizer, vocabulary)
-    table = positions(watch_short, watch_long, len(short), len(long))
+    table = positions(short.watch, long.watch, len(short.row), len(long.row))
     return Traits(
         fields=fields,
         pair_fields=pair_fields,
@@ -133,11 +122,11 @@ def look(model: nn.Module, tokenizer: Any, folder: Path) -> Traits:
         why=why,
         single=tokenizer.pad_token_id is None,
         least=_least(asker, inputs),
-        end=_end(asker, inputs, short),
+        end=_end(asker, inputs, short.row),
     )
 
 
-def _least(asker: _Asker, inputs: Inputs) -> int:
+def _least(asker: Asker, inputs: Inputs) -> int:
     """How many tokens the model takes at least: one that pools characters (CANINE) fails on a text
     of one, to which transformers has no answer, and answers it padded and masked.
     """
@@ -153,7 +142,7 @@ def _least(asker: _Asker, inputs: Inputs) -> int:
     return 1
 
 
-def _end(asker: _Asker, inputs: Inputs, row: list[int]) -> int | None:
+def _end(asker: Asker, inputs: Inputs, row: list[int]) -> int | None:
     """The token that all texts of a batch must hold equally often: BART and T5 read the last one's
     state, and refuse a batch where a text, or a pair, has more of them.
     """
@@ -176,10 +165,9 @@ def _end(asker: _Asker, inputs: Inputs, row: list[int]) -> int | None:
 
 
 def _padding(
-    asker: _Asker,
+    asker: Asker,
     inputs: Inputs,
-    rows: tuple[list[int], list[int]],
-    alone: tuple[list[torch.Tensor], list[torch.Tensor]],
+    seen: Probe,
     fitting: Fitting,
     switches: list[Switch],
 ) -> tuple[bool, str | None]:
@@ -194,12 +182,14 @@ def _padding(
     if rotated := _turns_at(asker.model):
         return False, f"beyond {rotated} tokens in a batch its rotary positions are other ones"
 
+    rows = [seen.short.row, seen.long.row]
     try:
-        together = asker.answer(inputs, list(rows), max(map(len, rows)) + MORE)
+        together = asker.answer(inputs, rows, max(map(len, rows)) + MORE)
     except Exception as error:
         return False, f"it fails on a padded batch ({type(error).__name__}: {first_line(error)})"
 
-    difference = max(_apart(together, i, alone[i]) for i in (0, 1))
+    alone = (seen.short.answer, seen.long.answer)
+    difference = max(_apart(together, i, answer) for i, answer in enumerate(alone))
     if difference <= SAME:
         return True, None
 
@@ -231,71 +221,6 @@ def _apart(together: list[torch.Tensor], row: int, alone: list[torch.Tensor]) ->
         scale = max(1.0, float(one.abs().max()))
         differences.append(float((both[row] - one[0]).abs().max()) / scale)
     return max(differences)
-
-
-class _Asker:
-    """Runs the model on rows of tokens."""
-
-    def __init__(self, model: nn.Module, tokenizer: Any, folder: Path) -> None:
-        self.model, self.tokenizer, self.folder = model, tokenizer, folder
-
-    def fields(self, text: str) -> tuple[str, ...]:
-        """What the tokenizer gives beside ids and mask, for such a text, and the model takes."""
-        first, pair, second = text.partition(PAIR)
-        given = self.tokenizer(first, second) if pair else self.tokenizer(first)
-        takes = accepted(self.model)
-        names = [name for name in given if name not in PLAIN]
-        return tuple(name for name in names if takes is None or name in takes)
-
-    def needs(self, fields: tuple[str, ...], row: list[int]) -> bool:
-        """Whether the fields change an answer. Types of nothing but zeros are what BERT's kin
-        assume without them, and plain ids are faster; XLM's look them up as words.
-        """
-        with_fields = self.answer(Inputs(self.tokenizer, fields), [row])
-        without = self.answer(Inputs(self.tokenizer), [list(row)])
-        return any(not torch.equal(a, b) for a, b in zip(with_fields, without, strict=True))
-
-    def rows(self, inputs: Inputs) -> tuple[list[int], list[int]]:
-        """The tokens of a short and of a longer text; the longer is as long as the model allows."""
-        error: Exception = ValueError("no length was tried")
-        for length in LENGTHS:
-            short = inputs.encode([SHORT + " " + LONG], min(SHORTER, length - 2))[0]
-            long = inputs.encode([LONG + " " + LONG], length)[0]
-            with Watch() as watch:
-                try:
-                    self.answer(inputs, [short])
-                    self.answer(inputs, [long])
-                    return short, long
-                except Exception as failed:  # each family raises its own
-                    error = failed
-            check_vocabulary(self.folder, self.tokenizer, watch.rows_for(short))
-
-        raise ModelError(
-            f"{self.folder} fails on its first text ({type(error).__name__}: {first_line(error)})."
-            " Check that config.json and the tokenizer belong to its weights, and that it needs"
-            " nothing but text."
-        )
-
-    def answer(
-        self, inputs: Inputs, rows: Sequence[Sequence[int]], to: int = 0
-    ) -> list[torch.Tensor]:
-        """The logits ``[texts, labels]``, or, of a model without a head, the hidden states of each
-        text's real tokens, averaged: ``[texts, features]``.
-        """
-        batch = inputs.tensors(rows, to)
-        with torch.no_grad():
-            output = self.model(**batch)
-
-        if "logits" in output:
-            return [output.logits.float()]
-
-        states = output.last_hidden_state.float()
-        if states.shape[:2] != batch["attention_mask"].shape:
-            return [states.mean(1)]
-
-        mask = batch["attention_mask"][..., None].float()
-
-        return [(states * mask).sum(1) / mask.sum(1).clamp(min=1)]
 
 
 def longest(model: nn.Module, inputs: Inputs, limit: int) -> int:
@@ -340,32 +265,6 @@ def _on_meta(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> None:
     torch.func.functional_call(model, empty, (), given)
 
 
-class Watch(TorchFunctionMode):
-    """Notes which tables are looked up, and by which indices."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lookups: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        if func is torch.nn.functional.embedding:
-            indices = given.get("input", args[0] if args else None)
-            weight = given.get("weight", args[1] if len(args) > 1 else None)
-            if indices is not None and weight is not None:
-                self.lookups.append((weight, indices.detach().clone()))
-        return func(*args, **given)
-
-    def rows_for(self, row: Sequence[int]) -> int | None:
-        """Rows of the table in which these tokens were looked up."""
-        for weight, indices in self.lookups:
-            if indices.flatten().tolist() == list(row):
-                return len(weight)
-        return None
-
-
 def positions(short: Watch, long: Watch, shorter: int, longer: int) -> Table | None:
     """The smallest table whose highest index grows by one a token: that of absolute positions.
 
@@ -376,22 +275,6 @@ def positions(short: Watch, long: Watch, shorter: int, longer: int) -> Table | N
         if weight is same and _counts(few, shorter) and _counts(many, longer):
             tables.append(Table(len(weight), int(many.flatten()[0])))
     return min(tables, key=lambda table: table.places, default=None)
-
-
-def check_vocabulary(folder: Path, tokenizer: Any, rows: int | None) -> None:
-    """Raise ModelError where the tokenizer knows tokens beyond the ``rows`` of the model's table.
-
-    Tokens are added to a tokenizer in one line, and the table is resized in another.
-    """
-    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
-    tokens = max([len(tokenizer), *(number + 1 for number in added)])
-    if rows is not None and tokens > rows:
-        raise ModelError(
-            f"The tokenizer in {folder} knows {tokens} tokens and the model's table holds {rows}:"
-            " a text with one of the others would fail. Resize the embeddings where the tokens"
-            " were added (resize_token_embeddings) and save again, or take the tokenizer that"
-            " belongs to the weights."
-        )
 
 
 def _counts(indices: torch.Tensor, tokens: int) -> bool:

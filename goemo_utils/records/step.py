@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from goemo_utils.boundary.credentials import at_home
 from goemo_utils.errors import RecordError
 from goemo_utils.params.reads import narrowed, recorded
+from goemo_utils.records import digests
 from goemo_utils.records.manifest import new_manifest, write_manifest
 from goemo_utils.records.record import (
     READS,
@@ -29,7 +30,6 @@ from goemo_utils.records.record import (
     seconds_between,
     sha256_file,
     sha256_json,
-    sha256_paths,
     write_json,
 )
 from goemo_utils.records.taken import take_over
@@ -59,7 +59,7 @@ def file_digests(params: Params) -> dict[str, str]:
     folder = EMBEDDED if name == "embedded" else Path(name)
     found = {"model": sha256_json([params.model, params.revision])}
     if folder.is_dir():
-        found["model"] = sha256_paths(read_files(folder), folder)
+        found["model"] = digests.of_paths(read_files(folder), folder)
 
     for key in ("texts", "reference"):
         path = Path(getattr(params, key))

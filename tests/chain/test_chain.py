@@ -177,26 +177,49 @@ def test_two_runs_never_share_a_folder(params, tmp_path) -> None:
     assert not (folder / "manifest.json").exists()
 
 
-def test_a_killed_run_resumes_where_it_was(params, tmp_path) -> None:
+RUN = """
+import signal, sys
+from goemo_utils.chain import chain
+from goemo_utils.params import Params
+from tests.chain.test_chain import NoServer
+signal.signal(signal.SIGINT, signal.default_int_handler)
+chain.worker.Server = NoServer
+settings = {"run_id": "r1", "output_root": sys.argv[1], "step_timeout": "120"}
+chain.run(Params.load(None, settings))
+"""
+
+
+def held_in_01_load(params: Params, tmp_path: Path) -> subprocess.Popen[str]:
+    """A run in a process of its own, once a cell of 01_load runs that never ends."""
     write_notebooks(tmp_path / "notebooks", "01_load", "timeout")
-    code = (
-        "import sys; from goemo_utils.chain import chain; from goemo_utils.params import Params;"
-        " from tests.chain.test_chain import NoServer\nchain.worker.Server ="
-        " NoServer\nchain.run(Params.load(None, {'run_id': 'r1', 'output_root': sys.argv[1],"
-        " 'step_timeout': '120'}))"
-    )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, params.output_root],
+        [sys.executable, "-c", RUN, params.output_root],
         start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "GOEMO_NOTEBOOKS": str(tmp_path / "notebooks")},
     )
-    folder = Path(params.output_root) / "r1"
-    while not (folder / "logs" / "01_load.log").exists():
+    log = Path(params.output_root) / "r1" / "logs" / "01_load.log"
+    while not log.exists() or "inside 01_load" not in log.read_text():
         assert child.poll() is None
         time.sleep(0.05)
+    return child
+
+
+def test_an_interrupt_leaves_nothing_that_asyncio_complains_about(params, tmp_path) -> None:
+    child = held_in_01_load(params, tmp_path)
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[1] == ""
+    record = read_record(Path(params.output_root) / "r1" / "01_load.json")
+    assert record.reason == "It was interrupted from the keyboard."
+
+
+def test_a_killed_run_resumes_where_it_was(params, tmp_path) -> None:
+    child = held_in_01_load(params, tmp_path)
+    folder = Path(params.output_root) / "r1"
     os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    child.communicate()
     assert [s["status"] for s in json.loads((folder / "manifest.json").read_text())["steps"]][
         :2
     ] == ["ok", "running"]

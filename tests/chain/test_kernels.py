@@ -147,3 +147,14 @@ def test_nothing_of_one_kernel_is_in_the_next(kernel: KernelManager, address: st
     answer(kernel, "import sys; sys.modules['left_behind'] = sys")
     kernel.restart_kernel(now=True)
     assert answer(kernel, "import sys; print('left_behind' in sys.modules)") == "False\n"
+
+
+@pytest.mark.long
+def test_once_a_kernel_was_forked_its_server_imports_what_later_ones_use(
+    kernel: KernelManager,
+) -> None:
+    ask = "import sys; print('matplotlib.pyplot' in sys.modules)"
+    end = time.monotonic() + 20
+    while answer(kernel, ask) == "False\n" and time.monotonic() < end:
+        kernel.restart_kernel(now=True)
+    assert answer(kernel, ask) == "True\n"

@@ -1,11 +1,13 @@
 """What a model does with padding, positions and itself is found by running it."""
 
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import RobertaForSequenceClassification
 
 from goemo_utils.classifier.classifier import GoEmotionsClassifier
 from goemo_utils.errors import ModelError
@@ -26,6 +28,20 @@ def family(name: str, folder: Path, **settings: object) -> Path:
 def test_positions_that_begin_after_padding_cost_places(name: str, tmp_path: Path) -> None:
     loaded = load_model(str(family(name, tmp_path)))
     assert loaded.max_length == 128
+
+
+def test_a_plain_model_is_asked_seven_times_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Size] = []
+    forward = RobertaForSequenceClassification.forward
+
+    @wraps(forward)
+    def counted(self: torch.nn.Module, **given: torch.Tensor) -> object:
+        asked.append(given["input_ids"].shape)
+        return forward(self, **given)
+
+    monkeypatch.setattr(RobertaForSequenceClassification, "forward", counted)
+    load_model("embedded")
+    assert len(asked) == 7
 
 
 def test_a_limit_below_one_is_no_limit(tmp_path: Path) -> None:
