@@ -12,15 +12,26 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, layer_norm
 
+# Rows that stand for the places of a model without a table of them: more than any text has.
+ANY_LENGTH = 1 << 30
+# Tokens of the text by which a form is checked.
+CHECKED = 1 << 10
+
 
 class OneText:
-    """The rows of a BERT-like model's embeddings, read without its own way of counting places."""
+    """The rows of a model's embeddings, read without its own way of counting places; zeros for a
+    table that it does not have.
+    """
 
     def __init__(self, embeddings: Any, first: int, padding: int | None) -> None:
-        self.words = embeddings.word_embeddings.weight
-        self.types = embeddings.token_type_embeddings.weight[0]
-        self.places = embeddings.position_embeddings.weight[first:]
-        self.norm = embeddings.LayerNorm
+        words = _first_of(embeddings, "word_embeddings", "tok_embeddings")
+        types = _first_of(embeddings, "token_type_embeddings")
+        places = _first_of(embeddings, "position_embeddings")
+        self.words = words.weight
+        nothing = self.words.new_zeros(1, self.words.shape[1])
+        self.types = (nothing if types is None else types.weight)[0]
+        self.places = nothing.expand(ANY_LENGTH, -1) if places is None else places.weight[first:]
+        self.norm = _first_of(embeddings, "LayerNorm", "norm")
         self.padding = padding
 
     def takes(self, ids: Sequence[int] | np.ndarray) -> bool:
@@ -35,6 +46,11 @@ class OneText:
         return layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
+def _first_of(module: Any, *names: str) -> Any:
+    """The module's part of the first of these names that it has; None where it has none."""
+    return next((part for name in names if (part := getattr(module, name, None)) is not None), None)
+
+
 def of_one_text(embeddings: nn.Module) -> OneText | None:
     """The quick form of a model's embeddings, where it gives the very bits of theirs for a text of
     every length that they take; None where it does not.
@@ -46,7 +62,7 @@ def of_one_text(embeddings: nn.Module) -> OneText | None:
         forms = [OneText(embeddings, 0, None)]
         if padding is not None:
             forms.append(OneText(embeddings, padding + 1, padding))
-        longest = len(forms[-1].places)
+        longest = min(len(forms[-1].places), CHECKED)
         ids = torch.arange(longest)[None] % len(forms[0].words)
         ids[ids == (-1 if padding is None else padding)] += 1
         with torch.inference_mode():

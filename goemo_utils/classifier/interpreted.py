@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from goemo_utils.classifier import attention_functions, layer_functions, product_functions
 from goemo_utils.classifier.embedding import OneText
-from goemo_utils.classifier.functions import FLOAT, INT8, LAYERS
 from goemo_utils.classifier.int8 import Int8Linear
-from goemo_utils.classifier.layers import Layer, Run
+from goemo_utils.classifier.layers import Layer, ModernLayer, Run
 from goemo_utils.classifier.packed import INSIDE, PackedLinear
 
 # What may stand between the two products of a head.
@@ -30,39 +30,59 @@ BETWEEN: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 # Rows of the trial at loading.
 TRIAL = 64
+SOURCES: Mapping[type[nn.Module], str] = {
+    Layer: layer_functions.BEHIND,
+    ModernLayer: layer_functions.BEFORE,
+}
 
 
 class Interpreted:
-    """The layers of an encoder whose attention knows no places, over texts that lie end to end."""
+    """The layers of an encoder, over texts that lie end to end."""
 
     def __init__(
-        self, layers: Sequence[Layer], few: int, one_text: OneText | None, head: nn.Module
+        self,
+        layers: Sequence[Layer | ModernLayer],
+        few: int,
+        one_text: OneText | None,
+        head: nn.Module,
+        whole: bool,
     ) -> None:
-        first = layers[0]
-        self.functions = _compiled(isinstance(first.projection, Int8Linear))
-        norms = [norm for layer in layers for norm in (layer.norm, layer.output_norm)]
-        self.head, between = _two_products(head, first.norm.weight)
+        """``whole``: the last layer computes all tokens, as the others do."""
+        first, last = layers[0], layers[-1]
+        products = [_products(layer) for layer in layers]
+        attentions = [layer.attention for layer in layers]
+        self.functions = _compiled(
+            SOURCES[type(first)], isinstance(first.projection, Int8Linear), attentions[0].kind
+        )
+        self.longest = min(attention.longest for attention in attentions)
+        self.head, between = ([], "") if whole else _two_products(head, _norms(last)[-1].weight)
         # what the functions take beside the texts
+        width = first.projection.in_features // first.heads
         self.given = (
+            whole,
             first.heads,
-            first.norm.eps,
+            attentions[0].scale(width),
+            _norms(first)[-1].eps,
             few,
             *INSIDE[first.intermediate.activation],
-            [_tensors(product) for layer in layers for product in _products(layer)],
-            [tensor for norm in norms for tensor in (norm.weight, norm.bias)],
-            layers[-1].unprojected,
+            [[_tensors(product) for product in of_layer] for of_layer in products],
+            [[_norm_tensors(norm) for norm in _norms(layer)] for layer in layers],
+            [attention.tables for attention in attentions],
+            [attention.reach for attention in attentions],
+            last.unprojected if isinstance(last, Layer) else [],
             self.head,
             between,
         )
 
         self.widest = 0
         if isinstance(first.projection, Int8Linear):
-            self.widest = max(product.in_features for product in _products(first) if product)
+            self.widest = max(product.in_features for product in products[0] if product)
         self.tables: list[torch.Tensor] = []
         if one_text is not None:
             norm = one_text.norm
-            given = (one_text.words, one_text.types, one_text.places, norm.weight, norm.bias)
-            self.tables, self.table_eps = list(given), norm.eps
+            rows = [one_text.words, one_text.types, one_text.places]
+            self.tables, self.table_eps = [*rows, *_norm_tensors(norm)], norm.eps
+            self.longest = min(self.longest, len(one_text.places))
 
     def embedded(self, ids: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
         """``[rows]`` token ids to states ``[rows, features]``."""
@@ -70,7 +90,7 @@ class Interpreted:
 
     def of_states(self, hidden: torch.Tensor, runs: Sequence[Run], asked: int) -> torch.Tensor:
         """Logits ``[texts, labels]`` where the head is known (``head``), else the last layer's
-        states ``[texts, features]`` of each text's first token.
+        states: ``[texts, features]`` of each text's first token, or ``[tokens, features]``.
 
         ``asked``: rows of the last layer, as many as texts or more where products take no fewer.
         """
@@ -91,38 +111,47 @@ class Interpreted:
 
 
 def of_layers(
-    layers: Sequence[nn.Module], few: int, one_text: OneText | None, head: nn.Module
+    layers: Sequence[nn.Module], few: int, one_text: OneText | None, head: nn.Module, whole: bool
 ) -> Interpreted | None:
     """The interpreted form of layers, where they are built so that it computes what they do; None
-    elsewhere, and where this torch does not compile it.
+    elsewhere, and where this torch does not compile it. Parameters as of ``Interpreted``.
     """
-    if not all(type(layer) is Layer and _plain(layer) for layer in layers):
-        return None
     plain: Any = layers
-    alike = {(layer.norm.eps, layer.output_norm.eps, layer.heads) for layer in plain}
-    if len(alike) != 1 or len(set(next(iter(alike))[:2])) != 1:
+    if not all(type(layer) in SOURCES and _plain(layer) for layer in plain):
+        return None
+    if len({_settings(layer) for layer in plain}) != 1:
         return None
     try:
-        form = Interpreted(plain, few, one_text, head)
+        form = Interpreted(plain, few, one_text, head, whole)
         with torch.inference_mode():
             # texts of one token, more of them than the few rows that never meet oneDNN
-            states = plain[0].norm.weight.new_zeros(TRIAL, len(plain[0].norm.weight))
-            form.of_states(states, [Run(1, TRIAL)], TRIAL)
+            like = _norms(plain[0])[-1].weight
+            form.of_states(like.new_zeros(TRIAL, len(like)), [Run(1, TRIAL)], TRIAL)
     except (RuntimeError, AttributeError, TypeError):  # a torch that has dropped one of its parts
         return None
     return form
 
 
-def _plain(layer: Layer) -> bool:
+def _plain(layer: Layer | ModernLayer) -> bool:
     """Whether a layer has nothing of its own that the interpreted form would leave out."""
     kinds = {type(product) for product in _products(layer) if product is not None}
-    norms = (layer.norm, layer.output_norm)
+    norms = _norms(layer)
     return (
         kinds in ({PackedLinear}, {Int8Linear})
-        and layer.attends_plainly
+        and layer.alone
         and type(layer.activation) is nn.Identity
-        and all(type(norm) is nn.LayerNorm and norm.bias is not None for norm in norms)
+        and type(norms[-1]) is nn.LayerNorm
+        and all(type(norm) in (nn.LayerNorm, nn.Identity) for norm in norms)
+        and len({norm.eps for norm in norms if type(norm) is nn.LayerNorm}) == 1
     )
+
+
+def _settings(layer: Layer | ModernLayer) -> tuple[Any, ...]:
+    """What the functions expect to be the same in all layers."""
+    width = layer.projection.in_features // layer.heads
+    attention = layer.attention
+    eps = _norms(layer)[-1].eps
+    return (type(layer), layer.heads, eps, attention.kind, attention.scale(width))
 
 
 def _two_products(head: nn.Module, like: Any) -> tuple[list[torch.Tensor], str]:
@@ -142,19 +171,38 @@ def _two_products(head: nn.Module, like: Any) -> tuple[list[torch.Tensor], str]:
     return [], ""
 
 
-def _products(layer: Layer) -> list[Any]:
+def _products(layer: Layer | ModernLayer) -> list[Any]:
     asking = [layer.joined, None] if layer.joined is not None else [layer.query, layer.key_value]
-    return [*asking, layer.projection, layer.intermediate, layer.output]
+    inside = [layer.intermediate, *([layer.gate] if isinstance(layer, ModernLayer) else [])]
+    return [*asking, layer.projection, *inside, layer.output]
+
+
+def _norms(layer: Layer | ModernLayer) -> list[Any]:
+    """The attention's and the feed-forward's."""
+    if isinstance(layer, ModernLayer):
+        return [layer.norm, layer.inner_norm]
+    return [layer.norm, layer.output_norm]
+
+
+def _norm_tensors(norm: Any) -> list[torch.Tensor]:
+    """Weight and bias, where it has one; none of what is no norm."""
+    if isinstance(norm, nn.Identity):
+        return []
+    return [norm.weight] if norm.bias is None else [norm.weight, norm.bias]
 
 
 def _tensors(product: Any) -> list[torch.Tensor]:
     """The tensors of a product, as the functions take them; none of one that is not there."""
     if product is None:
         return []
+    bias = product.bias
     if isinstance(product, Int8Linear):
-        return [product.weight, product.bias, product.scales, product.zero_points]
+        bias = torch.zeros_like(product.scales) if bias is None else bias
+        return [product.weight, bias, product.scales, product.zero_points]
+    if bias is None:
+        bias = torch.zeros(product.out_features, dtype=product.weight.dtype)
     plain = [] if product.plain is None else [product.plain]
-    return [product.weight, product.bias, *plain]
+    return [product.weight, bias, *plain]
 
 
 def _sizes(runs: Sequence[Run]) -> tuple[list[int], list[int]]:
@@ -162,8 +210,11 @@ def _sizes(runs: Sequence[Run]) -> tuple[list[int], list[int]]:
 
 
 @cache
-def _compiled(int8: bool) -> Any:
-    return torch.jit.CompilationUnit((INT8 if int8 else FLOAT) + LAYERS)
+def _compiled(layer: str, int8: bool, attention: str) -> Any:
+    products = product_functions.INT8 if int8 else product_functions.FLOAT
+    kind = attention_functions.KINDS[attention] + attention_functions.ATTENTION
+    layers = layer_functions.ASKED + layer + layer_functions.AROUND
+    return torch.jit.CompilationUnit(products + kind + layers)
 
 
 def _run(function: Any, *given: Any) -> torch.Tensor:

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from goemo_utils.classifier.attending import Attend
+from goemo_utils.classifier.attending import Attend, Plain, paired
 from goemo_utils.classifier.packed import INSIDE, SMALL, PackedLinear
 
 
@@ -46,7 +45,32 @@ class Asking:
         return Asking(whole, tokens if whole else sum(run.texts for run in runs), tokens)
 
 
-class Layer(nn.Module):
+class Asked(nn.Module):
+    """A layer's query, key and value: one product where every token asks, two elsewhere."""
+
+    joined: PackedLinear | None
+
+    def stack(self, packed: type[PackedLinear], *linears: nn.Module, one: bool) -> None:
+        """Pack query, key and value."""
+        self.joined = _packed(packed, *linears) if one else None
+        if not one:
+            self.query = _packed(packed, linears[0])
+            self.key_value = _packed(packed, *linears[1:])
+
+    def asked_and_given(
+        self, hidden: torch.Tensor, asking: torch.Tensor, who: Asking, ready: Callable[..., Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Query ``[rows, features]``, and key and value side by side."""
+        given = ready(hidden, who.tokens)
+        if self.joined is not None:
+            joined: torch.Tensor = self.joined(given)
+            query, key_value = joined.tensor_split([joined.shape[1] // 3], 1)
+            return query, key_value
+        asked = given if who.whole else ready(asking, who.rows)
+        return self.query(asked), self.key_value(given)
+
+
+class Layer(Asked):
     """A layer as BERT's: each half's norm stands behind its sum."""
 
     def __init__(
@@ -67,21 +91,18 @@ class Layer(nn.Module):
         inside = _inside(config)
 
         self.heads = config.num_attention_heads
-        self.attends_plainly = attend is None and attend_all is None
-        self.attend: AttendAll = attend_all or partial(
-            attend_each, attend or scaled_dot_product_attention
-        )
-        one = whole and attend_all is None and _stay_few(query, key, value)
-        self.joined = _packed(packed, query, key, value) if one else None
+        self.attention = attend or Plain()
+        # whether it is this attention that is used
+        self.alone = attend_all is None
+        self.attend: AttendAll = attend_all or partial(attend_each, self.attention)
         # what first tokens need to attend to the states themselves; it would keep every layer's
         # weights in a second form
         self.unprojected: list[torch.Tensor] = []
-        if self.attends_plainly and not whole:
+        if attend is None and attend_all is None and not whole:
             weights: list[Any] = [key.weight, value.weight, value.bias]
             self.unprojected = [weight.detach() for weight in weights]
-        if not one:
-            self.query = _packed(packed, query)
-            self.key_value = _packed(packed, key, value)
+        one = whole and attend_all is None and _stay_few(query, key, value)
+        self.stack(packed, query, key, value, one=one)
         self.projection = _packed(packed, projection)
         self.norm = norm
         self.intermediate = _packed(packed, intermediate, activation=inside)
@@ -96,7 +117,7 @@ class Layer(nn.Module):
         the first token of every text.
         """
         who = Asking.of(hidden, asking, runs)
-        query, key_value = self._asked_and_given(hidden, asking, who)
+        query, key_value = self.asked_and_given(hidden, asking, who, self.projection.ready)
         attended = self.attend(self.heads, query, key_value, runs, who.whole)
         projected = self.projection(self.projection.ready(attended, who.rows), asking)
         states = self.norm(projected)
@@ -107,23 +128,14 @@ class Layer(nn.Module):
         )
         return outcome
 
-    def _asked_and_given(
-        self, hidden: torch.Tensor, asking: torch.Tensor, who: Asking
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Query ``[rows, features]``, and key and value side by side."""
-        given = self.projection.ready(hidden, who.tokens)
-        if self.joined is not None:
-            joined: torch.Tensor = self.joined(given)
-            query, key_value = joined.tensor_split([joined.shape[1] // 3], 1)
-            return query, key_value
-        asked = given if who.whole else self.projection.ready(asking, who.rows)
-        return self.query(asked), self.key_value(given)
 
-
-class ModernLayer(nn.Module):
+class ModernLayer(Asked):
     """A layer of ModernBERT: each half's norm stands before it, and a gate in its feed-forward."""
 
-    def __init__(self, layer: Any, config: Any, packed: type[PackedLinear], attend: Attend) -> None:
+    def __init__(
+        self, layer: Any, config: Any, packed: type[PackedLinear], attend: Attend, whole: bool
+    ) -> None:
+        """``whole``: as of ``Layer``."""
         super().__init__()
         attention, inner = layer.attn, layer.mlp
         _check(attention.Wqkv, attention.Wo, inner.Wi, inner.Wo, bias=None)
@@ -131,18 +143,23 @@ class ModernLayer(nn.Module):
         width = config.hidden_size
 
         self.heads = config.num_attention_heads
+        self.attention = attend
+        self.alone = True
         self.attend: AttendAll = partial(attend_each, attend)
         self.norm = layer.attn_norm
-        self.query = _packed(packed, _rows(attention.Wqkv, 0, width))
-        self.key_value = _packed(packed, _rows(attention.Wqkv, width, 3 * width))
+        turning = paired(width, self.heads)
+        query, key = (_rows(attention.Wqkv, turning + first) for first in (0, width))
+        value = _rows(attention.Wqkv, slice(2 * width, 3 * width))
+        one = whole and _stay_few(query, key, value)
+        self.stack(packed, query, key, value, one=one)
         self.projection = _packed(packed, attention.Wo)
         self.inner_norm = layer.mlp_norm
 
         half = inner.Wi.out_features // 2
-        opened = _rows(inner.Wi, 0, half)
+        opened = _rows(inner.Wi, slice(0, half))
         self.intermediate = _packed(packed, opened, activation="gelu" if exact else "none")
         self.activation = nn.Identity() if exact else inner.act
-        self.gate = _packed(packed, _rows(inner.Wi, half, 2 * half))
+        self.gate = _packed(packed, _rows(inner.Wi, slice(half, 2 * half)))
         self.output = _packed(packed, inner.Wo)
 
     def forward(
@@ -150,9 +167,9 @@ class ModernLayer(nn.Module):
     ) -> torch.Tensor:
         """States ``[rows, features]`` of the tokens that ask, as of ``Layer``."""
         who = Asking.of(hidden, asking, runs)
-        given = self.key_value.ready(self.norm(hidden), who.tokens)
-        asked = given if who.whole else self.query.ready(self.norm(asking), who.rows)
-        query, key_value = self.query(asked), self.key_value(given)
+        given = self.norm(hidden)
+        asked = given if who.whole else self.norm(asking)
+        query, key_value = self.asked_and_given(given, asked, who, self.projection.ready)
         attended = self.attend(self.heads, query, key_value, runs, who.whole)
         states = self.projection(self.projection.ready(attended, who.rows), asking)
 
@@ -225,12 +242,13 @@ def _check(*linears: nn.Module, bias: bool | None) -> None:
             raise AttributeError("a product is no plain nn.Linear" + " with a bias" * bool(bias))
 
 
-def _rows(linear: nn.Linear, first: int, last: int) -> nn.Linear:
-    """The outputs from ``first`` to ``last`` as a layer of their own, its weights shared."""
-    part: nn.Linear = nn.utils.skip_init(nn.Linear, linear.in_features, last - first, bias=False)
-    part.weight = nn.Parameter(linear.weight.detach()[first:last], requires_grad=False)
+def _rows(linear: nn.Linear, of: slice | torch.Tensor) -> nn.Linear:
+    """Some outputs as a layer of their own, its weights shared where they follow each other."""
+    weight = linear.weight.detach()[of]
+    part: nn.Linear = nn.utils.skip_init(nn.Linear, linear.in_features, len(weight), bias=False)
+    part.weight = nn.Parameter(weight, requires_grad=False)
     if linear.bias is not None:
-        part.bias = nn.Parameter(linear.bias.detach()[first:last], requires_grad=False)
+        part.bias = nn.Parameter(linear.bias.detach()[of], requires_grad=False)
     return part
 
 

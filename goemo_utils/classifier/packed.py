@@ -111,9 +111,9 @@ def stacked(weights: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def stacked_bias(linears: Sequence[nn.Linear]) -> torch.Tensor | None:
-    """The biases of stacked layers, end to end; one layer's own is shared."""
+    """The biases of stacked layers, end to end; one layer's own is shared. None where none has."""
     biases = [linear.bias for linear in linears]
-    if len(biases) == 1:
+    if len(biases) == 1 or all(bias is None for bias in biases):
         return biases[0]
     return nn.Parameter(torch.cat(list(biases)), requires_grad=False)
 

@@ -131,17 +131,15 @@ class Unpadded(nn.Module):
             ) from error
         # what stands between the last layer and a head; a mean is over all of a text's tokens
         self.norm = getattr(base, "final_norm", nn.Identity())
-        self.mean = getattr(config, "classifier_pooling", "cls") == "mean"
+        self.mean = _mean(config)
         # rows up to which nothing meets oneDNN, so that any number of them may come
         products = [product for product in self.modules() if isinstance(product, linear)]
         self.few = min(product.few for product in products)
         # tokens up to which one thread is the fastest
         self.short = FEW if all(product.small for product in products) else 0
         # what is computed without Python in between; None where it is not known how
-        self.interpreted = None
-        if not self.mean:
-            head = nn.Sequential(self.norm, self.head)
-            self.interpreted = of_layers(list(self.layers), self.few, self.one_text, head)
+        head = nn.Sequential(self.norm, self.head)
+        self.interpreted = of_layers(list(self.layers), self.few, self.one_text, head, self.mean)
         self.eval()
 
     def forward(
@@ -162,9 +160,12 @@ class Unpadded(nn.Module):
         """Logits ``[texts, labels]`` of texts given by their ids alone; fastest where texts of one
         length stand together. None where only ``forward`` knows a token's place.
         """
-        if self.interpreted is None or self.one_text is None or not all(ids):
+        form = self.interpreted
+        if form is None or self.one_text is None or not all(ids):
             return None
         runs = _runs([len(row) for row in ids])
+        if any(run.length > form.longest for run in runs):
+            return None
         tokens = sum(run.tokens for run in runs)
         flat = np.zeros(rounded(tokens, self.few), dtype=np.int64)
         flat[:tokens] = np.fromiter(chain.from_iterable(ids), np.int64, tokens)
@@ -173,16 +174,19 @@ class Unpadded(nn.Module):
 
         if type(self.project) is nn.Identity:
             asked = rounded(len(ids), self.few)
-            return self._headed(self.interpreted.of_ids(torch.from_numpy(flat), runs, asked))
-        hidden = self.project(self.interpreted.embedded(torch.from_numpy(flat), runs))
+            read = form.of_ids(torch.from_numpy(flat), runs, asked)
+            return read if form.head else self._headed(read, runs)
+        hidden = self.project(form.embedded(torch.from_numpy(flat), runs))
         logits: torch.Tensor = self._logits(hidden, runs)
         return logits
 
     def _logits(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
         """Logits ``[texts, labels]`` of the embedded tokens."""
-        if self.interpreted is not None:
+        form = self.interpreted
+        if form is not None and all(run.length <= form.longest for run in runs):
             asked = rounded(sum(run.texts for run in runs), self.few)
-            return self._headed(self.interpreted.of_states(hidden, runs, asked))
+            read = form.of_states(hidden, runs, asked)
+            return read if form.head else self._headed(read, runs)
         for layer in list(self.layers)[:-1]:
             hidden = layer(hidden, hidden, runs)
         return self.answered(hidden, runs)
@@ -203,11 +207,13 @@ class Unpadded(nn.Module):
         answer: torch.Tensor = self._logits(hidden, [Run(len(ids), 1)])
         return answer
 
-    def _headed(self, read: torch.Tensor) -> torch.Tensor:
-        """Logits ``[texts, labels]`` of what the interpreted layers gave."""
-        if self.interpreted is not None and self.interpreted.head:
-            return read
-        logits: torch.Tensor = self.head(self.norm(read)[:, None])
+    def _headed(self, read: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+        """Logits ``[texts, labels]`` of the last layer's states, of first tokens or of all."""
+        read = self.norm(read)
+        if self.mean:
+            read = _means(read, runs)
+        # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
+        logits: torch.Tensor = self.head(read[:, None])
         return logits
 
     def answered(self, hidden: torch.Tensor, runs: Sequence[Run]) -> Any:
@@ -217,15 +223,11 @@ class Unpadded(nn.Module):
         """
         last = self.layers[-1]
         if self.mean:
-            read = _means(self.norm(last(hidden, hidden, runs)), runs)
-        else:
-            # [tokens, features] -> [texts, features]
-            first = _first_tokens(hidden, runs)
-            asking = with_zeros(first, self.few)
-            read = self.norm(last(hidden, asking, runs)[: len(first)])
-
-        # [texts, features] -> [texts, 1, features]: heads expect an axis of tokens
-        return self.head(read[:, None])
+            return self._headed(last(hidden, hidden, runs), runs)
+        # [tokens, features] -> [texts, features]
+        first = _first_tokens(hidden, runs)
+        read = last(hidden, with_zeros(first, self.few), runs)[: len(first)]
+        return self._headed(read, runs)
 
     def embedded(
         self,
@@ -296,9 +298,15 @@ def _layers(
     if family == "albert":
         return _shared(base.encoder, config, linear, attend_all)
     if family == "modernbert":
-        attention = rotaries(base, config, base.dtype)
+        attention, mean = rotaries(base, config, base.dtype), _mean(config)
         return [
-            ModernLayer(layer, config, linear, attention(layer.attention_type))
+            ModernLayer(
+                layer,
+                config,
+                linear,
+                attention(layer.attention_type),
+                mean or layer is not base.layers[-1],
+            )
             for layer in base.layers
         ]
     if family == "deberta-v2":
@@ -339,9 +347,17 @@ def _disentangled(base: Any, config: Any, linear: type[PackedLinear]) -> list[nn
         raise AttributeError("it has a convolution, or runs its last layer more than once")
     with torch.inference_mode():
         places = base.encoder.get_rel_embedding()
+    layers = base.encoder.layer
     return [
-        Layer(layer, DEBERTA_V2, config, linear, Disentangled(layer.attention.self, places))
-        for layer in base.encoder.layer
+        Layer(
+            layer,
+            DEBERTA_V2,
+            config,
+            linear,
+            Disentangled(layer.attention.self, places),
+            whole=layer is not layers[-1],
+        )
+        for layer in layers
     ]
 
 
@@ -361,6 +377,11 @@ def _head(model: Any, family: str) -> nn.Sequential:
     if pooler is None:
         return nn.Sequential(model.classifier)
     return nn.Sequential(pooler, model.classifier)
+
+
+def _mean(config: Any) -> bool:
+    """Whether the head reads the mean of all of a text's tokens."""
+    return getattr(config, "classifier_pooling", "cls") == "mean"
 
 
 def _means(states: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:

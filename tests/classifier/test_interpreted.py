@@ -9,13 +9,30 @@ from torch import nn
 
 from goemo_utils.classifier import interpreted
 from goemo_utils.classifier.int8 import Int8Linear, quantise
-from goemo_utils.classifier.unpadded import PLAIN, Unpadded
-from tests.classifier.test_unpadded import PAD, classifier, logits, texts_of
+from goemo_utils.classifier.layer_functions import BEHIND
+from goemo_utils.classifier.unpadded import FAMILIES, PLAIN, Unpadded
+from tests.classifier.test_unpadded import (
+    DEBERTA_V3,
+    PAD,
+    VARIANTS,
+    classifier,
+    logits,
+    padded,
+    texts_of,
+)
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
 )
 LENGTHS = ([7], [30, 30, 12, 2], [3] * 70)
+# A model of each kind of attention and of layers.
+KINDS = [
+    ("roberta", {}),
+    ("mpnet", {}),
+    ("deberta-v2", DEBERTA_V3),
+    ("modernbert", {"local_attention": 8}),
+    ("modernbert", {"local_attention": 8, "classifier_pooling": "mean"}),
+]
 
 
 def in_python_of(twin: Unpadded, ids: list[list[int]]) -> np.ndarray:
@@ -37,25 +54,70 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     interpreted._compiled.cache_clear()
 
 
-@pytest.mark.parametrize("family", [*PLAIN, "albert"])
-def test_its_answers_are_those_of_the_layers_in_python(family: str) -> None:
-    twin = Unpadded(classifier(family))
+@pytest.mark.parametrize(("family", "changes"), [*((family, {}) for family in FAMILIES), *VARIANTS])
+def test_its_answers_are_those_of_the_layers_in_python(
+    family: str, changes: dict[str, object]
+) -> None:
+    twin = Unpadded(classifier(family, **changes))
     assert twin.interpreted is not None
     for lengths in LENGTHS:
         ids = texts_of(lengths)
         np.testing.assert_allclose(logits(twin, ids), in_python_of(twin, ids), atol=5e-6)
 
 
+@pytest.mark.parametrize(("family", "changes"), KINDS)
+def test_no_layer_runs_in_python(
+    family: str, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ids = classifier(family, **changes), texts_of([30, 9, 9, 2])
+    twin = Unpadded(model)
+    for layer in twin.layers:
+        monkeypatch.setattr(layer, "forward", None)
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+
+
 @pytest.mark.parametrize("lengths", LENGTHS)
-def test_in_int8_its_answers_are_as_near_to_float32_as_in_python(lengths: list[int]) -> None:
-    model, ids = classifier(), texts_of(lengths)
+@pytest.mark.parametrize(("family", "changes"), KINDS)
+def test_in_int8_its_answers_are_as_near_to_float32_as_in_python(
+    family: str, changes: dict[str, object], lengths: list[int]
+) -> None:
+    model, ids = classifier(family, **changes), texts_of(lengths)
     twin, exact = Unpadded(model, Int8Linear), logits(model, ids)
     assert twin.interpreted is not None
     difference = np.abs(logits(twin, ids) - exact).max()
     assert 1e-5 < difference < 1.5 * np.abs(in_python_of(twin, ids) - exact).max()
 
 
-@pytest.mark.parametrize("family", [*PLAIN, "albert"])
+@pytest.mark.parametrize(("family", "changes"), KINDS)
+def test_in_bfloat16_its_answers_are_the_models_to_its_few_digits(
+    family: str, changes: dict[str, object]
+) -> None:
+    model = classifier(family, **changes).bfloat16()
+    tokens, mask = padded(texts_of([30, 9, 9, 2]))
+    twin = Unpadded(model)
+    assert twin.interpreted is not None
+    with torch.inference_mode():
+        got, expected = (m(input_ids=tokens, attention_mask=mask).logits for m in (twin, model))
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got.sigmoid(), expected.sigmoid(), atol=2**-5, rtol=0)
+
+
+def test_a_window_is_kept_in_a_text_of_several_blocks() -> None:
+    model = classifier("modernbert", local_attention=8, max_position_embeddings=600)
+    ids, twin = texts_of([530, 9, 9]), Unpadded(model)
+    assert twin.interpreted is not None
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+
+
+def test_a_text_longer_than_its_tables_is_left_to_python() -> None:
+    model, ids = classifier("deberta-v2", **DEBERTA_V3), texts_of([80, 9])
+    twin = Unpadded(model)
+    assert twin.interpreted.longest < 80
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
+    assert twin.end_to_end(ids) is None
+
+
+@pytest.mark.parametrize("family", [*PLAIN, "albert", "mpnet", "deberta-v2"])
 def test_heads_of_these_families_are_known(family: str) -> None:
     assert Unpadded(classifier(family)).interpreted.head
 
@@ -92,9 +154,13 @@ def test_keys_and_values_of_the_last_layer_are_not_computed() -> None:
     np.testing.assert_array_equal(logits(twin, ids), before)
 
 
-@pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])
-def test_attention_that_knows_places_stays_in_python(family: str) -> None:
-    assert Unpadded(classifier(family)).interpreted is None
+def test_norms_that_differ_stay_in_python() -> None:
+    model, ids = classifier("bert"), texts_of([9, 4])
+    for layer in model.bert.encoder.layer:
+        layer.output.LayerNorm.eps = 1e-2
+    twin = Unpadded(model)
+    assert twin.interpreted is None
+    np.testing.assert_allclose(logits(twin, ids), logits(model, ids), atol=5e-6)
 
 
 def test_an_activation_that_no_product_takes_in_stays_in_python() -> None:
@@ -102,8 +168,11 @@ def test_an_activation_that_no_product_takes_in_stays_in_python() -> None:
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
-def test_ids_alone_are_answered_as_padded_texts(lengths: list[int]) -> None:
-    model, ids = classifier(), texts_of(lengths)
+@pytest.mark.parametrize(("family", "changes"), KINDS)
+def test_ids_alone_are_answered_as_padded_texts(
+    family: str, changes: dict[str, object], lengths: list[int]
+) -> None:
+    model, ids = classifier(family, **changes), texts_of(lengths)
     with torch.inference_mode():
         answers = Unpadded(model).end_to_end(ids)
     np.testing.assert_allclose(answers.numpy(), logits(model, ids), atol=5e-6)
@@ -139,7 +208,7 @@ def test_numbers_are_quantised_as_in_python(shift: float, factor: float, last: b
     signed = torch.empty(states.numel(), dtype=torch.int8)
     room = [signed, signed.view(torch.uint8)]
     expected = quantise(states, 30)
-    values, *rest = interpreted._compiled(True).ready(states, 30, last, room)
+    values, *rest = interpreted._compiled(BEHIND, True, "plain").ready(states, 30, last, room)
     assert rest == [expected.scale, expected.zero_point]
     assert torch.equal(values, expected.values)
 
