@@ -29,13 +29,17 @@ def asked_and_given(
         given = ready(asking, rows, last, room)
     return product(given, products[0], few, "none", ""), key_value
 """
-BEHIND = """
+SIGNATURE = """
 def layer(
     hidden: Tensor, asking: Tensor, whole: bool, tokens: int, rows: int, lengths: List[int],
     texts: List[int], heads: int, scale: float, eps: float, few: int, activation: str, form: str,
     products: List[List[Tensor]], norms: List[List[Tensor]], tables: List[Tensor], reach: int,
     unprojected: List[Tensor], room: List[Tensor]
 ) -> Tensor:
+"""
+BEHIND = (
+    SIGNATURE
+    + """
     if whole or len(unprojected) == 0:
         query, key_value = asked_and_given(
             hidden, asking, whole, tokens, rows, False, few, products, room
@@ -50,13 +54,10 @@ def layer(
     outcome = added(ready(inner, rows, True, room), products[4], few, states)
     return normed(outcome, norms[1], eps)
 """
-BEFORE = """
-def layer(
-    hidden: Tensor, asking: Tensor, whole: bool, tokens: int, rows: int, lengths: List[int],
-    texts: List[int], heads: int, scale: float, eps: float, few: int, activation: str, form: str,
-    products: List[List[Tensor]], norms: List[List[Tensor]], tables: List[Tensor], reach: int,
-    unprojected: List[Tensor], room: List[Tensor]
-) -> Tensor:
+)
+BEFORE = (
+    SIGNATURE
+    + """
     given = normed(hidden, norms[0], eps)
     asked = given
     if not whole:
@@ -73,6 +74,7 @@ def layer(
     inner = product(inside, products[4], few, "none", "").mul_(opened)
     return added(ready(inner, rows, True, room), products[5], few, states)
 """
+)
 AROUND = """
 def embedded(
     ids: Tensor, tables: List[Tensor], eps: float, lengths: List[int], texts: List[int]
