@@ -265,6 +265,7 @@ def rotaries(base: Any, config: Any, dtype: torch.dtype) -> Callable[[str], Rota
     def of(kind: str) -> Rotary:
         longest = config.max_position_embeddings
         turns = _turns(base.rotary_emb, kind, longest, dtype)
-        return Rotary(turns, config.sliding_window if kind == "sliding_attention" else longest)
+        window = config.local_attention // 2 if kind == "sliding_attention" else longest
+        return Rotary(turns, window)
 
     return of
