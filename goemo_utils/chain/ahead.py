@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from goemo_utils.boundary.parts import replacing
@@ -43,6 +44,20 @@ class Ready:
     manager: Any
     log: ExitStack
     client: Any = None
+
+    async def answers(self) -> None:
+        """Wait until both channels answer, as jupyter_client does, which then waits for a fifth of
+        a second in which nothing comes: nbclient leaves alone what belongs to no cell of its own.
+
+        Raises RuntimeError where the kernel ends first.
+        """
+        while await self.manager.is_alive():
+            self.client.kernel_info()
+            with suppress(Empty):
+                await self.client.get_shell_msg(timeout=1)
+                await self.client.get_iopub_msg(timeout=0.2)
+                return
+        raise RuntimeError("The kernel ended before it answered.")
 
     def use(self) -> None:
         """Let the log take its name."""
@@ -172,7 +187,7 @@ class Ahead:
         ready = self.begun[step]
         ready.client = ready.manager.client()
         ready.client.start_channels()
-        await ready.client.wait_for_ready(timeout=START_SECONDS)
+        await asyncio.wait_for(ready.answers(), START_SECONDS)
         ready.client.allow_stdin = False
 
 

@@ -3,9 +3,10 @@
 transformers 5 imports scikit-learn (with pandas) for one function of assisted generation, scipy for
 the losses of object detection, opentelemetry for serving, by way of httpx the colours of a command
 line, and torch's compiler for three decorators and one context manager; and it asks which
-distribution holds each package on the machine, to look up a few. Nothing on disk is changed: while
-transformers is imported, these packages are not found, ``torch._dynamo`` is a stand-in, and
-distributions are looked up one by one; afterwards all can be imported as ever. For processes that
+distribution holds each package on the machine, to look up a few; and it reads the source of all its
+models twice, to learn what they hold. Nothing on disk is changed: while transformers is imported,
+these packages are not found, ``torch._dynamo`` is a stand-in, distributions are looked up one by
+one and models read once; afterwards all can be imported as ever. For processes that
 are goemo's own, such as the command line and the workers: there transformers goes on believing that
 these packages are absent.
 """
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 DYNAMO = "torch._dynamo"
@@ -77,7 +79,7 @@ def lean() -> Iterator[None]:
     names = () if asked else (*ABSENT, *UNDRESSED)
     compiler = None if DYNAMO in sys.modules else _Compiler(torch)
     try:
-        with hidden(*names), _one_by_one():
+        with hidden(*names), _one_by_one(), _scanned_once():
             yield
     finally:
         if compiler is not None:
@@ -126,6 +128,35 @@ def _one_by_one() -> Iterator[None]:
         yield
     finally:
         metadata.packages_distributions = whole
+
+
+@contextmanager
+def _scanned_once() -> Iterator[None]:
+    """Within this context what transformers' models hold, which the package itself has asked for,
+    is not asked once more by its part ``models``, under another name.
+    """
+    import transformers
+
+    tools: Any = import_module(ANSWERS)
+    whole = tools.define_import_structure
+    part = "models"
+    folder = Path(str(transformers.__file__)).parent / part
+
+    def known(path: Any, prefix: str | None = None) -> Any:
+        if prefix is not None or Path(path).parent != folder:
+            return whole(path, prefix)
+        held = whole(folder, prefix=part)
+        begins = f"{part}."
+        return {
+            needed: {n.removeprefix(begins): v for n, v in names.items() if n.startswith(begins)}
+            for needed, names in held.items()
+        }
+
+    tools.define_import_structure = known
+    try:
+        yield
+    finally:
+        tools.define_import_structure = whole
 
 
 class _Distributions(dict[str, list[str]]):

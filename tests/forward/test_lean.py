@@ -35,7 +35,8 @@ def test_the_command_line_classifies_without_what_it_does_not_need() -> None:
 def test_a_worker_is_ready_without_what_it_does_not_need() -> None:
     code = (
         "from importlib import import_module; from goemo_utils.forward import lean, server\n"
-        "lean.import_transformers(); [import_module(name) for name in server.PRELOAD]"
+        "lean.import_transformers()\n"
+        "for name in (*server.PRELOAD, *server.OF_JOBS): import_module(name)"
     )
     assert loaded(code, NOT_NEEDED) == "[]"
 
@@ -105,6 +106,26 @@ with masking_utils.TransformGetItemToIndex():
     assert (
         loaded(code, ("torch._dynamo", "scipy.optimize")) == "['torch._dynamo', 'scipy.optimize']"
     )
+
+
+def test_transformers_finds_its_models_in_one_look_as_in_two() -> None:
+    ask = """
+import transformers.models
+from transformers.utils import import_utils
+print(len(transformers.models._class_to_module), import_utils.define_import_structure.__module__)
+print(sorted(transformers.models._class_to_module.items()) == sorted({found}.items()))
+"""
+    as_ever = "import_utils.define_import_structure(transformers.models.__file__)"
+    found = f"{{v: n for names in {as_ever}.values() for n, held in names.items() for v in held}}"
+    lean = "from goemo_utils.forward import lean; lean.import_transformers()"
+    printed = subprocess.run(
+        [sys.executable, "-c", lean + ask.replace("{found}", found)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert int(printed[0]) > 1000
+    assert printed[1:] == ["transformers.utils.import_utils", "True"]
 
 
 def test_what_is_loaded_already_stays() -> None:
