@@ -186,7 +186,8 @@ class Ahead:
         """Wait until a kernel answers."""
         ready = self.begun[step]
         ready.client = ready.manager.client()
-        ready.client.start_channels()
+        # no heartbeat, a thread of its own: whether the kernel lives is asked of its manager
+        ready.client.start_channels(hb=False)
         await asyncio.wait_for(ready.answers(), START_SECONDS)
         ready.client.allow_stdin = False
 
