@@ -41,9 +41,11 @@ def test_a_worker_is_ready_without_what_it_does_not_need() -> None:
     assert loaded(code, NOT_NEEDED) == "[]"
 
 
-def test_a_kernel_of_the_chain_loads_a_model_without_what_it_does_not_need() -> None:
+def test_a_kernel_of_the_chain_loads_a_model_without_what_it_does_not_need(
+    tmp_path: Path,
+) -> None:
     code = (
-        "import os; os.environ['GOEMO_WORKER'] = 'somewhere'\n"
+        f"import os; os.environ['GOEMO_WORKER'] = {str(tmp_path / 'worker')!r}\n"
         "from goemo_utils.forward import load_model; load_model('embedded')"
     )
     assert loaded(code, NOT_NEEDED) == "[]"
