@@ -33,9 +33,11 @@ def pack_of(folder: Path, name: str) -> Path:
     return folder / "packs" / name
 
 
-def is_small(loaded: dict[str, Any]) -> bool:
-    """Whether several of a model may be held at a time; ``loaded`` are the results of 01_load."""
-    return int(loaded.get("model", {}).get("n_parameters") or SMALL) < SMALL
+def is_small(loaded: dict[str, Any], below: int = SMALL) -> bool:
+    """Whether a model has fewer parameters, by default so few that several may be held at a time;
+    ``loaded`` are the results of 01_load.
+    """
+    return int(loaded.get("model", {}).get("n_parameters") or below) < below
 
 
 def smoke(params: Params, task: str) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def explanation(
         "packs": packs,
         "threshold": params.threshold,
         "known_answer": known.asked(model),
+        "apart": not is_small({"model": model}),
     }
 
 

@@ -47,22 +47,34 @@ class Confirmation:
     def __init__(self, twins: Twins, asked: Asked, progress: Callable[[str], None]) -> None:
         self.twins, self.asked, self.progress = twins, asked, progress
         self.answers: dict[str, torch.Tensor] = {}
+        self.yardsticks: tuple[States, States, bool] | None = None
 
-    def run(
-        self, texts: list[str], claim: Claim, families: Mapping[str, Any], ulp: float
-    ) -> tuple[dict[str, Any], Rung]:
-        """Compare the device with the rung of ``claim`` on ``texts``, and measure the rung's
-        envelope over all; ``ulp`` is the noise of vector kernels in units of 2^-24.
-        """
+    def foresee(self, texts: list[str]) -> tuple[States, States, bool]:
+        """Gold and reference on ``texts``, which need no claim, and whether a forward is quick."""
         twins = self.twins
         batches = twins.batches(texts, self.asked.max_length, self.asked.size)
-        self.progress("parity: gold, reference and candidate")
+        self.progress("parity: gold and reference")
         gold = twins.run(twins.gold, batches)
         started = time.perf_counter()
         reference = twins.run(twins.reference, batches)
-        quick = time.perf_counter() - started < QUICK
-        twins.attach(twins.candidate)
-        candidate = twins.run(twins.candidate, batches)
+        self.yardsticks = gold, reference, time.perf_counter() - started < QUICK
+        return self.yardsticks
+
+    def run(
+        self,
+        texts: list[str],
+        candidate: States,
+        claim: Claim,
+        families: Mapping[str, Any],
+        ulp: float,
+    ) -> tuple[dict[str, Any], Rung]:
+        """Compare the device's states ``candidate`` with the rung of ``claim`` on ``texts``, and
+        measure the rung's envelope over all; ``ulp`` is the noise of vector kernels in units of
+        2^-24.
+        """
+        twins = self.twins
+        batches = twins.batches(texts, self.asked.max_length, self.asked.size)
+        gold, reference, quick = self.yardsticks or self.foresee(texts)
 
         self.progress(f"parity: the rung {claim.name}")
         plain = Rung(twins, batches, PLAIN, gold, reference, ulp)

@@ -5,7 +5,7 @@ was still not reached, in numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,8 +42,8 @@ class Measured:
         return [*self.rows, *self.isolation]
 
 
-class Course:
-    """Runs the set: on the CPU once a text, on the device in every batch, twice."""
+class Texts:
+    """What the CPU says of each text of the set, and how a batch of the device's stands to it."""
 
     def __init__(self, twins: Twins, exercise: Exercise, claim: Claim, ulp: float) -> None:
         self.twins, self.exercise, self.claim, self.ulp = twins, exercise, claim, ulp
@@ -88,38 +88,14 @@ class Course:
             found.setdefault(i, {name: rows[place] for name, rows in cut.items()})
         return found
 
-    def run(self, repeats: int) -> Measured:
-        """Every batch on the device twice, and ``repeats`` times more one of middling size."""
-        twins = self.twins
-        twins.attach(twins.candidate)
-        told = Measured([])
-
-        for batch in self.exercise.batches:
-            tensors = self.exercise.tensors(twins, batch)
-            states, again = (twins.run(twins.candidate, tensors) for _ in range(2))
-            told.forwards += 2
-            told.repeats += 1
-            told.differing += not same_bits(states, again)
-            row = self.judged(batch, states)
-            if not row["ok"]:
-                row = self._against_the_same_batch(batch, tensors, states, row)
-            told.rows.append({k: written(v) for k, v in row.items()})
-
-        self._repeat(told, repeats)
-        if not told.differing:
-            told.isolation = isolated(twins, self.exercise, self.typical)
-
-        return told
-
-    def _repeat(self, told: Measured, repeats: int) -> None:
-        batch = self.exercise.middling
-        tensors = self.exercise.tensors(self.twins, batch)
-        first = self.twins.run(self.twins.candidate, tensors)
-        for _ in range(repeats):
-            again = self.twins.run(self.twins.candidate, tensors)
-            told.repeats += 1
-            told.differing += not same_bits(first, again)
-        told.forwards += repeats + 1
+    def row(self, batch: Batch, states: States) -> dict[str, Any]:
+        """One batch on the device as it is recorded: beside each of its texts, and where that is
+        wrong beside the CPU's own answers for that very batch.
+        """
+        row = self.judged(batch, states)
+        if not row["ok"]:
+            row = self._against_the_same_batch(batch, states, row)
+        return {k: written(v) for k, v in row.items()}
 
     def judged(self, batch: Batch, states: States) -> dict[str, Any]:
         """One batch on the device beside what the CPU says of each of its texts."""
@@ -146,12 +122,12 @@ class Course:
         return self._row(batch, over, over_max)
 
     def _against_the_same_batch(
-        self, batch: Batch, tensors: list[dict[str, Tensor]], states: States, row: dict[str, Any]
+        self, batch: Batch, states: States, row: dict[str, Any]
     ) -> dict[str, Any]:
         """The model itself may depend on its batch, as one without a padding mask does: then the
         CPU's answers for that very batch are the measure.
         """
-        twins = self.twins
+        twins, tensors = self.twins, self.exercise.tensors(self.twins, batch)
         gold = twins.run(twins.gold, tensors)
         rung = Rung(twins, tensors, self.claim, gold, twins.run(twins.reference, tensors), self.ulp)
         over = {n: metrics.over_noise(rms(states[n], rung.states[n]), rung.noise[n]) for n in gold}
@@ -184,6 +160,66 @@ class Course:
             "first_wrong": bad[0] if bad else None,
             "ok": not bad,
         }
+
+
+Ask = Callable[..., Callable[[], Any]]
+"""Asks for a piece of the CPU's share by its name and arguments, and gives what waits for it."""
+
+
+class Course:
+    """Runs the set on the device, every batch twice; ``ask`` has the rows of its batches made."""
+
+    def __init__(self, twins: Twins, exercise: Exercise, claim: Claim, ask: Ask) -> None:
+        self.twins, self.exercise, self.ask = twins, exercise, ask
+        self._typical = ask("exercised", exercise, claim)
+        self._rows: list[Callable[[], Any]] = []
+
+    @property
+    def typical(self) -> dict[str, float]:
+        """The usual noise of each state."""
+        typical: dict[str, float] = self._typical()
+        return typical
+
+    def judged(self, batch: Batch, states: States) -> dict[str, Any]:
+        """One batch on the device beside what the CPU says of each of its texts."""
+        row: dict[str, Any] = self.ask("looked", batch, states)()
+        return row
+
+    def run(self, repeats: int) -> Measured:
+        """Every batch on the device twice, and ``repeats`` times more one of middling size. The
+        rows of the batches come with ``judge``.
+        """
+        twins = self.twins
+        twins.attach(twins.candidate)
+        told = Measured([])
+
+        for batch in self.exercise.batches:
+            tensors = self.exercise.tensors(twins, batch)
+            states, again = (twins.run(twins.candidate, tensors) for _ in range(2))
+            told.forwards += 2
+            told.repeats += 1
+            told.differing += not same_bits(states, again)
+            self._rows.append(self.ask("row", batch, states))
+
+        self._repeat(told, repeats)
+        if not told.differing:
+            told.isolation = isolated(twins, self.exercise, lambda: self.typical)
+
+        return told
+
+    def judge(self, told: Measured) -> None:
+        """The rows of all batches, once the CPU has made them."""
+        told.rows = [row() for row in self._rows]
+
+    def _repeat(self, told: Measured, repeats: int) -> None:
+        batch = self.exercise.middling
+        tensors = self.exercise.tensors(self.twins, batch)
+        first = self.twins.run(self.twins.candidate, tensors)
+        for _ in range(repeats):
+            again = self.twins.run(self.twins.candidate, tensors)
+            told.repeats += 1
+            told.differing += not same_bits(first, again)
+        told.forwards += repeats + 1
 
 
 def _distance(a: Tensor, b: Tensor) -> tuple[float, float]:

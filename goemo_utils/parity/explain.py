@@ -6,35 +6,62 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from goemo_utils.forward.pack import read_pack, write_pack
-from goemo_utils.forward.run import arithmetic, encode, plain_arithmetic, tensor_float_32
+from goemo_utils.forward.pack import write_pack
+from goemo_utils.forward.run import encode, plain_arithmetic, tensor_float_32
 from goemo_utils.forward.thresholds import effective
-from goemo_utils.parity import course, exercise, known, names, used, weights, yardstick
-from goemo_utils.parity.cause import Rung, local_attribution
-from goemo_utils.parity.confirm import STATE_TEXTS, Asked, Confirmation
+from goemo_utils.parity import beside, course, exercise, known, names, used, weights
+from goemo_utils.parity.cause import local_attribution
+from goemo_utils.parity.confirm import STATE_TEXTS, Asked
 from goemo_utils.parity.emulate import Claim
-from goemo_utils.parity.invariance import level_three, measure
-from goemo_utils.parity.place import add_accumulated, located
+from goemo_utils.parity.invariance import Several, answered, level_three
+from goemo_utils.parity.place import add_accumulated, add_steps, located
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.row import Row
+from goemo_utils.parity.replay import repeated
+from goemo_utils.parity.share import Share, convolves
 from goemo_utils.parity.twins import Twins
 from goemo_utils.records.record import sha256_json
 from goemo_utils.rehearsal.kept import KEPT
 
+Waiting = Callable[[], Any]
+"""Gives what was asked for, once it is there."""
 CHECKS = ("probe", "cause", "place", "invariance", "exercise")
 # hidden states are held for no more values than this in one run, about ten being held at a time
 STATE_VALUES = 30_000_000
+# Which part of the record each piece of the CPU's share counts for.
+PIECES = {
+    "foreseen": "cause",
+    "placed": "place",
+    "cause": "cause",
+    "invariance": "invariance",
+    "exercised": "exercise",
+    "row": "exercise",
+    "yardstick": "yardstick",
+}
 # the sharpest test of all needs a handful of texts: operand rounding is a function of each operand
 LOCAL_TEXTS = 4
 PLACE_TEXTS, PLACE_TOKENS = 32, 6_000
 INVARIANCE_TEXTS, INVARIANCE_TOKENS = 16, 3_000
 # identical forwards beside those of the exercise set, and seconds that they may take
 REPEATS, REPEAT_SECONDS = 40, 4.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """The calls that are looked for faults under a claim, what weights arrived, and what waits for
+    the table of calls and its rows.
+    """
+
+    claim: Claim
+    batches: list[dict[str, torch.Tensor]]
+    arrived: dict[str, Any]
+    judged: Waiting
 
 
 def explain(
@@ -57,8 +84,37 @@ def explain(
 
     torch.manual_seed(job.get("seed", 0))
     progress("parity: loading the model")
-    with torch.no_grad():
-        return Explanation(Twins.load(job), job, progress, asked).run()
+    with torch.no_grad(), beside.begun(_apart(job), partial(_share, job), progress) as child:
+        return Explanation(Twins.load(job), job, progress, asked, child).run()
+
+
+def _apart(job: dict[str, Any]) -> bool:
+    """Whether the CPU's share of a job is done in a process of its own."""
+    return bool(job.get("apart")) and job["device"] in beside.ON_THESE_CORES
+
+
+def _share(job: dict[str, Any], progress: Callable[[str], None]) -> Share:
+    """The CPU's share of a job, in a process that has no device."""
+    _arithmetic(job)
+    twins = Twins.load(job, alone=True)
+    return Share(twins, _asked(job, twins), _fused(job), progress)
+
+
+def _arithmetic(job: dict[str, Any]) -> None:
+    """How this whole process computes."""
+    plain_arithmetic()
+    if "tf32" in job:
+        tensor_float_32(bool(job["tf32"]))
+
+
+def _asked(job: dict[str, Any], twins: Twins) -> Asked:
+    threshold = effective(job.get("threshold"), twins.loaded.info)
+    most, size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
+    return Asked(list(job["texts"]), most, size, threshold)
+
+
+def _fused(job: dict[str, Any]) -> bool:
+    return str(job.get("attn_implementation", "eager")) != "eager"
 
 
 class Explanation:
@@ -70,25 +126,22 @@ class Explanation:
         job: dict[str, Any],
         progress: Callable[[str], None] = lambda line: None,
         asked: Callable[[], None] = lambda: None,
+        cpu: beside.Doer | None = None,
     ) -> None:
-        plain_arithmetic()
-        if "tf32" in job:
-            tensor_float_32(bool(job["tf32"]))
-
+        _arithmetic(job)
         self.twins, self.job, self.progress, self.asked = twins, job, progress, asked
-        self.texts: list[str] = list(job["texts"])
-        self.max_length, self.size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
-        self.threshold = effective(job.get("threshold"), twins.loaded.info)
+        question = _asked(job, twins)
+        self.texts, self.max_length, self.size = question.texts, question.max_length, question.size
+        self.cpu = cpu or beside.Here(Share(twins, question, _fused(job), progress))
         self.question = (
             job["known_answer"] if "known_answer" in job else known.asked(twins.loaded.info)
         )
         self.checks = job.get("checks") or CHECKS
         ids = encode(twins.loaded, self.texts[:STATE_TEXTS], self.max_length) if self.texts else []
         self.lengths = [len(i) for i in ids]
-        self.rows: list[Row] = []
         self.packs: dict[str, str] = {}
-        self.course: course.Course | None = None
-        self.measured: course.Measured | None = None
+        self.main = ""
+        self.hits: dict[str, int] | None = None
         self.started = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
@@ -126,8 +179,11 @@ class Explanation:
             self.progress(f"parity: {say}")
         started = time.perf_counter()
         result = work()
-        self.seconds[name] = round(time.perf_counter() - started, 3)
+        self._took(name, time.perf_counter() - started)
         return result
+
+    def _took(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
 
     def run(self) -> dict[str, Any]:
         """All parts, in the order in which one needs what another found."""
@@ -141,6 +197,8 @@ class Explanation:
         if not {"cause", "place", "invariance", "exercise"} & asked:
             return self._timed_parts(parts)
 
+        if self.cpu.apart and {"cause", "invariance"} & asked:
+            self.cpu.ask("foreseen", self._state_texts)
         batches = self._batches(self._typical)
         claim, families = self._timed(
             "local",
@@ -152,50 +210,66 @@ class Explanation:
         return self._timed_parts(parts)
 
     def _judged(self, parts: dict[str, Any], claim: Claim, families: dict[str, Any]) -> None:
-        """The parts that ask how the device stands to a claim."""
-        twins, asked, answers = self.twins, set(self.checks), parts["probe"]
-        made = exercise.make(twins, self.max_length) if "exercise" in asked else None
-        if "place" in asked:
-            parts["place"] = self._timed(
-                "place",
-                "one call after another, for the place",
-                lambda: self._place(claim, made, answers),
-            )
-        ulp = float((parts["place"] or {}).get("vector_ulp", 0.0))
-        rung = None
-        if {"cause", "invariance"} & asked:
-            parts["cause"], rung = self._timed(
-                "cause", "", lambda: self._cause(claim, families, ulp)
-            )
-            self._accumulated(parts)
-        if "invariance" in asked and rung is not None:
-            parts["invariance"] = self._timed(
-                "invariance", "other batches, orders and paddings", lambda: self._invariance(rung)
-            )
-        if made is not None and rung is not None:
-            parts["exercise"] = self._timed(
-                "exercise",
-                "lengths, batch sizes and tokens that the texts do not have",
-                lambda: self._exercise(made, rung),
-            )
-            main = twins.main(rung.states)
-            self._timed("used", "the path that users run", lambda: self._used(main))
-        if rung is not None:
-            self._wait()
-            parts["yardstick"] = self._timed(
-                "yardstick", "gold and reference", lambda: self._reference(rung)
-            )
-        if self.course is not None and self.measured is not None:
-            bad = parts["yardstick"]["weights"]
-            seen = self.course, self.measured, parts["place"], bad
+        """The parts that ask how the device stands to a claim. What the CPU says is asked for as
+        soon as it can be, and waited for at the end.
+        """
+        wanted = set(self.checks)
+        made = exercise.make(self.twins, self.max_length) if "exercise" in wanted else None
+        rung = bool({"cause", "invariance"} & wanted)
+        place = None
+        if "place" in wanted:
+            say = "one call after another, for the place"
+            place = self._timed("place", say, lambda: self._place(claim, made))
+        if not rung:
+            self._located(parts, place)
+            return
+
+        if made is not None and self.cpu.apart:
+            self.cpu.ask("exercised", made, claim)  # while the device is asked for its states
+        cause = self._timed("cause", "", lambda: self._cause(claim, families))
+        invariance = None
+        if "invariance" in wanted:
+            say = "other batches, orders and paddings"
+            invariance = self._timed("invariance", say, self._invariance)
+        exercised = None
+        if made is not None:
+            say = "lengths, batch sizes and tokens that the texts do not have"
+            run = course.Course(self.twins, made, claim, self.cpu.ask)
+            exercised = run, self._timed("exercise", say, lambda: self._exercise(run))
+            self._timed("used", "the path that users run", self._used)
+
+        self._wait()
+        yardstick = self._timed("yardstick", "gold and reference", self._yardstick)
+        self._located(parts, place)
+        self._collect(parts, cause, invariance, yardstick, exercised)
+
+    def _collect(
+        self,
+        parts: dict[str, Any],
+        cause: Waiting,
+        invariance: Waiting | None,
+        yardstick: Waiting,
+        exercised: tuple[course.Course, course.Measured] | None,
+    ) -> None:
+        """The parts that were asked for, and the names that they give."""
+        parts["cause"], answers = self._timed("cause", "", cause)
+        if answers:
+            self._write("rung", answers, len(self.texts))
+        self._accumulated(parts)
+        if invariance is not None:
+            parts["invariance"] = self._timed("invariance", "", invariance)
+        if exercised is not None:
+            run, measured = exercised
+            self._timed("exercise", "", lambda: run.judge(measured))
+            parts["exercise"] = self._exercised(run, measured)
+        parts["yardstick"] = self._timed("yardstick", "", yardstick)
+        if exercised is not None:
+            seen = *exercised, parts["place"], parts["yardstick"]["weights"]
             parts["names"] = self._timed("names", "", lambda: names.of(*seen))
-        if parts["invariance"] is not None:  # last: it changes the kernels of this whole process
+        if invariance is not None:  # last: it changes the kernels of this whole process
+            texts = self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
             parts["invariance"]["level_3"] = self._timed(
-                "level 3",
-                "",
-                lambda: level_three(
-                    twins, self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS), self.max_length
-                ),
+                "level 3", "", lambda: level_three(self.twins, texts, self.max_length)
             )
 
     def _wait(self) -> None:
@@ -205,41 +279,58 @@ class Explanation:
         self.started += time.perf_counter() - began
 
     def _timed_parts(self, parts: dict[str, Any]) -> dict[str, Any]:
-        seconds = {**self.seconds, "all": round(time.perf_counter() - self.started, 3)}
-        return {**parts, "packs": self.packs, "seconds": seconds}
+        for piece, name in PIECES.items():
+            if piece in self.cpu.seconds:
+                self._took(name, self.cpu.seconds[piece])
+        self._took("all", time.perf_counter() - self.started)
+        return {**parts, "packs": self.packs, "seconds": self.seconds}
 
     def _probe(self) -> dict[str, Any]:
         twins = self.twins
         place, dtype = twins.device.torch_device, getattr(torch, twins.dtype)
-        return probe(place, dtype, _convolves(twins.reference), self._fused)
+        return probe(place, dtype, convolves(twins.reference), _fused(self.job))
 
-    @property
-    def _fused(self) -> bool:
-        return str(self.job.get("attn_implementation", "eager")) != "eager"
+    def _cause(self, claim: Claim, families: dict[str, Any]) -> Waiting:
+        """The device's states of a few texts, beside which the CPU shall confirm the local answer
+        on every state of the model.
+        """
+        twins, texts = self.twins, self._state_texts
+        twins.attach(twins.candidate)
+        states = twins.run(twins.candidate, self._batches(texts))
+        self.main = twins.main(states)
+        return self.cpu.ask("cause", texts, states, claim, families)
 
-    def _invariance(self, rung: Rung) -> dict[str, Any]:
-        main = self.twins.main(rung.states)
-        texts = self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
-        noise = rung.noise[main], rung.noise_max[main]
-        return measure(self.twins, texts, self.max_length, *noise, rung.claim)
+    def _invariance(self) -> Waiting:
+        """The device's answers in other batches, which the CPU shall judge."""
+        twins, texts = self.twins, self._first(INVARIANCE_TEXTS, INVARIANCE_TOKENS)
+        twins.attach(twins.candidate)
+        device = answered(twins, twins.candidate, Several.of(twins, texts, self.max_length))
+        return self.cpu.ask("invariance", texts, device)
 
-    def _exercise(self, made: exercise.Exercise, rung: Rung) -> dict[str, Any]:
-        """What the exercise set showed, and what was still not reached."""
-        twins = self.twins
-        run = course.Course(twins, made, rung.claim, rung.ulp)
+    def _yardstick(self) -> Waiting:
+        """What speaks against gold and the reference."""
+        packs = self.job.get("packs") or {}
+        return self.cpu.ask("yardstick", self._state_texts, packs)
+
+    def _exercise(self, run: course.Course) -> course.Measured:
+        """The exercise set on the device."""
         started = time.perf_counter()
-        measured = run.run(self._repeats(made))
-        self.seconds["exercise on the device"] = round(time.perf_counter() - started, 3)
-        limit = twins.loaded.max_length
-        self.course, self.measured = run, measured
+        measured = run.run(self._repeats(run.exercise))
+        self._took("exercise on the device", time.perf_counter() - started)
+        self.hits = self._hits()
+        return measured
 
+    def _exercised(self, run: course.Course, measured: course.Measured) -> dict[str, Any]:
+        """What the exercise set showed, and what was still not reached."""
         return {
             "rows": measured.every,
             "failed": [row for row in measured.every if not row["ok"]],
             "limit": course.LIMIT,
             "limit_max": course.LIMIT_MAX,
-            "reach": course.reach(made, measured, self.lengths, limit),
-            "fault_hits": self._hits(),
+            "reach": course.reach(
+                run.exercise, measured, self.lengths, self.twins.loaded.max_length
+            ),
+            "fault_hits": self.hits,
         }
 
     def _hits(self) -> dict[str, int] | None:
@@ -257,13 +348,13 @@ class Explanation:
         self.twins.run(self.twins.candidate, batch)
         return max(4, min(REPEATS, int(REPEAT_SECONDS / (time.perf_counter() - started))))
 
-    def _used(self, main: str) -> None:
+    def _used(self) -> None:
         """The answers of the path that users run, written beside the packs."""
         if self.twins.loaded.tokenizer is None:
             return
         asked = self.texts[: used.TEXTS]
         for way, output in used.answers(self.twins, self.job, asked).items():
-            self._write(way, {main: output}, len(asked))
+            self._write(way, {self.main: output}, len(asked))
 
     def _write(self, name: str, tensors: dict[str, Any], n_texts: int) -> None:
         """A pack beside those that are compared, where the job says where that is."""
@@ -286,53 +377,9 @@ class Explanation:
         path = Path(self.job["out"]).with_name(f"{Path(self.job['out']).name}-{name}")
         self.packs[name] = str(write_pack(path, tensors, facts))
 
-    def _reference(self, rung: Rung) -> dict[str, Any]:
-        """What speaks against gold and the reference, one phrase each; empty lists where nothing
-        does.
-        """
-        twins = self.twins
-        packs = {
-            role: read_pack(path).tensors for role, path in (self.job.get("packs") or {}).items()
-        }
-        with twins.as_role("gold"):
-            errors = yardstick.gold_errors()
-        with twins.as_role("reference"):
-            probed = yardstick.by_probe(twins.dtype, _convolves(twins.reference), self._fused)
-        wrong = [
-            f"{name} errs {e:.2g}" for name, e in errors.items() if not e <= yardstick.GOLD_ERROR
-        ]
-        batches = self._batches(self._state_texts)
-
-        return {
-            "gold": [f"the CPU's float64 {text}" for text in wrong],
-            "weights": yardstick.not_finite(twins.reference),
-            "probe": probed,
-            "calls": yardstick.by_calls(self.rows),
-            "packs": yardstick.by_packs(
-                twins, batches, rung.gold, rung.reference, packs, rung.noise
-            ),
-            "settings": arithmetic(),
-            "n": len(self.rows),
-        }
-
-    def _cause(
-        self, claim: Claim, families: dict[str, Any], ulp: float
-    ) -> tuple[dict[str, Any], Rung]:
-        """The local answer on every state of the model; the rung's answers are written as a pack
-        where they are not the reference's.
-        """
-        asked = Asked(self.texts, self.max_length, self.size, self.threshold)
-        confirmation = Confirmation(self.twins, asked, self.progress)
-        cause, rung = confirmation.run(self._state_texts, claim, families, ulp)
-        if confirmation.answers:
-            self._write("rung", confirmation.answers, len(self.texts))
-        return cause, rung
-
-    def _place(
-        self, claim: Claim, made: exercise.Exercise | None, answers: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Faults by address: of products as the probe read them, of the weights that arrived, and
-        of every call on the user's texts and on the exercise set.
+    def _place(self, claim: Claim, made: exercise.Exercise | None) -> Place:
+        """What of the weights arrived, and every call on the user's texts and on the exercise set:
+        judged here, or by a process beside this one, to which goes what the device makes of them.
         """
         twins = self.twins
         twins.attach(twins.candidate)
@@ -340,15 +387,33 @@ class Explanation:
         arrived = self._timed("weights", "reading weights back", lambda: weights.read_back(twins))
         batches = self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS))
         batches += list(made.replayed(twins)) if made is not None else []
-        table, self.rows = located(twins, batches, claim)
-        table["faults"] = [*_narrowed(answers), *arrived["faults"], *table["faults"]]
-        table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
-        shapes = {(row.shape.texts, row.shape.tokens) for row in self.rows}
 
+        if self.cpu.apart:
+            judged = self.cpu.ask("placed", batches, claim)
+            own = repeated(twins, batches, claim, self.cpu.hear)
+            self.cpu.hear(*beside.LAST, own)
+            return Place(claim, batches, arrived, judged)
+        table, rows = located(twins, batches, claim)
+        self.cpu.ask("judged", rows, table["vector_ulp"])
+        return Place(claim, batches, arrived, lambda: (table, rows))
+
+    def _located(self, parts: dict[str, Any], place: Place | None) -> None:
+        """Faults by address: of products as the probe read them, of the weights that arrived, and
+        of every call.
+        """
+        if place is None:
+            return
+        table, rows = self._timed("place", "", place.judged)
+        if self.cpu.apart:
+            add_steps(self.twins, place.batches, place.claim, table, rows)
+
+        arrived = place.arrived
+        table["faults"] = [*_narrowed(parts["probe"]), *arrived["faults"], *table["faults"]]
+        table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
+        shapes = {(row.shape.texts, row.shape.tokens) for row in rows}
         for fault in table["faults"]:
             fault["only"] = _only(fault.pop("shapes", []), shapes)
-
-        return table
+        parts["place"] = table
 
     def _accumulated(self, parts: dict[str, Any]) -> None:
         """The error at each layer's output, beneath the map of calls."""
@@ -392,10 +457,3 @@ def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | No
         if not {shape[axis] for shape in cold} & set(numbers):
             return f"only in batches of {', '.join(map(str, numbers))} {unit}"
     return f"only in {len(hot)} of {len(run)} shapes of batches"
-
-
-def _convolves(model: torch.nn.Module) -> bool:
-    """Whether a model has a convolution, as a few encoders do: only then is the device asked how it
-    rounds for one.
-    """
-    return any(isinstance(module, torch.nn.modules.conv._ConvNd) for module in model.modules())

@@ -7,6 +7,7 @@ sees an ignored padding mask at once.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -76,6 +77,55 @@ def by_text(
     return torch.cat([rows[i] for i in back])
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What one side answers to the texts in one batch, and in each of the other ``ways``."""
+
+    base: Tensor
+    ways: list[dict[str, Any]]
+    others: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Several:
+    """Texts that are run in several ways, their tokens, and the model's room for them."""
+
+    texts: list[str]
+    lengths: list[int]
+    max_length: int
+    room: int
+
+    @classmethod
+    def of(cls, twins: Twins, texts: Sequence[str], max_length: int) -> "Several":
+        texts = list(texts)
+        batch = twins.batches(texts, max_length, len(texts))
+        lengths = batch[0]["attention_mask"].sum(1).tolist()
+        return cls(texts, lengths, max_length, min(max_length, twins.loaded.max_length))
+
+    @property
+    def ways(self) -> list[dict[str, Any]]:
+        """The ways that there are: where a text already fills the model, there is nothing left to
+        pad to.
+        """
+        n, longest = len(self.texts), int(max(self.lengths))
+        padded = min(longest, self.room - PADDING) if longest + PADDING > self.room else longest
+        return [way for way in ways(n, n, padded) if not 0 < way.get("pad_to", 0) <= longest]
+
+
+def answered(twins: Twins, model: nn.Module, asked: Several) -> Answers:
+    """A side's answers in all ways."""
+    batch = twins.batches(asked.texts, asked.max_length, len(asked.texts))
+    base = by_text(twins, twins.run(model, batch, hidden=False), asked.lengths, None)
+    others = []
+    for way in asked.ways:
+        order = way.get("order")
+        given = [asked.texts[i] for i in order] if order else asked.texts
+        batches = twins.batches(given, asked.max_length, way["size"], way.get("pad_to"))
+        states = twins.run(model, batches, hidden=False)
+        others.append(by_text(twins, states, asked.lengths, order))
+    return Answers(base, asked.ways, others)
+
+
 def measure(
     twins: Twins,
     texts: Sequence[str],
@@ -83,78 +133,60 @@ def measure(
     noise: float,
     noise_max: float,
     claim: Claim = PLAIN,
+    device: Answers | None = None,
 ) -> dict[str, Any]:
     """Run one batch of texts in several ways on both sides; ``noise`` is that of ``claim``'s rung
-    on the judged state.
+    on the judged state, ``device`` what the device answered where it was asked before.
 
     ``rung_reordered`` is the smallest share of equal values with which the CPU answers in another
     order when it computes as ``claim`` says, with attention in separate steps as there: kernels
     that are not those of the reference may treat the last rows of a batch differently where its do
     not. None where the device's answers are equal.
     """
-    texts = list(texts)
-    batch = twins.batches(texts, max_length, len(texts))
-    lengths = batch[0]["attention_mask"].sum(1).tolist()
-    longest = int(max(lengths))
-    room = min(max_length, twins.loaded.max_length)
+    asked = Several.of(twins, texts, max_length)
+    if device is None:
+        twins.attach(twins.candidate)
+        device = answered(twins, twins.candidate, asked)
+
     rows: list[dict[str, Any]] = []
-    twins.attach(twins.candidate)
+    for way, other in zip(device.ways, device.others, strict=True):
+        row = _row(way, other, device.base, noise, noise_max)
+        steady = way["id"] in ("again", "reordered")
+        if claim != PLAIN and not steady and not _within(row):
+            pairs = [_run(twins, way, asked, claim, detail) for detail in (DETAILS[0], DETAILS[2])]
+            row = _by_rung(row, pairs, noise, noise_max)
+        rows.append({"side": "candidate", **row})
 
-    for side, model in (("candidate", twins.candidate), ("reference", twins.reference)):
-        base = by_text(twins, twins.run(model, batch, hidden=False), lengths, None)
-        for way in ways(
-            len(texts),
-            len(texts),
-            min(longest, room - PADDING) if longest + PADDING > room else longest,
-        ):
-            if way.get("pad_to") and way["pad_to"] <= longest:
-                continue  # a text already fills the model: there is nothing left to pad to
-            row = _row(twins, model, way, texts, lengths, max_length, base, noise, noise_max)
-            if (
-                side == "candidate"
-                and claim != PLAIN
-                and way["id"] not in ("again", "reordered")
-                and not _within(row)
-            ):
-                row = _by_rung(
-                    row,
-                    [
-                        _run(twins, way, texts, lengths, max_length, claim, detail)
-                        for detail in (DETAILS[0], DETAILS[2])
-                    ],
-                    noise,
-                    noise_max,
-                )
-            rows.append({"side": side, **row})
-
-    steady = None
-    if any(
-        row["side"] == "candidate" and row["id"] == "reordered" and row["equal"] < 1.0
-        for row in rows
-    ):
-        steady = min(
-            _same(
-                *_run(
-                    twins,
-                    ways(len(texts), len(texts), longest)[1],
-                    texts,
-                    lengths,
-                    max_length,
-                    claim,
-                    detail,
-                )
-            )
-            for detail in DETAILS[:2]
-        )
+    own = answered(twins, twins.reference, asked)
+    rows += [
+        {"side": "reference", **_row(way, other, own.base, noise, noise_max)}
+        for way, other in zip(own.ways, own.others, strict=True)
+    ]
 
     return {
-        "n": len(texts),
-        "rung_reordered": steady,
+        "n": len(asked.texts),
+        "rung_reordered": _reordered(twins, asked, claim, rows),
         "noise": noise,
         "noise_max": noise_max,
         "quantity": "logits" if twins.loaded.task != "encoder" else "hidden states",
         "rows": rows,
     }
+
+
+def _reordered(
+    twins: Twins, asked: Several, claim: Claim, rows: Sequence[dict[str, Any]]
+) -> float | None:
+    """The share of equal values with which the CPU answers in another order under ``claim``; None
+    where the device's answers are equal.
+    """
+    differing = any(
+        row["side"] == "candidate" and row["id"] == "reordered" and row["equal"] < 1.0
+        for row in rows
+    )
+    if not differing:
+        return None
+    way = ways(len(asked.texts), len(asked.texts), int(max(asked.lengths)))[1]
+    return min(_same(*_run(twins, way, asked, claim, detail)) for detail in DETAILS[:2])
 
 
 def level_three(twins: Twins, texts: Sequence[str], max_length: int) -> dict[str, Any]:
@@ -191,29 +223,17 @@ def bits(twins: Twins, texts: Sequence[str], max_length: int) -> list[dict[str, 
 
 
 def _run(
-    twins: Twins,
-    way: dict[str, Any],
-    texts: list[str],
-    lengths: Sequence[int],
-    max_length: int,
-    claim: Claim,
-    detail: Detail,
+    twins: Twins, way: dict[str, Any], asked: Several, claim: Claim, detail: Detail
 ) -> tuple[Tensor, Tensor]:
-    """The batch as it is and in another way, both by the CPU in one arithmetic."""
-    order = way.get("order")
-    base = twins.run(
-        twins.reference, twins.batches(texts, max_length, len(texts)), claim, detail, hidden=False
-    )
+    """The batch in another way and as it is, both by the CPU in one arithmetic."""
+    texts, order = asked.texts, way.get("order")
+    batch = twins.batches(texts, asked.max_length, len(texts))
+    base = twins.run(twins.reference, batch, claim, detail, hidden=False)
     given = [texts[i] for i in order] if order else texts
-    other = twins.run(
-        twins.reference,
-        twins.batches(given, max_length, way["size"], way.get("pad_to")),
-        claim,
-        detail,
-        hidden=False,
-    )
+    batches = twins.batches(given, asked.max_length, way["size"], way.get("pad_to"))
+    other = twins.run(twins.reference, batches, claim, detail, hidden=False)
 
-    return by_text(twins, other, lengths, order), by_text(twins, base, lengths, None)
+    return by_text(twins, other, asked.lengths, order), by_text(twins, base, asked.lengths, None)
 
 
 def _within(row: dict[str, Any]) -> bool:
@@ -244,24 +264,10 @@ def _same(a: Tensor, b: Tensor) -> float:
 
 
 def _row(
-    twins: Twins,
-    model: nn.Module,
-    way: dict[str, Any],
-    texts: list[str],
-    lengths: Sequence[int],
-    max_length: int,
-    base: Tensor,
-    noise: float,
-    noise_max: float,
+    way: dict[str, Any], other: Tensor, base: Tensor, noise: float, noise_max: float
 ) -> dict[str, Any]:
-    order = way.get("order")
-    given = [texts[i] for i in order] if order else texts
-    states = twins.run(
-        model, twins.batches(given, max_length, way["size"], way.get("pad_to")), hidden=False
-    )
-    other = by_text(twins, states, lengths, order)
+    """How far the answers in another way are from those in one batch."""
     spread, top = rms(other, base), largest(other, base)
-
     over, over_max = metrics.over_noise(spread, noise), metrics.over_noise(top, noise_max)
     return {
         "id": way["id"],

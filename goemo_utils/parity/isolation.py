@@ -9,7 +9,7 @@ leak or of a soft mask may be far below rounding. What the CPU itself does not k
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,10 @@ class Pair:
 
 
 def isolated(
-    twins: Twins, exercise: Exercise, typical: Mapping[str, float]
+    twins: Twins, exercise: Exercise, typical: Callable[[], Mapping[str, float]]
 ) -> list[dict[str, Any]]:
-    """A row a pair, as those of the exercise set; ``typical`` is the noise of each state, in which
-    a difference is told.
+    """A row a pair, as those of the exercise set; ``typical`` gives the noise of each state, in
+    which a difference is told.
     """
     return [_row(twins, pair, typical) for pair in _pairs(twins, exercise)]
 
@@ -77,14 +77,15 @@ def _refilled(batch: dict[str, Tensor], end: int | None) -> dict[str, Tensor]:
     return {**batch, "input_ids": filled}
 
 
-def _row(twins: Twins, pair: Pair, typical: Mapping[str, float]) -> dict[str, Any]:
+def _row(twins: Twins, pair: Pair, typical: Callable[[], Mapping[str, float]]) -> dict[str, Any]:
     apart = _apart(twins, twins.candidate, pair)
     order = sorted(apart, key=lambda name: math.inf if name == "logits" else int(name[7:]))
     wrong = [name for name in order if apart[name] != 0.0]  # NaN too
     if wrong and any(_apart(twins, twins.reference, pair).values()):
         wrong = []  # the model itself depends on it
 
-    over = {name: metrics.over_noise(apart[name], typical.get(name, 0.0)) for name in wrong}
+    noise = typical() if wrong else {}
+    over = {name: metrics.over_noise(apart[name], noise.get(name, 0.0)) for name in wrong}
     at = max(over, key=lambda name: over[name]) if over else order[-1]
     return {
         "kind": pair.kind,

@@ -18,7 +18,7 @@ from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.error import HOT_MAX, HOT_RMS
 from goemo_utils.parity.forms import Form
 from goemo_utils.parity.gates import written
-from goemo_utils.parity.replay import replay
+from goemo_utils.parity.replay import Elsewhere, judged_apart, replay
 from goemo_utils.parity.row import ALLOWED_ULP, Row
 from goemo_utils.parity.twins import Twins
 
@@ -44,10 +44,18 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
 
 
 def located(
-    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim
+    twins: Twins,
+    batches: Sequence[dict[str, Tensor]],
+    claim: Claim,
+    device: Elsewhere | None = None,
 ) -> tuple[dict[str, Any], list[Row]]:
-    """As ``locate``, with the rows themselves."""
-    rows, skipped = replay(twins, batches, [claim])
+    """As ``locate``, with the rows themselves. Of a ``device`` that another process has no
+    attention is split.
+    """
+    if device is None:
+        rows, skipped = replay(twins, batches, [claim])
+    else:
+        rows, skipped = judged_apart(twins, batches, claim, device)
     table: dict[str, Any] = {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
@@ -66,14 +74,26 @@ def located(
             rows, twins.reference, [(module, operator) for module, operator, _ in skipped]
         ),
     }
-    if any(row.operator == ATTENTION and row.bare > 1.0 for row in rows):
-        steps = split(twins, batches[:2], claim, by_address(rows))
-        table["split"] = steps
-        # rounding inside one call could hide what its steps show
-        if not any(f["operator"] == ATTENTION for f in table["faults"]):
-            table["faults"] = sorted([*table["faults"], *steps["faults"]], key=_worst_first)
-
+    if device is None:
+        add_steps(twins, batches, claim, table, rows)
     return table, rows
+
+
+def add_steps(
+    twins: Twins,
+    batches: Sequence[dict[str, Tensor]],
+    claim: Claim,
+    table: dict[str, Any],
+    rows: Sequence[Row],
+) -> None:
+    """Add to the table what a fused attention that is off shows in separate steps."""
+    if not any(row.operator == ATTENTION and row.bare > 1.0 for row in rows):
+        return
+    steps = split(twins, batches[:2], claim, by_address(rows))
+    table["split"] = steps
+    # rounding inside one call could hide what its steps show
+    if not any(f["operator"] == ATTENTION for f in table["faults"]):
+        table["faults"] = sorted([*table["faults"], *steps["faults"]], key=_worst_first)
 
 
 def suspects(rows: Sequence[Row], count: int = 3) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -114,34 +114,113 @@ class Calls(TorchFunctionMode):
         )
 
 
+Seen = list[tuple[int, Row | tuple[str, str, str]]]
+"""What became of calls, by their numbers: a row, or where and why there is none."""
+
+
+class Elsewhere(Protocol):
+    """A device that another process has, which judges a part of the calls itself."""
+
+    def made(self, module: str, operator: str) -> Sequence[Tensor] | str:
+        """What the device made of the next call, or why it could not repeat it."""
+
+    def judged(self) -> Seen:
+        """The other process' own calls, once all were made."""
+
+
+class Turns:
+    """Which of two processes judges a call: all calls of one address the same one, and the one
+    that has the device a third of the work, since it makes all calls besides.
+    """
+
+    def __init__(self) -> None:
+        self.own: dict[tuple[str, str], bool] = {}
+        self.work = {True: 0, False: 0}
+
+    def at_device(self, call: Call) -> bool:
+        """Whether the process that has the device judges it."""
+        address = call.module, call.operator
+        own = self.own.setdefault(address, 2 * self.work[True] < self.work[False])
+        weight = 4 if call.operator in PRODUCT_CALLS else 1
+        self.work[own] += weight * sum(result.numel() for result in call.results)
+        return own
+
+
+class Refused(Exception):
+    """The device, which another process has, could not repeat a call; its words are that error."""
+
+
+def told(error: Exception) -> str:
+    """Why a call could not be repeated."""
+    if isinstance(error, Refused):
+        return str(error)
+    first = (str(error).splitlines() or [""])[0][:120]
+    return f"{type(error).__name__}: {first}"
+
+
 class Judge:
     """Repeats calls on the device and in float64, and judges each under every claim.
 
     ``claims[0]`` is the arithmetic of the forward that the calls come from. What could not be
-    repeated is counted in ``skipped``.
+    repeated is counted. ``device`` is one that another process has.
     """
 
-    def __init__(self, twins: Twins, claims: Sequence[Claim]) -> None:
-        self.twins, self.claims = twins, claims
+    def __init__(
+        self,
+        twins: Twins,
+        claims: Sequence[Claim],
+        device: Elsewhere | None = None,
+    ) -> None:
+        self.twins, self.claims, self.device = twins, claims, device
+        self.turns = Turns()
         self.resident = resident(twins)
         self.real = torch.empty(0, 0, dtype=torch.bool)
-        self.rows: list[Row] = []
-        self.skipped: Skipped = Counter()
+        self.seen: Seen = []
+        self.number = 0
         self.tried: Counter[tuple[str, str]] = Counter()
 
     def take(self, call: Call) -> None:
-        """Judge a call of a batch whose real tokens are ``real`` [texts, tokens]."""
+        """Judge a call of a batch whose real tokens are ``real`` [texts, tokens], where it is this
+        process' turn.
+        """
+        self.number += 1
+        if self.device is None or not self.turns.at_device(call):
+            self._taken(call)
+
+    def make(self, call: Call, send: Callable[[str, str, Sequence[Tensor] | str], None]) -> None:
+        """Repeat a call on the device, and judge it where it is this process' turn; else ``send``
+        what it makes.
+        """
+        self.number += 1
+        if self.turns.at_device(call):
+            self._taken(call)
+            return
+
+        made: Sequence[Tensor] | str
+        try:
+            with _disable_current_modes():
+                made = self.on_device(call)
+        except Exception as error:
+            made = told(error)
+        send(call.module, call.operator, made)
+
+    def _taken(self, call: Call) -> None:
         try:
             with _disable_current_modes():
                 self._judge(call)
         except Exception as error:
             # a kernel may be missing, or a call may refuse float64: counted, never hidden
-            first = (str(error).splitlines() or [""])[0][:120]
-            self.skipped[call.module, call.operator, f"{type(error).__name__}: {first}"] += 1
+            self.seen.append((self.number, (call.module, call.operator, told(error))))
+
+    def result(self) -> tuple[list[Row], Skipped]:
+        """Rows of all calls in their order, and what could not be repeated."""
+        others = self.device.judged() if self.device is not None else []
+        seen = [what for _, what in sorted([*self.seen, *others], key=lambda pair: pair[0])]
+        rows = [what for what in seen if isinstance(what, Row)]
+        return rows, Counter(what for what in seen if not isinstance(what, Row))
 
     def _judge(self, call: Call) -> None:
-        on_device = self._device_run(call)
-        self.twins.device.synchronize()
+        on_device = self.on_device(call)
         for claim in self.claims:
             row = self._row(call, on_device, claim)
             asked = len(self.claims) == 1  # of several, each shows its own ratio
@@ -151,7 +230,7 @@ class Judge:
                 row = row if exact.hot else replace(exact, claim=claim)
             if asked and row.hot:
                 row = replace(row, form=self._form(call, on_device))
-            self.rows.append(row)
+            self.seen.append((self.number, row))
 
     def _form(self, call: Call, on_device: Sequence[Tensor]) -> Form | None:
         """What the call computes instead, tried on the first calls of its address."""
@@ -164,6 +243,19 @@ class Judge:
         (right,) = self.right(call, PLAIN)
         given = tree_map(self._in_float64, call.given)  # the call may have changed its own
         return found(call.operator, given, on_device[0], gold, right)
+
+    def on_device(self, call: Call) -> Sequence[Tensor]:
+        """What the device makes of a call. Raises what it raises, or Refused where another process
+        has it.
+        """
+        if self.device is None:
+            made = self._device_run(call)
+            self.twins.device.synchronize()
+            return made
+        heard = self.device.made(call.module, call.operator)
+        if isinstance(heard, str):
+            raise Refused(heard)
+        return heard
 
     def _device_run(self, call: Call) -> list[Tensor]:
         """The call on the device, which keeps its own choice of kernel whatever the claim does to
@@ -353,16 +445,52 @@ def replay(
     """Rows of every judged call over all batches, and what could not be repeated. The forward
     itself runs under ``claims[0]``.
     """
-    twins.attach(twins.reference)
     judge = Judge(twins, claims)
+    _forwards(judge, batches, judge.take, wanted)
+    return judge.result()
+
+
+@torch.no_grad()
+def judged_apart(
+    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, device: Elsewhere
+) -> tuple[list[Row], Skipped]:
+    """As ``replay``, of a device on which another process repeats the calls (``repeated``)."""
+    judge = Judge(twins, [claim], device)
+    _forwards(judge, batches, judge.take, None)
+    return judge.result()
+
+
+@torch.no_grad()
+def repeated(
+    twins: Twins,
+    batches: Sequence[dict[str, Tensor]],
+    claim: Claim,
+    send: Callable[[str, str, Sequence[Tensor] | str], None],
+) -> Seen:
+    """Every call over all batches repeated on the device, and what it makes of each, or why it
+    cannot, handed to ``send`` for a process that judges it, whose forwards are the same. Gives what
+    became of the calls that are judged here.
+    """
+    judge = Judge(twins, [claim])
+    _forwards(judge, batches, lambda call: judge.make(call, send), None)
+    return judge.seen
+
+
+def _forwards(
+    judge: Judge,
+    batches: Sequence[dict[str, Tensor]],
+    take: Callable[[Call], None],
+    wanted: Callable[[str], bool] | None,
+) -> None:
+    """The reference's forward of each batch, its calls handed to ``take``."""
+    twins, claim = judge.twins, judge.claims[0]
+    twins.attach(twins.reference)
 
     with followed(twins.reference) as path:
         for batch in batches:
             judge.real = batch["attention_mask"].bool()
-            around = emulated(claims[0]) if claims[0] != PLAIN else nullcontext()
-            calls = Calls(path, judge.take, wanted, judge.resident)
+            around = emulated(claim) if claim != PLAIN else nullcontext()
+            calls = Calls(path, take, wanted, judge.resident)
             size = twins.calls_of(*judge.real.shape)
             with twins.as_role("reference"), around, calls, size:
                 twins.reference(**batch)
-
-    return judge.rows, judge.skipped

@@ -20,6 +20,7 @@ from goemo_utils.forward.inputs import hidden_states, real_states
 from goemo_utils.forward.model import Loaded, load_model
 from goemo_utils.forward.run import encode
 from goemo_utils.parity.emulate import DEFAULT, PLAIN, Claim, Detail, emulated
+from goemo_utils.parity.error import magnitude
 from goemo_utils.parity.wide import widened
 
 States = dict[str, Tensor]
@@ -44,14 +45,12 @@ class Twins:
     """A rehearsed fault of reference or gold, as ``rehearsal.roles`` reads it."""
 
     @classmethod
-    def load(cls, job: dict[str, Any]) -> Twins:
-        """Open the job's device, load its model once and copy it."""
-        device = open_device(
-            job["device"],
-            job.get("numerics") or "exact",
-            job.get("fault"),
-            job.get("remedy") or "none",
-        )
+    def load(cls, job: dict[str, Any], alone: bool = False) -> Twins:
+        """Open the job's device, load its model once and copy it; ``alone``: gold and reference
+        without a device, the reference in the candidate's place.
+        """
+        asked = (job.get("numerics") or "exact", job.get("fault"), job.get("remedy") or "none")
+        device = open_device("cpu") if alone else open_device(job["device"], *asked)
         dtype = job.get("dtype") or "float32"
         loaded = load_model(
             job["model"],
@@ -62,7 +61,12 @@ class Twins:
             job.get("seed", 0),
         )
 
-        return replace(cls.of(loaded, device, dtype), degraded=job.get("degraded"))
+        if alone:
+            gold, reference = widened(loaded.model), loaded.model
+            twins = cls(reference, gold, reference, loaded, device, dtype)
+        else:
+            twins = cls.of(loaded, device, dtype)
+        return replace(twins, degraded=job.get("degraded"))
 
     @classmethod
     def of(cls, loaded: Loaded, device: Device, dtype: str) -> Twins:
@@ -230,8 +234,7 @@ def sizes(values: Tensor) -> tuple[float, float]:
     """Root mean square and largest magnitude; NaN without values, or of a NaN among them."""
     if not values.numel():
         return math.nan, math.nan
-    norm, top = (torch.linalg.vector_norm(values, order) for order in (2, math.inf))
-    return float(norm) / math.sqrt(values.numel()), float(top)
+    return float(torch.linalg.vector_norm(values)) / math.sqrt(values.numel()), magnitude(values)
 
 
 def chunks(texts: Sequence[str], size: int) -> Iterator[list[str]]:

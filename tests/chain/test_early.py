@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goemo_utils.chain.early import Work
+from goemo_utils.chain.early import MIDDLING, Work
 from goemo_utils.notebook import requests
 from goemo_utils.params import Params
 from goemo_utils.records.record import STEPS
@@ -53,6 +53,14 @@ def test_what_begins_beside_a_step(tmp_path: Path, step: str, jobs: list[str]) -
 
 def test_nothing_begins_early_of_a_large_model(tmp_path: Path) -> None:
     assert begun(tmp_path, "02_smoke", parameters=requests.SMALL) == []
+
+
+def test_of_a_larger_model_the_analysis_alone_begins_beside_its_packs(tmp_path: Path) -> None:
+    assert begun(tmp_path, "03_parity", parameters=requests.SMALL) == ["explain"]
+
+
+def test_nothing_of_a_model_that_fills_a_machine_begins_early(tmp_path: Path) -> None:
+    assert begun(tmp_path, "03_parity", parameters=MIDDLING) == []
 
 
 @pytest.mark.parametrize(

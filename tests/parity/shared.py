@@ -247,7 +247,7 @@ class Bench:
                         judge.real, judge.remembered = one.real, one.right
                         judge.take(one.call)
         TRACKER.path = [""]
-        return judge.rows, judge.skipped
+        return judge.result()
 
     def _recorded(self, twins: Twins, batch: dict[str, Tensor], claim: Claim) -> list[Recorded]:
         config: Any = twins.reference.config

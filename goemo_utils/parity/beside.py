@@ -1,0 +1,306 @@
+"""Who does the CPU's share of an analysis: this process when it is asked, or one beside it.
+
+A rehearsed device computes on the same cores as gold and the reference, and one after the other
+they leave cores idle: products of few rows use a second one poorly. So a large model's share is
+done in a child process, each with half of the threads. The child is forked before this process has
+a second thread, loads the model itself, and has no device. Pieces are done in the order in which
+they were asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from queue import Queue
+from typing import Any, NoReturn, Protocol
+
+import torch
+from torch import Tensor
+
+from goemo_utils.boundary.signals import die_with_parent
+from goemo_utils.errors import WorkerError
+from goemo_utils.forward.server import death
+from goemo_utils.parity.replay import Seen
+from goemo_utils.parity.share import Share
+from goemo_utils.rehearsal.kept import KEPT
+
+ON_THESE_CORES = frozenset({"cpu", "rehearsal"})
+"""Devices that compute on the cores on which gold and the reference do."""
+AHEAD = 100
+"""Pieces that wait in the child at most; whoever asks for more waits until it takes one."""
+CALL = "call"
+"""Marks what the device made of a call among the pieces."""
+LAST = "", "all calls"
+"""Stands for the module and operator of what the other process judged itself."""
+TASKS = Path("/proc/self/task")
+"""The threads of this process, where the system tells them."""
+
+
+class Doer(Protocol):
+    """Does the CPU's share."""
+
+    apart: bool
+    """Whether it goes on while whoever asked does something else."""
+    seconds: dict[str, float]
+    """What pieces took that were done elsewhere, by their names."""
+
+    def hear(self, module: str, operator: str, made: Any) -> None:
+        """What the device made of the next call, for the piece that judges calls; at last what
+        became of those that were judged here.
+        """
+
+    def ask(self, name: str, *args: Any) -> Callable[[], Any]:
+        """Ask for a piece; what is given waits for its result."""
+
+
+class Here:
+    """Does each piece where it is asked for."""
+
+    apart = False
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.seconds: dict[str, float] = {}
+
+    def ask(self, name: str, *args: Any) -> Callable[[], Any]:
+        """The piece is done now."""
+        result = getattr(self.share, name)(*args)
+        return lambda: result
+
+    def hear(self, module: str, operator: str, made: Any) -> None:
+        """Nobody asks for this here: calls are judged where they are made."""
+        raise NotImplementedError
+
+
+class Child:
+    """Has the pieces done by a child process."""
+
+    apart = True
+
+    def __init__(
+        self, pid: int, connection: Connection, progress: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.pid, self.connection, self.progress = pid, connection, progress
+        self.seconds: dict[str, float] = {}
+        self._end = ""
+        self._names: list[str] = []
+        self._results: list[dict[str, Any]] = []
+        self._answers: Queue[dict[str, Any]] = Queue()
+        # a large answer must not keep the child from its next piece
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def ask(self, name: str, *args: Any) -> Callable[[], Any]:
+        """The piece is sent. Raises WorkerError where the child has ended."""
+        number = len(self._names)
+        self._names.append(name)
+        self._send((name, args))
+        return lambda: self._result(number)
+
+    def hear(self, module: str, operator: str, made: Any) -> None:
+        """Sent like a piece, to whichever takes it."""
+        self._send((CALL, (module, operator, made)))
+
+    def _send(self, message: Any) -> None:
+        try:
+            self.connection.send_bytes(written(message))
+        except ConnectionError:
+            self._ended()
+
+    def _listen(self) -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                self._answers.put(read(self.connection.recv_bytes()))
+        self._answers.put({"ended": True})
+
+    def _result(self, number: int) -> Any:
+        while len(self._results) <= number:
+            if not self.pid:
+                self._ended()
+            answer = self._answers.get()
+            if "ended" in answer:
+                self._ended()
+            if "progress" in answer:
+                self.progress(answer["progress"])
+                continue
+            name = self._names[len(self._results)]
+            self.seconds[name] = self.seconds.get(name, 0.0) + answer["seconds"]
+            self._results.append(answer)
+
+        answer = self._results[number]
+        if "error" in answer:
+            raise answer["error"]
+        return answer["result"]
+
+    def _ended(self) -> NoReturn:
+        """Say how the child ended."""
+        if self.pid:
+            _, status = os.waitpid(self.pid, 0)
+            self.pid, self._end = 0, death(os.waitstatus_to_exitcode(status))
+        raise WorkerError(
+            f"The process that computes gold and the reference {self._end}. Run again; should"
+            " memory be short, use a smaller batch_size or fewer texts."
+        )
+
+    def close(self) -> None:
+        """End the child, which has nothing to tidy."""
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+@contextmanager
+def begun(
+    wanted: bool, made: Callable[[Callable[[str], None]], Share], progress: Callable[[str], None]
+) -> Iterator[Child | None]:
+    """A child that does the share that ``made`` makes in it; None where none is wanted, or where
+    this process has other threads already, whose locks a fork would copy.
+    """
+    if not wanted or not _single():
+        yield None
+        return
+
+    threads = max(1, torch.get_num_threads() // 2)
+    ours, theirs = Pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _live(parent, theirs, threads, made)
+    theirs.close()
+    child = Child(pid, ours, progress)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield child
+    finally:
+        child.close()
+        torch.set_num_threads(before)
+
+
+def _single() -> bool:
+    """Whether this process has one thread alone; false where the system does not tell."""
+    return TASKS.is_dir() and len(list(TASKS.iterdir())) == 1
+
+
+def _live(
+    parent: int,
+    connection: Connection,
+    threads: int,
+    made: Callable[[Callable[[str], None]], Share],
+) -> NoReturn:
+    """In the child: do what is asked until nobody asks, and end without tidying."""
+    try:
+        die_with_parent(parent)
+        torch.set_num_threads(threads)
+        pieces: Queue[bytes] = Queue(AHEAD)
+        threading.Thread(target=_receive, args=(connection, pieces), daemon=True).start()
+        _serve(connection, pieces, made)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(1)
+
+
+def _receive(connection: Connection, pieces: Queue[bytes]) -> None:
+    """Take what is asked as it comes, and end the process when nobody can ask any more."""
+    with suppress(EOFError, OSError):
+        while True:
+            pieces.put(connection.recv_bytes())
+    os._exit(0)
+
+
+def _serve(
+    connection: Connection,
+    pieces: Queue[bytes],
+    made: Callable[[Callable[[str], None]], Share],
+) -> NoReturn:
+    def send(answer: dict[str, Any]) -> None:
+        connection.send_bytes(written(answer))
+
+    with torch.no_grad():
+        share = made(lambda line: send({"progress": line}))
+        share.device = Heard(pieces)
+        with KEPT.keeping(share.twins.weights()):
+            while True:
+                name, args = read(pieces.get())
+                if name == CALL:
+                    raise Parted(f"{args[0]} {args[1]} was sent, and no piece takes it")
+                started = time.perf_counter()
+                try:
+                    answer = {"result": getattr(share, name)(*args)}
+                except Exception as error:
+                    traceback.print_exc()
+                    answer = {"error": _portable(error)}
+                send({**answer, "seconds": time.perf_counter() - started})
+
+
+class Parted(BaseException):
+    """The forwards of both processes are not the same; nothing that is told apart helps here."""
+
+
+class Heard:
+    """The device of the process that asks, as it is heard of call by call."""
+
+    def __init__(self, pieces: Queue[bytes]) -> None:
+        self.pieces = pieces
+
+    def made(self, module: str, operator: str) -> Any:
+        """What the device made of the call that this process has come to."""
+        name, args = read(self.pieces.get())
+        if name != CALL or args[:2] != (module, operator):
+            raise Parted(f"{module} {operator} is due, and came {name} {args[:2]}")
+        return args[2]
+
+    def judged(self) -> Seen:
+        """What became of the calls that the other process has judged."""
+        seen: Seen = self.made(*LAST)
+        return seen
+
+
+def _portable(error: Exception) -> Exception:
+    """An error as another process can raise it; one that cannot be sent, by its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+class _Pickler(pickle.Pickler):
+    """Tensors go as their bytes."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            return _tensor, (flat.view(torch.uint8).numpy(), value.dtype, tuple(value.shape))
+        return NotImplemented
+
+
+def _tensor(values: Any, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
+    return torch.from_numpy(values).view(dtype).reshape(shape)
+
+
+def written(message: Any) -> memoryview:
+    """A message in bytes."""
+    stream = BytesIO()
+    _Pickler(stream, 5).dump(message)
+    return stream.getbuffer()
+
+
+def read(message: bytes) -> Any:
+    """A message of its bytes, from a process of our own."""
+    return pickle.loads(message)
