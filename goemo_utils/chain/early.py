@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 SMOKE, PARITY, THROUGHPUT = "02_smoke", "03_parity", "04_throughput"
 TEXTS = ("builtin", "stress")
 YARDSTICKS = ("gold", "reference")
-MIDDLING = 200_000_000
-"""Parameters of a model whose analysis and one pack may be held at a time: 36 bytes each, 7 GB."""
 
 
 @dataclass
@@ -74,7 +72,7 @@ class Work:
         loaded = read_record(self.folder / "01_load.json").results
         texts = load_texts(self.params).texts
         if not requests.is_small(loaded):
-            fits = requests.is_small(loaded, MIDDLING)
+            fits = requests.is_small(loaded, requests.MIDDLING)
             alone = beside == PARITY and PARITY in steps and fits and self._runs(PARITY)
             return [self._explanation(texts, loaded)] if alone else []
 

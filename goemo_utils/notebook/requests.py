@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SECONDS, ROUNDS, REHEARSAL_ROUNDS = 10.0, 30, 10
 SMALL = 20_000_000
 """Parameters of a model of which several are held at a time."""
+MIDDLING = 200_000_000
+"""Parameters of a model whose analysis is held beside its packs: 36 bytes each, 7 GB."""
 
 
 def log_of(folder: Path, name: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goemo_utils.chain.early import MIDDLING, Work
+from goemo_utils.chain.early import Work
 from goemo_utils.notebook import requests
 from goemo_utils.params import Params
 from goemo_utils.records.record import STEPS
@@ -60,7 +60,7 @@ def test_of_a_larger_model_the_analysis_alone_begins_beside_its_packs(tmp_path: 
 
 
 def test_nothing_of_a_model_that_fills_a_machine_begins_early(tmp_path: Path) -> None:
-    assert begun(tmp_path, "03_parity", parameters=MIDDLING) == []
+    assert begun(tmp_path, "03_parity", parameters=requests.MIDDLING) == []
 
 
 @pytest.mark.parametrize(
