@@ -30,8 +30,8 @@ from torch import Tensor
 from goemo_utils.boundary.signals import die_with_parent
 from goemo_utils.errors import WorkerError
 from goemo_utils.forward.server import death
-from goemo_utils.parity.replay import Seen
 from goemo_utils.parity.share import Share
+from goemo_utils.parity.turns import Seen
 from goemo_utils.rehearsal.kept import KEPT
 
 ON_THESE_CORES = frozenset({"cpu", "rehearsal"})

@@ -5,8 +5,7 @@ and reach of one model on one device.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,25 @@ from typing import Any
 import torch
 
 from goemo_utils.forward.pack import write_pack
-from goemo_utils.forward.run import encode, plain_arithmetic, tensor_float_32
-from goemo_utils.forward.thresholds import effective
-from goemo_utils.parity import beside, course, exercise, known, names, used, weights
+from goemo_utils.forward.run import encode
+from goemo_utils.parity import (
+    apart,
+    beside,
+    course,
+    exercise,
+    known,
+    names,
+    share,
+    used,
+    weights,
+)
 from goemo_utils.parity.cause import local_attribution
-from goemo_utils.parity.confirm import STATE_TEXTS, Asked
+from goemo_utils.parity.confirm import STATE_TEXTS
 from goemo_utils.parity.emulate import Claim
+from goemo_utils.parity.faulted import Place, accumulate
 from goemo_utils.parity.invariance import Several, answered, level_three
-from goemo_utils.parity.place import add_accumulated, add_steps, located
+from goemo_utils.parity.place import add_steps, located
 from goemo_utils.parity.probe import probe
-from goemo_utils.parity.replay import repeated
 from goemo_utils.parity.share import Share, convolves
 from goemo_utils.parity.twins import Twins
 from goemo_utils.records.record import sha256_json
@@ -52,18 +60,6 @@ INVARIANCE_TEXTS, INVARIANCE_TOKENS = 16, 3_000
 REPEATS, REPEAT_SECONDS = 40, 4.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """The calls that are looked for faults under a claim, what weights arrived, and what waits for
-    the table of calls and its rows.
-    """
-
-    claim: Claim
-    batches: list[dict[str, torch.Tensor]]
-    arrived: dict[str, Any]
-    judged: Waiting
-
-
 def explain(
     job: dict[str, Any],
     progress: Callable[[str], None] = lambda line: None,
@@ -76,45 +72,22 @@ def explain(
     (None: the model's own, else 0.3), ``known_answer`` what ``known.asked`` gives, ``packs`` the
     paths of the packs called gold and reference, and ``out`` where the accepted rung's pack and the
     answers of the path that users run are written. Parts that were not asked for are None. At most
-    64 texts are held at a time; the rung of a cause is run over all texts. ``asked`` is called
-    before the packs are read: once it returns they are there.
+    64 texts are held at a time; the rung of a cause is run over all texts. With ``apart`` the CPU's
+    share is computed by a process beside (``beside``). ``asked`` is called before the packs are
+    read: once it returns they are there.
     """
     if job.get("threads"):
         torch.set_num_threads(job["threads"])
 
     torch.manual_seed(job.get("seed", 0))
     progress("parity: loading the model")
-    with torch.no_grad(), beside.begun(_apart(job), partial(_share, job), progress) as child:
+    with torch.no_grad(), beside.begun(_apart(job), partial(share.of, job), progress) as child:
         return Explanation(Twins.load(job), job, progress, asked, child).run()
 
 
 def _apart(job: dict[str, Any]) -> bool:
     """Whether the CPU's share of a job is done in a process of its own."""
     return bool(job.get("apart")) and job["device"] in beside.ON_THESE_CORES
-
-
-def _share(job: dict[str, Any], progress: Callable[[str], None]) -> Share:
-    """The CPU's share of a job, in a process that has no device."""
-    _arithmetic(job)
-    twins = Twins.load(job, alone=True)
-    return Share(twins, _asked(job, twins), _fused(job), progress)
-
-
-def _arithmetic(job: dict[str, Any]) -> None:
-    """How this whole process computes."""
-    plain_arithmetic()
-    if "tf32" in job:
-        tensor_float_32(bool(job["tf32"]))
-
-
-def _asked(job: dict[str, Any], twins: Twins) -> Asked:
-    threshold = effective(job.get("threshold"), twins.loaded.info)
-    most, size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
-    return Asked(list(job["texts"]), most, size, threshold)
-
-
-def _fused(job: dict[str, Any]) -> bool:
-    return str(job.get("attn_implementation", "eager")) != "eager"
 
 
 class Explanation:
@@ -128,11 +101,11 @@ class Explanation:
         asked: Callable[[], None] = lambda: None,
         cpu: beside.Doer | None = None,
     ) -> None:
-        _arithmetic(job)
+        share.compute_plainly(job)
         self.twins, self.job, self.progress, self.asked = twins, job, progress, asked
-        question = _asked(job, twins)
+        question = share.asked_of(job, twins)
         self.texts, self.max_length, self.size = question.texts, question.max_length, question.size
-        self.cpu = cpu or beside.Here(Share(twins, question, _fused(job), progress))
+        self.cpu = cpu or beside.Here(Share(twins, question, share.fused(job), progress))
         self.question = (
             job["known_answer"] if "known_answer" in job else known.asked(twins.loaded.info)
         )
@@ -255,7 +228,7 @@ class Explanation:
         parts["cause"], answers = self._timed("cause", "", cause)
         if answers:
             self._write("rung", answers, len(self.texts))
-        self._accumulated(parts)
+        accumulate(parts["cause"], parts["place"])
         if invariance is not None:
             parts["invariance"] = self._timed("invariance", "", invariance)
         if exercised is not None:
@@ -288,7 +261,7 @@ class Explanation:
     def _probe(self) -> dict[str, Any]:
         twins = self.twins
         place, dtype = twins.device.torch_device, getattr(torch, twins.dtype)
-        return probe(place, dtype, convolves(twins.reference), _fused(self.job))
+        return probe(place, dtype, convolves(twins.reference), share.fused(self.job))
 
     def _cause(self, claim: Claim, families: dict[str, Any]) -> Waiting:
         """The device's states of a few texts, beside which the CPU shall confirm the local answer
@@ -390,7 +363,7 @@ class Explanation:
 
         if self.cpu.apart:
             judged = self.cpu.ask("placed", batches, claim)
-            own = repeated(twins, batches, claim, self.cpu.hear)
+            own = apart.repeated(twins, batches, claim, self.cpu.hear)
             self.cpu.hear(*beside.LAST, own)
             return Place(claim, batches, arrived, judged)
         table, rows = located(twins, batches, claim)
@@ -398,62 +371,9 @@ class Explanation:
         return Place(claim, batches, arrived, lambda: (table, rows))
 
     def _located(self, parts: dict[str, Any], place: Place | None) -> None:
-        """Faults by address: of products as the probe read them, of the weights that arrived, and
-        of every call.
-        """
-        if place is None:
-            return
-        table, rows = self._timed("place", "", place.judged)
-        if self.cpu.apart:
-            add_steps(self.twins, place.batches, place.claim, table, rows)
-
-        arrived = place.arrived
-        table["faults"] = [*_narrowed(parts["probe"]), *arrived["faults"], *table["faults"]]
-        table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
-        shapes = {(row.shape.texts, row.shape.tokens) for row in rows}
-        for fault in table["faults"]:
-            fault["only"] = _only(fault.pop("shapes", []), shapes)
-        parts["place"] = table
-
-    def _accumulated(self, parts: dict[str, Any]) -> None:
-        """The error at each layer's output, beneath the map of calls."""
-        if parts["cause"] is None or parts["place"] is None:
-            return
-        layers = {
-            int(row["state"].split(".")[1]): row["R"]
-            for row in parts["cause"]["states"]
-            if row["state"] != "logits"
-        }
-        add_accumulated(parts["place"]["heat"], layers)
-
-
-def _narrowed(answers: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fault of products that do not keep operands of half precision; none in float32, where a
-    rounding is a claim.
-    """
-    sides = answers.get("half_operands", {})
-    rounded = sorted({str(told) for told in sides.values() if told is not None})
-    if not rounded:
-        return []
-    told = f"operands of {answers['dtype']} are rounded as {' and '.join(rounded)}"
-    return [weights.fault("all products", told, "kernel", "matmul")]
-
-
-def _only(hot: Sequence[tuple[int, int]], run: set[tuple[int, int]]) -> str | None:
-    """Where alone a call is at fault, if batches or lengths tell: beyond a length, from a number of
-    texts on, or in some numbers alone; None where it is at fault everywhere.
-    """
-    cold = run - set(hot)
-    if not hot or not cold:
-        return None
-    for axis, words in ((1, "batches of {} tokens and more"), (0, "batches of {} texts and more")):
-        least, most = min(shape[axis] for shape in hot), max(shape[axis] for shape in hot)
-        if all(shape[axis] < least for shape in cold):
-            return "only in " + words.format(least)
-        if all(shape[axis] > most for shape in cold):
-            return "only in " + words.replace("and more", "and fewer").format(most)
-    for axis, unit in ((1, "tokens"), (0, "texts")):
-        numbers = sorted({shape[axis] for shape in hot})
-        if not {shape[axis] for shape in cold} & set(numbers):
-            return f"only in batches of {', '.join(map(str, numbers))} {unit}"
-    return f"only in {len(hot)} of {len(run)} shapes of batches"
+        """Faults by address."""
+        if place is not None:
+            table, rows = self._timed("place", "", place.judged)
+            if self.cpu.apart:
+                add_steps(self.twins, place.batches, place.claim, table, rows)
+            parts["place"] = place.completed(table, rows, parts["probe"])

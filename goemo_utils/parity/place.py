@@ -18,7 +18,7 @@ from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.error import HOT_MAX, HOT_RMS
 from goemo_utils.parity.forms import Form
 from goemo_utils.parity.gates import written
-from goemo_utils.parity.replay import Elsewhere, judged_apart, replay
+from goemo_utils.parity.replay import Skipped, replay
 from goemo_utils.parity.row import ALLOWED_ULP, Row
 from goemo_utils.parity.twins import Twins
 
@@ -44,19 +44,24 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
 
 
 def located(
+    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim
+) -> tuple[dict[str, Any], list[Row]]:
+    """As ``locate``, with the rows themselves."""
+    rows, skipped = replay(twins, batches, [claim])
+    table = tabled(twins, batches, claim, rows, skipped)
+    add_steps(twins, batches, claim, table, rows)
+    return table, rows
+
+
+def tabled(
     twins: Twins,
     batches: Sequence[dict[str, Tensor]],
     claim: Claim,
-    device: Elsewhere | None = None,
-) -> tuple[dict[str, Any], list[Row]]:
-    """As ``locate``, with the rows themselves. Of a ``device`` that another process has no
-    attention is split.
-    """
-    if device is None:
-        rows, skipped = replay(twins, batches, [claim])
-    else:
-        rows, skipped = judged_apart(twins, batches, claim, device)
-    table: dict[str, Any] = {
+    rows: Sequence[Row],
+    skipped: Skipped,
+) -> dict[str, Any]:
+    """The table of calls that were judged, ``skipped`` those that could not be repeated."""
+    return {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
@@ -74,9 +79,6 @@ def located(
             rows, twins.reference, [(module, operator) for module, operator, _ in skipped]
         ),
     }
-    if device is None:
-        add_steps(twins, batches, claim, table, rows)
-    return table, rows
 
 
 def add_steps(

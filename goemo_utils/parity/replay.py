@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Emulate, emulated,
 from goemo_utils.parity.error import Error, Other, Right, clamped_at, is_addend
 from goemo_utils.parity.forms import Form, found
 from goemo_utils.parity.row import Row, Shape
+from goemo_utils.parity.turns import Elsewhere, Refused, Seen, Turns, told
 from goemo_utils.parity.twins import Twins
 from goemo_utils.parity.wide import LOOKUP, wide
 from goemo_utils.rehearsal.kept import KEPT
@@ -112,50 +113,6 @@ class Calls(TorchFunctionMode):
             lambda a: a.clone() if isinstance(a, Tensor) and id(a) not in self.resident else a,
             (args, kwargs),
         )
-
-
-Seen = list[tuple[int, Row | tuple[str, str, str]]]
-"""What became of calls, by their numbers: a row, or where and why there is none."""
-
-
-class Elsewhere(Protocol):
-    """A device that another process has, which judges a part of the calls itself."""
-
-    def made(self, module: str, operator: str) -> Sequence[Tensor] | str:
-        """What the device made of the next call, or why it could not repeat it."""
-
-    def judged(self) -> Seen:
-        """The other process' own calls, once all were made."""
-
-
-class Turns:
-    """Which of two processes judges a call: all calls of one address the same one, and the one
-    that has the device a third of the work, since it makes all calls besides.
-    """
-
-    def __init__(self) -> None:
-        self.own: dict[tuple[str, str], bool] = {}
-        self.work = {True: 0, False: 0}
-
-    def at_device(self, call: Call) -> bool:
-        """Whether the process that has the device judges it."""
-        address = call.module, call.operator
-        own = self.own.setdefault(address, 2 * self.work[True] < self.work[False])
-        weight = 4 if call.operator in PRODUCT_CALLS else 1
-        self.work[own] += weight * sum(result.numel() for result in call.results)
-        return own
-
-
-class Refused(Exception):
-    """The device, which another process has, could not repeat a call; its words are that error."""
-
-
-def told(error: Exception) -> str:
-    """Why a call could not be repeated."""
-    if isinstance(error, Refused):
-        return str(error)
-    first = (str(error).splitlines() or [""])[0][:120]
-    return f"{type(error).__name__}: {first}"
 
 
 class Judge:
@@ -446,37 +403,11 @@ def replay(
     itself runs under ``claims[0]``.
     """
     judge = Judge(twins, claims)
-    _forwards(judge, batches, judge.take, wanted)
+    forwards(judge, batches, judge.take, wanted)
     return judge.result()
 
 
-@torch.no_grad()
-def judged_apart(
-    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim, device: Elsewhere
-) -> tuple[list[Row], Skipped]:
-    """As ``replay``, of a device on which another process repeats the calls (``repeated``)."""
-    judge = Judge(twins, [claim], device)
-    _forwards(judge, batches, judge.take, None)
-    return judge.result()
-
-
-@torch.no_grad()
-def repeated(
-    twins: Twins,
-    batches: Sequence[dict[str, Tensor]],
-    claim: Claim,
-    send: Callable[[str, str, Sequence[Tensor] | str], None],
-) -> Seen:
-    """Every call over all batches repeated on the device, and what it makes of each, or why it
-    cannot, handed to ``send`` for a process that judges it, whose forwards are the same. Gives what
-    became of the calls that are judged here.
-    """
-    judge = Judge(twins, [claim])
-    _forwards(judge, batches, lambda call: judge.make(call, send), None)
-    return judge.seen
-
-
-def _forwards(
+def forwards(
     judge: Judge,
     batches: Sequence[dict[str, Tensor]],
     take: Callable[[Call], None],

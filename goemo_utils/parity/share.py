@@ -12,16 +12,18 @@ from torch import Tensor
 
 from goemo_utils.errors import GoemoError
 from goemo_utils.forward.pack import read_pack
-from goemo_utils.forward.run import arithmetic
+from goemo_utils.forward.run import arithmetic, plain_arithmetic, tensor_float_32
+from goemo_utils.forward.thresholds import effective
 from goemo_utils.parity import invariance, yardstick
+from goemo_utils.parity.apart import judged_apart
 from goemo_utils.parity.cause import Rung
 from goemo_utils.parity.confirm import Asked, Confirmation
 from goemo_utils.parity.course import Texts
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.exercise import Batch, Exercise
-from goemo_utils.parity.place import located
-from goemo_utils.parity.replay import Elsewhere
+from goemo_utils.parity.place import tabled
 from goemo_utils.parity.row import Row
+from goemo_utils.parity.turns import Elsewhere
 from goemo_utils.parity.twins import States, Twins
 
 
@@ -51,7 +53,10 @@ class Share:
         """Every call on ``batches`` judged, as ``place.located`` does, of the device that another
         process has.
         """
-        table, rows = located(self.twins, batches, claim, self.device)
+        if self.device is None:
+            raise GoemoError("Calls are judged apart of a device that another process has alone.")
+        rows, skipped = judged_apart(self.twins, batches, claim, self.device)
+        table = tabled(self.twins, batches, claim, rows, skipped)
         self.judged(rows, table["vector_ulp"])
         return table, rows
 
@@ -146,3 +151,29 @@ def convolves(model: torch.nn.Module) -> bool:
     rounds for one.
     """
     return any(isinstance(module, torch.nn.modules.conv._ConvNd) for module in model.modules())
+
+
+def of(job: dict[str, Any], progress: Callable[[str], None]) -> Share:
+    """The CPU's share of a job, in a process that has no device."""
+    compute_plainly(job)
+    twins = Twins.load(job, alone=True)
+    return Share(twins, asked_of(job, twins), fused(job), progress)
+
+
+def compute_plainly(job: dict[str, Any]) -> None:
+    """How this whole process computes."""
+    plain_arithmetic()
+    if "tf32" in job:
+        tensor_float_32(bool(job["tf32"]))
+
+
+def asked_of(job: dict[str, Any], twins: Twins) -> Asked:
+    """What a job asks of its model."""
+    threshold = effective(job.get("threshold"), twins.loaded.info)
+    most, size = int(job.get("max_length", 512)), int(job.get("batch_size", 16))
+    return Asked(list(job["texts"]), most, size, threshold)
+
+
+def fused(job: dict[str, Any]) -> bool:
+    """Whether a job asks for fused attention."""
+    return str(job.get("attn_implementation", "eager")) != "eager"
