@@ -147,8 +147,7 @@ class Child:
             _, status = os.waitpid(self.pid, 0)
             self.pid, self._end = 0, death(os.waitstatus_to_exitcode(status))
         raise WorkerError(
-            f"The process that computes gold and the reference {self._end}. Run again; should"
-            " memory be short, use a smaller batch_size or fewer texts."
+            f"The process that computes gold and the reference {self._end}. Run again."
         )
 
     def close(self) -> None:

@@ -141,7 +141,7 @@ class Judge:
         process' turn.
         """
         self.number += 1
-        if self.device is None or not self.turns.at_device(call):
+        if self.device is None or not self._at_device(call):
             self._taken(call)
 
     def make(self, call: Call, send: Callable[[str, str, Sequence[Tensor] | str], None]) -> None:
@@ -149,7 +149,7 @@ class Judge:
         what it makes.
         """
         self.number += 1
-        if self.turns.at_device(call):
+        if self._at_device(call):
             self._taken(call)
             return
 
@@ -160,6 +160,9 @@ class Judge:
         except Exception as error:
             made = told(error)
         send(call.module, call.operator, made)
+
+    def _at_device(self, call: Call) -> bool:
+        return self.turns.at_device(call.module, call.operator, call.results)
 
     def _taken(self, call: Call) -> None:
         try:

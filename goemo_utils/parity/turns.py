@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from goemo_utils.parity.calls import PRODUCT_CALLS
 from goemo_utils.parity.row import Row
-
-if TYPE_CHECKING:
-    from goemo_utils.parity.replay import Call
 
 Seen = list[tuple[int, Row | tuple[str, str, str]]]
 """What became of calls, by their numbers: a row, or where and why there is none."""
@@ -36,12 +33,11 @@ class Turns:
         self.own: dict[tuple[str, str], bool] = {}
         self.work = {True: 0, False: 0}
 
-    def at_device(self, call: Call) -> bool:
-        """Whether the process that has the device judges it."""
-        address = call.module, call.operator
-        own = self.own.setdefault(address, 2 * self.work[True] < self.work[False])
-        weight = 4 if call.operator in PRODUCT_CALLS else 1
-        self.work[own] += weight * sum(result.numel() for result in call.results)
+    def at_device(self, module: str, operator: str, results: Sequence[Tensor]) -> bool:
+        """Whether the process that has the device judges a call with these results."""
+        own = self.own.setdefault((module, operator), 2 * self.work[True] < self.work[False])
+        weight = 4 if operator in PRODUCT_CALLS else 1
+        self.work[own] += weight * sum(result.numel() for result in results)
         return own
 
 
