@@ -10,26 +10,24 @@ they were asked for.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from queue import Queue
 from typing import Any, NoReturn, Protocol
 
 import torch
-from torch import Tensor
 
 from goemo_utils.boundary.signals import die_with_parent
 from goemo_utils.errors import WorkerError
 from goemo_utils.forward.server import death
+from goemo_utils.parity.message import read, written
 from goemo_utils.parity.share import Share
 from goemo_utils.parity.turns import Seen
 from goemo_utils.rehearsal.kept import KEPT
@@ -243,7 +241,7 @@ def _serve(
                     answer = {"result": getattr(share, name)(*args)}
                 except Exception as error:
                     traceback.print_exc()
-                    answer = {"error": _portable(error)}
+                    answer = {"error": error}
                 send({**answer, "seconds": time.perf_counter() - started})
 
 
@@ -268,38 +266,3 @@ class Heard:
         """What became of the calls that the other process has judged."""
         seen: Seen = self.made(*LAST)
         return seen
-
-
-def _portable(error: Exception) -> Exception:
-    """An error as another process can raise it; one that cannot be sent, by its words."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-class _Pickler(pickle.Pickler):
-    """Tensors go as their bytes."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            flat = value.detach().cpu().contiguous().reshape(-1)
-            return _tensor, (flat.view(torch.uint8).numpy(), value.dtype, tuple(value.shape))
-        return NotImplemented
-
-
-def _tensor(values: Any, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
-    return torch.from_numpy(values).view(dtype).reshape(shape)
-
-
-def written(message: Any) -> memoryview:
-    """A message in bytes."""
-    stream = BytesIO()
-    _Pickler(stream, 5).dump(message)
-    return stream.getbuffer()
-
-
-def read(message: bytes) -> Any:
-    """A message of its bytes, from a process of our own."""
-    return pickle.loads(message)
