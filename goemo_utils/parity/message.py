@@ -47,7 +47,7 @@ def read(message: bytes) -> Any:
     tree, forms, lengths = json.loads(message[HEAD.size : start])
     tensors = []
     for (dtype, shape), length in zip(forms, lengths, strict=True):
-        values = bytearray(message[start : start + length])
+        values = bytearray(memoryview(message)[start : start + length])
         tensors.append(_tensor(values, getattr(torch, dtype), shape))
         start += length
     return _value(tree, tensors)
@@ -102,9 +102,9 @@ def _error(name: str, words: str) -> Exception:
     return RuntimeError(f"{name}: {words}")
 
 
-def _bytes(tensor: Tensor) -> bytes:
+def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
+    return flat.view(torch.uint8).numpy().data
 
 
 def _tensor(values: bytearray, dtype: torch.dtype, shape: list[int]) -> Tensor:
