@@ -118,12 +118,9 @@ class Ahead:
         runs.
         """
         later = [name for name in self.steps if name > step and step != MEASURING]
-        before: list[asyncio.Task[None]] = []
         for name in later[:STEPS_AHEAD]:
             if name not in self.waiting:
-                turn = self._at_its_turn(name, tuple(before))
-                self.waiting[name] = loop().create_task(turn)
-            before.append(self.waiting[name])
+                self.waiting[name] = loop().create_task(self._at_its_turn(name))
 
     def _take(self, step: str) -> Ready | None:
         """The kernel of ``step``, once it answers; None where none could be started ahead."""
@@ -162,10 +159,7 @@ class Ahead:
             _, ready = self.begun.popitem()
             _ended(loop().create_task(ready.end()))
 
-    async def _at_its_turn(self, step: str, before: Sequence[asyncio.Task[None]]) -> None:
-        """Start the kernel of ``step`` once those of ``before`` answer, which are needed sooner."""
-        if before:
-            await asyncio.wait(before)
+    async def _at_its_turn(self, step: str) -> None:
         await _server_listens(self.params)
         await self._begin(step)
         await self._answers(step)

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -58,7 +58,7 @@ LATER = (
     "goemo_utils.training.labelled",
     "nbconvert.filters.markdown_mistune",
 )
-"""What 00_environment and 01_load do without: imported once the first kernel has been forked."""
+"""What 01_load does without: imported when its kernel has been forked."""
 
 UNUSED = ("scipy",)
 """What seaborn uses, where it finds it, for figures that no notebook has."""
@@ -112,17 +112,14 @@ def serve(address: str) -> None:
     """In a child of the fork server: import what notebooks use, then fork a kernel an asker."""
     # what ipykernel sets before a notebook can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    for _ in _imported(PRELOAD):
-        pass
-    listen(kernels_of(address), _supervise, _imported(LATER))
+    _import(PRELOAD)
+    listen(kernels_of(address), _supervise, lambda: _import(LATER))
 
 
-def _imported(names: Sequence[str]) -> Iterator[str]:
-    """The names of modules, each once it is imported."""
-    for name in names:
-        with lean.uncollected(), lean.hidden(*lean.FORMATS, *UNUSED):
+def _import(names: Sequence[str]) -> None:
+    with lean.uncollected(), lean.hidden(*lean.FORMATS, *UNUSED):
+        for name in names:
             import_module(name)
-        yield name
 
 
 def _supervise(connection: socket.socket) -> None:

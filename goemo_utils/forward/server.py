@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -46,9 +46,6 @@ WAITING = ("parity", "throughput")
 """Kinds that begin at once, and wait to be asked for before they read or time what must come after
 others.
 """
-
-LOOK = 1.0
-"""Seconds that an idle server waits between two looks at whether its parent lives."""
 
 BESIDE = "GOEMO_BESIDE"
 """Names the server that begins as a fork of the first, once that has imported."""
@@ -164,31 +161,33 @@ def _fork_beside(name: str, path: str) -> None:
 
 
 def listen(
-    path: str, supervise: Callable[[socket.socket], None], meanwhile: Iterator[str] | None = None
+    path: str,
+    supervise: Callable[[socket.socket], None],
+    then: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fork a child an asker, which does ``supervise``, until this process's parent ends. Once the
-    first has asked, ``meanwhile`` goes a step further whenever nobody does.
+    """Fork a child an asker, which does ``supervise``, until this process's parent ends; and do
+    ``then`` once, between the first and the second.
     """
     gc.freeze()  # what is imported is never collected, so a fork copies no page of it for that
-    patience, steps = LOOK, meanwhile or iter(())
+    first = True
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path + ".new")
         listener.listen(8)
         os.rename(path + ".new", path)
         guard = os.getppid()
         while os.getppid() == guard:
-            ready, _, _ = select.select([listener], [], [], patience)
+            ready, _, _ = select.select([listener], [], [], 1.0)
             while _reap():
                 pass
             if ready:
-                patience = 0.0
                 connection, _ = listener.accept()
                 if _asker(connection) == os.getuid() and os.fork() == 0:
                     listener.close()
                     _in_child(connection, supervise)
                 connection.close()
-            elif not patience and next(steps, None) is None:
-                patience = LOOK
+                if first:
+                    then()
+                    first = False
 
 
 def _asker(connection: socket.socket) -> int:

@@ -71,25 +71,6 @@ def test_where_the_server_of_forks_never_listens_the_kernel_starts_as_ever(
     assert not ahead.begun
 
 
-def test_a_kernel_that_is_needed_later_starts_once_the_sooner_one_answers(
-    ahead: Ahead, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-
-    async def begin(step: str) -> None:
-        seen.append(f"{step} begins")
-
-    async def answers(step: str) -> None:
-        await asyncio.sleep(0.02)
-        seen.append(f"{step} answers")
-
-    monkeypatch.setattr(ahead, "_begin", begin)
-    monkeypatch.setattr(ahead, "_answers", answers)
-    ahead._start_after("00_environment")
-    module.loop().run_until_complete(asyncio.wait(ahead.waiting.values()))
-    assert seen == ["01_load begins", "01_load answers", "02_smoke begins", "02_smoke answers"]
-
-
 def test_no_kernel_starts_beside_what_is_measured(tmp_path: Path) -> None:
     steps = [*STEPS, "04_throughput", "05_report"]
     kernels = Ahead(SimpleNamespace(opened_as="cpu"), tmp_path / "logs", steps)
