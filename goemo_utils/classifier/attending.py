@@ -4,7 +4,7 @@ asks of its attention.
 Each takes query ``[texts, heads, rows, width]``, key and value ``[texts, heads, length, width]``,
 where ``rows`` is ``length``, or 1 for the first token of every text, and gives mixed values of the
 query's shape. Nothing is padded, so no mask is needed but a family's own. Each says, too, what the
-interpreted form of the layers takes in its place (``functions``).
+interpreted form of the layers takes in its place (``attention_functions``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Attend(Protocol):
     """What a layer asks of its attention."""
 
     kind: str
-    """Its functions' name in ``functions.ATTENTION``."""
+    """Its functions' name in ``attention_functions.KINDS``."""
     longest: int
     """Tokens of the longest text that those take."""
     tables: list[torch.Tensor]

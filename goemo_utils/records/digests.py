@@ -16,7 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from goemo_utils.records.record import read_json, sha256_file, sha256_json, write_json
+from goemo_utils.records.record import (
+    read_json,
+    sha256_file,
+    sha256_json,
+    sha256_paths,
+    write_json,
+)
 
 PLACE = "GOEMO_DIGESTS"
 """Names the folder in which the processes of a run tell each other digests."""
@@ -46,9 +52,8 @@ def digests(paths: Sequence[Path]) -> list[str]:
 
 def of_paths(paths: Sequence[Path], base: Path) -> str:
     """One digest over the names and contents of several files, as ``record.sha256_paths``."""
-    ordered = sorted(paths)
-    names = [str(path.relative_to(base)) for path in ordered]
-    return sha256_json(list(zip(names, digests(ordered), strict=True)))
+    known = dict(zip(paths, digests(paths), strict=True))
+    return sha256_paths(paths, base, known.__getitem__)
 
 
 def digest(path: Path) -> str:

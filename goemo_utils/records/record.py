@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
@@ -216,9 +216,11 @@ def sha256_file(path: Path) -> str:
     return "sha256:" + digest.hexdigest()
 
 
-def sha256_paths(paths: Sequence[Path], base: Path) -> str:
-    """One digest over the names and contents of several files."""
-    return sha256_json([[str(p.relative_to(base)), sha256_file(p)] for p in sorted(paths)])
+def sha256_paths(
+    paths: Sequence[Path], base: Path, digest: Callable[[Path], str] = sha256_file
+) -> str:
+    """One digest over the names and contents of several files, ``digest`` giving that of each."""
+    return sha256_json([[str(p.relative_to(base)), digest(p)] for p in sorted(paths)])
 
 
 @cache
