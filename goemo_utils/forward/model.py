@@ -153,8 +153,9 @@ def _seen(
     """What the network does, as an earlier load of this chain told it, or as a few forwards show;
     random weights are looked at each time.
     """
+    from goemo_utils.forward.lengths import longest
     from goemo_utils.forward.seen import Seen
-    from goemo_utils.forward.traits import longest, look
+    from goemo_utils.forward.traits import look
 
     known = None if random else Seen.told(folder, network)
     if known is not None:

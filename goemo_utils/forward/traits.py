@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,6 @@ from goemo_utils.records.pairs import PAIR
 MORE = 6
 # Widths up to which a model of short texts that fails on its shortest is tried.
 MOST_AT_LEAST = 64
-# A real forward of the longest input is run where it costs less than this many products (parameters
-# × tokens); above, only its shapes are computed. In half precision, which a CPU may be slow at, the
-# limit is lower. The first shape of a process imports torch's compiler, which takes 1.4 s: as long
-# as 512 tokens of RoBERTa-base on two cores.
-CHEAP, CHEAP_HALF = 7e10, 2e9
 # Rounding between shapes of a batch is about 1e-6 of the largest value; what padding does to a
 # model that does not mask it is above 1e-4 even with random weights.
 SAME = 2e-5
@@ -221,48 +215,6 @@ def _apart(together: list[torch.Tensor], row: int, alone: list[torch.Tensor]) ->
         scale = max(1.0, float(one.abs().max()))
         differences.append(float((both[row] - one[0]).abs().max()) / scale)
     return max(differences)
-
-
-def longest(model: nn.Module, inputs: Inputs, limit: int) -> int:
-    """The longest input up to ``limit`` tokens that the model takes.
-
-    A table may hold ``limit`` places and the model still refuse it, where it pads to whole blocks
-    inside (BigBird, Reformer). Where a real forward is dear only shapes are computed, on the meta
-    device; a model that cannot do without values there is believed.
-    """
-    size = sum(p.numel() for p in model.parameters())
-    whole = next(model.parameters()).dtype == torch.float32
-    cheap = CHEAP if whole else CHEAP_HALF
-    filler = inputs.encode([SHORT], None)[0]
-
-    def takes(length: int) -> bool:
-        row = [filler[i % len(filler)] for i in range(length)]
-        batch = Inputs(inputs.tokenizer).tensors([row])
-        try:
-            with torch.no_grad():
-                if size * length < cheap:
-                    model(**batch)
-                else:
-                    _on_meta(model, batch)
-        except (RuntimeError, IndexError, ValueError):
-            return False
-        return True
-
-    if takes(limit) or not takes(min(limit, SHORTER)):
-        return limit
-    low, high = min(limit, SHORTER), limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if takes(middle) else (low, middle)
-    return low
-
-
-def _on_meta(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> None:
-    """Compute the shapes of a forward, and no values."""
-    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    empty = {name: tensor.to("meta") for name, tensor in held.items()}
-    given = {name: tensor.to("meta") for name, tensor in batch.items()}
-    torch.func.functional_call(model, empty, (), given)
 
 
 def positions(short: Watch, long: Watch, shorter: int, longer: int) -> Table | None:
