@@ -29,12 +29,13 @@ from goemo_utils.throughput.bench import _model
 HERE = Path(__file__).resolve().parents[1]
 STEPS = ("00_environment", "01_load", "02_smoke", "03_parity")
 LAST = "04_throughput"
+TOKENIZER = "tokenizer_config.json"
 LONGEST = 600  # seconds of a step
 
 
-def write_weights(folder: Path) -> int:
-    """A RoBERTa-base of random weights with the embedded model's tokenizer; the bytes of its
-    weights in float64.
+def write_weights(folder: Path, tokens: int) -> int:
+    """A RoBERTa-base of random weights with the embedded model's tokenizer, which cuts texts off
+    after so many tokens; the bytes of its weights in float64.
     """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -42,6 +43,9 @@ def write_weights(folder: Path) -> int:
     with _model("base") as name:
         source = Path(name.removeprefix("random:"))
         shutil.copytree(source, folder, dirs_exist_ok=True)
+    settings = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+    settings["model_max_length"] = tokens
+    (folder / TOKENIZER).write_text(json.dumps(settings), encoding="utf-8")
     torch.manual_seed(0)
     config = AutoConfig.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_config(config)
@@ -132,6 +136,9 @@ def main() -> int:
     parser.add_argument("--old", help="a checkout of the earlier build; left out without one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--numerics", default="hf32")
+    parser.add_argument(
+        "--tokens", type=int, default=512, help="the longest input: RoBERTa-base's (the default)"
+    )
     parser.add_argument("--throughput", action="store_true", help="04_throughput too")
     parser.add_argument("--kept", metavar="FILE", help="adds the rounds to those of this file")
     options = parser.parse_args()
@@ -142,7 +149,7 @@ def main() -> int:
         trees = {"earlier build": options.old, **trees}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        weights = write_weights(scratch / "model")
+        weights = write_weights(scratch / "model", options.tokens)
         show(measure(trees, scratch / "model", scratch, options), weights)
     return 0
 

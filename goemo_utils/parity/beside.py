@@ -3,8 +3,8 @@
 A rehearsed device computes on the same cores as gold and the reference, and one after the other
 they leave cores idle: products of few rows use a second one poorly. So a large model's share is
 done in a child process, each with half of the threads. The child is forked before this process has
-a second thread, loads the model itself, and has no device. Pieces are done in the order in which
-they were asked for.
+a second thread, and loads the model itself. Pieces are done in the order in which they were asked
+for.
 """
 
 from __future__ import annotations
@@ -29,17 +29,12 @@ from goemo_utils.errors import WorkerError
 from goemo_utils.forward.server import death
 from goemo_utils.parity.message import read, written
 from goemo_utils.parity.share import Share
-from goemo_utils.parity.turns import Seen
 from goemo_utils.rehearsal.kept import KEPT
 
 ON_THESE_CORES = frozenset({"cpu", "rehearsal"})
 """Devices that compute on the cores on which gold and the reference do."""
 AHEAD = 100
 """Pieces that wait in the child at most; whoever asks for more waits until it takes one."""
-CALL = "call"
-"""Marks what the device made of a call among the pieces."""
-LAST = "", "all calls"
-"""Stands for the module and operator of what the other process judged itself."""
 TASKS = Path("/proc/self/task")
 """The threads of this process, where the system tells them."""
 
@@ -51,11 +46,6 @@ class Doer(Protocol):
     """Whether it goes on while whoever asked does something else."""
     seconds: dict[str, float]
     """What pieces took that were done elsewhere, by their names."""
-
-    def hear(self, module: str, operator: str, made: Any) -> None:
-        """What the device made of the next call, for the piece that judges calls; at last what
-        became of those that were judged here.
-        """
 
     def ask(self, name: str, *args: Any) -> Callable[[], Any]:
         """Ask for a piece; what is given waits for its result."""
@@ -74,10 +64,6 @@ class Here:
         """The piece is done now."""
         result = getattr(self.share, name)(*args)
         return lambda: result
-
-    def hear(self, module: str, operator: str, made: Any) -> None:
-        """Nobody asks for this here: calls are judged where they are made."""
-        raise NotImplementedError
 
 
 class Child:
@@ -101,18 +87,11 @@ class Child:
         """The piece is sent. Raises WorkerError where the child has ended."""
         number = len(self._names)
         self._names.append(name)
-        self._send((name, args))
-        return lambda: self._result(number)
-
-    def hear(self, module: str, operator: str, made: Any) -> None:
-        """Sent like a piece, to whichever takes it."""
-        self._send((CALL, (module, operator, made)))
-
-    def _send(self, message: Any) -> None:
         try:
-            self.connection.send_bytes(written(message))
+            self.connection.send_bytes(written((name, args)))
         except ConnectionError:
             self._ended()
+        return lambda: self._result(number)
 
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
@@ -230,12 +209,9 @@ def _serve(
 
     with torch.no_grad():
         share = made(lambda line: send({"progress": line}))
-        share.device = Heard(pieces)
         with KEPT.keeping(share.twins.weights()):
             while True:
                 name, args = read(pieces.get())
-                if name == CALL:
-                    raise Parted(f"{args[0]} {args[1]} was sent, and no piece takes it")
                 started = time.perf_counter()
                 try:
                     answer = {"result": getattr(share, name)(*args)}
@@ -243,26 +219,3 @@ def _serve(
                     traceback.print_exc()
                     answer = {"error": error}
                 send({**answer, "seconds": time.perf_counter() - started})
-
-
-class Parted(BaseException):
-    """The forwards of both processes are not the same; nothing that is told apart helps here."""
-
-
-class Heard:
-    """The device of the process that asks, as it is heard of call by call."""
-
-    def __init__(self, pieces: Queue[bytes]) -> None:
-        self.pieces = pieces
-
-    def made(self, module: str, operator: str) -> Any:
-        """What the device made of the call that this process has come to."""
-        name, args = read(self.pieces.get())
-        if name != CALL or args[:2] != (module, operator):
-            raise Parted(f"{module} {operator} is due, and came {name} {args[:2]}")
-        return args[2]
-
-    def judged(self) -> Seen:
-        """What became of the calls that the other process has judged."""
-        seen: Seen = self.made(*LAST)
-        return seen

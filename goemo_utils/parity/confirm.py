@@ -77,11 +77,9 @@ class Confirmation:
         gold, reference, quick = self.yardsticks or self.foresee(texts)
 
         self.progress(f"parity: the rung {claim.name}")
-        plain = Rung(twins, batches, PLAIN, gold, reference, ulp)
-        chosen = plain if claim == PLAIN else Rung(twins, batches, claim, gold, reference, ulp)
+        chosen = Rung(twins, batches, claim, gold, reference, ulp)
         left = chosen.judged(candidate)
         rungs = self._rungs(chosen, batches, quick)
-        noise = {name: metrics.over_noise(v, plain.noise[name]) for name, v in chosen.noise.items()}
         rows = [_state_row(name, candidate, chosen) for name in gold]
         cause: dict[str, Any] = {
             "accepted": left.value <= ACCEPT,
@@ -93,7 +91,6 @@ class Confirmation:
             "n": sum(t.numel() for t in gold.values()),
             "n_texts": len(texts),
             "limit": ACCEPT,
-            "self_noise": {name: finite_or_none(v) for name, v in noise.items()},
             "noise": {name: finite_or_none(v) for name, v in chosen.noise.items()},
             "noise_max": {name: finite_or_none(v) for name, v in chosen.noise_max.items()},
             "own": {name: finite_or_none(rms(reference[name], gold[name])) for name in gold},

@@ -15,7 +15,7 @@ from torch import Tensor
 from goemo_utils.parity import metrics
 from goemo_utils.parity.cause import Rung
 from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Detail, stay
-from goemo_utils.parity.exercise import Batch, Exercise
+from goemo_utils.parity.exercise import PADDED, Batch, Exercise
 from goemo_utils.parity.gates import written
 from goemo_utils.parity.isolation import isolated
 from goemo_utils.parity.twins import States, Twins, largest, parts, rms, sizes
@@ -192,6 +192,7 @@ class Course:
         twins = self.twins
         twins.attach(twins.candidate)
         told = Measured([])
+        padded: dict[Batch, States] = {}
 
         for batch in self.exercise.batches:
             tensors = self.exercise.tensors(twins, batch)
@@ -200,10 +201,12 @@ class Course:
             told.repeats += 1
             told.differing += not same_bits(states, again)
             self._rows.append(self.ask("row", batch, states))
+            if batch.kind == PADDED:
+                padded[batch] = states
 
         self._repeat(told, repeats)
         if not told.differing:
-            told.isolation = isolated(twins, self.exercise, lambda: self.typical)
+            told.isolation = isolated(twins, self.exercise, lambda: self.typical, padded)
 
         return told
 

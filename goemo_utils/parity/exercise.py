@@ -20,6 +20,8 @@ from goemo_utils.parity.twins import Twins
 LONGEST = 512
 """Lengths beyond this are run only where the run itself allows longer texts: attention over 8,192
 tokens in float64 takes six gigabytes."""
+PADDED = "padded"
+"""The kind of batches of short texts that are padded far."""
 SHORT, SHORTEST = 8, 4
 """Tokens of the texts of which batches are made: many texts cost little."""
 REPLAYED = (3, 17, 33)
@@ -116,8 +118,8 @@ def make(twins: Twins, max_length: int, seed: int = 0) -> Exercise:
     batches += [
         Batch("equal lengths", tuple(equal), SHORT, replayed=False),
         Batch("other places", tuple(reversed(equal)), SHORT, replayed=False),
-        Batch("padded", (first,), limit, replayed=False),
-        Batch("padded", tuple(range(first, first + 3)), middle, replayed=False),
+        Batch(PADDED, (first,), limit, replayed=False),
+        Batch(PADDED, tuple(range(first, first + 3)), middle, replayed=False),
         Batch("mixed", (first, _longest(texts, middle), first + 1), middle),
         Batch("mixed", (_longest(texts, limit), first + 2), limit, replayed=False),
     ]

@@ -5,6 +5,7 @@ and reach of one model on one device.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,6 @@ import torch
 from goemo_utils.forward.pack import write_pack
 from goemo_utils.forward.run import encode
 from goemo_utils.parity import (
-    apart,
     beside,
     course,
     exercise,
@@ -28,10 +28,11 @@ from goemo_utils.parity import (
 from goemo_utils.parity.cause import local_attribution
 from goemo_utils.parity.confirm import STATE_TEXTS
 from goemo_utils.parity.emulate import Claim
-from goemo_utils.parity.faulted import Place, accumulate
+from goemo_utils.parity.faulted import accumulate, completed
 from goemo_utils.parity.invariance import Several, answered, level_three
-from goemo_utils.parity.place import add_steps, located
+from goemo_utils.parity.place import located, parted, repeated
 from goemo_utils.parity.probe import probe
+from goemo_utils.parity.row import Row
 from goemo_utils.parity.share import Share, convolves
 from goemo_utils.parity.twins import Twins
 from goemo_utils.records.record import sha256_json
@@ -189,12 +190,12 @@ class Explanation:
         wanted = set(self.checks)
         made = exercise.make(self.twins, self.max_length) if "exercise" in wanted else None
         rung = bool({"cause", "invariance"} & wanted)
-        place = None
+        place: Waiting | None = None
         if "place" in wanted:
             say = "one call after another, for the place"
             place = self._timed("place", say, lambda: self._place(claim, made))
         if not rung:
-            self._located(parts, place)
+            parts["place"] = self._located(place, parts["probe"])
             return
 
         if made is not None and self.cpu.apart:
@@ -213,7 +214,7 @@ class Explanation:
 
         self._wait()
         yardstick = self._timed("yardstick", "gold and reference", self._yardstick)
-        self._located(parts, place)
+        parts["place"] = self._located(place, parts["probe"])
         self._collect(parts, cause, invariance, yardstick, exercised)
 
     def _collect(
@@ -350,9 +351,10 @@ class Explanation:
         path = Path(self.job["out"]).with_name(f"{Path(self.job['out']).name}-{name}")
         self.packs[name] = str(write_pack(path, tensors, facts))
 
-    def _place(self, claim: Claim, made: exercise.Exercise | None) -> Place:
-        """What of the weights arrived, and every call on the user's texts and on the exercise set:
-        judged here, or by a process beside this one, to which goes what the device makes of them.
+    def _place(self, claim: Claim, made: exercise.Exercise | None) -> Waiting:
+        """What of the weights arrived, and every call on the user's texts and on the exercise set,
+        a part of them in a process beside this one, where that has such a device too. Gives what
+        waits for the rows of calls and the table of those at fault.
         """
         twins = self.twins
         twins.attach(twins.candidate)
@@ -361,19 +363,23 @@ class Explanation:
         batches = self._batches(self._first(PLACE_TEXTS, PLACE_TOKENS))
         batches += list(made.replayed(twins)) if made is not None else []
 
-        if self.cpu.apart:
-            judged = self.cpu.ask("placed", batches, claim)
-            own = apart.repeated(twins, batches, claim, self.cpu.hear)
-            self.cpu.hear(*beside.LAST, own)
-            return Place(claim, batches, arrived, judged)
-        table, rows = located(twins, batches, claim)
-        self.cpu.ask("judged", rows, table["vector_ulp"])
-        return Place(claim, batches, arrived, lambda: (table, rows))
+        both = self.cpu.apart and share.has_device(self.job)
+        mine, theirs = parted(batches) if both else (batches, [])
+        others = self.cpu.ask("placed", theirs, claim) if theirs else lambda: ([], {})
+        rows, skipped = repeated(twins, mine, claim)
+        self.cpu.ask("judged", rows)
 
-    def _located(self, parts: dict[str, Any], place: Place | None) -> None:
-        """Faults by address."""
-        if place is not None:
-            table, rows = self._timed("place", "", place.judged)
-            if self.cpu.apart:
-                add_steps(self.twins, place.batches, place.claim, table, rows)
-            parts["place"] = place.completed(table, rows, parts["probe"])
+        def wait() -> tuple[dict[str, Any], list[Row], dict[str, Any]]:
+            more, more_skipped = others()
+            every = [*rows, *more]
+            table = located(twins, batches, claim, every, skipped + Counter(more_skipped))
+            return table, every, arrived
+
+        return wait
+
+    def _located(self, place: Waiting | None, answers: dict[str, Any]) -> dict[str, Any] | None:
+        """Faults by address, once all calls are judged; None where nobody asked."""
+        if place is None:
+            return None
+        table, rows, arrived = self._timed("place", "", place)
+        return completed(table, rows, arrived, answers)

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from goemo_utils.parity import weights
-from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.place import add_accumulated
 from goemo_utils.parity.row import Row
 
 
-@dataclass(frozen=True)
-class Place:
-    """The calls that are looked for faults under a claim, what weights arrived, and what waits for
-    the table of calls and its rows.
+def completed(
+    table: dict[str, Any],
+    rows: Sequence[Row],
+    arrived: Mapping[str, Any],
+    answers: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The table of calls with the faults of products as the probe read them in ``answers``, of the
+    weights that ``arrived``, and of every call, each with where alone it shows.
     """
-
-    claim: Claim
-    batches: list[dict[str, Tensor]]
-    arrived: dict[str, Any]
-    judged: Callable[[], tuple[dict[str, Any], Sequence[Row]]]
-
-    def completed(
-        self, table: dict[str, Any], rows: Sequence[Row], answers: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The table with the faults of products as the probe read them in ``answers``, of the
-        weights that arrived, and of every call, each with where alone it shows.
-        """
-        table["faults"] = [*_narrowed(answers), *self.arrived["faults"], *table["faults"]]
-        table["weights"] = {k: v for k, v in self.arrived.items() if k != "faults"}
-        shapes = {(row.shape.texts, row.shape.tokens) for row in rows}
-        for fault in table["faults"]:
-            fault["only"] = _only(fault.pop("shapes", []), shapes)
-        return table
+    table["faults"] = [*_narrowed(answers), *arrived["faults"], *table["faults"]]
+    table["weights"] = {k: v for k, v in arrived.items() if k != "faults"}
+    shapes = {(row.shape.texts, row.shape.tokens) for row in rows}
+    for fault in table["faults"]:
+        fault["only"] = _only(fault.pop("shapes", []), shapes)
+    return table
 
 
 def accumulate(cause: Mapping[str, Any] | None, place: Mapping[str, Any] | None) -> None:

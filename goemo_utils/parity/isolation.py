@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from goemo_utils.parity import metrics
-from goemo_utils.parity.exercise import Batch, Exercise
+from goemo_utils.parity.exercise import PADDED, Batch, Exercise
 from goemo_utils.parity.gates import written
 from goemo_utils.parity.twins import States, Twins, rms
 
@@ -38,12 +38,15 @@ class Pair:
 
 
 def isolated(
-    twins: Twins, exercise: Exercise, typical: Callable[[], Mapping[str, float]]
+    twins: Twins,
+    exercise: Exercise,
+    typical: Callable[[], Mapping[str, float]],
+    answered: Mapping[Batch, States],
 ) -> list[dict[str, Any]]:
     """A row a pair, as those of the exercise set; ``typical`` gives the noise of each state, in
-    which a difference is told.
+    which a difference is told, and ``answered`` what the device has answered to padded batches.
     """
-    return [_row(twins, pair, typical) for pair in _pairs(twins, exercise)]
+    return [_row(twins, pair, typical, answered) for pair in _pairs(twins, exercise)]
 
 
 def _pairs(twins: Twins, exercise: Exercise) -> Iterator[Pair]:
@@ -61,7 +64,7 @@ def _pairs(twins: Twins, exercise: Exercise) -> Iterator[Pair]:
     for batch in exercise.batches:
         tensors = exercise.tensors(twins, batch)
         padded = len(tensors) == 1 and not bool(tensors[0]["attention_mask"].all())
-        if batch.kind == "padded" and padded:
+        if batch.kind == PADDED and padded:
             yield Pair(PADDING, batch, tensors[0], _refilled(tensors[0], end), len(batch.rows))
 
 
@@ -77,8 +80,13 @@ def _refilled(batch: dict[str, Tensor], end: int | None) -> dict[str, Tensor]:
     return {**batch, "input_ids": filled}
 
 
-def _row(twins: Twins, pair: Pair, typical: Callable[[], Mapping[str, float]]) -> dict[str, Any]:
-    apart = _apart(twins, twins.candidate, pair)
+def _row(
+    twins: Twins,
+    pair: Pair,
+    typical: Callable[[], Mapping[str, float]],
+    answered: Mapping[Batch, States],
+) -> dict[str, Any]:
+    apart = _apart(twins, twins.candidate, pair, answered.get(pair.batch))
     order = sorted(apart, key=lambda name: math.inf if name == "logits" else int(name[7:]))
     wrong = [name for name in order if apart[name] != 0.0]  # NaN too
     if wrong and any(_apart(twins, twins.reference, pair).values()):
@@ -99,10 +107,13 @@ def _row(twins: Twins, pair: Pair, typical: Callable[[], Mapping[str, float]]) -
     }
 
 
-def _apart(twins: Twins, model: nn.Module, pair: Pair) -> dict[str, float]:
-    """How far the answers to the texts of interest are apart, state by state; NaN is no difference
-    from NaN."""
-    first, second = (twins.run(model, [batch]) for batch in (pair.first, pair.second))
+def _apart(
+    twins: Twins, model: nn.Module, pair: Pair, answered: States | None = None
+) -> dict[str, float]:
+    """How far the answers to the texts of interest are apart, state by state, the first ones
+    ``answered`` or asked now; NaN is no difference from NaN."""
+    first = answered or twins.run(model, [pair.first])
+    second = twins.run(model, [pair.second])
     rows = int(pair.first["attention_mask"][: pair.texts].sum())
     return {name: _difference(first, second, name, pair.texts, rows) for name in first}
 

@@ -23,6 +23,10 @@ from goemo_utils.parity.row import ALLOWED_ULP, Row
 from goemo_utils.parity.twins import Twins
 
 NOT_COVERED = "not covered"
+OWN = 0.4
+"""Share of the calls that the process with the device judges where another one judges too: on two
+cores both then end at about the same time, at RoBERTa-base size.
+"""
 READING = {
     "NaN": "output is NaN",
     "infinite": "output is infinite or has another shape, or a masked score came back",
@@ -40,20 +44,42 @@ def locate(twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim) -> 
     """Replay every call under ``claim``: faults by address, coverage, the heat map, and what was
     not covered.
     """
-    return located(twins, batches, claim)[0]
+    return located(twins, batches, claim, *repeated(twins, batches, claim))
+
+
+def repeated(
+    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim
+) -> tuple[list[Row], Skipped]:
+    """The row of every call over the batches, and what could not be repeated."""
+    return replay(twins, batches, [claim])
+
+
+def parted(
+    batches: Sequence[dict[str, Tensor]],
+) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
+    """The batches for the process that has the device's whole forwards to run besides, and those
+    for the other: the first ones up to about OWN of all tokens, and the rest.
+    """
+    sizes = [batch["input_ids"].numel() for batch in batches]
+    middles = [sum(sizes[:i]) + size / 2 for i, size in enumerate(sizes)]
+    first = sum(middle <= OWN * sum(sizes) for middle in middles)
+    return list(batches[:first]), list(batches[first:])
 
 
 def located(
-    twins: Twins, batches: Sequence[dict[str, Tensor]], claim: Claim
-) -> tuple[dict[str, Any], list[Row]]:
-    """As ``locate``, with the rows themselves."""
-    rows, skipped = replay(twins, batches, [claim])
-    table = tabled(twins, batches, claim, rows, skipped)
-    add_steps(twins, batches, claim, table, rows)
-    return table, rows
+    twins: Twins,
+    batches: Sequence[dict[str, Tensor]],
+    claim: Claim,
+    rows: Sequence[Row],
+    skipped: Skipped,
+) -> dict[str, Any]:
+    """As ``locate``, of calls that were judged; ``skipped`` could not be repeated."""
+    table = _table(twins, batches, claim, rows, skipped)
+    _add_steps(twins, batches, claim, table, rows)
+    return table
 
 
-def tabled(
+def _table(
     twins: Twins,
     batches: Sequence[dict[str, Tensor]],
     claim: Claim,
@@ -81,7 +107,7 @@ def tabled(
     }
 
 
-def add_steps(
+def _add_steps(
     twins: Twins,
     batches: Sequence[dict[str, Tensor]],
     claim: Claim,

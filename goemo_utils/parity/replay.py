@@ -33,7 +33,6 @@ from goemo_utils.parity.emulate import DETAILS, PLAIN, Claim, Emulate, emulated,
 from goemo_utils.parity.error import Error, Other, Right, clamped_at, is_addend
 from goemo_utils.parity.forms import Form, found
 from goemo_utils.parity.row import Row, Shape
-from goemo_utils.parity.turns import Elsewhere, Refused, Seen, Turns, told
 from goemo_utils.parity.twins import Twins
 from goemo_utils.parity.wide import LOOKUP, wide
 from goemo_utils.rehearsal.kept import KEPT
@@ -119,68 +118,35 @@ class Judge:
     """Repeats calls on the device and in float64, and judges each under every claim.
 
     ``claims[0]`` is the arithmetic of the forward that the calls come from. What could not be
-    repeated is counted. ``device`` is one that another process has.
+    repeated is counted.
     """
 
-    def __init__(
-        self,
-        twins: Twins,
-        claims: Sequence[Claim],
-        device: Elsewhere | None = None,
-    ) -> None:
-        self.twins, self.claims, self.device = twins, claims, device
-        self.turns = Turns()
+    def __init__(self, twins: Twins, claims: Sequence[Claim]) -> None:
+        self.twins, self.claims = twins, claims
         self.resident = resident(twins)
         self.real = torch.empty(0, 0, dtype=torch.bool)
-        self.seen: Seen = []
-        self.number = 0
+        self.rows: list[Row] = []
+        self.skipped: Skipped = Counter()
         self.tried: Counter[tuple[str, str]] = Counter()
 
     def take(self, call: Call) -> None:
-        """Judge a call of a batch whose real tokens are ``real`` [texts, tokens], where it is this
-        process' turn.
-        """
-        self.number += 1
-        if self.device is None or not self._at_device(call):
-            self._taken(call)
-
-    def make(self, call: Call, send: Callable[[str, str, Sequence[Tensor] | str], None]) -> None:
-        """Repeat a call on the device, and judge it where it is this process' turn; else ``send``
-        what it makes.
-        """
-        self.number += 1
-        if self._at_device(call):
-            self._taken(call)
-            return
-
-        made: Sequence[Tensor] | str
-        try:
-            with _disable_current_modes():
-                made = self.on_device(call)
-        except Exception as error:
-            made = told(error)
-        send(call.module, call.operator, made)
-
-    def _at_device(self, call: Call) -> bool:
-        return self.turns.at_device(call.module, call.operator, call.results)
-
-    def _taken(self, call: Call) -> None:
+        """Judge a call of a batch whose real tokens are ``real`` [texts, tokens]."""
         try:
             with _disable_current_modes():
                 self._judge(call)
         except Exception as error:
             # a kernel may be missing, or a call may refuse float64: counted, never hidden
-            self.seen.append((self.number, (call.module, call.operator, told(error))))
+            first = (str(error).splitlines() or [""])[0][:120]
+            why = f"{type(error).__name__}: {first}"
+            self.skipped[(call.module, call.operator, why)] += 1
 
     def result(self) -> tuple[list[Row], Skipped]:
         """Rows of all calls in their order, and what could not be repeated."""
-        others = self.device.judged() if self.device is not None else []
-        seen = [what for _, what in sorted([*self.seen, *others], key=lambda pair: pair[0])]
-        rows = [what for what in seen if isinstance(what, Row)]
-        return rows, Counter(what for what in seen if not isinstance(what, Row))
+        return self.rows, self.skipped
 
     def _judge(self, call: Call) -> None:
-        on_device = self.on_device(call)
+        on_device = self._device_run(call)
+        self.twins.device.synchronize()
         for claim in self.claims:
             row = self._row(call, on_device, claim)
             asked = len(self.claims) == 1  # of several, each shows its own ratio
@@ -190,7 +156,7 @@ class Judge:
                 row = row if exact.hot else replace(exact, claim=claim)
             if asked and row.hot:
                 row = replace(row, form=self._form(call, on_device))
-            self.seen.append((self.number, row))
+            self.rows.append(row)
 
     def _form(self, call: Call, on_device: Sequence[Tensor]) -> Form | None:
         """What the call computes instead, tried on the first calls of its address."""
@@ -203,19 +169,6 @@ class Judge:
         (right,) = self.right(call, PLAIN)
         given = tree_map(self._in_float64, call.given)  # the call may have changed its own
         return found(call.operator, given, on_device[0], gold, right)
-
-    def on_device(self, call: Call) -> Sequence[Tensor]:
-        """What the device makes of a call. Raises what it raises, or Refused where another process
-        has it.
-        """
-        if self.device is None:
-            made = self._device_run(call)
-            self.twins.device.synchronize()
-            return made
-        heard = self.device.made(call.module, call.operator)
-        if isinstance(heard, str):
-            raise Refused(heard)
-        return heard
 
     def _device_run(self, call: Call) -> list[Tensor]:
         """The call on the device, which keeps its own choice of kernel whatever the claim does to
@@ -405,26 +358,15 @@ def replay(
     """Rows of every judged call over all batches, and what could not be repeated. The forward
     itself runs under ``claims[0]``.
     """
-    judge = Judge(twins, claims)
-    forwards(judge, batches, judge.take, wanted)
-    return judge.result()
-
-
-def forwards(
-    judge: Judge,
-    batches: Sequence[dict[str, Tensor]],
-    take: Callable[[Call], None],
-    wanted: Callable[[str], bool] | None,
-) -> None:
-    """The reference's forward of each batch, its calls handed to ``take``."""
-    twins, claim = judge.twins, judge.claims[0]
+    judge, claim = Judge(twins, claims), claims[0]
     twins.attach(twins.reference)
 
     with followed(twins.reference) as path:
         for batch in batches:
             judge.real = batch["attention_mask"].bool()
             around = emulated(claim) if claim != PLAIN else nullcontext()
-            calls = Calls(path, take, wanted, judge.resident)
+            calls = Calls(path, judge.take, wanted, judge.resident)
             size = twins.calls_of(*judge.real.shape)
             with twins.as_role("reference"), around, calls, size:
                 twins.reference(**batch)
+    return judge.result()

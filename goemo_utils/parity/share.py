@@ -15,15 +15,14 @@ from goemo_utils.forward.pack import read_pack
 from goemo_utils.forward.run import arithmetic, plain_arithmetic, tensor_float_32
 from goemo_utils.forward.thresholds import effective
 from goemo_utils.parity import invariance, yardstick
-from goemo_utils.parity.apart import judged_apart
 from goemo_utils.parity.cause import Rung
 from goemo_utils.parity.confirm import Asked, Confirmation
 from goemo_utils.parity.course import Texts
 from goemo_utils.parity.emulate import Claim
 from goemo_utils.parity.exercise import Batch, Exercise
-from goemo_utils.parity.place import tabled
+from goemo_utils.parity.place import repeated, vector_ulp
+from goemo_utils.parity.replay import Skipped
 from goemo_utils.parity.row import Row
-from goemo_utils.parity.turns import Elsewhere
 from goemo_utils.parity.twins import States, Twins
 
 
@@ -41,7 +40,6 @@ class Share:
         self.ulp = 0.0
         self._rung: Rung | None = None
         self._texts: Texts | None = None
-        self.device: Elsewhere | None = None
 
     def foreseen(self, texts: list[str]) -> None:
         """What the cause needs and no claim decides."""
@@ -49,20 +47,18 @@ class Share:
 
     def placed(
         self, batches: Sequence[dict[str, Tensor]], claim: Claim
-    ) -> tuple[dict[str, Any], list[Row]]:
-        """Every call on ``batches`` judged, as ``place.located`` does, of the device that another
-        process has.
-        """
-        if self.device is None:
-            raise GoemoError("Calls are judged apart of a device that another process has alone.")
-        rows, skipped = judged_apart(self.twins, batches, claim, self.device)
-        table = tabled(self.twins, batches, claim, rows, skipped)
-        self.judged(rows, table["vector_ulp"])
-        return table, rows
+    ) -> tuple[list[Row], Skipped]:
+        """Every call on ``batches``, repeated on a device of this process' own and judged."""
+        rows, skipped = repeated(self.twins, batches, claim)
+        self.rows = rows
+        return rows, skipped
 
-    def judged(self, rows: Sequence[Row], ulp: float) -> None:
-        """The rows of all calls, and the noise of the vector kernels that they show."""
-        self.rows, self.ulp = rows, ulp
+    def judged(self, rows: Sequence[Row]) -> None:
+        """The rows of the calls that were judged elsewhere: with those judged here they are all,
+        and show the noise of the vector kernels.
+        """
+        self.rows = [*rows, *self.rows]
+        self.ulp = vector_ulp(self.rows)
 
     def cause(
         self,
@@ -154,10 +150,17 @@ def convolves(model: torch.nn.Module) -> bool:
 
 
 def of(job: dict[str, Any], progress: Callable[[str], None]) -> Share:
-    """The CPU's share of a job, in a process that has no device."""
+    """The CPU's share of a job, in a process beside the one that has the device."""
     compute_plainly(job)
-    twins = Twins.load(job, alone=True)
+    twins = Twins.load(job, alone=not has_device(job))
     return Share(twins, asked_of(job, twins), fused(job), progress)
+
+
+def has_device(job: dict[str, Any]) -> bool:
+    """Whether the process beside has such a device too: one that computes a call alike in whichever
+    process it is asked. A rehearsed fault may count its calls, so there only one is asked.
+    """
+    return not job.get("fault")
 
 
 def compute_plainly(job: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def test_tables_that_share_a_tensor_scale_or_count_ends_are_read_back_and_kept_a
     folder = make(next(family for family in FAMILIES if family.model_type == "bart"), tmp_path)
     twins = Twins.of(load_model(str(folder)), open_device("cpu"), "float32")
     assert read_back(twins)["faults"] == []
-    assert all(row["ok"] for row in isolated(twins, exercise.make(twins, 32), dict))
+    assert all(row["ok"] for row in isolated(twins, exercise.make(twins, 32), dict, {}))
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf"])

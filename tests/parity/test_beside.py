@@ -26,7 +26,6 @@ class Pieces:
 
     def __init__(self, progress) -> None:
         self.progress = progress
-        self.device = None
 
     def doubled(self, states):
         self.progress("doubling")
@@ -40,9 +39,6 @@ class Pieces:
             pass
 
         raise Odd("not to be sent")
-
-    def heard(self, count):
-        return [self.device.made("layer", str(i)) for i in range(count)], self.device.judged()
 
     def killed(self):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -88,24 +84,6 @@ def test_what_a_piece_raises_is_raised_where_it_is_taken_and_the_next_is_done(ch
         refused()
     with pytest.raises(RuntimeError, match="Odd: not to be sent"):
         odd()
-
-
-def test_what_the_device_makes_is_heard_call_by_call(child) -> None:
-    heard = child.ask("heard", 2)
-    child.hear("layer", "0", "refused")
-    child.hear("layer", "1", [torch.ones(2)])
-    child.hear(*beside.LAST, [(1, "row")])
-    made, seen = heard()
-    assert made[0] == "refused"
-    assert torch.equal(made[1][0], torch.ones(2))
-    assert seen == [(1, "row")]
-
-
-def test_forwards_that_part_end_the_child_with_a_sentence(child) -> None:
-    heard = child.ask("heard", 1)
-    child.hear("another", "0", "")
-    with pytest.raises(WorkerError, match="gold and the reference ended with exit code 1"):
-        heard()
 
 
 def test_the_death_of_the_child_is_said(child) -> None:

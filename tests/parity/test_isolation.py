@@ -10,7 +10,7 @@ from tests.parity.twin_models import twins
 
 def rows(of):
     made = exercise.make(of, 128)
-    return isolated(of, made, dict)
+    return isolated(of, made, dict, {})
 
 
 def failed(of):
