@@ -48,8 +48,11 @@ class Share:
     def placed(
         self, batches: Sequence[dict[str, Tensor]], claim: Claim
     ) -> tuple[list[Row], Skipped]:
-        """Every call on ``batches``, repeated on a device of this process' own and judged."""
+        """Every call on ``batches``, repeated on a device of this process' own and judged. No later
+        piece asks that device.
+        """
         rows, skipped = repeated(self.twins, batches, claim)
+        self.twins.give_up_device()
         self.rows = rows
         return rows, skipped
 

@@ -22,6 +22,7 @@ from goemo_utils.forward.run import encode
 from goemo_utils.parity.emulate import DEFAULT, PLAIN, Claim, Detail, emulated
 from goemo_utils.parity.error import magnitude
 from goemo_utils.parity.wide import widened
+from goemo_utils.rehearsal.kept import KEPT
 
 States = dict[str, Tensor]
 """``logits`` [n_texts, n_labels] and ``hidden.<i>`` [n_real_tokens, width] on the CPU, in the dtype
@@ -128,6 +129,12 @@ class Twins:
         rehearsed = self.device.kind == "rehearsal" and self.device.requested != GENUINE
         models = (self.reference, self.candidate) if rehearsed else (self.reference,)
         return zip(*(model.parameters() for model in models), strict=True)
+
+    def give_up_device(self) -> None:
+        """Let the device's copy of the model go; the reference stands in its place."""
+        for weight in self.candidate.parameters():
+            KEPT.forget(weight)  # another tensor may come to lie where it was
+        self.candidate = self.reference
 
     def batches(
         self, texts: Sequence[str], max_length: int, size: int, pad_to: int | None = None

@@ -9,6 +9,8 @@ from goemo_utils.parity.emulate import PLAIN
 from goemo_utils.parity.place import vector_ulp
 from goemo_utils.parity.row import Row
 from goemo_utils.parity.share import Share, has_device
+from goemo_utils.parity.twins import Twins
+from goemo_utils.rehearsal.kept import KEPT
 from tests.forward.tiny_model import SENTENCES, save_roberta
 
 GELU = "gelu@encoder.layer.1.intermediate.intermediate_act_fn:scale=1.01"
@@ -57,6 +59,18 @@ def test_two_processes_find_what_one_finds(model: Path, tmp_path: Path, changes:
 def test_a_device_whose_fault_may_count_its_calls_is_in_one_process_alone() -> None:
     assert has_device({"fault": None, "numerics": "hf32"})
     assert not has_device({"fault": GELU})
+
+
+def test_a_device_that_is_given_up_leaves_no_rounded_weight_behind(model: Path) -> None:
+    twins = Twins.load({"model": str(model), "device": "rehearsal", "numerics": "hf32"})
+    ours = {weight.data_ptr() for weight in twins.reference.parameters()}
+    theirs = {weight.data_ptr() for weight in twins.candidate.parameters()}
+    with KEPT.keeping(twins.weights()):
+        held = set(KEPT.weights)
+        assert held & ours and held & theirs
+        twins.give_up_device()
+        assert set(KEPT.weights) == held & ours
+    assert twins.candidate is twins.reference
 
 
 def test_rows_from_elsewhere_are_judged_with_those_made_here() -> None:
