@@ -12,6 +12,7 @@ from goemo_utils.parity.share import Share, has_device
 from goemo_utils.parity.twins import Twins
 from goemo_utils.rehearsal.kept import KEPT
 from tests.forward.tiny_model import SENTENCES, save_roberta
+from tests.rehearsal.children import in_child
 
 GELU = "gelu@encoder.layer.1.intermediate.intermediate_act_fn:scale=1.01"
 
@@ -62,15 +63,19 @@ def test_a_device_whose_fault_may_count_its_calls_is_in_one_process_alone() -> N
 
 
 def test_a_device_that_is_given_up_leaves_no_rounded_weight_behind(model: Path) -> None:
-    twins = Twins.load({"model": str(model), "device": "rehearsal", "numerics": "hf32"})
-    ours = {weight.data_ptr() for weight in twins.reference.parameters()}
-    theirs = {weight.data_ptr() for weight in twins.candidate.parameters()}
-    with KEPT.keeping(twins.weights()):
-        held = set(KEPT.weights)
-        assert held & ours and held & theirs
-        twins.give_up_device()
-        assert set(KEPT.weights) == held & ours
-    assert twins.candidate is twins.reference
+    def given_up() -> tuple[set[int], set[int], set[int], set[int]]:
+        twins = Twins.load({"model": str(model), "device": "rehearsal", "numerics": "hf32"})
+        ours = {weight.data_ptr() for weight in twins.reference.parameters()}
+        theirs = {weight.data_ptr() for weight in twins.candidate.parameters()}
+        with KEPT.keeping(twins.weights()):
+            before = set(KEPT.weights)
+            twins.give_up_device()
+            assert twins.candidate is twins.reference
+            return ours, theirs, before, set(KEPT.weights)
+
+    (ours, theirs, before, after), _ = in_child(given_up)
+    assert before & ours and before & theirs
+    assert after == before & ours
 
 
 def test_rows_from_elsewhere_are_judged_with_those_made_here() -> None:
