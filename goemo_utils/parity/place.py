@@ -74,20 +74,7 @@ def located(
     skipped: Skipped,
 ) -> dict[str, Any]:
     """As ``locate``, of calls that were judged; ``skipped`` could not be repeated."""
-    table = _table(twins, batches, claim, rows, skipped)
-    _add_steps(twins, batches, claim, table, rows)
-    return table
-
-
-def _table(
-    twins: Twins,
-    batches: Sequence[dict[str, Tensor]],
-    claim: Claim,
-    rows: Sequence[Row],
-    skipped: Skipped,
-) -> dict[str, Any]:
-    """The table of calls that were judged, ``skipped`` those that could not be repeated."""
-    return {
+    table: dict[str, Any] = {
         "claim": claim.name,
         "n_texts": sum(len(b["input_ids"]) for b in batches),
         "covered": len(rows),
@@ -105,6 +92,8 @@ def _table(
             rows, twins.reference, [(module, operator) for module, operator, _ in skipped]
         ),
     }
+    _add_steps(twins, batches, claim, table, rows)
+    return table
 
 
 def _add_steps(
